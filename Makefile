@@ -1,0 +1,40 @@
+# make demo | test | bench | lint: each first makes the virtual environment .venv and builds the extensions.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test bench lint lock clean
+
+demo: .venv/built
+	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
+	$(BIN)/sslfast evaluate knn runs/demo --data shapes --random-baseline
+	$(BIN)/sslfast evaluate linear runs/demo --data shapes --random-baseline
+	$(BIN)/sslfast report runs/demo
+
+test: .venv/built
+	$(BIN)/python -m pytest
+
+bench: .venv/built
+	$(BIN)/sslfast bench
+
+lint: .venv/built
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Built again when the C++ or CUDA sources change; Python sources are used where they are.
+.venv/built: .venv/installed setup.py pyproject.toml $(wildcard csrc/*/*)
+	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
+	touch $@
+
+.venv/installed: requirements.lock
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	touch $@
+
+# Resolves the newest versions, with torch, torchvision and DALI held at the versions in constraints.txt.
+lock:
+	uv pip compile pyproject.toml --extra dali --extra dev --universal --python-version 3.11 \
+		--constraint constraints.txt --no-header --no-annotate --upgrade --output-file requirements.lock
+
+clean:
+	rm -rf .venv build *.egg-info sslfast/*.so
