@@ -1,0 +1,200 @@
+"""The schema of recipes: every setting that a run has, its default and its meaning.
+
+A recipe is a YAML file of these dataclasses; every field but the method's name has a default, so a recipe
+states only what it changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import field
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import yaml
+from pydantic import Field, TypeAdapter
+from pydantic.dataclasses import dataclass
+
+from sslfast.errors import UsageError
+from sslfast.methods import METHODS
+from sslfast.schema import STRICT, Count, CountOrZero, NonNegative, Positive, Probability
+from sslfast.settings import apply_overrides, nearest, validate
+
+
+@dataclass(config=STRICT)
+class ViewConfig:
+    """One augmented view of an image. The defaults are MoCo v2's (Chen et al. 2020) without its blur."""
+
+    scale: tuple[Positive, Positive] = (0.2, 1.0)
+    """Share of the image's area that a crop covers: least, most."""
+    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    """Width / height of a crop: least, most."""
+    flip: Probability = 0.5
+    """Probability of a horizontal flip."""
+    jitter: Probability = 0.8
+    """Probability of the colour jitter, whose strengths follow."""
+    brightness: NonNegative = 0.4
+    """Factor drawn from [1 - b, 1 + b]."""
+    contrast: NonNegative = 0.4
+    """Factor drawn from [1 - c, 1 + c]."""
+    saturation: NonNegative = 0.4
+    """Factor drawn from [1 - s, 1 + s]."""
+    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """Rotation drawn from [-h, h], as a share of the full circle."""
+    grayscale: Probability = 0.2
+    """Probability of grayscale."""
+    blur: Probability = 0.0
+    """Probability of Gaussian blur."""
+    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+    """Standard deviation of the blur, pixels: least, most."""
+
+
+@dataclass(config=STRICT)
+class DataConfig:
+    source: str = "shapes"
+    """An image folder, a .tar(.xz) of one, a torchvision data set's name, or `shapes`; set by --data."""
+    size: Count = 32
+    """Side of a view, pixels."""
+    batch_size: Count = 256
+    """Images a step."""
+    limit: Count | None = None
+    """Use so many images, balanced over the classes; null: all."""
+    val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share held out for evaluation where there are labels."""
+    pipeline: Literal["auto", "resident", "dali"] = "auto"
+    """resident: all images on the device; dali: read and decoded as needed; auto: by their size."""
+    workers: Count = 2
+    """DALI's threads."""
+    prefetch: Count = 2
+    """Batches that DALI prepares ahead."""
+    max_bad: Probability = 0.01
+    """Stop when more than this share of the images cannot be read."""
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    """Mean of the red, green, blue channels over [0, 1]; the default is ImageNet's."""
+    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    """Standard deviation of the channels."""
+    views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
+    """The augmented views of an image, in order: data.views.0.blur=0.5 changes the first."""
+
+
+@dataclass(config=STRICT)
+class EncoderConfig:
+    name: str = "resnet18"
+    """A ResNet of torchvision."""
+    stem: Literal["imagenet", "cifar"] = "imagenet"
+    """cifar: a 3x3 convolution of stride 1 and no max-pool, for small images."""
+    width: Positive = 1.0
+    """Multiplies every channel count."""
+    norm: Literal["batch", "split"] = "batch"
+    """split: batch normalisation over `norm_splits` parts of the batch apart, as if on so many devices."""
+    norm_splits: Count = 8
+    """Parts of the batch under norm=split."""
+
+
+@dataclass(config=STRICT)
+class OptimConfig:
+    name: Literal["sgd", "lars", "adamw"] = "sgd"
+    """The optimizer."""
+    lr: Positive = 0.03
+    """Learning rate at a batch of 256; scaled linearly with the batch size."""
+    momentum: Probability = 0.9
+    """Of sgd and lars."""
+    betas: tuple[Probability, Probability] = (0.9, 0.999)
+    """Of adamw."""
+    weight_decay: NonNegative = 1e-4
+    """L2 for sgd and lars, decoupled for adamw."""
+    exclude_bias_and_norm: bool = False
+    """Keep biases and normalisation parameters from weight decay and from LARS's adaptation."""
+    trust_coefficient: Positive = 1e-3
+    """Of lars."""
+    warmup_epochs: NonNegative = 0.0
+    """Epochs of linear warm-up before the cosine."""
+    final_lr: Probability = 0.0
+    """Where the cosine ends, as a share of lr."""
+
+
+@dataclass(config=STRICT)
+class TrainConfig:
+    epochs: Count = 200
+    """Passes over the data."""
+    seed: int = 0
+    """Of the weights, the order of the images and the augmentations."""
+    device: str = "auto"
+    """auto: cuda where there is one, else cpu."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast on a GPU, fp32 on the CPU."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """torch.compile of the encoder; auto: on a GPU."""
+    threads: Count | None = None
+    """CPU threads; null: torch's own choice."""
+    log_every: Count = 10
+    """Steps between lines of metrics.jsonl."""
+    knn_every: CountOrZero = 10
+    """Epochs between evaluations by kNN during training; 0: never."""
+    knn_k: Count = 200
+    """Neighbours that vote."""
+    checkpoint_every: Count = 1
+    """Epochs between checkpoints."""
+    keep_checkpoints: Count = 2
+    """How many of the latest checkpoints are kept."""
+    max_bad_steps: Count = 10
+    """Stop after so many steps in a row whose loss or gradient is not finite."""
+
+
+MethodConfig = Annotated[
+    Union[tuple(method.Config for method in METHODS.values())],  # noqa: UP007
+    Field(discriminator="name"),
+]
+
+
+@dataclass(config=STRICT)
+class Config:
+    method: MethodConfig  # type: ignore[valid-type]
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def recipes() -> dict[str, Path]:
+    """The recipes that come with the package, by name."""
+    folder = Path(str(resources.files("sslfast"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
+    """A recipe with overrides applied.
+
+    Args:
+        recipe: the name of a recipe of the package, or the path of a YAML file.
+        overrides: "key.sub=value"; the value is read as YAML, a number as a key indexes a list.
+
+    Raises:
+        UsageError: no such recipe, unreadable YAML, an unknown key, or a value of the wrong type or range.
+    """
+    known = recipes()
+    path = known.get(recipe, Path(recipe))
+    if not path.is_file():
+        raise UsageError(f"recipe {recipe!r}: no such recipe or file{nearest(recipe, known)}")
+    try:
+        values = yaml.safe_load(path.read_text()) or {}
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"recipe {path}: expected a mapping, got {type(values).__name__}")
+    return from_dict(apply_overrides(Config, values, overrides), origin=f"recipe {recipe}")
+
+
+def from_dict(values: dict[str, Any], origin: str = "config") -> Config:
+    """A validated Config out of plain values, the inverse of `to_dict`; see `settings.validate`."""
+    return validate(Config, values, origin)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The config as plain values that YAML can hold."""
+    return TypeAdapter(type(config)).dump_python(config, mode="json")
+
+
+def to_yaml(config: Config) -> str:
+    return yaml.safe_dump(to_dict(config), sort_keys=False)

@@ -1,0 +1,22 @@
+"""The choice of a device."""
+
+from __future__ import annotations
+
+import torch
+
+from sslfast.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """A device by name; "auto" is cuda where there is one, else cpu.
+
+    Raises:
+        UsageError: no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise UsageError(f"device {name!r}: {reason}; use auto, cpu or cuda") from error

@@ -1,0 +1,11 @@
+"""The methods, by the name that recipes use. Adding one: its file here, its line below, a recipe, a test."""
+
+from sslfast.methods.base import Method
+from sslfast.methods.moco import MoCoV1, MoCoV2
+
+METHODS: dict[str, type[Method]] = {
+    "moco_v1": MoCoV1,
+    "moco_v2": MoCoV2,
+}
+
+__all__ = ["METHODS", "Method"]

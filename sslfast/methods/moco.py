@@ -1,0 +1,104 @@
+"""MoCo v1 (He, Fan, Wu, Xie, Girshick 2020, arXiv:1911.05722) and v2 (Chen et al. 2020, arXiv:2003.04297)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.errors import UsageError
+from sslfast.heads import mlp
+from sslfast.methods.base import Method
+from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
+from sslfast.state import MomentumCopy, Queue
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class MoCoV1Config:
+    name: Literal["moco_v1"]
+    dim: Count = 128
+    """Width of an embedding."""
+    hidden: CountOrZero = 0
+    """Width of the head's hidden layer; 0: the head is one linear layer."""
+    queue_size: Count = 65536
+    """Keys of earlier batches that serve as negatives."""
+    temperature: Positive = 0.07
+    """Divides the similarities."""
+    momentum: Probability = 0.999
+    """Of the key network's moving average."""
+    symmetric: bool = False
+    """Each view is once the query and once the key; doubles the work of a step."""
+
+
+@dataclass(config=STRICT)
+class MoCoV2Config(MoCoV1Config):
+    name: Literal["moco_v2"]
+    hidden: CountOrZero = 2048
+    """Width of the head's hidden layer; 0: the head is one linear layer."""
+    temperature: Positive = 0.2
+    """Divides the similarities."""
+
+
+class MoCoV1(Method):
+    """Queries from the trained network, keys from its moving average, negatives from a queue of past keys."""
+
+    Config = MoCoV1Config
+    views = 2
+
+    def __init__(self, config: MoCoV1Config, encoder: Encoder) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = encoder
+        hidden = [config.hidden] if config.hidden else []
+        self.head = mlp(encoder.feature_dim, *hidden, config.dim)
+        self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
+        self.queue = Queue(config.queue_size, config.dim)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        view1, view2 = batch.views
+        loss, self._keys = self._one_way(view1, view2)
+        if self.config.symmetric:
+            other, keys = self._one_way(view2, view1)
+            loss, self._keys = (loss + other) / 2, torch.cat([self._keys, keys])
+        return loss, {}
+
+    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor]:
+        query = F.normalize(self.head(self.encoder(query_view)), dim=1)
+        key = self._key(key_view)
+        loss = K.info_nce(query, key, self.queue.keys, temperature=self.config.temperature)
+        return loss, key
+
+    @torch.no_grad()
+    def _key(self, view: Tensor) -> Tensor:
+        # Shuffled: under split batch norm a key's statistics then come from other images than its query's.
+        order = torch.randperm(len(view), device=view.device)
+        key = F.normalize(self.key_network(view[order]), dim=1)
+        return torch.empty_like(key).index_copy_(0, order, key)
+
+    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
+        # The keys join after their own loss, so that a positive is never among the negatives.
+        self.queue.enqueue(self._keys, skip=skip)
+        self.key_network.update(self.config.momentum, skip=skip)
+
+    @classmethod
+    def check(cls, recipe: Recipe) -> None:
+        keys = recipe.data.batch_size * (2 if recipe.method.symmetric else 1)
+        if keys > recipe.method.queue_size:
+            raise UsageError(
+                f"method.queue_size={recipe.method.queue_size}: expected at least the {keys} keys of a step"
+            )
+
+
+class MoCoV2(MoCoV1):
+    """MoCo v1 with a two-layer head; its stronger augmentation and cosine schedule stand in the recipes."""
+
+    Config = MoCoV2Config

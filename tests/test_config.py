@@ -1,0 +1,117 @@
+"""Recipes, overrides, and what is said about a wrong one."""
+
+import pytest
+import yaml
+
+from sslfast.config import Config, from_dict, load_config, recipes, to_dict, to_yaml
+from sslfast.errors import UsageError
+from sslfast.methods import METHODS
+from sslfast.settings import describe
+from sslfast.train import check
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_every_recipe_is_valid_and_can_run(name):
+    check(load_config(name))
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_config_survives_yaml(name):
+    config = load_config(name)
+    assert from_dict(yaml.safe_load(to_yaml(config))) == config
+
+
+def test_every_method_has_a_recipe():
+    assert {load_config(name).method.name for name in recipes()} == set(METHODS)
+
+
+def test_overrides_set_nested_values_with_their_types():
+    config = load_config(
+        "moco_v2_cifar10",
+        [
+            "train.epochs=3",
+            "optim.lr=1e-3",
+            "data.limit=null",
+            "data.mean=[0.1, 0.2, 0.3]",
+            "method.symmetric=true",
+        ],
+    )
+    assert config.train.epochs == 3
+    assert config.optim.lr == 1e-3
+    assert config.data.limit is None
+    assert config.data.mean == (0.1, 0.2, 0.3)
+    assert config.method.symmetric is True
+
+
+def test_override_of_one_view_leaves_the_others():
+    plain = load_config("moco_v2_cifar10")  # takes the default views: it has none of its own
+    config = load_config("moco_v2_cifar10", ["data.views.1.blur=0.5"])
+    assert config.data.views[1].blur == 0.5
+    assert config.data.views[0] == plain.data.views[0]
+
+
+def test_a_recipe_file_is_read(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("method: {name: moco_v2, dim: 32}\ntrain: {seed: 7}\n")
+    config = load_config(str(recipe))
+    assert (config.method.dim, config.train.seed) == (32, 7)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'?"),
+        ("dta.size=3", "unknown key 'dta'; did you mean 'data'?"),
+        ("method.temprature=3", "unknown key 'method.temprature'; did you mean 'temperature'?"),
+        ("data.views.0.blurr=1", "unknown key 'data.views.0.blurr'; did you mean 'blur'?"),
+        ("data.views.2.blur=1", "data.views.2.blur: expected an index below 2, got '2'"),
+        ("train.epochs=many", "train.epochs: .*integer.*got 'many'"),
+        ("optim.lr=-1", "optim.lr: input should be greater than 0, got -1"),
+        ("optim.name=adam", "optim.name: input should be 'sgd', 'lars' or 'adamw', got 'adam'"),
+        ("method.name=moco_2", "method.name: no method 'moco_2'; did you mean 'moco_v2'?"),
+        ("data.mean=[0.5]", "data.mean.1 is missing"),
+        ("data.size.x=1", "data.size.x: 'x' is inside a setting that holds 32"),
+        ("train.epochs", "'train.epochs': expected key.sub=value"),
+        ("data.mean=[", "the value is not YAML"),
+    ],
+)
+def test_a_wrong_override_is_explained(override, message):
+    with pytest.raises(UsageError, match=message.replace("?", r"\?").replace("[", r"\[")):
+        load_config("moco_v2_cifar10", [override])
+
+
+def test_an_unknown_recipe_suggests_the_nearest():
+    with pytest.raises(UsageError, match="did you mean 'moco_v2_cifar10'"):
+        load_config("moco_v2_cifar")
+
+
+@pytest.mark.parametrize(("text", "message"), [("a: [", "not YAML"), ("- a", "expected a mapping, got list")])
+def test_a_broken_recipe_file_is_refused(tmp_path, text, message):
+    recipe = tmp_path / "broken.yaml"
+    recipe.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_config(str(recipe))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.views=[{}]"], "expected the 2 views of moco_v2, got 1"),
+        (["data.batch_size=500"], "expected a multiple of encoder.norm_splits=8"),
+        (["method.queue_size=256"], "expected at least the 512 keys of a step"),
+        (["method.queue_size=512", "method.symmetric=true"], "expected at least the 1024 keys of a step"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(overrides, message):
+    with pytest.raises(UsageError, match=message):
+        check(load_config("moco_v2_cifar10", overrides))
+
+
+def test_every_setting_is_described_with_its_default():
+    text = describe(Config)
+    for section, values in to_dict(load_config("moco_v2")).items():
+        for name in values:
+            if name != "name" or section != "method":
+                assert f"  {section}.{name}=" in text
+    assert "method.temperature=0.07" in text  # moco_v1's
+    assert "method.temperature=0.2" in text  # moco_v2's
