@@ -1,0 +1,90 @@
+"""Skips a training step whose loss or gradient is not finite, without asking the device about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
+
+RUNNING_STATISTICS = ("running_mean", "running_var")
+
+
+class FiniteGuard:
+    """Undoes a bad step on the device: one whose loss or gradient holds a NaN or an infinity.
+
+        guard.remember()
+        loss = method.loss(batch)
+        loss.backward()
+        skip = guard.check(loss)
+        optimizer.step()
+        method.after_step(step, total_steps, skip)
+
+    A forward pass moves the running statistics of normalisation layers: `check` puts them back (their count
+    of batches, which nothing reads, runs on). The optimizer does nothing where its `found_inf` is 1, as torch's
+    fused ones and `sslfast.optim.LARS` do. What a method moves itself takes `skip`: see `sslfast.state`. So a
+    bad step leaves every weight, momentum and statistic as it was, a good one is computed as if there were no
+    guard, and a checkpoint is good at any step.
+
+    The host learns of bad steps when it reads the counters, where it logs.
+
+    Args:
+        module: all that is trained, on its device.
+        optimizer: of its parameters.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.statistics = [b for name, b in module.named_buffers() if name.endswith(RUNNING_STATISTICS)]
+        # One flat tensor of all statistics, so that choosing between old and new ones is one kernel.
+        sizes = [b.numel() for b in self.statistics]
+        device = optimizer.param_groups[0]["params"][0].device
+        self.old = torch.cat([torch.empty(0, device=device), *(b.flatten() for b in self.statistics)])
+        self.new = torch.empty_like(self.old)
+        self.old_parts, self.new_parts = (
+            [part.view_as(b) for part, b in zip(flat.split(sizes), self.statistics, strict=True)]
+            for flat in (self.old, self.new)
+        )
+        self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self.total = torch.zeros((), dtype=torch.int64, device=device)
+
+    def remember(self) -> None:
+        """Call before the forward pass."""
+        _copy(self.old_parts, self.statistics)
+
+    def check(self, loss: Tensor) -> Tensor:
+        """Call between the backward pass and the optimizer's step.
+
+        Args:
+            loss: a scalar.
+
+        Returns:
+            A 0-d bool tensor on the device: this step is to be skipped.
+        """
+        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([g for g in gradients if g is not None])
+        skip = ~(torch.isfinite(loss.detach()) & torch.isfinite(norm))
+        self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
+
+        _copy(self.new_parts, self.statistics)
+        torch.where(skip, self.old, self.new, out=self.new)
+        _copy(self.statistics, self.new_parts)
+
+        self.total += skip
+        self.in_a_row += 1
+        self.in_a_row *= skip
+        return skip
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"in_a_row": self.in_a_row, "total": self.total}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.in_a_row.copy_(state["in_a_row"])
+        self.total.copy_(state["total"])
+
+
+def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
+    if targets:
+        torch._foreach_copy_(targets, sources)

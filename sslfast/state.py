@@ -1,0 +1,128 @@
+"""What a method keeps from step to step beside its trained parameters: queues and moving averages."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+
+
+class Queue(nn.Module):
+    """The latest `size` keys, first in first out (He et al. 2020, arXiv:1911.05722).
+
+    Pointer and count live on the device: no call makes the host wait for it.
+
+    Args:
+        size: how many keys it holds.
+        dim: width of a key.
+
+    Attributes:
+        keys: (size, dim) fp32; at the start random directions of length 1, drawn from torch's generator.
+        pointer: 0-d int64, the row that the next key takes.
+        filled: 0-d int64, how many rows hold keys that were enqueued.
+    """
+
+    keys: Tensor
+    pointer: Tensor
+    filled: Tensor
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        self.size, self.dim = size, dim
+        self.register_buffer("keys", F.normalize(torch.randn(size, dim), dim=1))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, *, skip: Tensor | None = None) -> None:
+        """Puts keys in place of the oldest ones. Call it after the backward pass, which may need those.
+
+        Args:
+            keys: (N, dim) with N <= size, which N need not divide; stored in fp32.
+            skip: 0-d bool tensor; where true, nothing changes.
+
+        Raises:
+            ValueError: the keys do not fit.
+        """
+        count = keys.shape[0]
+        if keys.ndim != 2 or keys.shape[1] != self.dim or count > self.size:
+            expected = f"(N <= {self.size}, {self.dim})"
+            raise ValueError(f"Queue.enqueue: expected keys of shape {expected}, got {tuple(keys.shape)}")
+        rows = (self.pointer + torch.arange(count, device=self.keys.device)) % self.size
+        keys, advance = keys.to(self.keys.dtype), torch.full_like(self.pointer, count)
+        if skip is not None:
+            keys = torch.where(skip, self.keys[rows], keys)
+            advance = torch.where(skip, 0, advance)
+        self.keys.index_copy_(0, rows, keys)
+        self.pointer.add_(advance).remainder_(self.size)
+        self.filled.add_(advance).clamp_(max=self.size)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, {self.dim}"
+
+
+class MomentumCopy(nn.Module):
+    """A copy of a module without gradient that follows it as an exponential moving average.
+
+        target = momentum * target + (1 - momentum) * source
+
+    Args:
+        source: what to follow; it is referred to, not registered as a part of this module.
+        buffers: what `update` does with the copy's buffers. "own": nothing; in training mode its batch
+            normalisation uses and tracks the batches it sees itself, as in the code published with MoCo
+            and BYOL. "ema": moves the floating-point ones like the parameters and copies the others.
+            "copy": copies all.
+    """
+
+    def __init__(self, source: nn.Module, *, buffers: Literal["own", "ema", "copy"] = "own") -> None:
+        super().__init__()
+        self.module = copy.deepcopy(source).requires_grad_(False)
+        self.buffer_rule = buffers
+        self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
+        self._pairs: tuple[list[Tensor], ...] | None = None
+
+    @torch.no_grad()
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+    @torch.no_grad()
+    def update(self, momentum: float | Tensor, *, skip: Tensor | None = None) -> None:
+        """Moves the copy towards its source.
+
+        Args:
+            momentum: in [0, 1]; a float or a 0-d tensor.
+            skip: 0-d bool tensor; where true, nothing is averaged.
+        """
+        if self._pairs is None:
+            self._pairs = self._collect()
+        averaged, averaged_from, copied, copied_from = self._pairs
+        if skip is not None:
+            momentum = torch.where(skip, 1.0, momentum)
+        K.ema_update_(averaged, averaged_from, momentum)
+        if copied:
+            torch._foreach_copy_(copied, copied_from)
+
+    def _collect(self) -> tuple[list[Tensor], ...]:
+        (source,) = self._source
+        averaged: list[Tensor] = list(self.module.parameters())
+        averaged_from: list[Tensor] = list(source.parameters())
+        copied, copied_from = [], []
+        if self.buffer_rule != "own":
+            for target, original in zip(self.module.buffers(), source.buffers(), strict=True):
+                if self.buffer_rule == "ema" and target.is_floating_point():
+                    averaged.append(target)
+                    averaged_from.append(original)
+                else:
+                    copied.append(target)
+                    copied_from.append(original)
+        return averaged, averaged_from, copied, copied_from
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MomentumCopy:
+        self._pairs = None  # .to() and its like replace buffers
+        return super()._apply(fn, recurse)
