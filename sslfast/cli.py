@@ -1,0 +1,153 @@
+"""The command line. Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from sslfast.errors import TrainingError, UsageError
+
+# The commands import what they need themselves: torch takes seconds, which `--help` should not.
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what was wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+class SettingsHelp(argparse.Action):
+    """--help of `pretrain`: the arguments, then every setting of a recipe."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from sslfast.config import Config, recipes
+        from sslfast.settings import describe
+
+        print(parser.format_help())
+        print(f"recipes:\n  {', '.join(recipes())}\n")
+        print(f"settings, with their defaults:\n{describe(Config)}")
+        parser.exit()
+
+
+def pretrain(args: argparse.Namespace) -> None:
+    from sslfast.config import load_config, to_yaml
+    from sslfast.train import pretrain as run
+
+    source = [f"data.source={args.data}"] if args.data else []
+    config = load_config(args.recipe, [*args.overrides, *source])
+    if args.print_config:
+        print(to_yaml(config), end="")
+        return
+    out = args.out or Path("runs") / Path(args.recipe).stem
+    run(config, out, resume=args.resume, overwrite=args.overwrite)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    from sslfast.evaluate.command import evaluate as run
+
+    found = run(
+        args.kind, args.checkpoint, args.data, args.val, args.overrides, random_baseline=args.random_baseline
+    )
+    print(found.table())
+
+
+def export(args: argparse.Namespace) -> None:
+    from sslfast.export import export_torchvision
+
+    print(export_torchvision(args.checkpoint, args.out, overwrite=args.overwrite))
+
+
+def info(args: argparse.Namespace) -> None:
+    from sslfast.info import describe
+
+    print(describe())
+
+
+def report(args: argparse.Namespace) -> None:
+    from sslfast.report import write_report
+
+    print(write_report(args.run_dir, args.data))
+
+
+def parser() -> Parser:
+    main = Parser(prog="sslfast", description="Self-supervised pre-training of vision encoders, made fast.")
+    commands = main.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+
+    command = commands.add_parser(
+        "pretrain",
+        help="pre-train an encoder",
+        usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--resume]",
+        add_help=False,
+    )
+    command.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
+    command.add_argument(
+        "--data",
+        metavar="PATH|NAME",
+        help="an image folder, a .tar or .tar.xz of one, a torchvision data set's name, or `shapes`",
+    )
+    command.add_argument("--out", metavar="DIR", type=Path, help="the run's directory (default: runs/RECIPE)")
+    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    command.add_argument("--print-config", action="store_true", help="show what would run, and stop")
+    command.add_argument("-h", "--help", action=SettingsHelp, nargs=0, help="show this and all settings")
+    command.set_defaults(run=pretrain)
+
+    command = commands.add_parser(
+        "evaluate",
+        help="test a frozen encoder",
+        usage="sslfast evaluate knn|linear CHECKPOINT --data PATH|NAME [--val PATH|NAME] [key=value ...]",
+    )
+    command.add_argument("kind", choices=["knn", "linear"], help="nearest neighbours, or a linear probe")
+    command.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a run's directory, or a checkpoint")
+    command.add_argument("--data", metavar="PATH|NAME", required=True, help="labelled images")
+    command.add_argument("--val", metavar="PATH|NAME", help="images to test on (default: a fixed 10%% of --data)")
+    command.add_argument("--random-baseline", action="store_true", help="test the initial weights as well")
+    command.set_defaults(run=evaluate)
+
+    command = commands.add_parser("export", help="write an encoder's weights for other software")
+    command.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a run's directory, or a checkpoint")
+    command.add_argument("--format", choices=["torchvision"], required=True)
+    command.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .safetensors file")
+    command.add_argument("--overwrite", action="store_true", help="replace FILE")
+    command.set_defaults(run=export)
+
+    command = commands.add_parser("report", help="draw a run's curves and pictures")
+    command.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    command.add_argument("--data", metavar="PATH|NAME", help="the images to show (default: the run's)")
+    command.set_defaults(run=report)
+
+    command = commands.add_parser("info", help="versions, GPU, and which kernels are usable and why not")
+    command.set_defaults(run=info)
+    return main
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; `key.sub=value` may stand anywhere among them."""
+    main = parser()
+    args, rest = main.parse_known_args(argv)
+    for word in rest:
+        if word.startswith("-") or "=" not in word:
+            main.error(f"unexpected argument {word!r}; settings are given as key.sub=value")
+    args.overrides = rest
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command and returns its exit code."""
+    args = parse(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("sslfast").setLevel(logging.INFO)
+    try:
+        args.run(args)
+    except UsageError as error:
+        print(f"sslfast: {error}", file=sys.stderr)
+        return 2
+    except TrainingError as error:
+        print(f"sslfast: {error}", file=sys.stderr)
+        return 1
+    return 0

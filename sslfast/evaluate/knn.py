@@ -1,0 +1,69 @@
+"""The weighted nearest-neighbour classifier: no training, nothing to tune."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast.evaluate.options import EvaluationConfig
+from sslfast.evaluate.ranks import accuracy, ranks
+from sslfast.schema import STRICT, Count, Positive
+
+# Similarities held at once, (queries of a chunk) x (training images): 64 MiB in float32.
+SIMILARITIES = 2**24
+
+
+@dataclass(config=STRICT)
+class KNNConfig(EvaluationConfig):
+    k: Annotated[list[Count], Field(min_length=1)] = Field(default_factory=lambda: [200, 20])
+    """Neighbours that vote, one row of results each; at most the training images."""
+    temperature: Positive = 0.1
+    """Of a vote's weight, exp(similarity / temperature)."""
+
+
+def knn_accuracy(
+    train_x: Tensor,
+    train_y: Tensor,
+    val_x: Tensor,
+    val_y: Tensor,
+    *,
+    k: int,
+    temperature: float,
+    classes: int,
+) -> dict[str, float]:
+    """Accuracy of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
+
+    The k training images most similar to a query by cosine s_i vote for their classes, and class c gets
+    sum_i exp(s_i / temperature) [y_i = c]. Ours where the paper is silent: equal votes rank by class number,
+    and a class without a vote is never a prediction, so that few neighbours do not win a top-5 by luck.
+
+    Args:
+        train_x: (N, D) features of the training images, of any norm.
+        train_y: (N,) int64 classes in [0, classes).
+        val_x: (M, D) features of the queries, on the same device.
+        val_y: (M,) int64 classes.
+        k: neighbours that vote; with k > N all training images do.
+        temperature: of the votes' weights.
+        classes: number of classes.
+
+    Returns:
+        {"top1", "top5"}, shares of the queries in [0, 1]; no "top5" with five classes or fewer, where it says
+        nothing. Memory beside the arguments stays bounded: queries are taken in chunks.
+    """
+    train_x, val_x = F.normalize(train_x, dim=1), F.normalize(val_x, dim=1)
+    k = min(k, len(train_x))
+    chunk = max(1, SIMILARITIES // max(len(train_x), classes))
+    found = []
+    for query, y in zip(val_x.split(chunk), val_y.split(chunk), strict=True):
+        similarity, neighbour = (query @ train_x.T).topk(k, dim=1)  # [chunk, k], the best first
+        # exp((s - s_max) / t) differs from exp(s / t) by a factor a query: same order, no overflow. In float64
+        # the order in which a GPU adds the votes cannot matter but to exact ties.
+        weight = ((similarity - similarity[:, :1]).double() / temperature).exp()
+        votes = weight.new_zeros(len(query), classes).scatter_add_(1, train_y[neighbour], weight)
+        found.append(ranks(votes.masked_fill_(votes == 0, -torch.inf), y))
+    return accuracy(torch.cat(found), classes)

@@ -1,0 +1,31 @@
+"""Top-1 and top-5 accuracy from scores."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def ranks(scores: Tensor, labels: Tensor) -> Tensor:
+    """How many classes rank before the right one.
+
+    Args:
+        scores: (N, C), higher is better; -inf marks a class that is no candidate.
+        labels: (N,) int64, the right classes.
+
+    Returns:
+        (N,) int64 in [0, C]: equal scores rank by class number; C where the right class is no candidate or
+        its score is not a number.
+    """
+    right = scores.gather(1, labels[:, None])
+    number = torch.arange(scores.shape[1], device=scores.device)
+    before = (scores > right) | ((scores == right) & (number < labels[:, None]))
+    return before.sum(1).masked_fill(~right.squeeze(1).isfinite(), scores.shape[1])
+
+
+def accuracy(ranks: Tensor, classes: int) -> dict[str, float]:
+    """{"top1", "top5"}: shares in [0, 1]; no "top5" with five classes or fewer, where it says nothing."""
+    shares = {"top1": (ranks == 0).double().mean().item()}
+    if classes > 5:
+        shares["top5"] = (ranks < 5).double().mean().item()
+    return shares

@@ -1,0 +1,87 @@
+"""What an evaluation found: a table for the terminal, a JSON file for the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The columns of a table, those of a row that has them, in this order.
+HEADINGS = {
+    "encoder": "encoder",
+    "k": "k",
+    "train_top1": "train top-1",
+    "top1": "held-out top-1",
+    "top5": "held-out top-5",
+}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One evaluation of a checkpoint.
+
+    Attributes:
+        kind: "knn" or "linear".
+        checkpoint: what was evaluated.
+        data: the training images' source.
+        val: the held-out images' source; None: a part of `data`.
+        options: the settings, plain values.
+        train_images: number of training images.
+        val_images: number of held-out images.
+        classes: number of classes.
+        chance: share of the held-out images in their commonest class, which a constant guess reaches.
+        rows: one a line of the table, keys out of HEADINGS; accuracies are shares in [0, 1].
+    """
+
+    kind: str
+    checkpoint: str
+    data: str
+    val: str | None
+    options: dict[str, Any]
+    train_images: int
+    val_images: int
+    classes: int
+    chance: float
+    rows: list[dict[str, Any]]
+
+    def save(self, folder: Path) -> Path:
+        """Writes <kind>.json into a folder, which is made if need be; returns the file."""
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{self.kind}.json"
+        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        return path
+
+    @classmethod
+    def load(cls, path: Path) -> Evaluation:
+        """Reads what `save` wrote."""
+        return cls(**json.loads(path.read_text()))
+
+    def caption(self) -> str:
+        """What was evaluated, in a line."""
+        val = f" of {self.val}" if self.val else ""
+        return (
+            f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
+            f"{self.classes} classes, chance {100 * self.chance:.1f} %"
+        )
+
+    def cells(self) -> list[list[str]]:
+        """The table's headings, then its rows, as text."""
+        columns = [key for key in HEADINGS if any(key in row for row in self.rows)]
+        return [[HEADINGS[key] for key in columns]] + [
+            [_shown(row.get(key)) for key in columns] for row in self.rows
+        ]
+
+    def table(self) -> str:
+        """The caption and the table, aligned for a terminal."""
+        cells = self.cells()
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
+        return "\n".join([self.caption(), *lines])
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.1f} %" if isinstance(value, float) else str(value)

@@ -1,0 +1,269 @@
+"""Pre-training: set-up, then a loop that fits a screen.
+
+Images -> views -> encoder -> heads -> the method's loss (a fused op) -> optimizer, moving averages, queue ->
+log, checkpoint, kNN. A batch is a function of (seed, epoch, step), and the states of all random generators are
+saved: a resumed run takes the very steps that an uninterrupted one takes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from sslfast.checkpoint import Checkpoints, rng_state, set_rng_state
+from sslfast.config import Config, to_dict
+from sslfast.data import Batch, Source, make_loader, open_source, split
+from sslfast.device import choose_device
+from sslfast.encoders import build_encoder
+from sslfast.errors import TrainingError, UsageError
+from sslfast.evaluate.features import labelled_features
+from sslfast.evaluate.knn import knn_accuracy
+from sslfast.export import write_backbone
+from sslfast.finite import FiniteGuard
+from sslfast.interrupt import Interrupt
+from sslfast.methods import METHODS
+from sslfast.optim import build_optimizer, learning_rate, scaled_lr
+from sslfast.run import MetricsLog, RunDirectory, log_to, open_run
+
+log = logging.getLogger(__name__)
+
+KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
+
+
+def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
+    """Pre-trains an encoder and leaves a run directory (see `sslfast.run`).
+
+    Args:
+        config: what to run.
+        out: the run's directory.
+        resume: go on from the directory's latest checkpoint, if it has one.
+        overwrite: replace the run in the directory.
+
+    Raises:
+        UsageError: settings or data that cannot work, found before training.
+        TrainingError: training cannot go on; the latest checkpoint is good.
+        SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
+    """
+    check(config)
+    source = open_source(config.data.source, limit=config.data.limit, max_bad=config.data.max_bad)
+    run = open_run(out, config, resume=resume, overwrite=overwrite)
+    with log_to(run.log), logging_redirect_tqdm(), Interrupt() as interrupt:
+        trainer = Trainer(config, run, source)
+        if resume:
+            trainer.resume()
+        trainer.fit(interrupt)
+        if interrupt.received:
+            log.info("%s: saved at step %d; go on with --resume", interrupt.received.name, trainer.step)
+            raise SystemExit(interrupt.exit_code)
+
+
+def check(config: Config) -> None:
+    """Refuses what cannot work before anything is read or written. Raises UsageError."""
+    method = METHODS[config.method.name]
+    if len(config.data.views) != method.views:
+        raise UsageError(
+            f"data.views: expected the {method.views} views of {config.method.name}, got {len(config.data.views)}"
+        )
+    if config.encoder.norm == "split" and config.data.batch_size % config.encoder.norm_splits:
+        raise UsageError(
+            f"data.batch_size={config.data.batch_size}: expected a multiple of "
+            f"encoder.norm_splits={config.encoder.norm_splits}"
+        )
+    method.check(config)
+
+
+class Trainer:
+    """One run: everything that moves from step to step, and the loop."""
+
+    def __init__(self, config: Config, run: RunDirectory, source: Source) -> None:
+        self.config, self.run = config, run
+        self.device = choose_device(config.train.device)
+        on_gpu = self.device.type == "cuda"
+        if config.train.threads:
+            torch.set_num_threads(config.train.threads)
+        torch.manual_seed(config.train.seed)
+
+        data, labelled = config.data, source.labels is not None
+        self.train_set, self.val_set = split(source, data.val_fraction) if labelled else (source, None)
+        self.loader = make_loader(self.train_set, data, config.train.seed, self.device)
+        self.total_steps = config.train.epochs * self.loader.steps_per_epoch
+
+        self.method = METHODS[config.method.name](config.method, build_encoder(config.encoder))
+        self.method.to(self.device, memory_format=torch.channels_last)
+        if config.train.compile == "on" or (config.train.compile == "auto" and on_gpu):
+            self.method.encoder.compile()
+        self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
+        self.optimizer = build_optimizer(self.method.named_parameters(), config.optim, data.batch_size)
+        self.guard = FiniteGuard(self.method, self.optimizer)
+
+        self.checkpoints = Checkpoints(run.checkpoints, config.train.keep_checkpoints)
+        self.step = 0  # steps done
+        self.random_knn: float | None = None  # the kNN accuracy of the initial weights
+        self.skipped = 0  # steps that the guard skipped, as far as they were reported
+
+    def fit(self, interrupt: Interrupt) -> None:
+        """Trains to the end, or to the first step boundary after a signal."""
+        with MetricsLog(self.run, self.step) as self.metrics, self.progress() as bar:
+            if self.step == 0:
+                self.random_knn = self.evaluate()
+            for batch in self.batches():
+                values = self.train_step(batch)
+                bar.update(self.config.data.batch_size)
+                if self.step % self.config.train.log_every == 0:
+                    self.report(values, bar)
+                if self.step % self.loader.steps_per_epoch == 0:
+                    self.end_epoch(self.step // self.loader.steps_per_epoch)
+                if interrupt.received:
+                    break
+        self.save()
+        if self.step == self.total_steps:
+            write_backbone(self.method.encoder, self.run.backbone, to_dict(self.config))
+
+    def batches(self) -> Iterator[Batch]:
+        """The batches of the steps that are still to do."""
+        steps = self.loader.steps_per_epoch
+        for epoch in range(self.step // steps, self.config.train.epochs):
+            yield from self.loader.epoch(epoch, start=self.step % steps)
+
+    def train_step(self, batch: Batch) -> dict[str, Tensor]:
+        """One step. Returns scalars on the device; nothing here waits for it."""
+        lr = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.guard.remember()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            loss, values = self.method.loss(batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        skip = self.guard.check(loss)
+        self.optimizer.step()
+        self.method.after_step(self.step, self.total_steps, skip)
+        self.step += 1
+        return {"loss": loss.detach(), **values}
+
+    def learning_rate(self) -> float:
+        optim, batch_size = self.config.optim, self.config.data.batch_size
+        base = scaled_lr(optim, batch_size)
+        warmup = round(optim.warmup_epochs * self.loader.steps_per_epoch)
+        return learning_rate(self.step, self.total_steps, warmup, base, optim.final_lr * base)
+
+    def report(self, values: dict[str, Tensor], bar: tqdm[Any]) -> None:
+        """Logs a step: the one place in the loop where the host waits for the device."""
+        numbers = {name: value.item() for name, value in values.items()}
+        skipped, in_a_row = self.guard.total.item(), self.guard.in_a_row.item()
+        if skipped > self.skipped:
+            log.warning(
+                "step %d: skipped %d steps with a loss or gradient that is not finite",
+                self.step,
+                skipped - self.skipped,
+            )
+            self.skipped = int(skipped)
+        if in_a_row >= self.config.train.max_bad_steps:
+            raise TrainingError(
+                f"the loss or its gradient was not finite in the last {in_a_row} steps up to step {self.step}; "
+                f"the weights in {self.run.checkpoints} are from before: lower optim.lr, or use "
+                "train.precision=fp32, and go on in a new run"
+            )
+        rate = bar.format_dict["rate"] or 0.0
+        bar.set_postfix(loss=f"{numbers['loss']:.3f}")
+        self.metrics.write(
+            self.step,
+            self.step / self.loader.steps_per_epoch,
+            lr=self.optimizer.param_groups[0]["lr"],
+            images_per_second=rate,
+            skipped_steps=skipped,
+            **numbers,
+        )
+
+    def end_epoch(self, epoch: int) -> None:
+        """Evaluates and saves after an epoch, counted from 1, when it is due."""
+        train, last = self.config.train, epoch == self.config.train.epochs
+        if train.knn_every and (last or epoch % train.knn_every == 0):
+            self.evaluate()
+        if not last and epoch % train.checkpoint_every == 0:
+            self.save()
+
+    def evaluate(self) -> float | None:
+        """Logs and returns the held-out top-1 accuracy of kNN; None where there are no labels or it is off."""
+        if self.val_set is None or not self.config.train.knn_every:
+            return None
+        bank, queries = (
+            labelled_features(self.method.encoder, source, self.config.data, self.device)
+            for source in (self.train_set, self.val_set)
+        )
+        accuracy = knn_accuracy(
+            *bank,
+            *queries,
+            k=self.config.train.knn_k,
+            temperature=KNN_TEMPERATURE,
+            classes=len(self.val_set.classes),
+        )
+        top1 = accuracy["top1"]
+        random = top1 if self.random_knn is None else self.random_knn
+        epoch = self.step / self.loader.steps_per_epoch
+        self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=random)
+        log.info(
+            "epoch %g: kNN top-1 of %d held-out images %.1f%% (random initialisation %.1f%%)",
+            epoch,
+            len(queries[1]),
+            100 * top1,
+            100 * random,
+        )
+        return top1
+
+    def progress(self) -> tqdm[Any]:
+        batch_size = self.config.data.batch_size
+        return tqdm(
+            total=self.total_steps * batch_size,
+            initial=self.step * batch_size,
+            unit="img",
+            unit_scale=True,
+            desc=self.config.method.name,
+            disable=None,  # where standard error is no terminal
+        )
+
+    def save(self) -> None:
+        """Writes a checkpoint of everything that the next step depends on."""
+        self.checkpoints.save(
+            self.step,
+            {
+                "config": to_dict(self.config),
+                "step": self.step,
+                "images": len(self.train_set),
+                "method": self.method.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "guard": self.guard.state_dict(),
+                "random_knn": self.random_knn,
+                "rng": rng_state(),
+            },
+        )
+
+    def resume(self) -> None:
+        """Goes back to the latest checkpoint; without one the run starts from the beginning.
+
+        Raises:
+            UsageError: the checkpoint is of other data.
+        """
+        state = self.checkpoints.latest()
+        if state is None:
+            log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)
+            return
+        if state["images"] != len(self.train_set):
+            raise UsageError(
+                f"--resume: the run was started on {state['images']} images of {self.config.data.source}, "
+                f"which now has {len(self.train_set)}; restore them, or use another --out"
+            )
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.guard.load_state_dict(state["guard"])
+        self.step, self.random_knn = state["step"], state["random_knn"]
+        self.skipped = int(self.guard.total)
+        set_rng_state(state["rng"])
+        log.info("resumed at step %d of %d", self.step, self.total_steps)

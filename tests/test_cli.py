@@ -1,0 +1,77 @@
+"""The command line as a person meets it."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from sslfast.cli import main
+
+
+def run(capsys, *argv):
+    """Exit code, standard output and standard error of a command."""
+    try:
+        code = main(argv)
+    except SystemExit as exit:
+        code = exit.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_print_config_shows_what_would_run_and_runs_nothing(capsys, tmp_path):
+    out_dir = str(tmp_path / "run")
+    settings = ["--data", "here", "--out", out_dir, "train.epochs=3", "--print-config"]
+    code, out, _ = run(capsys, "pretrain", "moco_v2_shapes", *settings)
+    config = yaml.safe_load(out)
+    assert code == 0
+    assert config["train"]["epochs"] == 3
+    assert config["data"]["source"] == "here"
+    assert not (tmp_path / "run").exists()
+
+
+def test_overrides_may_stand_between_options(capsys):
+    code, out, _ = run(capsys, "pretrain", "moco_v2_shapes", "train.epochs=3", "--print-config", "optim.lr=0.5")
+    config = yaml.safe_load(out)
+    assert (code, config["train"]["epochs"], config["optim"]["lr"]) == (0, 3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["pretrain", "moco_v3_shapes"], "did you mean 'moco_v2_shapes'"),
+        (["pretrain", "moco_v2_shapes", "train.epoch=3"], "did you mean 'epochs'"),
+        (["pretrain", "moco_v2_shapes", "epochs"], "unexpected argument 'epochs'"),
+        (["pretrain", "moco_v2_shapes", "--epochs=3"], "unexpected argument '--epochs=3'"),
+        (["pretrain", "moco_v2_shapes", "--data", "no/such/folder"], "no/such/folder"),
+        (["pretrain", "moco_v2_shapes", "train.device=abacus"], "abacus"),
+        (["pretrain"], "RECIPE"),
+        (["evaluate", "knn", "no/such/checkpoint", "--data", "shapes"], "no/such/checkpoint"),
+        (["report", "no/such/run"], "no/such/run"),
+        (["frobnicate"], "frobnicate"),
+    ],
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, argv, message):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = run(capsys, *argv)
+    assert code == 2
+    assert message in err
+    assert len(err.splitlines()) == 1
+    assert not out
+
+
+def test_help_lists_recipes_and_settings(capsys):
+    code, out, _ = run(capsys, "pretrain", "--help")
+    assert code == 0
+    for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step."):
+        assert text in out
+
+
+def test_help_does_not_wait_for_torch():
+    program = (
+        "import sys; from sslfast.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.endswith("False\n")
