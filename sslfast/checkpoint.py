@@ -15,7 +15,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import shutil
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -146,7 +145,10 @@ class Checkpoints:
         save(self.last, state)
         numbered = self.folder / f"step-{step:08d}.pt"
         numbered.unlink(missing_ok=True)
-        _link(self.last, numbered)
+        try:
+            os.link(self.last, numbered)
+        except OSError:  # a file system without hard links
+            save(numbered, state)
         keep = [path for path in self._numbered() if path <= numbered][: self.keep]
         unfinished = self.folder.glob("*.tmp")  # left by a save that was killed
         for path in (*unfinished, *set(self._numbered()).difference(keep)):
@@ -171,13 +173,6 @@ class Checkpoints:
     def _numbered(self) -> list[Path]:
         """The numbered checkpoints, newest first."""
         return sorted(self.folder.glob("step-*.pt"), reverse=True)
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(source, target)
 
 
 def load_encoder(path: Path, device: str | torch.device = "cpu") -> tuple[Encoder, Config]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -142,15 +142,18 @@ class TrainConfig:
     """Stop after so many steps in a row whose loss or gradient is not finite."""
 
 
-MethodConfig = Annotated[
-    Union[tuple(method.Config for method in METHODS.values())],  # noqa: UP007
-    Field(discriminator="name"),
-]
+if TYPE_CHECKING:
+    MethodConfig = Any
+else:
+    MethodConfig = Annotated[
+        Union[tuple(method.Config for method in METHODS.values())],  # noqa: UP007
+        Field(discriminator="name"),
+    ]
 
 
 @dataclass(config=STRICT)
 class Config:
-    method: MethodConfig  # type: ignore[valid-type]
+    method: MethodConfig
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)

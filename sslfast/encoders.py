@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -34,11 +35,13 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
     `momentum` a batch in all, as those of BatchNorm2d do: our choice, where devices would keep the first's.
     """
 
-    def __init__(self, channels: int, *, splits: int) -> None:
-        super().__init__(channels)
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, *, splits: int, momentum: float = 0.1) -> None:
+        super().__init__(channels, momentum=momentum)
         self.splits = splits
         # s updates with momentum m' decay the old value by (1 - m')^s = 1 - m.
-        self.split_momentum = 1 - (1 - self.momentum) ** (1 / splits)
+        self.split_momentum = 1 - (1 - momentum) ** (1 / splits)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, H, W); in training B must be a multiple of `splits`."""
@@ -79,7 +82,7 @@ class Encoder(resnet.ResNet):
         *,
         width: float,
         stem: str,
-        norm_layer: type[nn.Module] | partial[nn.Module],
+        norm_layer: Callable[..., nn.Module],
     ) -> None:
         self.width = width
         super().__init__(block, layers, norm_layer=norm_layer)
@@ -113,5 +116,7 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     if config.name not in RESNETS:
         raise UsageError(f"encoder.name: expected one of {', '.join(RESNETS)}, got {config.name!r}")
     block, layers = RESNETS[config.name]
-    norm = nn.BatchNorm2d if config.norm == "batch" else partial(SplitBatchNorm2d, splits=config.norm_splits)
+    norm: Callable[..., nn.Module] = nn.BatchNorm2d
+    if config.norm == "split":
+        norm = partial(SplitBatchNorm2d, splits=config.norm_splits)
     return Encoder(block, layers, width=config.width, stem=config.stem, norm_layer=norm)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
+from sslfast import kernels as K
+
 RUNNING_STATISTICS = ("running_mean", "running_var")
 
 
@@ -38,21 +40,14 @@ class FiniteGuard:
     def __init__(self, module: nn.Module, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.statistics = [b for name, b in module.named_buffers() if name.endswith(RUNNING_STATISTICS)]
-        # One flat tensor of all statistics, so that choosing between old and new ones is one kernel.
-        sizes = [b.numel() for b in self.statistics]
+        self.remembered = [b.clone() for b in self.statistics]
         device = optimizer.param_groups[0]["params"][0].device
-        self.old = torch.cat([torch.empty(0, device=device), *(b.flatten() for b in self.statistics)])
-        self.new = torch.empty_like(self.old)
-        self.old_parts, self.new_parts = (
-            [part.view_as(b) for part, b in zip(flat.split(sizes), self.statistics, strict=True)]
-            for flat in (self.old, self.new)
-        )
         self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
         self.total = torch.zeros((), dtype=torch.int64, device=device)
 
     def remember(self) -> None:
         """Call before the forward pass."""
-        _copy(self.old_parts, self.statistics)
+        K.ema_update_(self.remembered, self.statistics, 0.0)
 
     def check(self, loss: Tensor) -> Tensor:
         """Call between the backward pass and the optimizer's step.
@@ -68,10 +63,8 @@ class FiniteGuard:
         skip = ~(torch.isfinite(loss.detach()) & torch.isfinite(norm))
         self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
 
-        _copy(self.new_parts, self.statistics)
-        torch.where(skip, self.old, self.new, out=self.new)
-        _copy(self.statistics, self.new_parts)
-
+        # A momentum of 1 keeps a target bit for bit and one of 0 replaces it, even where it holds NaN.
+        K.ema_update_(self.statistics, self.remembered, (~skip).float())
         self.total += skip
         self.in_a_row += 1
         self.in_a_row *= skip
@@ -83,8 +76,3 @@ class FiniteGuard:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.in_a_row.copy_(state["in_a_row"])
         self.total.copy_(state["total"])
-
-
-def _copy(targets: list[Tensor], sources: list[Tensor]) -> None:
-    if targets:
-        torch._foreach_copy_(targets, sources)

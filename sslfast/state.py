@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 
+TensorLists = tuple[list[Tensor], list[Tensor]]  # targets and their sources
+Pairs = tuple[TensorLists, TensorLists]  # those to average and those to copy
+
 
 class Queue(nn.Module):
     """The latest `size` keys, first in first out (He et al. 2020, arXiv:1911.05722).
@@ -50,10 +53,10 @@ class Queue(nn.Module):
         Raises:
             ValueError: the keys do not fit.
         """
-        count = keys.shape[0]
-        if keys.ndim != 2 or keys.shape[1] != self.dim or count > self.size:
+        if keys.ndim != 2 or keys.shape[1] != self.dim or keys.shape[0] > self.size:
             expected = f"(N <= {self.size}, {self.dim})"
             raise ValueError(f"Queue.enqueue: expected keys of shape {expected}, got {tuple(keys.shape)}")
+        count = keys.shape[0]
         rows = (self.pointer + torch.arange(count, device=self.keys.device)) % self.size
         keys, advance = keys.to(self.keys.dtype), torch.full_like(self.pointer, count)
         if skip is not None:
@@ -85,7 +88,7 @@ class MomentumCopy(nn.Module):
         self.module = copy.deepcopy(source).requires_grad_(False)
         self.buffer_rule = buffers
         self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
-        self._pairs: tuple[list[Tensor], ...] | None = None
+        self._pairs: Pairs | None = None
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -97,32 +100,33 @@ class MomentumCopy(nn.Module):
 
         Args:
             momentum: in [0, 1]; a float or a 0-d tensor.
-            skip: 0-d bool tensor; where true, nothing is averaged.
+            skip: 0-d bool tensor; where true, no floating-point value changes.
         """
         if self._pairs is None:
             self._pairs = self._collect()
-        averaged, averaged_from, copied, copied_from = self._pairs
-        if skip is not None:
-            momentum = torch.where(skip, 1.0, momentum)
-        K.ema_update_(averaged, averaged_from, momentum)
-        if copied:
-            torch._foreach_copy_(copied, copied_from)
+        averaged, copied = self._pairs
+        K.ema_update_(*averaged, _unless(skip, momentum))
+        K.ema_update_(*copied, _unless(skip, 0.0))
 
-    def _collect(self) -> tuple[list[Tensor], ...]:
-        (source,) = self._source
-        averaged: list[Tensor] = list(self.module.parameters())
-        averaged_from: list[Tensor] = list(source.parameters())
-        copied, copied_from = [], []
-        if self.buffer_rule != "own":
-            for target, original in zip(self.module.buffers(), source.buffers(), strict=True):
-                if self.buffer_rule == "ema" and target.is_floating_point():
-                    averaged.append(target)
-                    averaged_from.append(original)
-                else:
-                    copied.append(target)
-                    copied_from.append(original)
-        return averaged, averaged_from, copied, copied_from
+    def _collect(self) -> Pairs:
+        target, (source,) = self.module, self._source
+        parameters: TensorLists = (list(target.parameters()), list(source.parameters()))
+        buffers: TensorLists = (list(target.buffers()), list(source.buffers()))
+        match self.buffer_rule:
+            case "own":
+                return parameters, ([], [])
+            case "ema":
+                return (parameters[0] + buffers[0], parameters[1] + buffers[1]), ([], [])
+            case "copy":
+                return parameters, buffers
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MomentumCopy:
         self._pairs = None  # .to() and its like replace buffers
         return super()._apply(fn, recurse)
+
+
+def _unless(skip: Tensor | None, momentum: float | Tensor) -> float | Tensor:
+    """The momentum, or 1 where `skip` is true; in fp64, so that a float keeps its value."""
+    if skip is None:
+        return momentum
+    return torch.where(skip, torch.ones_like(skip, dtype=torch.float64), momentum)

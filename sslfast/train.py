@@ -8,6 +8,7 @@ saved: a resumed run takes the very steps that an uninterrupted one takes.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -90,13 +91,16 @@ class Trainer:
             torch.set_num_threads(config.train.threads)
         torch.manual_seed(config.train.seed)
 
-        data, labelled = config.data, source.labels is not None
-        self.train_set, self.val_set = split(source, data.val_fraction) if labelled else (source, None)
+        data = config.data
+        self.train_set: Source = source
+        self.val_set: Source | None = None
+        if source.labels is not None:
+            self.train_set, self.val_set = split(source, data.val_fraction)
         self.loader = make_loader(self.train_set, data, config.train.seed, self.device)
         self.total_steps = config.train.epochs * self.loader.steps_per_epoch
 
         self.method = METHODS[config.method.name](config.method, build_encoder(config.encoder))
-        self.method.to(self.device, memory_format=torch.channels_last)
+        self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if config.train.compile == "on" or (config.train.compile == "auto" and on_gpu):
             self.method.encoder.compile()
         self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
@@ -113,6 +117,7 @@ class Trainer:
         with MetricsLog(self.run, self.step) as self.metrics, self.progress() as bar:
             if self.step == 0:
                 self.random_knn = self.evaluate()
+            self.reported = (time.perf_counter(), self.step * self.config.data.batch_size)
             for batch in self.batches():
                 values = self.train_step(batch)
                 bar.update(self.config.data.batch_size)
@@ -171,13 +176,15 @@ class Trainer:
                 f"the weights in {self.run.checkpoints} are from before: lower optim.lr, or use "
                 "train.precision=fp32, and go on in a new run"
             )
-        rate = bar.format_dict["rate"] or 0.0
+        now, done = time.perf_counter(), self.step * self.config.data.batch_size
+        rate = (done - self.reported[1]) / (now - self.reported[0])
+        self.reported = (now, done)
         bar.set_postfix(loss=f"{numbers['loss']:.3f}")
         self.metrics.write(
             self.step,
             self.step / self.loader.steps_per_epoch,
             lr=self.optimizer.param_groups[0]["lr"],
-            images_per_second=rate,
+            images_per_second=round(rate, 1),
             skipped_steps=skipped,
             **numbers,
         )

@@ -60,7 +60,7 @@ def evaluate(
 
     encoders = {"pre-trained": encoder}
     if random_baseline:
-        encoders["random weights"] = random_encoder(config.encoder, config.train.seed).to(device)
+        encoders["random initialisation"] = random_encoder(config.encoder, config.train.seed).to(device)
     rows = []
     for name, candidate in encoders.items():
         train_features, val_features = (
@@ -118,10 +118,6 @@ def _require_labels(source: Source, argument: str) -> None:
         raise UsageError(
             f"{argument} {source.name}: has no labels, which an evaluation needs; "
             "put the images of each class into a subfolder of its own"
-        )
-    if len(source.classes) < 2:
-        raise UsageError(
-            f"{argument} {source.name}: has the single class {source.classes[0]!r}; expected two or more"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Annotated
 
 import torch
@@ -20,7 +21,7 @@ SIMILARITIES = 2**24
 
 @dataclass(config=STRICT)
 class KNNConfig(EvaluationConfig):
-    k: Annotated[list[Count], Field(min_length=1)] = Field(default_factory=lambda: [200, 20])
+    k: Annotated[list[Count], Field(min_length=1)] = field(default_factory=lambda: [200, 20])
     """Neighbours that vote, one row of results each; at most the training images."""
     temperature: Positive = 0.1
     """Of a vote's weight, exp(similarity / temperature)."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sslfast.errors import UsageError
+
 # The columns of a table, those of a row that has them, in this order.
 HEADINGS = {
     "encoder": "encoder",
@@ -55,16 +57,23 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path) -> Evaluation:
-        """Reads what `save` wrote."""
-        return cls(**json.loads(path.read_text()))
+        """Reads what `save` wrote. Raises UsageError if it is something else."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"{path}: not an evaluation of sslfast; evaluate again, or remove it") from error
 
     def caption(self) -> str:
         """What was evaluated, in a line."""
         val = f" of {self.val}" if self.val else ""
         return (
             f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
-            f"{self.classes} classes, chance {100 * self.chance:.1f} %"
+            f"{self.classes} classes, chance {self.chance:.1%}"
         )
+
+    def settings(self) -> str:
+        """The options, in a line, as they are given on the command line."""
+        return " ".join(f"{key}={_setting(value)}" for key, value in self.options.items())
 
     def cells(self) -> list[list[str]]:
         """The table's headings, then its rows, as text."""
@@ -74,14 +83,18 @@ class Evaluation:
         ]
 
     def table(self) -> str:
-        """The caption and the table, aligned for a terminal."""
+        """Caption, settings and the table, aligned for a terminal."""
         cells = self.cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
-        return "\n".join([self.caption(), *lines])
+        return "\n".join([self.caption(), self.settings(), *lines])
+
+
+def _setting(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")).strip('"')
 
 
 def _shown(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{100 * value:.1f} %" if isinstance(value, float) else str(value)
+    return f"{value:.1%}" if isinstance(value, float) else str(value)

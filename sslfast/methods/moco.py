@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -41,7 +41,7 @@ class MoCoV1Config:
 
 @dataclass(config=STRICT)
 class MoCoV2Config(MoCoV1Config):
-    name: Literal["moco_v2"]
+    name: Literal["moco_v2"]  # type: ignore[assignment]
     hidden: CountOrZero = 2048
     """Width of the head's hidden layer; 0: the head is one linear layer."""
     temperature: Positive = 0.2
@@ -51,7 +51,7 @@ class MoCoV2Config(MoCoV1Config):
 class MoCoV1(Method):
     """Queries from the trained network, keys from its moving average, negatives from a queue of past keys."""
 
-    Config = MoCoV1Config
+    Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config
     views = 2
 
     def __init__(self, config: MoCoV1Config, encoder: Encoder) -> None:
@@ -101,4 +101,4 @@ class MoCoV1(Method):
 class MoCoV2(MoCoV1):
     """MoCo v1 with a two-layer head; its stronger augmentation and cosine schedule stand in the recipes."""
 
-    Config = MoCoV2Config
+    Config: ClassVar[type[MoCoV1Config]] = MoCoV2Config

@@ -1,0 +1,7 @@
+"""From images on disk to batches of augmented views: sources, draws, augmentations, loaders."""
+
+from sslfast.data.loader import Batch, Loader, eval_batches, load_small, make_loader
+from sslfast.data.sources import Source, open_source
+from sslfast.data.split import split
+
+__all__ = ["Batch", "Loader", "Source", "eval_batches", "load_small", "make_loader", "open_source", "split"]

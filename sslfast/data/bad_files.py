@@ -1,0 +1,50 @@
+"""What cannot be read is named, counted and skipped, up to a limit."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from sslfast.errors import UsageError
+
+logger = logging.getLogger(__name__)
+
+
+class BadFiles:
+    """The unreadable files of a source. Safe to share between threads."""
+
+    def __init__(self, source: str, total: int, max_share: float = 0.01) -> None:
+        """
+        Args:
+            source: the source's name, for the messages.
+            total: images in the source.
+            max_share: of the images that may be unreadable.
+        """
+        self.source = source
+        self.total = total
+        self.max_share = max_share
+        self.reasons: dict[Path, str] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.reasons)
+
+    def add(self, path: Path, reason: object) -> None:
+        """Log an unreadable file, once however often it is met.
+
+        Raises:
+            UsageError: more than the allowed share is unreadable.
+        """
+        with self._lock:
+            if path in self.reasons:
+                return
+            self.reasons[path] = str(reason)
+            count = len(self.reasons)
+        logger.warning("skipped %s: %s", path, reason)
+        if count > self.max_share * self.total:
+            raise UsageError(
+                f"{self.source}: {count} of {self.total} images cannot be read, more than data.max_bad="
+                f"{self.max_share:g} allows; the last was {path} ({reason}); "
+                "mend or remove them, or raise data.max_bad"
+            )

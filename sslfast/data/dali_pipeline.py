@@ -1,0 +1,219 @@
+"""Running DALI: the graphs, and going on when a file breaks a batch.
+
+All randomness comes from the host, as arguments of each sample: the graphs have none of their own, so their
+output depends neither on threads nor on what ran before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from nvidia.dali import fn, pipeline_def, types
+from nvidia.dali.pipeline import Pipeline
+from torch import Tensor
+
+from sslfast.data.dali_files import Decoder, Files, Shape
+from sslfast.data.draws import ViewDraws
+from sslfast.data.images import UnreadableImage
+
+Inputs = Iterator[tuple[Any, ...]]
+NO_PIXELS = np.zeros((1, 1, 3), dtype=np.uint8)  # stands where DALI decodes
+NO_PATH = np.zeros(0, dtype=np.uint8)  # stands where Pillow has decoded
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A batch before it is decoded."""
+
+    step: int
+    indices: NDArray[np.int64]  # (B,) positions in the source
+    arguments: list[NDArray[Any]]  # of the graph, (B, ...) each
+    draws: tuple[ViewDraws, ...] = ()  # for what follows the graph
+
+
+def _decode(path: Any, device: str) -> Any:
+    backend = "mixed" if device == "gpu" else "cpu"
+    return fn.decoders.image(fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True)
+
+
+def _decoded(source: Inputs, device: str, argument_types: list[Any], argument_dims: list[int]) -> list[Any]:
+    """Nodes: decoded image, index in the source, the graph's own arguments."""
+    path, by_pillow, pixels, index, *arguments = fn.external_source(
+        source,
+        num_outputs=4 + len(argument_types),
+        dtype=[types.UINT8, types.BOOL, types.UINT8, types.INT64, *argument_types],
+        ndim=[1, 0, 3, 0, *argument_dims],
+        layout=["", "", "HWC"],
+    )
+    on_gpu = device == "gpu"
+    # A statement, because DALI makes no conditional node of an expression.
+    if by_pillow:  # noqa: SIM108
+        image = pixels.gpu() if on_gpu else pixels
+    else:
+        image = _decode(path, device)
+    return [image, index.gpu() if on_gpu else index, *arguments]
+
+
+@pipeline_def(enable_conditionals=True)
+def training_graph(source: Inputs, device: str, views: int, size: int) -> tuple[Any, ...]:
+    """Crop, resize and flip each view from one decoded image.
+
+    Resizing is bilinear with antialiasing, as torchvision's, but for the outermost pixels of a view that shrinks:
+    where the filter reaches beyond the crop, DALI repeats the edge and torchvision weighs the rest alone.
+
+    Arguments of a sample, for each view: start int32 (2,) and shape int32 (2,) of the crop, flip int32 ().
+
+    Returns:
+        A uint8 (B, size, size, 3) a view; the index, int64 (B,).
+    """
+    image, index, *arguments = _decoded(source, device, [types.INT32] * 3 * views, [1, 1, 0] * views)
+    crops = []
+    for view in range(views):
+        start, shape, flip = arguments[3 * view : 3 * view + 3]
+        crop = fn.slice(image, start=start, shape=shape, axes=[0, 1])
+        crops.append(fn.flip(fn.resize(crop, size=[size, size]), horizontal=flip))
+    return *crops, index
+
+
+@pipeline_def(enable_conditionals=True)
+def evaluation_graph(source: Inputs, device: str, size: int) -> tuple[Any, ...]:
+    """Resize, then crop.
+
+    Arguments of a sample: height and width to resize to, float32 (2,); start of the crop, int32 (2,).
+
+    Returns:
+        uint8 (B, size, size, 3); the index, int64 (B,).
+    """
+    image, index, resized, start = _decoded(source, device, [types.FLOAT, types.INT32], [1, 1])
+    image = fn.resize(image, size=resized)
+    return fn.slice(image, start=start, shape=[size, size], axes=[0, 1]), index
+
+
+@pipeline_def(batch_size=1, prefetch_queue_depth=1)
+def decoding_graph(source: Inputs, device: str) -> Any:
+    """Only decode, one file at a time."""
+    (path,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
+    return _decode(path, device)
+
+
+class Runner:
+    """Runs a graph over planned batches, some ahead of the one that is taken.
+
+    A file that cannot be decoded fails its whole batch, and the pipeline with it. It is then searched for and
+    recorded in `files`, and a new pipeline goes on from the step that is due, with new plans. A plan depends on
+    nothing but its step and the files it looks at: who knows of a bad file and who meets it go on alike.
+    """
+
+    def __init__(
+        self,
+        graph: Callable[..., Pipeline],
+        files: Files,
+        device: torch.device,
+        *,
+        batch_size: int,
+        threads: int,
+        prefetch: int,
+    ) -> None:
+        """
+        Args:
+            graph: one of the graphs above, with its own options given.
+            files: of the source.
+            device: where the outputs shall be.
+            batch_size: samples of the largest plan.
+            threads: on which DALI reads, decodes and, without a GPU, resizes.
+            prefetch: batches decoded ahead.
+        """
+        self.graph = graph
+        self.files = files
+        self.device = device
+        self.batch_size = batch_size
+        self.threads = threads
+        self.prefetch = prefetch
+
+    def run(self, plan: Callable[[int], Plan], steps: range) -> Iterator[tuple[Plan, list[Tensor]]]:
+        """Decode a range of steps.
+
+        Args:
+            plan: makes the plan of a step; one without samples is passed over.
+            steps: which steps, upwards by one.
+
+        Yields:
+            The plan and the graph's outputs, step by step. The outputs are DALI's memory, kept while they live.
+
+        Raises:
+            UsageError: too many files cannot be read.
+            RuntimeError: DALI failed, but no file is to blame.
+        """
+        due = steps.start
+        while due < steps.stop:
+            planned: deque[Plan] = deque()
+            pipeline = self._build(
+                self.graph,
+                self._inputs(map(plan, range(due, steps.stop)), planned),
+                batch_size=self.batch_size,
+                prefetch_queue_depth=self.prefetch,
+            )
+            stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
+            try:
+                pipeline.schedule_run()  # the first time: as many batches as are prefetched
+                while planned:
+                    outputs = pipeline.outputs(stream)
+                    done = planned.popleft()
+                    pipeline.schedule_run()  # one more, if there is one
+                    yield done, [torch.from_dlpack(output.as_tensor()) for output in outputs]
+                    due = done.step + 1
+                return
+            except UnreadableImage:
+                continue  # `files` knows it now
+            except RuntimeError:
+                suspects = [p.indices for p in planned]
+                if not suspects or not self.files.examine(np.concatenate(suspects), self._try_each):
+                    raise
+
+    def _build(self, graph: Callable[..., Pipeline], inputs: Inputs, **options: int) -> Pipeline:
+        on_gpu = self.device.type == "cuda"
+        return graph(
+            inputs,
+            device="gpu" if on_gpu else "cpu",
+            device_id=torch.cuda.current_device() if on_gpu and self.device.index is None else self.device.index,
+            num_threads=self.threads,
+            **options,
+        )
+
+    def _inputs(self, plans: Iterator[Plan], planned: deque[Plan]) -> Inputs:
+        """What the graph takes, batch by batch; the plan of each batch taken is appended to `planned`."""
+        for plan in plans:
+            if not len(plan.indices):
+                continue
+            by_pillow = self.files.decoder[plan.indices] == Decoder.PILLOW
+            samples = list(zip(plan.indices, by_pillow, strict=True))
+            pixels = [self.files.pixels(i) if pillow else NO_PIXELS for i, pillow in samples]
+            paths = [NO_PATH if pillow else _bytes(self.files.paths[i]) for i, pillow in samples]
+            planned.append(plan)
+            yield paths, by_pillow, pixels, plan.indices, *plan.arguments
+
+    def _try_each(self, paths: list[Path]) -> list[Shape | None]:
+        """Decode files one by one: their shapes, None where DALI fails."""
+        shapes: list[Shape | None] = []
+        while len(shapes) < len(paths):
+            pipeline = self._build(decoding_graph, (([_bytes(path)],) for path in paths[len(shapes) :]))
+            try:
+                while len(shapes) < len(paths):
+                    (images,) = pipeline.run()
+                    height, width, _ = images[0].shape()
+                    shapes.append((height, width))
+            except RuntimeError:
+                shapes.append(None)
+        return shapes
+
+
+def _bytes(path: Path) -> NDArray[np.uint8]:
+    return np.frombuffer(os.fsencode(path), dtype=np.uint8)

@@ -1,0 +1,56 @@
+"""Reading one image file, whatever its mode, as RGB."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+EXTENSIONS = frozenset(
+    f".{name}"
+    for name in ("avif", "bmp", "gif", "jp2", "jpeg", "jpg", "pbm", "pgm", "png", "ppm", "tif", "tiff", "webp")
+)
+
+
+class UnreadableImage(Exception):
+    """A file that cannot be decoded: empty, truncated, not an image. The text says why."""
+
+
+def read_rgb(path: Path) -> Image.Image:
+    """Decode a file to RGB, turned upright by its EXIF orientation; of an animation, the first frame.
+
+    Raises:
+        UnreadableImage: the file cannot be decoded.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            return to_rgb(image)
+    except Exception as error:  # broken files make Pillow's decoders raise nearly anything
+        raise UnreadableImage(f"{type(error).__name__}: {error}") from error
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Convert any mode to RGB.
+
+    Grayscale is repeated over the channels and 16 bits are scaled to 8. What is transparent is laid on white, as a
+    page would show it: the colours that a file keeps under full transparency are arbitrary.
+
+    Raises:
+        ValueError: values whose scale is unknown: floats, or integers outside the range of 16 bits.
+    """
+    if image.has_transparency_data:
+        page = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
+    if image.mode == "RGB":
+        return image
+    if image.mode == "F":
+        raise ValueError("floating-point values have no known scale")
+    if image.mode.startswith("I"):  # I;16 in its byte orders, or I: 32 bits, where Pillow also puts 16
+        values = np.asarray(image).astype(np.int64)
+        if not (values.min() >= 0 and values.max() <= 65535):
+            raise ValueError(f"integers in [{values.min()}, {values.max()}], expected 16 bits: [0, 65535]")
+        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")

@@ -1,0 +1,126 @@
+"""The batches of a training run and of an evaluation, whatever pipeline makes them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from sslfast.data.augment import normalize, to_device
+from sslfast.data.batch import Batch, Loader, full_batches
+from sslfast.data.in_memory import in_memory, is_small
+from sslfast.data.reading import read_all
+from sslfast.data.resident import ResidentLoader
+from sslfast.data.sources import Source
+from sslfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from sslfast.config import DataConfig
+
+__all__ = ["Batch", "Loader", "eval_batches", "load_small", "make_loader"]
+
+
+def make_loader(source: Source, data: DataConfig, seed: int, device: torch.device) -> Loader:
+    """Make the training batches of a source.
+
+    `data.pipeline=auto` keeps small images on the device (`in_memory.is_small`) and reads others with DALI.
+
+    Args:
+        source: the images; a batch's `index` is a position in it.
+        data: sizes, views, pipeline.
+        seed: of the order and of the augmentations.
+        device: where the batches go.
+
+    Raises:
+        UsageError: fewer images than a batch, too many unreadable ones, or a pipeline that cannot serve the
+            source.
+    """
+    full_batches(source.name, len(source), data.batch_size)
+    if _is_resident(source, data, device):
+        return ResidentLoader(source, data, seed, device)
+    if source.paths is None:
+        raise UsageError(
+            f"{source.name}: data.pipeline=dali reads files, and these images are an array; leave it auto"
+        )
+    if not _has_dali():
+        raise UsageError(
+            f"{source.name}: images of this size are read with NVIDIA DALI, which is missing: "
+            "pip install sslfast[dali], or set data.pipeline=resident if they fit in memory"
+        )
+    from sslfast.data.dali import DaliLoader
+
+    return DaliLoader(source, data, seed, device)
+
+
+def load_small(source: Source, data: DataConfig, device: torch.device) -> Source:
+    """Decode a source once, where training will keep it in memory, so that evaluations share it.
+
+    Returns:
+        The readable images, as an array; the source itself where DALI will read it again and again.
+
+    Raises:
+        UsageError: it does not fit in memory though data.pipeline=resident, or too many files cannot be read.
+    """
+    return in_memory(source, device)[0] if _is_resident(source, data, device) else source
+
+
+def eval_batches(
+    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each readable image once, in order, without augmentation.
+
+    The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the centre is
+    cut out: an image between the two is not resized. Large images are read with DALI where it is installed,
+    others with Pillow.
+
+    Args:
+        source: the images.
+        size: side of the result, in pixels.
+        data: its mean and std.
+        batch_size: images a batch; the last one may be smaller.
+        device: where the batches go.
+
+    Yields:
+        (float32 (B, 3, size, size), normalised, channels_last; int64 (B,) positions in the source).
+
+    Raises:
+        UsageError: more than the source allows cannot be read.
+    """
+    if source.paths is not None and not _is_resident(source, data, device) and _has_dali():
+        from sslfast.data.dali import dali_eval_batches
+
+        yield from dali_eval_batches(source, size, data, batch_size, device)
+        return
+    readable = read_all(source, partial(resize_center_crop, size=size))
+    while batch := list(islice(readable, batch_size)):
+        index, pixels = zip(*batch, strict=True)
+        images = to_device(np.stack(pixels), device).permute(0, 3, 1, 2)
+        yield normalize(images, data.mean, data.std), to_device(np.array(index, dtype=np.int64), device)
+
+
+def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
+    """Bring the shorter side into [size, 8/7 size] and cut out the central square."""
+    shorter = min(image.size)
+    target = min(max(shorter, size), round(size * 8 / 7))
+    resized = image if target == shorter else F.resize(image, [target])
+    return F.center_crop(resized, [size, size])
+
+
+def _is_resident(source: Source, data: DataConfig, device: torch.device) -> bool:
+    return data.pipeline == "resident" or (data.pipeline == "auto" and is_small(source, device))
+
+
+def _has_dali() -> bool:
+    try:
+        importlib.import_module("nvidia.dali")
+    except ImportError:
+        return False
+    return True

@@ -1,0 +1,65 @@
+"""Where images come from: a folder, an archive, a torchvision data set, the built-in `shapes`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from sslfast.data.bad_files import BadFiles
+from sslfast.data.sources.archive import SUFFIXES, extracted
+from sslfast.data.sources.base import Source
+from sslfast.data.sources.folder import open_folder
+from sslfast.data.sources.shapes import open_shapes
+from sslfast.data.sources.torchvision_sets import open_torchvision, torchvision_names
+from sslfast.data.split import balanced_subset
+from sslfast.errors import UsageError
+
+__all__ = ["Source", "open_source"]
+
+
+def open_source(name_or_path: str, *, limit: int | None = None, max_bad: float = 0.01) -> Source:
+    """Open a source by what the user typed. An existing path wins over a name.
+
+    Args:
+        name_or_path: a folder of images (class subfolders optional), a .tar of one (compressed or not), the name
+            of a torchvision data set, or `shapes`.
+        limit: keep so many images, balanced over the classes; the same ones every time.
+        max_bad: share of the images that may be unreadable.
+
+    Raises:
+        UsageError: there is no such path or name, or it holds no usable images.
+    """
+    source = _open(name_or_path)
+    if limit is not None and limit < len(source):
+        source = source.subset(balanced_subset(source.labels, len(source), limit))
+    source.bad = BadFiles(name_or_path, len(source), max_bad)
+    return source
+
+
+def _open(name: str) -> Source:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return open_folder(path, name)
+    if path.is_file():
+        if not path.name.lower().endswith(SUFFIXES):
+            raise UsageError(f"{name}: expected a folder or an archive ({' '.join(SUFFIXES)}), got another file")
+        return open_folder(extracted(path), name)
+    if name == "shapes":
+        return open_shapes()
+    names = torchvision_names()
+    if name in names:
+        return open_torchvision(name)
+    raise UsageError(_not_found(name, path, [*names, "shapes"]))
+
+
+def _not_found(name: str, path: Path, names: list[str]) -> str:
+    """The sentence for a name that is neither a path nor a data set, with the nearest of both."""
+    looks_like_path = os.sep in name or path.suffix in SUFFIXES
+    siblings = [] if not path.parent.is_dir() else [str(path.parent / entry) for entry in os.listdir(path.parent)]
+    by_lower_case = {n.lower(): n for n in (siblings if looks_like_path else [*names, *siblings])}
+    close = difflib.get_close_matches(str(path).lower(), by_lower_case, n=3)
+    hint = f"; did you mean {' or '.join(by_lower_case[c] for c in close)}?" if close else ""
+    if looks_like_path:
+        return f"{name}: no such file or folder{hint}"
+    return f"{name}: no such file or folder, nor a data set (shapes or one of torchvision's){hint}"

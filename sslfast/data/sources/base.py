@@ -1,0 +1,74 @@
+"""A source: images with optional labels, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sslfast.data.bad_files import BadFiles
+from sslfast.data.images import read_rgb
+
+
+class Source:
+    """N images, held as files or as one array. An image's index is its position in the source.
+
+    Attributes:
+        name: what the user calls it.
+        labels: int64 (N,), positions in `classes`; None where unlabelled.
+        classes: the classes' names; empty where unlabelled.
+        paths: N files; None where the images are an array.
+        images: uint8 (N, H, W, 3), RGB; None where they are files.
+        bad: the files that could not be read, shared by all subsets.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        labels: NDArray[np.int64] | None = None,
+        classes: Sequence[str] = (),
+        paths: Sequence[Path] | None = None,
+        images: NDArray[np.uint8] | None = None,
+        bad: BadFiles | None = None,
+    ) -> None:
+        if (paths is None) == (images is None):
+            raise ValueError("a source has either paths or images")
+        self.name = name
+        self.labels = labels
+        self.classes = list(classes)
+        self.paths = None if paths is None else list(paths)
+        self.images = images
+        self.bad = BadFiles(name, len(self)) if bad is None else bad
+
+    def __len__(self) -> int:
+        if self.paths is not None:
+            return len(self.paths)
+        assert self.images is not None
+        return len(self.images)
+
+    def image(self, index: int) -> Image.Image:
+        """Read one image as RGB.
+
+        Raises:
+            UnreadableImage: the file cannot be decoded; a caller that goes on without it tells `self.bad`.
+        """
+        if self.paths is not None:
+            return read_rgb(self.paths[index])
+        assert self.images is not None
+        return Image.fromarray(self.images[index])
+
+    def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Source:
+        """The images at these positions, in this order; classes and the record of bad files stay the same."""
+        chosen = np.asarray(indices, dtype=np.int64)
+        return Source(
+            self.name,
+            labels=None if self.labels is None else self.labels[chosen],
+            classes=self.classes,
+            paths=None if self.paths is None else [self.paths[i] for i in chosen],
+            images=None if self.images is None else self.images[chosen],
+            bad=self.bad,
+        )

@@ -1,0 +1,94 @@
+"""`shapes`: a data set that is generated, so that a first run needs no download.
+
+A picture shows a few figures of one kind on a ground. Ten classes: five kinds of figure (disk, bar, triangle,
+cross, ring), each in warm colours on a cool ground or in cool colours on a warm one. Both colours are in every
+picture, so neither its colours nor its outlines alone tell the class. Position, size, rotation, the exact colours,
+light and noise vary and mean nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslfast.data.sources.base import Source
+
+Array = NDArray[np.float64]
+
+
+def _box(u: Array, v: Array, width: float, height: float) -> Array:
+    return np.maximum(abs(u) - width, abs(v) - height)
+
+
+# Distance to the outline in units of the figure's radius, negative inside. All have an area of 1.6, so that the
+# share of the figures' colour in a picture does not tell the kind.
+OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
+    "disk": lambda u, v: np.hypot(u, v) - 0.714,
+    "bar": lambda u, v: _box(u, v, 1.15, 0.348),
+    "triangle": lambda u, v: np.maximum(v, np.sqrt(0.75) * abs(u) - v / 2) - 0.555,
+    "cross": lambda u, v: np.minimum(_box(u, v, 0.95, 0.242), _box(u, v, 0.242, 0.95)),
+    "ring": lambda u, v: abs(np.hypot(u, v) - 0.75) - 0.17,
+}
+COLOURS = ("warm", "cool")
+CLASSES = [f"{colour} {figure}" for figure, colour in product(OUTLINES, COLOURS)]
+COUNT = 5000
+SIDE = 32  # pixels
+SEED = 0
+COPIES = 4  # figures in a picture
+KNOTS = 4  # colours along each side of the ground
+CHUNK = 500  # pictures drawn at a time, to bound the memory
+
+
+def open_shapes() -> Source:
+    """Generate the data set: 5000 pictures of 32 x 32 pixels, class-balanced, the same every time."""
+    labels = np.arange(COUNT) % len(CLASSES)
+    rng = np.random.default_rng(SEED)
+    images = np.concatenate([draw(labels[i : i + CHUNK], rng) for i in range(0, COUNT, CHUNK)])
+    return Source("shapes", labels=labels, classes=CLASSES, images=images)
+
+
+def draw(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Draw one picture a label: (N,) -> uint8 (N, SIDE, SIDE, 3)."""
+    kind, cool = np.divmod(labels, len(COLOURS))
+    image = _ground(1 - cool, rng)
+    for _ in range(COPIES):
+        cover = _cover(kind, rng)[..., None]
+        image = cover * _colours(cool, 1, rng) + (1 - cover) * image
+    image += rng.normal(0, 0.04, image.shape)
+    return np.rint(image.clip(0, 1) * 255).astype(np.uint8)
+
+
+def _colours(cool: NDArray[np.int64], count: int, rng: np.random.Generator) -> Array:
+    """Warm (red to yellow) or cool (cyan to blue) colours: (N, count, count, 3) in [0, 1], each its own."""
+    shape = (len(cool), count, count, 1)
+    lowest = np.where(cool, 0.52, -0.02)[:, None, None, None]
+    hue = lowest + rng.uniform(0, 0.14, shape)
+    saturation, value = rng.uniform(0.5, 0.9, (2, *shape))
+    k = (np.array([5, 3, 1]) + 6 * hue) % 6  # HSV to RGB: a channel is v - v s clip(min(k, 4 - k), 0, 1)
+    return value * (1 - saturation * np.minimum(k, 4 - k).clip(0, 1))
+
+
+def _ground(cool: NDArray[np.int64], rng: np.random.Generator) -> Array:
+    """A ground whose colour varies as much within a picture as between pictures: (N, SIDE, SIDE, 3)."""
+    position = np.linspace(0, KNOTS - 1, SIDE)
+    blend = (1 - abs(position[:, None] - np.arange(KNOTS))).clip(0, 1)  # linear interpolation between the knots
+    return np.einsum("yi,xj,nijc->nyxc", blend, blend, _colours(cool, KNOTS, rng), optimize=True)
+
+
+def _cover(kind: NDArray[np.int64], rng: np.random.Generator) -> Array:
+    """How far one figure covers each pixel: (N, SIDE, SIDE) in [0, 1], soft over one pixel at the outline."""
+    n = len(kind)
+    cx, cy = rng.uniform(4, SIDE - 4, (2, n, 1, 1))
+    radius = rng.uniform(5.5, 8, (n, 1, 1))
+    angle = rng.uniform(0, 2 * np.pi, (n, 1, 1))
+    row, column = np.indices((SIDE, SIDE)) + 0.5
+    x, y = (column - cx) / radius, (row - cy) / radius
+    u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    distance = np.empty_like(u)
+    for number, outline in enumerate(OUTLINES.values()):
+        chosen = kind == number
+        distance[chosen] = outline(u[chosen], v[chosen])
+    return (0.5 - distance * radius).clip(0, 1)

@@ -1,0 +1,69 @@
+"""Fixed subsets of a source: the same images whatever the training seed, so that runs can be compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sslfast.data.random import permutation
+from sslfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from sslfast.data.sources import Source
+
+SUBSET_SEED = 0
+SPLIT_SEED = 1
+
+
+def split(source: Source, fraction: float) -> tuple[Source, Source]:
+    """Hold out a share of the images, stratified by label.
+
+    Every class gives its share up to one image, and the total is round(fraction * N), at least one image.
+
+    Args:
+        source: labelled or not.
+        fraction: the held-out share, in [0, 1); 0 holds out nothing.
+
+    Returns:
+        (train, val), each in the source's order.
+
+    Raises:
+        UsageError: the fraction is out of range, or nothing would be left to train on.
+    """
+    n = len(source)
+    if not 0 <= fraction < 1:
+        raise UsageError(f"data.val_fraction: expected a share in [0, 1), got {fraction:g}")
+    held_out = max(1, round(fraction * n)) if fraction else 0
+    if held_out >= n:
+        raise UsageError(
+            f"{source.name}: {n} images are too few to hold out data.val_fraction={fraction:g} of them"
+        )
+    order = permutation(SPLIT_SEED, 0, n)
+    if source.labels is not None:
+        order = order[np.argsort(source.labels[order], kind="stable")]
+    # Along the classes, one after the other, the running count of held-out images keeps to k * held_out / n.
+    k = np.arange(n)
+    chosen = (k + 1) * held_out // n > k * held_out // n
+    return source.subset(np.sort(order[~chosen])), source.subset(np.sort(order[chosen]))
+
+
+def balanced_subset(labels: NDArray[np.int64] | None, n: int, limit: int) -> NDArray[np.int64]:
+    """Choose `limit` of n positions, as evenly over the classes as they allow; sorted, always the same.
+
+    A larger limit adds to the choice of a smaller one.
+    """
+    order = permutation(SUBSET_SEED, 0, n)
+    if labels is not None:
+        order = order[np.argsort(_rank_in_class(labels[order]), kind="stable")]
+    return np.sort(order[:limit])
+
+
+def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many earlier entries have the same label."""
+    by_class = np.argsort(labels, kind="stable")
+    ordered = labels[by_class]
+    rank = np.empty_like(labels)
+    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    return rank

@@ -1,0 +1,120 @@
+"""Grids of images: what augmentation makes of them, and what the encoder takes for alike."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from torch import Tensor
+
+from sslfast.data import Source, make_loader
+from sslfast.data.split import balanced_subset
+from sslfast.report.style import BLUE, GREY, VERMILION, WIDTH, save, shortened
+
+if TYPE_CHECKING:
+    from sslfast.config import DataConfig
+
+VIEWED = 8  # images whose views are shown
+QUERIES, NEIGHBOURS = 8, 5
+
+
+def draw_views(source: Source, data: DataConfig, seed: int, path: Path) -> Path:
+    """Draws some images, each above the views that a first epoch of training on them would show.
+
+    Args:
+        source: the images.
+        data: the run's settings.
+        seed: the run's seed.
+        path: the PNG to write.
+    """
+    shown = source.subset(balanced_subset(source.labels, len(source), VIEWED))
+    data = dataclasses.replace(data, batch_size=1, pipeline="resident")
+    loader = make_loader(shown, data, seed, torch.device("cpu"))
+    batches = sorted(loader.epoch(0), key=lambda batch: batch.index.item())
+
+    rows, columns = 1 + len(data.views), len(batches)
+    cell = WIDTH / (VIEWED + 0.6)  # inches; the row titles take the rest
+    figure = Figure(figsize=(WIDTH, rows * cell), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    titles = ["image", *(f"view {number}" for number in range(1, rows))]
+    for row, title in enumerate(titles):
+        grid[row, 0].set_ylabel(title, fontsize=9)
+    for column, batch in enumerate(batches):
+        _show(grid[0, column], shown.image(int(batch.index)))
+        for row, view in enumerate(batch.views, start=1):
+            _show(grid[row, column], _pixels(view[0], data))
+    return save(figure, path)
+
+
+def draw_neighbours(bank: Source, queries: Source, bank_x: Tensor, query_x: Tensor, path: Path) -> Path:
+    """Draws some queries, each beside the images of the bank whose features are nearest by cosine.
+
+    Where there are labels a frame tells whether a neighbour is of the query's class.
+
+    Args:
+        bank: N images.
+        queries: M images.
+        bank_x: (N, D) features of unit norm.
+        query_x: (M, D) features of unit norm.
+        path: the PNG to write.
+    """
+    shown = balanced_subset(queries.labels, len(queries), QUERIES)
+    count = min(NEIGHBOURS, len(bank))
+    nearest = (query_x[torch.from_numpy(shown)] @ bank_x.T).topk(count).indices.tolist()
+
+    labelled = queries.labels is not None
+    height = WIDTH / (1.2 + count) * (1.18 if labelled else 1) * len(shown) + (0.4 if labelled else 0)
+    figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.05, h_pad=0.05))
+    # An empty column sets the queries apart.
+    grid = figure.subplots(len(shown), 2 + count, squeeze=False, width_ratios=[1, 0.2, *[1] * count])
+    for row, (query, neighbours) in enumerate(zip(shown.tolist(), nearest, strict=True)):
+        grid[row, 1].set_axis_off()
+        _show(grid[row, 0], queries.image(query), _class_name(queries, query))
+        for plot, neighbour in zip(grid[row, 2:], neighbours, strict=True):
+            _show(plot, bank.image(neighbour), _class_name(bank, neighbour))
+            if labelled:
+                right = queries.labels[query] == bank.labels[neighbour]  # type: ignore[index]
+                _frame(plot, BLUE if right else VERMILION, width=3)
+    grid[0, 0].set_title("query", fontsize=9)
+    grid[0, 2].set_title("nearest" if count == 1 else "nearest first", fontsize=9)
+    if labelled:
+        figure.legend(
+            handles=[
+                Line2D([], [], color=BLUE, linewidth=3, label="same class as the query"),
+                Line2D([], [], color=VERMILION, linewidth=3, label="another class"),
+            ],
+            loc="outside upper center",
+            ncols=2,
+            frameon=False,
+            fontsize=9,
+        )
+    return save(figure, path)
+
+
+def _show(plot: Axes, image: Any, caption: str = "") -> None:
+    plot.imshow(image)
+    plot.set_xticks([])
+    plot.set_yticks([])
+    _frame(plot, GREY, width=0.5)
+    plot.set_xlabel(caption, fontsize=8, labelpad=2)
+
+
+def _frame(plot: Axes, colour: str, width: float) -> None:
+    for spine in plot.spines.values():
+        spine.set(color=colour, linewidth=width)
+
+
+def _pixels(view: Tensor, data: DataConfig) -> Any:
+    """A normalised view (3, S, S) as RGB (S, S, 3) in [0, 1]."""
+    pixels = view.permute(1, 2, 0) * torch.tensor(data.std) + torch.tensor(data.mean)
+    return pixels.clamp(0, 1).numpy()
+
+
+def _class_name(source: Source, index: int) -> str:
+    return "" if source.labels is None else shortened(source.classes[source.labels[index]], 16)

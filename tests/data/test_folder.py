@@ -1,0 +1,143 @@
+"""Folders of images: labels, wrappers, what is ignored and what is refused; limits."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from sslfast.data import open_source
+from sslfast.errors import UsageError
+
+
+def test_class_folders_are_labels(make_folder):
+    source = open_source(str(make_folder(classes=("dog", "ant", "cat"), per_class=2)))
+    assert source.classes == ["ant", "cat", "dog"]
+    assert source.labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert [path.parent.name for path in source.paths] == ["ant", "ant", "cat", "cat", "dog", "dog"]
+    assert len(source) == 6
+    assert source.image(0).size == (16, 16)
+
+
+def test_flat_folder_is_unlabelled(tmp_path, make_image):
+    for name in ("b.jpg", "a.PNG", "c.JpEg"):
+        make_image(tmp_path / name)
+    source = open_source(str(tmp_path))
+    assert [path.name for path in source.paths] == ["a.PNG", "b.jpg", "c.JpEg"]
+    assert source.labels is None
+    assert source.classes == []
+
+
+def test_wrappers_are_seen_through_and_depth_belongs_to_the_class(tmp_path, make_image):
+    for path in ("set/train/cat/1.png", "set/train/cat/more/2.png", "set/train/dog/deep/er/3.png"):
+        make_image(tmp_path / path)
+    source = open_source(str(tmp_path))
+    assert source.classes == ["cat", "dog"]
+    assert source.labels.tolist() == [0, 0, 1]
+
+
+def test_images_beside_folders_are_unlabelled(tmp_path, make_image, caplog):
+    for path in ("1.png", "cat/2.png", "dog/3.png"):
+        make_image(tmp_path / path)
+    source = open_source(str(tmp_path))
+    assert len(source) == 3
+    assert source.labels is None
+    assert "1 images lie beside folders" in caplog.text
+
+
+def test_other_files_are_counted_in_one_warning(make_folder, make_image, caplog):
+    root = make_folder()
+    for name in ("notes.txt", "cat/labels.csv", "cat/noextension"):
+        (root / name).write_text("x")
+    for hidden in (".DS_Store", ".git/1.png", "__MACOSX/cat/._1.png", "cat/.hidden.png"):
+        make_image(root / hidden) if hidden.endswith("png") else (root / hidden).touch()
+    with caplog.at_level(logging.WARNING):
+        source = open_source(str(root))
+    assert len(source) == 8
+    assert source.classes == ["cat", "dog"]
+    (record,) = caplog.records
+    assert "ignored 3 of 11 files" in record.getMessage()
+
+
+def test_loops_of_links_end(make_folder):
+    root = make_folder()
+    (root / "cat" / "loop").symlink_to(root, target_is_directory=True)
+    (root / "dog" / "self").symlink_to(root / "dog", target_is_directory=True)
+    assert len(open_source(str(root))) == 8
+
+
+def test_linked_classes_are_followed(make_folder, tmp_path):
+    root = make_folder()
+    links = tmp_path / "links"
+    links.mkdir()
+    for name in ("cat", "dog"):
+        (links / name).symlink_to(root / name, target_is_directory=True)
+    assert open_source(str(links)).labels.tolist() == [0] * 4 + [1] * 4
+
+
+def test_empty_folder(tmp_path):
+    with pytest.raises(UsageError, match="is empty"):
+        open_source(str(tmp_path))
+
+
+def test_folder_without_images(tmp_path):
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match="none of the 1 files in .* is an image"):
+        open_source(str(tmp_path))
+
+
+def test_folder_of_splits(tmp_path, make_image):
+    for path in ("train/cat/1.png", "val/cat/2.png"):
+        make_image(tmp_path / path)
+    with pytest.raises(UsageError, match="splits train, val, not classes"):
+        open_source(str(tmp_path))
+
+
+def test_missing_path_suggests_its_neighbour(make_folder):
+    root = make_folder()
+    with pytest.raises(UsageError, match=f"no such file or folder; did you mean {root}"):
+        open_source(str(root.parent / "imagse"))
+
+
+def test_unknown_name_suggests_a_data_set():
+    with pytest.raises(UsageError, match="did you mean CIFAR10"):
+        open_source("cifar10")
+    with pytest.raises(UsageError, match="did you mean shapes"):
+        open_source("shape")
+
+
+def test_a_file_that_is_no_archive(make_image, tmp_path):
+    with pytest.raises(UsageError, match="expected a folder or an archive"):
+        open_source(str(make_image(tmp_path / "one.jpg")))
+
+
+def test_limit_is_balanced_and_fixed(make_folder):
+    root = str(make_folder(classes=("ant", "bee", "cat"), per_class=10))
+    limited = open_source(root, limit=8)
+    assert len(limited) == 8
+    assert sorted(np.bincount(limited.labels)) == [2, 3, 3]
+    assert limited.paths == open_source(root, limit=8).paths
+    assert limited.paths == sorted(limited.paths)
+    assert set(limited.paths) < set(open_source(root, limit=15).paths)
+    assert len(open_source(root, limit=100)) == 30
+
+
+def test_limit_takes_small_classes_whole(tmp_path, make_image):
+    for i in range(12):
+        make_image(tmp_path / "many" / f"{i}.png")
+    make_image(tmp_path / "one" / "0.png")
+    assert np.bincount(open_source(str(tmp_path), limit=6).labels).tolist() == [5, 1]
+
+
+def test_limit_without_labels(tmp_path, make_image):
+    for i in range(10):
+        make_image(tmp_path / f"{i}.png")
+    assert len(open_source(str(tmp_path), limit=4)) == 4
+
+
+def test_subset_keeps_order_labels_and_record(make_folder):
+    source = open_source(str(make_folder()))
+    part = source.subset([6, 1])
+    assert part.paths == [source.paths[6], source.paths[1]]
+    assert part.labels.tolist() == [1, 0]
+    assert part.classes == source.classes
+    assert part.bad is source.bad

@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sslfast.config import DataConfig, EncoderConfig
+from sslfast.data import Source, eval_batches, open_source
+from sslfast.encoders import Encoder, build_encoder
+from sslfast.errors import UsageError
+from sslfast.evaluate.features import features, labelled_features
+
+CPU = torch.device("cpu")
+DATA = DataConfig(size=16)
+
+
+@pytest.fixture
+def encoder() -> Encoder:
+    torch.manual_seed(0)
+    return build_encoder(EncoderConfig(stem="cifar", width=0.125))
+
+
+def pictures(n: int) -> Source:
+    images = np.random.default_rng(0).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
+    return Source("pictures", images=images, labels=np.arange(n) % 3, classes=["a", "b", "c"])
+
+
+def test_are_the_encoders_outputs_in_evaluation_mode(encoder: Encoder) -> None:
+    source = pictures(10)
+    x, kept = features(encoder, source, DATA, CPU, batch_size=4)
+    images = torch.cat([images for images, _ in eval_batches(source, 16, DATA, 10, CPU)])
+    with torch.no_grad():
+        expected = encoder.eval()(images)
+    torch.testing.assert_close(x, expected)
+    assert x.dtype == torch.float32
+    assert not x.requires_grad
+    assert kept.tolist() == list(range(10))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_leave_the_encoder_as_it_was(encoder: Encoder, training: bool) -> None:
+    encoder.train(training)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    features(encoder, pictures(5), DATA, CPU)
+    assert all(module.training == training for module in encoder.modules())
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name]), name
+
+
+def test_restore_the_mode_after_an_error(encoder: Encoder) -> None:
+    encoder.train().fc = nn.Linear(1, 1)
+    with pytest.raises(RuntimeError):
+        features(encoder, pictures(5), DATA, CPU)
+    assert encoder.training
+
+
+def test_labels_stay_with_their_images_when_one_cannot_be_read(encoder: Encoder, tmp_path: Path) -> None:
+    source = pictures(9)
+    for i in range(9):
+        folder = tmp_path / source.classes[i % 3]
+        folder.mkdir(exist_ok=True)
+        source.image(i).save(folder / f"{i}.png")
+    (tmp_path / "a" / "3.png").write_bytes(b"no image")
+    files = open_source(str(tmp_path), max_bad=0.5)
+
+    x, labels = labelled_features(encoder, files, DATA, CPU)
+    assert labels.tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
+    whole, _ = features(encoder, source, DATA, CPU)
+    torch.testing.assert_close(x, whole[[0, 6, 1, 4, 7, 2, 5, 8]])
+
+
+def test_no_readable_image_is_an_error(encoder: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "0.png").write_bytes(b"no image")
+    with pytest.raises(UsageError, match="0.png|read"):
+        features(encoder, open_source(str(tmp_path), max_bad=1.0), DATA, CPU)
