@@ -6,7 +6,7 @@ A checkpoint is a dict of tensors and plain values. The trainer's holds
     method      state_dict of the method: encoder, heads, momentum networks, queues
     optimizer   state_dict
     guard       state_dict of the FiniteGuard
-    rng         `rng_state()`
+    rng         `rng.rng_state()`
     step        steps done; epoch and position in the data follow from it
 """
 
@@ -14,16 +14,15 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sslfast.atomic import atomic_write
 from sslfast.config import Config, from_dict
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import TrainingError, UsageError
@@ -41,8 +40,6 @@ ENCODER = "encoder."  # a method's backbone is its attribute `encoder`
 def save(path: Path, state: dict[str, Any]) -> None:
     """Writes a checkpoint: all of it or, killed at any moment, nothing of it.
 
-    It is written to a temporary file beside `path`, forced to the disk, and renamed.
-
     Args:
         path: the file; one that exists is replaced.
         state: tensors, numbers, strings and None in dicts, lists and tuples.
@@ -52,16 +49,10 @@ def save(path: Path, state: dict[str, Any]) -> None:
         TrainingError: it cannot be written, for example as the disk is full; what was at `path` is intact.
     """
     _check_plain(state, "state")
-    temporary = path.with_name(f"{path.name}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with atomic_write(path) as file:
             torch.save({"format": FORMAT, "version": VERSION, "state": state}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _fsync_folder(path.parent)
     except (OSError, RuntimeError) as error:  # torch turns a write that fails into a RuntimeError
-        temporary.unlink(missing_ok=True)
         cause = error.__context__ if isinstance(error.__context__, OSError) else error
         raise TrainingError(
             f"{path}: cannot write the checkpoint ({cause}); an earlier one is intact: "
@@ -80,14 +71,6 @@ def _check_plain(value: Any, where: str) -> None:
     elif type(value) not in PLAIN:
         kind = f"{type(value).__module__}.{type(value).__name__}"
         raise TypeError(f"checkpoint: expected tensors and plain values, got {kind} at {where}")
-
-
-def _fsync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -202,26 +185,3 @@ def load_encoder(path: Path, device: str | torch.device = "cpu") -> tuple[Encode
     except RuntimeError as error:
         raise UsageError(f"{path}: its weights do not fit its encoder {config.encoder.name!r}") from error
     return encoder.eval().to(device), config
-
-
-def rng_state() -> dict[str, Any]:
-    """The generators of Python, NumPy, torch and every CUDA device, as tensors and plain values."""
-    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
-    key, position = numpy["state"]["key"], numpy["state"]["pos"]
-    return {
-        "python": random.getstate(),
-        "numpy": {**numpy, "state": {"key": torch.from_numpy(key.astype(np.int64)), "pos": position}},
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Restores what `rng_state` returned; CUDA devices that only one side has are passed over."""
-    random.setstate(state["python"])
-    numpy = state["numpy"]
-    key, position = numpy["state"]["key"], numpy["state"]["pos"]
-    np.random.set_state({**numpy, "state": {"key": key.numpy(), "pos": position}})  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    for index, cuda in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
-        torch.cuda.set_rng_state(cuda, index)

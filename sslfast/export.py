@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from sslfast.atomic import atomic_write
 from sslfast.checkpoint import load_encoder
 from sslfast.config import to_dict
 from sslfast.encoders import Encoder
@@ -92,12 +92,5 @@ def _write(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> 
     # safetensors takes dense tensors only, and weights may be channels_last.
     weights = {name: weight.contiguous().cpu() for name, weight in weights.items()}
     content = safetensors.torch.save(weights, {"format": "pt", **metadata})
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as file:
+        file.write(content)

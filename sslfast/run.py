@@ -132,13 +132,16 @@ def _lines(path: Path) -> list[str]:
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Sends the package's log to a file as well."""
+    """Sends the package's log, from INFO on, to a file as well."""
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sslfast")
+    level = logger.level
     logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     try:
         yield
     finally:
+        logger.setLevel(level)
         logger.removeHandler(handler)
         handler.close()

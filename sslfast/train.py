@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from sslfast.checkpoint import Checkpoints, rng_state, set_rng_state
+from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
 from sslfast.data import Batch, Source, make_loader, open_source, split
 from sslfast.device import choose_device
@@ -31,6 +31,7 @@ from sslfast.finite import FiniteGuard
 from sslfast.interrupt import Interrupt
 from sslfast.methods import METHODS
 from sslfast.optim import build_optimizer, learning_rate, scaled_lr
+from sslfast.rng import rng_state, seed_everything, set_rng_state
 from sslfast.run import MetricsLog, RunDirectory, log_to, open_run
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Trainer:
         on_gpu = self.device.type == "cuda"
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
-        torch.manual_seed(config.train.seed)
+        seed_everything(config.train.seed)
 
         data = config.data
         self.train_set: Source = source

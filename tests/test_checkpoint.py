@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from sslfast import checkpoint
-from sslfast.checkpoint import Checkpoints, load, load_encoder, rng_state, save, set_rng_state
+from sslfast.checkpoint import Checkpoints, load, load_encoder, save
 from sslfast.config import from_dict, to_dict
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
@@ -60,6 +60,7 @@ def test_a_kill_while_saving_leaves_the_earlier_checkpoint(tmp_path, monkeypatch
             checkpoints.save(2, state(2))
     assert "last.pt.tmp" in names(tmp_path)
     assert_is(checkpoints.latest(), 1)
+    (tmp_path / "step-00000002.pt.tmp").touch()  # as where there are no hard links
     checkpoints.save(3, state(3))
     assert names(tmp_path) == ["last.pt", "step-00000001.pt", "step-00000003.pt"]
 
@@ -199,27 +200,6 @@ def test_latest_passes_over_damaged_files_and_names_them(tmp_path, caplog):
     (tmp_path / "step-00000005.pt").write_bytes(b"")
     with pytest.raises(UsageError, match="none of its 3 checkpoints can be read"):
         checkpoints.latest()
-
-
-def draw() -> list:
-    return [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), torch.rand(()).item()]  # noqa: NPY002
-
-
-def test_generators_round_trip(tmp_path):
-    draw()  # leaves half a pair of normal numbers in store
-    save(tmp_path / "a.pt", rng_state())
-    expected = [draw() for _ in range(3)]
-    set_rng_state(load(tmp_path / "a.pt"))
-    assert [draw() for _ in range(3)] == expected
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_generators_round_trip(tmp_path):
-    save(tmp_path / "a.pt", rng_state())
-    expected = torch.rand(5, device="cuda")
-    set_rng_state(load(tmp_path / "a.pt"))
-    assert torch.equal(torch.rand(5, device="cuda"), expected)
 
 
 @pytest.fixture

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-from sslfast import checkpoint, export
+from sslfast import checkpoint
 from sslfast.config import EncoderConfig, from_dict, to_dict
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import TrainingError, UsageError
@@ -105,7 +106,7 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pyt
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(TrainingError, match="No space left"):
         write_backbone(encoder, path, {})
     assert path.read_text() == "an earlier one"

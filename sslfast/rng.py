@@ -1,0 +1,39 @@
+"""The states of all random generators, to be seeded, saved and restored together."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def seed_everything(seed: int) -> None:
+    """Seeds the generators of Python, NumPy, torch and every CUDA device."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
+def rng_state() -> dict[str, Any]:
+    """The generators of Python, NumPy, torch and every CUDA device, as tensors and plain values."""
+    numpy = np.random.get_state(legacy=False)  # noqa: NPY002
+    key, position = numpy["state"]["key"], numpy["state"]["pos"]
+    return {
+        "python": random.getstate(),
+        "numpy": {**numpy, "state": {"key": torch.from_numpy(key.astype(np.int64)), "pos": position}},
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Restores what `rng_state` returned; CUDA devices that only one side has are passed over."""
+    random.setstate(state["python"])
+    numpy = state["numpy"]
+    key, position = numpy["state"]["key"], numpy["state"]["pos"]
+    np.random.set_state({**numpy, "state": {"key": key.numpy(), "pos": position}})  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    for index, cuda in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+        torch.cuda.set_rng_state(cuda, index)
