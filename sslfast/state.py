@@ -12,9 +12,6 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 
-TensorLists = tuple[list[Tensor], list[Tensor]]  # targets and their sources
-Pairs = tuple[TensorLists, TensorLists]  # those to average and those to copy
-
 
 class Queue(nn.Module):
     """The latest `size` keys, first in first out (He et al. 2020, arXiv:1911.05722).
@@ -80,15 +77,14 @@ class MomentumCopy(nn.Module):
         buffers: what `update` does with the copy's buffers. "own": nothing; in training mode its batch
             normalisation uses and tracks the batches it sees itself, as in the code published with MoCo
             and BYOL. "ema": moves the floating-point ones like the parameters and copies the others.
-            "copy": copies all.
     """
 
-    def __init__(self, source: nn.Module, *, buffers: Literal["own", "ema", "copy"] = "own") -> None:
+    def __init__(self, source: nn.Module, *, buffers: Literal["own", "ema"] = "own") -> None:
         super().__init__()
         self.module = copy.deepcopy(source).requires_grad_(False)
         self.buffer_rule = buffers
         self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
-        self._pairs: Pairs | None = None
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None  # of tensors and what they follow
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -103,30 +99,15 @@ class MomentumCopy(nn.Module):
             skip: 0-d bool tensor; where true, no floating-point value changes.
         """
         if self._pairs is None:
-            self._pairs = self._collect()
-        averaged, copied = self._pairs
-        K.ema_update_(*averaged, _unless(skip, momentum))
-        K.ema_update_(*copied, _unless(skip, 0.0))
+            self._pairs = self._tensors(self.module), self._tensors(*self._source)
+        if skip is not None:  # in fp64, so that a float keeps its value
+            momentum = torch.where(skip, torch.ones_like(skip, dtype=torch.float64), momentum)
+        K.ema_update_(*self._pairs, momentum)
 
-    def _collect(self) -> Pairs:
-        target, (source,) = self.module, self._source
-        parameters: TensorLists = (list(target.parameters()), list(source.parameters()))
-        buffers: TensorLists = (list(target.buffers()), list(source.buffers()))
-        match self.buffer_rule:
-            case "own":
-                return parameters, ([], [])
-            case "ema":
-                return (parameters[0] + buffers[0], parameters[1] + buffers[1]), ([], [])
-            case "copy":
-                return parameters, buffers
+    def _tensors(self, module: nn.Module) -> list[Tensor]:
+        buffers = module.buffers() if self.buffer_rule == "ema" else ()
+        return [*module.parameters(), *buffers]
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MomentumCopy:
         self._pairs = None  # .to() and its like replace buffers
         return super()._apply(fn, recurse)
-
-
-def _unless(skip: Tensor | None, momentum: float | Tensor) -> float | Tensor:
-    """The momentum, or 1 where `skip` is true; in fp64, so that a float keeps its value."""
-    if skip is None:
-        return momentum
-    return torch.where(skip, torch.ones_like(skip, dtype=torch.float64), momentum)
