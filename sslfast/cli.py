@@ -62,6 +62,12 @@ def export(args: argparse.Namespace) -> None:
     print(export_torchvision(args.checkpoint, args.out, overwrite=args.overwrite))
 
 
+def bench(args: argparse.Namespace) -> None:
+    from sslfast.benchmarks.common import run
+
+    run(args.op, args.json)
+
+
 def info(args: argparse.Namespace) -> None:
     from sslfast.info import describe
 
@@ -120,6 +126,11 @@ def parser() -> Parser:
     command.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     command.add_argument("--data", metavar="PATH|NAME", help="the images to show (default: the run's)")
     command.set_defaults(run=report)
+
+    command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
+    command.add_argument("--op", metavar="NAME", help="one op (default: all)")
+    command.add_argument("--json", metavar="FILE", type=Path, help="write the results, too")
+    command.set_defaults(run=bench)
 
     command = commands.add_parser("info", help="versions, GPU, and which kernels are usable and why not")
     command.set_defaults(run=info)

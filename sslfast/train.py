@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
-from sslfast.data import Batch, Source, make_loader, open_source, split
+from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
 from sslfast.device import choose_device
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
@@ -93,6 +93,7 @@ class Trainer:
         seed_everything(config.train.seed)
 
         data = config.data
+        source = load_small(source, config.data, self.device)
         self.train_set: Source = source
         self.val_set: Source | None = None
         if source.labels is not None:

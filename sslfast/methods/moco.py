@@ -29,6 +29,8 @@ class MoCoV1Config:
     """Width of an embedding."""
     hidden: CountOrZero = 0
     """Width of the head's hidden layer; 0: the head is one linear layer."""
+    head_norm: bool = False
+    """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
     queue_size: Count = 65536
     """Keys of earlier batches that serve as negatives."""
     temperature: Positive = 0.07
@@ -59,7 +61,7 @@ class MoCoV1(Method):
         self.config = config
         self.encoder = encoder
         hidden = [config.hidden] if config.hidden else []
-        self.head = mlp(encoder.feature_dim, *hidden, config.dim)
+        self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.head_norm)
         self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
         self.queue = Queue(config.queue_size, config.dim)
 

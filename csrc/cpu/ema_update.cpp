@@ -1,0 +1,101 @@
+// ema_update_ on the CPU: all pairs in one parallel region, each thread an equal share of all elements.
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "cpu/half.h"
+#include "cpu/simd.h"
+#include "ema_pairs.h"
+
+#define SSLFAST_INLINE __attribute__((always_inline)) inline  // into every version that SSLFAST_SIMD compiles
+
+namespace sslfast {
+namespace {
+
+constexpr int64_t kGrain = 32768;  // elements a thread is woken for; as torch's elementwise kernels
+
+// k <- k + (1 - m)(q - k), in fp32, or fp64 if either type is; m = 0 copies, even over a NaN.
+template <class K, class Q>
+SSLFAST_INLINE void average_as(K* k, const Q* q, int64_t count, double momentum) {
+  using Wide = std::conditional_t<std::is_same_v<K, double> || std::is_same_v<Q, double>, double, float>;
+  if (momentum == 0) {
+#pragma omp simd
+    for (int64_t i = 0; i < count; ++i) k[i] = narrow<K>(static_cast<Wide>(widen(q[i])));
+    return;
+  }
+  const Wide weight = static_cast<Wide>(1 - momentum);
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) {
+    const Wide old = widen(k[i]);
+    k[i] = narrow<K>(old + weight * (static_cast<Wide>(widen(q[i])) - old));
+  }
+}
+
+template <class K>
+SSLFAST_INLINE void average_into(K* k, const EmaPair& pair, int64_t begin, int64_t count, double momentum) {
+  switch (pair.source_type) {
+    case ScalarType::Float:
+      return average_as(k + begin, static_cast<const float*>(pair.source) + begin, count, momentum);
+    case ScalarType::BFloat16:
+      return average_as(k + begin, static_cast<const BFloat16*>(pair.source) + begin, count, momentum);
+    case ScalarType::Half:
+      return average_as(k + begin, static_cast<const Half*>(pair.source) + begin, count, momentum);
+    default:
+      return average_as(k + begin, static_cast<const double*>(pair.source) + begin, count, momentum);
+  }
+}
+
+// Elements [begin, begin + count) of one pair.
+SSLFAST_SIMD void update(const EmaPair& pair, int64_t begin, int64_t count, double momentum) {
+  switch (pair.target_type) {
+    case ScalarType::Float:
+      return average_into(static_cast<float*>(pair.target), pair, begin, count, momentum);
+    case ScalarType::BFloat16:
+      return average_into(static_cast<BFloat16*>(pair.target), pair, begin, count, momentum);
+    case ScalarType::Half:
+      return average_into(static_cast<Half*>(pair.target), pair, begin, count, momentum);
+    case ScalarType::Double:
+      return average_into(static_cast<double*>(pair.target), pair, begin, count, momentum);
+    default:
+      std::memmove(static_cast<char*>(pair.target) + begin, static_cast<const char*>(pair.source) + begin, count);
+  }
+}
+
+double read(const Tensor& scalar) {
+  return scalar.scalar_type() == ScalarType::Double ? *static_cast<const double*>(scalar.data_ptr())
+                                                    : *static_cast<const float*>(scalar.data_ptr());
+}
+
+void ema_update_(
+    const std::vector<Tensor>& targets, const std::vector<Tensor>& sources, double momentum,
+    const std::optional<Tensor>& momentum_tensor) {
+  const double m = momentum_tensor ? read(*momentum_tensor) : momentum;
+  EmaPairs lists(targets, sources, /*averages=*/m != 1);
+  const std::vector<EmaPair>& pairs = lists.pairs();
+
+  std::vector<int64_t> ends;  // of each pair, in elements counted over all pairs
+  ends.reserve(pairs.size());
+  int64_t total = 0;
+  for (const EmaPair& pair : pairs) ends.push_back(total += pair.count);
+
+  torch::stable::parallel_for(0, total, kGrain, [&](int64_t begin, int64_t end) {
+    size_t i = std::upper_bound(ends.begin(), ends.end(), begin) - ends.begin();
+    for (; begin < end; ++i) {
+      const int64_t stop = std::min(end, ends[i]);
+      update(pairs[i], begin - (ends[i] - pairs[i].count), stop - begin, m);
+      begin = stop;
+    }
+  });
+  lists.write_back();
+}
+
+}  // namespace
+}  // namespace sslfast
+
+STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {
+  library.impl("ema_update_.cpp", TORCH_BOX(&sslfast::ema_update_));
+}

@@ -1,0 +1,168 @@
+// InfoNCE with a queue. With s_ij = q_i.n_j log2(e)/t, s_i = q_i.k_i log2(e)/t and Z_i = 2^s_i + sum_j 2^s_ij:
+//
+//   loss_i = ln 2 (log2 Z_i - s_i)
+//   dq_i = (sum_j 2^s_ij n_j - (sum_j 2^s_ij) k_i) / (Z_i t)
+//
+// Queries and queue are cut into blocks. A thread takes a block of queries through a part of the queue in steps
+// that stay in its cache: a matrix product gives s_ij, a running maximum keeps the powers in range, a second
+// product adds to sum_j 2^s_ij n_j. The parts are then added in order, and the positive put in. The cut depends
+// on the shape alone, so the result does not depend on the number of threads.
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <tuple>
+#include <vector>
+
+#include "cpu/matmul.h"
+#include "cpu/simd.h"
+
+namespace sslfast {
+namespace {
+
+constexpr int64_t kQueryRows = 128;  // of a block
+constexpr int64_t kQueueRows = 512;  // of a step; its products with a block take 256 KiB
+constexpr int64_t kTasks = 64;       // blocks times parts to aim at: work for so many threads
+constexpr int64_t kGrain = 1 << 15;  // additions worth a thread
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+SSLFAST_SIMD float maximum(const float* x, int64_t size) {
+  float result = std::numeric_limits<float>::lowest();
+#pragma omp simd reduction(max : result)
+  for (int64_t i = 0; i < size; ++i) result = x[i] > result ? x[i] : result;
+  return result;
+}
+
+// x = 2^(scale x - top); returns the sum.
+SSLFAST_SIMD float powers(float* x, int64_t size, float scale, float top) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < size; ++i) {
+    x[i] = exp2_nonpositive(x[i] * scale - top);
+    sum += x[i];
+  }
+  return sum;
+}
+
+// x = a x
+SSLFAST_SIMD void scale_by(float* x, int64_t size, float a) {
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) x[i] *= a;
+}
+
+// x = x + a y
+SSLFAST_SIMD void add_scaled(float* x, int64_t size, float a, const float* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) x[i] += a * y[i];
+}
+
+SSLFAST_SIMD float dot(const float* x, const float* y, int64_t size) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t i = 0; i < size; ++i) sum += x[i] * y[i];
+  return sum;
+}
+
+// What a query has gathered from a part of the queue, beside sum_j 2^(s_ij - top) n_j.
+struct Gathered {
+  float top = std::numeric_limits<float>::lowest();  // max_j s_ij
+  float sum = 0.0f;                                  // sum_j 2^(s_ij - top)
+};
+
+// Takes a block of queries, (rows, D), through a part of the queue, (part_rows, D). `weighted`, (rows, D),
+// receives sum_j 2^(s_ij - top) n_j; it may be null.
+void gather(const float* queries, int64_t rows, Tensor part, float scale, Gathered* gathered, float* weighted) {
+  const int64_t part_rows = part.size(0), d = part.size(1);
+  const Tensor query_block = as_matrix(queries, rows, d);
+  const auto products = std::make_unique_for_overwrite<float[]>(rows * std::min(kQueueRows, part_rows));
+  std::fill_n(gathered, rows, Gathered());
+  if (weighted) std::fill_n(weighted, rows * d, 0.0f);
+
+  for (int64_t start = 0; start < part_rows; start += kQueueRows) {
+    const int64_t columns = std::min(kQueueRows, part_rows - start);
+    const Tensor keys = as_fp32(torch::stable::narrow(part, 0, start, columns));
+    const Tensor block = as_matrix(products.get(), rows, columns);
+    matmul_into(block, query_block, torch::stable::transpose(keys, 0, 1));
+    for (int64_t i = 0; i < rows; ++i) {
+      float* const row = &products[i * columns];
+      const float top = std::max(gathered[i].top, maximum(row, columns) * scale);
+      const float decay = std::exp2(gathered[i].top - top);
+      if (weighted && decay != 1.0f) scale_by(weighted + i * d, d, decay);
+      gathered[i] = {top, gathered[i].sum * decay + powers(row, columns, scale, top)};
+    }
+    if (weighted) matmul_add(as_matrix(weighted, rows, d), block, keys);
+  }
+}
+
+// Brings the parts and the positive together for one query. `gathered` and `weighted` are the first part's; the
+// next lie `stride` queries further on. Returns the loss; writes the gradient to `dq` unless it is null.
+float merge(const float* query, const float* positive, int64_t d, double temperature, int64_t parts,
+            int64_t stride, const Gathered* gathered, const float* weighted, float* dq) {
+  const float s = dot(query, positive, d) * static_cast<float>(M_LOG2E / temperature);
+  float top = s;
+  for (int64_t p = 0; p < parts; ++p) top = std::max(top, gathered[p * stride].top);
+  float negatives = 0.0f;  // sum_j 2^(s_ij - top)
+  if (dq) std::fill_n(dq, d, 0.0f);
+  for (int64_t p = 0; p < parts; ++p) {
+    const float weight = std::exp2(gathered[p * stride].top - top);
+    negatives += weight * gathered[p * stride].sum;
+    if (dq) add_scaled(dq, d, weight, weighted + p * stride * d);
+  }
+  const float z = negatives + std::exp2(s - top);
+  if (dq) {
+    add_scaled(dq, d, -negatives, positive);
+    scale_by(dq, d, static_cast<float>(1.0 / (z * temperature)));
+  }
+  return static_cast<float>(M_LN2) * (top - s + std::log2(z));
+}
+
+}  // namespace
+
+// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D); both fp32.
+std::tuple<Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue, double temperature, bool need_dq) {
+  const int64_t n = query.size(0), d = query.size(1), k = queue.size(0);
+  Tensor loss = torch::stable::empty({n}, ScalarType::Float);
+  Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
+  if (n == 0) return {loss, dq};
+
+  const int64_t blocks = ceil_div(n, kQueryRows);
+  const int64_t part_rows = ceil_div(ceil_div(k, ceil_div(kTasks, blocks)), kQueueRows) * kQueueRows;
+  const int64_t parts = k ? ceil_div(k, part_rows) : 0;
+  const Tensor queries = as_fp32(query), positives = as_fp32(positive), negatives = detached(queue);
+  const float* const query_data = static_cast<const float*>(queries.data_ptr());
+  const float* const positive_data = static_cast<const float*>(positives.data_ptr());
+  std::vector<Gathered> gathered(parts * n);
+  const auto weighted = std::make_unique_for_overwrite<float[]>(need_dq ? parts * n * d : 0);
+
+  torch::stable::parallel_for(0, blocks * parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t row = task % blocks * kQueryRows, part = task / blocks, start = part * part_rows;
+      Tensor keys = negatives;
+      gather(query_data + row * d, std::min(kQueryRows, n - row),
+             torch::stable::narrow(keys, 0, start, std::min(part_rows, k - start)),
+             static_cast<float>(M_LOG2E / temperature), &gathered[part * n + row],
+             need_dq ? &weighted[(part * n + row) * d] : nullptr);
+    }
+  });
+
+  float* const loss_data = loss.mutable_data_ptr<float>();
+  float* const dq_data = need_dq ? dq.mutable_data_ptr<float>() : nullptr;
+  const int64_t grain = kGrain / ((parts + 1) * (d + 1)) + 1;
+  torch::stable::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      loss_data[i] = merge(query_data + i * d, positive_data + i * d, d, temperature, parts, n, &gathered[i],
+                           &weighted[i * d], dq_data ? dq_data + i * d : nullptr);
+    }
+  });
+  return {loss, dq};
+}
+
+STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) { library.impl("info_nce.cpp", TORCH_BOX(&info_nce)); }
+
+}  // namespace sslfast

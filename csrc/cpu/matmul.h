@@ -1,0 +1,43 @@
+// Matrix products of one thread's blocks. The stable ABI's `matmul` allocates its result and goes through the
+// dispatcher, where autograd and autocast listen; these shims call the CPU kernel itself.
+#pragma once
+
+#include <torch/csrc/inductor/aoti_torch/generated/c_shim_cpu.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <cstdint>
+
+namespace sslfast {
+
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+// A (rows, columns) tensor over existing memory, which must outlive it.
+inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns) {
+  const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
+  return torch::stable::from_blob(const_cast<float*>(data), {rows, columns}, {columns, 1}, cpu, ScalarType::Float);
+}
+
+// The tensor without its autograd history, so that threads of our own may slice and convert it.
+inline Tensor detached(const Tensor& tensor) {
+  return torch::stable::from_blob(
+      tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.device(), tensor.scalar_type());
+}
+
+// Contiguous and fp32; the tensor itself if it is already.
+inline Tensor as_fp32(const Tensor& tensor) {
+  return torch::stable::contiguous(torch::stable::to(tensor, ScalarType::Float));
+}
+
+// out = a b
+inline void matmul_into(const Tensor& out, const Tensor& a, const Tensor& b) {
+  TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_mm_out(out.get(), a.get(), b.get()));
+}
+
+// out += a b
+inline void matmul_add(const Tensor& out, const Tensor& a, const Tensor& b) {
+  TORCH_ERROR_CODE_CHECK(aoti_torch_cpu_addmm_out(out.get(), out.get(), a.get(), b.get(), 1.0, 1.0));
+}
+
+}  // namespace sslfast

@@ -1,0 +1,127 @@
+"""The exponential moving average of a network's weights, of all tensors in one launch."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.ema_update import foreach, reference
+
+OP = lib.Op(
+    "ema_update_",
+    "(Tensor(a!)[] targets, Tensor[] sources, float momentum, Tensor? momentum_tensor) -> ()",
+    impls=("cpp", "cuda"),
+    dtypes=(torch.float32, torch.float16, torch.bfloat16, torch.float64),
+)
+for compiled in OP.impls:  # no derivative: the update belongs to no graph, whatever its tensors require
+    lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+
+
+def ema_update_(
+    targets: Iterable[Tensor],
+    sources: Iterable[Tensor],
+    momentum: float | Tensor,
+    *,
+    impl: lib.Impl = "auto",
+) -> None:
+    """Moves targets towards sources, in place: the momentum encoder of MoCo, BYOL, mean teachers.
+
+    Of He et al. 2020 (equation 2), theta_k <- m theta_k + (1 - m) theta_q, as PyTorch:
+
+        for k, q in zip(targets, sources):
+            k.copy_(k + (1 - momentum) * (q - k) if k.is_floating_point() else q)
+
+    This form of the equation rounds once at k's scale and leaves k as it is where q equals it. It is computed
+    in fp32, or in fp64 if target or source is fp64, and rounded to the target's dtype. m = 1 leaves
+    floating-point targets as they are and m = 0 copies sources, bit for bit, even where the other holds NaN.
+    Integer and boolean tensors (a BatchNorm's `num_batches_tracked`) are copied whatever m is.
+
+    One launch on the GPU (of up to 1024 pairs), with neither a host read nor a table to keep: a CUDA graph
+    replays it, with a new momentum if that is a tensor on the GPU. One parallel region on the CPU. Tensors may
+    be strided; those whose memory formats differ from their partner's, or that do not fill their memory, are
+    copied on the way. Where nothing was compiled, "auto" falls back on `torch._foreach_lerp_`.
+
+    Targets must not overlap one another, and a source may overlap a target only by being the same tensor:
+    with others the result is undefined. There is no derivative.
+
+    Args:
+        targets: tensors of any shapes, all on one device; fp32, fp16, bf16, fp64, integers or bool.
+        sources: as many; each of its target's shape and device. A floating-point source may differ from its
+            target in dtype, others may not.
+        momentum: m in [0, 1]; or a 0-d fp32 or fp64 tensor, on the CPU or with the targets, whose value is
+            not checked.
+        impl: "auto", "reference", "cpp" (CPU) or "cuda".
+
+    Raises:
+        ValueError: lists, shapes, dtypes or devices that do not fit; a momentum out of range.
+        RuntimeError: an explicit `impl` that is not available.
+    """
+    ks, qs = list(targets), list(sources)
+    if len(ks) != len(qs):
+        raise ValueError(f"ema_update_: expected {len(ks)} sources to match targets, got {len(qs)}")
+    _check_momentum(momentum, ks)
+    if not ks:
+        return
+    chosen = OP.choose(impl, ks[0].device)
+    if chosen == "reference":
+        _check_pairs(ks, qs)
+        update = foreach.ema_update_ if impl == "auto" else reference.ema_update_
+        update(ks, qs, momentum)
+        return
+    number, tensor = (1.0, momentum) if isinstance(momentum, Tensor) else (momentum, None)
+    try:
+        OP.call(chosen, ks, qs, number, tensor)
+    except RuntimeError:
+        _check_pairs(ks, qs)  # the kernel checks too, faster than Python could, but without words
+        raise
+    if not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version(ks)
+
+
+def _check_momentum(momentum: float | Tensor, targets: list[Tensor]) -> None:
+    if not isinstance(momentum, Tensor):
+        if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
+            raise ValueError(f"ema_update_: expected a momentum in [0, 1] or a 0-d tensor, got {momentum!r}")
+        return
+    if momentum.ndim != 0 or momentum.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            "ema_update_: expected a momentum tensor of shape (), float32 or float64, "
+            f"got {tuple(momentum.shape)}, {momentum.dtype}"
+        )
+    if targets and momentum.device.type != "cpu" and momentum.device != targets[0].device:
+        raise ValueError(
+            f"ema_update_: expected the momentum tensor on {targets[0].device} to match targets, or on the "
+            f"CPU, got {momentum.device}"
+        )
+
+
+def _check_pairs(targets: list[Tensor], sources: list[Tensor]) -> None:
+    device = targets[0].device
+    for i, (target, source) in enumerate(zip(targets, sources, strict=True)):
+        for name, tensor in (("targets", target), ("sources", source)):
+            if tensor.device != device:
+                raise ValueError(
+                    f"ema_update_: expected {name}[{i}] on {device} to match targets[0], got {tensor.device}"
+                )
+            if (tensor.is_floating_point() and tensor.dtype not in OP.dtypes) or tensor.is_complex():
+                raise ValueError(
+                    f"ema_update_: expected {name}[{i}] to be {', '.join(map(str, OP.dtypes))}, an integer "
+                    f"type or bool, got {tensor.dtype}"
+                )
+        if source.shape != target.shape:
+            raise ValueError(
+                f"ema_update_: expected sources[{i}] of shape {tuple(target.shape)} to match targets[{i}], "
+                f"got {tuple(source.shape)}"
+            )
+        averaged = target.is_floating_point() and source.is_floating_point()
+        if source.dtype != target.dtype and not averaged:
+            raise ValueError(
+                f"ema_update_: expected sources[{i}] of dtype {target.dtype} to match targets[{i}], "
+                f"got {source.dtype}"
+            )
+
+
+@OP.fake
+def _(targets: list[Tensor], sources: list[Tensor], momentum: float, momentum_tensor: Tensor | None) -> None:
+    _check_pairs(targets, sources)

@@ -1,0 +1,119 @@
+"""InfoNCE with a queue of negatives, as in MoCo, without the N x K matrix of logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.info_nce import reference
+
+OP = lib.Op(
+    "info_nce",
+    "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq) -> (Tensor loss, Tensor dq)",
+    impls=("cpp", "triton"),
+)
+
+
+def info_nce(
+    query: Tensor,
+    positive: Tensor,
+    queue: Tensor,
+    *,
+    temperature: float,
+    reduction: lib.Reduction = "mean",
+    impl: lib.Impl = "auto",
+) -> Tensor:
+    """InfoNCE: the cross-entropy of each query's positive key among all keys of the queue.
+
+    Of van den Oord et al. 2018 (equation 4), in the form of MoCo (He et al. 2020, equation 1):
+
+        positive_logits = (query * positive).sum(1, keepdim=True) / temperature  # (N, 1)
+        negative_logits = query @ queue.T / temperature                          # (N, K)
+        logits = torch.cat([positive_logits, negative_logits], dim=1)
+        loss = F.cross_entropy(logits, torch.zeros(N, dtype=torch.long), reduction=reduction)
+
+    The inputs are used as given: normalise them before. One pass over the queue gives the loss and the
+    gradient to the query; the backward pass only scales it. Products are accumulated in fp32.
+
+    Args:
+        query: (N, D), fp32, fp16, bf16, or fp64 (reference only). Under autocast the inputs are cast as
+            for a matmul.
+        positive: (N, D), each query's positive key; same dtype as query. Receives a gradient if it asks.
+        queue: (K, D), the negative keys; same dtype as query. K = 0 is allowed: the loss is 0.
+        temperature: t > 0, divides the logits.
+        reduction: "mean" or "sum" over the N samples, or "none".
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit; a queue that requires grad (it receives none).
+        RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
+            the reference.
+    """
+    query, positive, queue = lib.autocast(query, positive, queue)
+    _check(query, positive, queue)
+    lib.check_temperature("info_nce", temperature)
+    lib.check_reduction("info_nce", reduction)
+    chosen = OP.choose(impl, query.device, query.dtype)
+    if chosen == "reference":
+        losses = reference.info_nce(query, positive, queue, temperature)
+    else:
+        need_dq = torch.is_grad_enabled() and query.requires_grad
+        losses, _ = OP.call(chosen, query, positive, queue, temperature, need_dq)
+    return lib.reduce(losses, reduction)
+
+
+def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
+    if query.ndim != 2:
+        raise ValueError(f"info_nce: expected query of shape (N, D), got {tuple(query.shape)}")
+    if positive.shape != query.shape:
+        raise ValueError(
+            f"info_nce: expected positives of shape {tuple(query.shape)} to match query, "
+            f"got {tuple(positive.shape)}"
+        )
+    if queue.ndim != 2 or queue.shape[1] != query.shape[1]:
+        raise ValueError(
+            f"info_nce: expected queue of shape (K, {query.shape[1]}) to match query, got {tuple(queue.shape)}"
+        )
+    lib.check_alike("info_nce", "query", query=query, positives=positive, queue=queue)
+    if queue.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            "info_nce: expected a queue that does not require grad, for it receives none; pass queue.detach()"
+        )
+
+
+@OP.fake
+def _(query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool) -> tuple[Tensor, Tensor]:
+    n, d = query.shape
+    loss = query.new_empty(n, dtype=torch.float32)
+    return loss, query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    query, _, _, ctx.temperature, _ = inputs
+    loss, dq = output
+    ctx.mark_non_differentiable(dq)
+    ctx.save_for_backward(query, loss, dq)
+
+
+def _backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    query, loss, dq = ctx.saved_tensors
+    d_loss = d_loss[:, None]
+    d_query = d_positive = None
+    if ctx.needs_input_grad[0]:
+        d_query = (d_loss * dq).to(query.dtype)
+    if ctx.needs_input_grad[1]:
+        # The positive's probability is p = exp(-loss), and d loss / d positive = (p - 1) / t * query.
+        d_positive = (d_loss * torch.expm1(-loss)[:, None] / ctx.temperature * query).to(query.dtype)
+    return d_query, d_positive, None, None, None
+
+
+OP.autograd(_setup_context, _backward)
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.info_nce import triton_kernels
+
+    OP.triton(triton_kernels.info_nce)

@@ -1,0 +1,92 @@
+"""Builds the compiled kernels: `_C_cpu` always, `_C_cuda` where nvcc is found.
+
+Both use libtorch's stable ABI, so one build serves every torch from 2.11 on. They are two modules because
+one that is linked with CUDA cannot be loaded by a CPU-only torch. Neither asks for a GPU. A module that
+cannot be compiled is left out with a warning: the package works without it, and `sslfast info` says so.
+"""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+import warnings
+from pathlib import Path
+
+from setuptools import Extension, setup
+
+TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"  # torch 2.11
+ARCHITECTURES = "8.0;9.0;10.0;12.0+PTX"
+WHEELS_CUDA = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13"  # of PyPI's CUDA packages
+
+
+def find_cuda_home() -> str | None:
+    """The toolkit's real folder: $CUDA_HOME, else what nvcc on PATH says of itself, else PyPI's nvcc."""
+    if home := os.environ.get("CUDA_HOME"):
+        return home
+    if nvcc := shutil.which("nvcc"):
+        # nvcc on PATH may be a wrapper script elsewhere: only nvcc itself knows where the toolkit lies.
+        dryrun = subprocess.run(
+            [nvcc, "--dryrun", "-x", "cu", os.devnull], capture_output=True, text=True, check=False
+        )
+        if top := re.search(r"^#\$ TOP=(.+)$", dryrun.stderr, flags=re.MULTILINE):
+            return str(Path(top[1]).resolve())
+    return str(WHEELS_CUDA) if (WHEELS_CUDA / "bin" / "nvcc").exists() else None
+
+
+cuda_home = find_cuda_home()
+if cuda_home:
+    os.environ["CUDA_HOME"] = cuda_home  # read by torch.utils.cpp_extension when it is imported
+os.environ.setdefault("TORCH_CUDA_ARCH_LIST", ARCHITECTURES)
+
+import torch  # noqa: E402
+from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension  # noqa: E402
+
+
+class BuildWhatCompiles(BuildExtension):
+    """Leaves out, with a warning, an extension that does not compile."""
+
+    def build_extensions(self) -> None:
+        wanted = self.extensions
+        for extension in wanted:  # one at a time: a missing nvcc must not cost the CPU kernels
+            self.extensions = [extension]
+            try:
+                super().build_extensions()
+            except Exception as error:  # no compiler, or it fails: distutils and torch raise many types
+                warnings.warn(f"{extension.name} was not built: {error}", stacklevel=1)
+        self.extensions = wanted
+
+
+def extensions() -> list[Extension]:
+    headers = str(Path("csrc").resolve())
+    flags = ["-O3", "-std=c++20", TORCH_TARGET]
+    # Loops are vectorised by `omp simd`; threads come from torch.
+    cxx = [*flags, "-fopenmp-simd", "-Wall", "-Wno-unknown-pragmas"]
+    shared = {"py_limited_api": True, "optional": True}
+    found = []
+    if sources := sorted(glob.glob("csrc/cpu/*.cpp")):
+        cpu = CppExtension(
+            "sslfast._C_cpu", sources, include_dirs=[headers], extra_compile_args={"cxx": cxx}, **shared
+        )
+        found.append(cpu)
+    sources = sorted(glob.glob("csrc/cuda/*.cu"))
+    if sources and cuda_home is not None and torch.version.cuda is not None:
+        cuda = CUDAExtension(
+            "sslfast._C_cuda",
+            sources,
+            # A lean toolkit lacks headers that torch includes (cuSPARSE's, ...); the wheels bring them.
+            include_dirs=[headers, str(WHEELS_CUDA / "include")],
+            library_dirs=[str(WHEELS_CUDA / "lib")],
+            extra_compile_args={"cxx": cxx, "nvcc": [*flags, "-DUSE_CUDA"]},
+            **shared,
+        )
+        found.append(cuda)
+    return found
+
+
+setup(
+    ext_modules=extensions(),
+    cmdclass={"build_ext": BuildWhatCompiles},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+)

@@ -1,0 +1,77 @@
+"""What the tests of the ops share: where an implementation runs, how exact it must be, how it compiles."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sslfast.kernels._library import OPS
+
+GPU = torch.cuda.is_available()
+
+
+@pytest.fixture
+def device(impl):
+    """The device on which the test's `impl` runs: Triton's kernels in the interpreter where there is no GPU."""
+    return torch.device("cuda" if GPU and impl != "cpp" else "cpu")
+
+
+@pytest.fixture(scope="session")
+def assert_accurate():
+    """assert_accurate(out, eager, truth, dtype): `out` is no worse than eager PyTorch in the same dtype.
+
+    `truth` is the same in fp64. The rule: max|truth - out| <= 2 max|truth - eager| + atol, with atol four units
+    of rounding of `dtype` at the scale of `truth`.
+    """
+
+    def check(out, eager, truth, dtype):
+        assert out.shape == truth.shape
+        assert torch.isfinite(out).all()
+        if not out.numel():
+            return
+        error = (truth - out.to(truth)).abs().max()
+        allowed = 2 * (truth - eager.to(truth)).abs().max()
+        allowed += 4 * torch.finfo(dtype).eps * truth.abs().max().clamp(min=1)
+        assert error <= allowed, f"error {error:.3g}, allowed {allowed:.3g}"
+
+    return check
+
+
+@pytest.fixture
+def only_impl(monkeypatch):
+    """only_impl(op, name): makes every other compiled implementation of the op fail if it is called."""
+
+    def choose(op, name):
+        def call(impl, *args):
+            assert impl == name, f"{op} ran {impl}"
+            return original(impl, *args)
+
+        original = OPS[op].call
+        monkeypatch.setattr(OPS[op], "call", call)
+
+    return choose
+
+
+@pytest.fixture(scope="session")
+def compile_ahead():
+    """compile_ahead(cases): compiles Triton kernels for GPUs that need not be there; see aot.py."""
+
+    def compile_all(cases):
+        # A process of its own: under TRITON_INTERPRET=1 `triton.jit` makes kernels that cannot be compiled.
+        environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+        result = subprocess.run(
+            [sys.executable, Path(__file__).parent / "aot.py"],
+            input=json.dumps(cases),
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+    return compile_all

@@ -1,0 +1,38 @@
+"""Compiles a file of csrc/cuda/ for GPUs that need not be there, and reads what ptxas says of it."""
+
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from torch.utils.cpp_extension import CUDA_HOME, include_paths
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURES = (80, 90, 100, 120)  # those that setup.py builds for
+
+
+def find_nvcc() -> str | None:
+    home = shutil.which("nvcc", path=f"{CUDA_HOME}/bin") if CUDA_HOME else None
+    return home or shutil.which("nvcc")
+
+
+def compile_for(architecture: int, source: str, output: Path) -> str:
+    """Compiles the device code of csrc/<source>; returns what the compiler said."""
+    wheels = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13" / "include"
+    includes = [ROOT / "csrc", *include_paths("cuda"), wheels]
+    command = [
+        find_nvcc(), "-cubin", f"-arch=sm_{architecture}", "-O3", "-std=c++20", "-DUSE_CUDA",
+        "-DTORCH_TARGET_VERSION=0x020b000000000000", "-Xptxas", "-v,-warn-spills,-warn-lmem-usage",
+        *(f"-I{path}" for path in includes), ROOT / "csrc" / source, "-o", output,
+    ]  # fmt: skip
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout + result.stderr
+
+
+def spilled_bytes(log: str) -> int:
+    """Bytes of registers that the kernels of a compilation spill to memory; at least one kernel is there."""
+    spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
+    assert spills, log
+    return sum(int(stores) + int(loads) for stores, loads in spills)

@@ -1,0 +1,439 @@
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from sslfast import kernels as K
+from sslfast.kernels import _library as lib
+from sslfast.kernels.info_nce import reference
+
+# What Triton's interpreter makes numpy say.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
+)
+GPU = torch.cuda.is_available()
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+# (N, K, D): ones, an empty queue, odd sizes, more rows than a tile, several parts of the queue, wide rows.
+SHAPES = [
+    (1, 1, 1),
+    (1, 0, 8),
+    (2, 1, 3),
+    (5, 37, 9),
+    (33, 300, 64),
+    (130, 1030, 128),
+    (3, 700, 200),
+    (2, 65, 400),
+    (3, 130, 600),
+]
+T = 0.1
+
+
+@pytest.fixture(params=["cpp", "triton"])
+def impl(request):
+    return request.param
+
+
+def skip_bf16_interpreter(impl, dtype):
+    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
+        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
+
+
+def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
+    """Query, positives and queue with logits of about `scale` before the temperature."""
+    n, k, d = shape
+    generator = torch.Generator().manual_seed(seed)
+    factor = math.sqrt(scale / math.sqrt(d))
+    tensors = (torch.randn(rows, d, generator=generator) * factor for rows in (n, n, k))
+    return tuple(tensor.to(device, dtype) for tensor in tensors)
+
+
+def run(impl, query, positive, queue, temperature=T):
+    """Per-sample losses and both gradients, for one arbitrary gradient of the losses."""
+    query, positive = query.detach().requires_grad_(), positive.detach().requires_grad_()
+    losses = K.info_nce(query, positive, queue, temperature=temperature, reduction="none", impl=impl)
+    weights = torch.linspace(-1, 2, len(losses), dtype=losses.dtype, device=losses.device)
+    return losses.detach(), *torch.autograd.grad(losses, (query, positive), weights)
+
+
+def check_accuracy(assert_accurate, impl, tensors, temperature):
+    out = run(impl, *tensors, temperature)
+    eager = run("reference", *tensors, temperature)
+    truth = run("reference", *(tensor.double() for tensor in tensors), temperature)
+    dtype = tensors[0].dtype
+    assert [tensor.dtype for tensor in out] == [torch.float32, dtype, dtype]
+    for each in zip(out, eager, truth, strict=True):
+        assert_accurate(*each, dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_loss_and_gradients(impl, device, dtype, shape, assert_accurate):
+    skip_bf16_interpreter(impl, dtype)
+    check_accuracy(assert_accurate, impl, inputs(shape, dtype, device), T)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e4, 0.01), (1e-4, 10)])
+def test_any_range_of_logits(impl, device, dtype, scale, temperature, assert_accurate):
+    check_accuracy(assert_accurate, impl, inputs((9, 150, 16), dtype, device, scale=scale), temperature)
+
+
+def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch, assert_accurate):
+    if impl == "triton":
+        from sslfast.kernels.info_nce import triton_kernels
+
+        monkeypatch.setattr(triton_kernels, "BLOCK_ELEMENTS", 1)
+    check_accuracy(assert_accurate, impl, inputs((3, 2500, 520), torch.float16, device), T)
+
+
+def test_cpp_with_parts_of_several_steps(assert_accurate):
+    check_accuracy(assert_accurate, "cpp", inputs((2000, 3000, 8), scale=5.0), T)
+
+
+def test_the_loss_is_cross_entropy(impl, device):
+    query, positive, queue = inputs((7, 50, 12), device=device)
+    logits = torch.cat([(query * positive).sum(1, keepdim=True), query @ queue.T], 1) / T
+    for reduction in ("mean", "sum", "none"):
+        expected = F.cross_entropy(logits, torch.zeros(7, dtype=torch.long, device=device), reduction=reduction)
+        loss = K.info_nce(query, positive, queue, temperature=T, reduction=reduction, impl=impl)
+        torch.testing.assert_close(loss, expected)
+
+
+def test_keys_all_equal(impl, device):
+    query, positive, _ = inputs((4, 0, 16), device=device)
+    queue = positive[:1].expand(300, 16)
+    loss = K.info_nce(query, positive[:1].expand(4, 16), queue, temperature=T, impl=impl)
+    assert loss.item() == pytest.approx(math.log(301), rel=1e-6)
+
+
+def test_any_memory_layout(impl, device):
+    tensors = inputs((10, 70, 24), device=device)
+    expected = run(impl, *tensors)
+    layouts = [
+        lambda x: x.T.contiguous().T,
+        lambda x: torch.stack([x, x], 2)[:, :, 0],
+        lambda x: torch.cat([x, x], 1)[:, 24:],
+        lambda x: torch.cat([x, x])[len(x) :],
+    ]
+    for layout in layouts:
+        for out, want in zip(run(impl, *map(layout, tensors)), expected, strict=True):
+            assert torch.equal(out, want)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("which", [0, 1], ids=["query", "positive"])
+def test_a_bad_row_stays_alone(impl, device, which, bad):
+    tensors = inputs((40, 200, 16), device=device)
+    expected = run(impl, *tensors)
+    tensors[which][7, 3] = bad
+    good = torch.arange(40) != 7
+    for out, want in zip(run(impl, *tensors), expected, strict=True):
+        assert torch.equal(out[good], want[good])
+        if math.isnan(bad):
+            assert out[7].isnan().any()
+
+
+def test_a_bad_key_shows_everywhere(impl, device):
+    query, positive, queue = inputs((5, 200, 16), device=device)
+    queue[150, 3] = math.nan
+    assert all(tensor.isnan().all(-1).all() for tensor in run(impl, query, positive, queue)[:2])
+
+
+def test_a_gradient_to_what_asks_only(impl, device):
+    query, positive, queue = inputs((6, 40, 8), device=device)
+    _, d_query, d_positive = run(impl, query, positive, queue)
+    weights = torch.linspace(-1, 2, 6, device=device)
+    for asks_query, asks_positive in [(True, False), (False, True)]:
+        q = query.clone().requires_grad_(asks_query)
+        p = positive.clone().requires_grad_(asks_positive)
+        K.info_nce(q, p, queue, temperature=T, reduction="none", impl=impl).backward(weights)
+        assert q.grad is None if not asks_query else torch.equal(q.grad, d_query)
+        assert p.grad is None if not asks_positive else torch.equal(p.grad, d_positive)
+    assert not K.info_nce(query, positive, queue, temperature=T, impl=impl).requires_grad
+
+
+def test_no_gradient_is_computed_in_vain(impl, device, monkeypatch):
+    asked = []
+    call = lib.OPS["info_nce"].call
+    monkeypatch.setattr(lib.OPS["info_nce"], "call", lambda *args: asked.append(args[-1]) or call(*args))
+    query, positive, queue = inputs((3, 20, 8), device=device)
+    K.info_nce(query, positive, queue, temperature=T, impl=impl)
+    K.info_nce(query.requires_grad_(), positive, queue, temperature=T, impl=impl)
+    with torch.no_grad():
+        K.info_nce(query, positive, queue, temperature=T, impl=impl)
+    assert asked == [False, True, False]
+    loss, dq = lib.OPS["info_nce"].call(impl, query.detach(), positive, queue, T, False)
+    assert loss.shape == (3,)
+    assert dq.shape == (0, 8)
+
+
+def test_no_samples(impl, device):
+    query = torch.empty(0, 8, device=device, requires_grad=True)
+    loss = K.info_nce(
+        query, query.detach(), torch.randn(20, 8, device=device), temperature=T, impl=impl, reduction="sum"
+    )
+    loss.backward()
+    assert loss == 0
+    assert query.grad.shape == (0, 8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_autocast_casts_as_for_a_matmul(impl, device, dtype):
+    skip_bf16_interpreter(impl, dtype)
+    query, positive, queue = inputs((9, 60, 16), device=device)
+    positive = positive.half()
+    with torch.autocast(device.type, dtype):
+        out = run(impl, query, positive, queue)
+    expected = run(impl, query.to(dtype), positive.to(dtype), queue.to(dtype))
+    assert out[0].dtype == torch.float32
+    assert out[1].dtype == torch.float32
+    assert out[2].dtype == torch.float16
+    for value, want in zip(out, expected, strict=True):
+        assert torch.equal(value, want.to(value.dtype))
+
+
+def test_the_operator_itself_ignores_autocast(impl, device):
+    args = (*inputs((9, 60, 16), device=device), T, True)
+    expected = lib.OPS["info_nce"].call(impl, *args)
+    with torch.autocast(device.type, torch.bfloat16):
+        out = lib.OPS["info_nce"].call(impl, *args)
+    assert all(map(torch.equal, out, expected))
+
+
+def test_second_derivatives_are_refused(impl, device):
+    query, positive, queue = inputs((4, 20, 8), device=device)
+    loss = K.info_nce(query.requires_grad_(), positive, queue, temperature=T, impl=impl)
+    with pytest.raises(RuntimeError, match="info_nce: its gradient cannot be differentiated again"):
+        torch.autograd.grad(loss, query, create_graph=True)
+
+
+@pytest.mark.parametrize("shape", [(33, 300, 64), (130, 1030, 128)], ids=str)
+def test_the_same_bits_every_time(impl, device, shape):
+    tensors = inputs(shape, torch.float16, device)
+    first = run(impl, *tensors)
+    for _ in range(3):
+        assert all(map(torch.equal, run(impl, *tensors), first))
+
+
+def test_cpp_gives_the_same_bits_with_any_number_of_threads():
+    tensors = inputs((300, 5000, 32))
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            results.append(run("cpp", *tensors))
+    finally:
+        torch.set_num_threads(threads)
+    for result in results[1:]:
+        assert all(map(torch.equal, result, results[0]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"query": torch.randn(4)}, "info_nce: expected query of shape (N, D), got (4,)"),
+        (
+            {"positive": torch.randn(5, 8)},
+            "info_nce: expected positives of shape (4, 8) to match query, got (5, 8)",
+        ),
+        ({"queue": torch.randn(20, 9)}, "info_nce: expected queue of shape (K, 8) to match query, got (20, 9)"),
+        ({"queue": torch.randn(8)}, "info_nce: expected queue of shape (K, 8) to match query, got (8,)"),
+        (
+            {"queue": torch.randn(20, 8).half()},
+            "info_nce: expected queue of dtype torch.float32 to match query, got torch.float16",
+        ),
+        (
+            {"query": torch.ones(4, 8, dtype=torch.long)},
+            "info_nce: expected query of a floating-point dtype, got torch.int64",
+        ),
+        (
+            {"queue": torch.randn(20, 8, device="meta")},
+            "info_nce: expected queue on cpu to match query, got meta",
+        ),
+        (
+            {"queue": torch.randn(20, 8, requires_grad=True)},
+            "info_nce: expected a queue that does not require grad, for it receives none; pass queue.detach()",
+        ),
+        ({"temperature": 0.0}, "info_nce: expected a temperature > 0, got 0.0"),
+        ({"temperature": math.nan}, "info_nce: expected a temperature > 0, got nan"),
+        ({"temperature": "0.1"}, "info_nce: expected a temperature > 0, got '0.1'"),
+        ({"reduction": "max"}, "info_nce: expected reduction to be 'mean', 'sum' or 'none', got 'max'"),
+    ],
+)
+def test_errors_say_what_came(change, message):
+    query, positive, queue = inputs((4, 20, 8))
+    arguments = {"query": query, "positive": positive, "queue": queue, "temperature": T} | change
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (the message is compared whole)
+        K.info_nce(**arguments)
+    assert str(error.value) == message
+
+
+def test_a_queue_that_requires_grad_will_do_without_gradients(impl, device):
+    query, positive, queue = inputs((4, 20, 8), device=device)
+    expected = K.info_nce(query, positive, queue, temperature=T, impl=impl)
+    with torch.no_grad():
+        assert torch.equal(K.info_nce(query, positive, queue.requires_grad_(), temperature=T, impl=impl), expected)
+
+
+def test_fp64_runs_the_reference_only(impl, device):
+    tensors = [tensor.double() for tensor in inputs((4, 20, 8), device=device)]
+    assert torch.equal(K.info_nce(*tensors, temperature=T), K.info_nce(*tensors, temperature=T, impl="reference"))
+    with pytest.raises(
+        RuntimeError, match=f"info_nce: impl='{impl}' is not available: it has no kernel for torch.float64"
+    ):
+        K.info_nce(*tensors, temperature=T, impl=impl)
+
+
+def test_auto_runs_the_compiled_kernel(only_impl):
+    tensors = inputs((4, 20, 8), device="cuda" if GPU else "cpu")
+    only_impl("info_nce", "triton" if GPU else "cpp")
+    K.info_nce(*tensors, temperature=T)
+
+
+def test_the_reference_has_the_derivatives_it_claims():
+    query, positive, queue = (tensor.double() for tensor in inputs((3, 6, 4)))
+    leaves = (query.requires_grad_(), positive.requires_grad_())
+
+    def losses(query, positive):
+        return reference.info_nce(query, positive, queue, 0.7)
+
+    assert torch.autograd.gradcheck(losses, leaves)
+    assert torch.autograd.gradgradcheck(losses, leaves)
+
+
+@pytest.mark.parametrize("query_grad", [True, False])
+@pytest.mark.parametrize("positive_grad", [True, False])
+def test_opcheck(impl, device, query_grad, positive_grad):
+    query, positive, queue = inputs((5, 30, 8), device=device)
+    query.requires_grad_(query_grad), positive.requires_grad_(positive_grad)
+    operator = getattr(torch.ops.sslfast.info_nce, impl)
+    torch.library.opcheck(operator, (query, positive, queue, T, query_grad))
+
+
+def test_compiles_into_a_full_graph(impl, device):
+    def loss(query, positive, queue):
+        query = F.normalize(query, dim=1)
+        return K.info_nce(query, positive, queue, temperature=T, impl=impl)
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    for n in (6, 9):  # the second batch size makes the shape dynamic
+        query, positive, queue = inputs((n, 40, 8), device=device)
+        query.requires_grad_()
+        expected = loss(query, positive, queue)
+        (d_expected,) = torch.autograd.grad(expected, query)
+        out = compiled(query, positive, queue)
+        (d_out,) = torch.autograd.grad(out, query)
+        assert torch.equal(out, expected)
+        torch.testing.assert_close(d_out, d_expected)
+    with torch.autocast(device.type, torch.float16):
+        torch.testing.assert_close(compiled(query, positive, queue), loss(query, positive, queue))
+
+
+shapes = st.tuples(st.integers(1, 9), st.integers(0, 70), st.integers(1, 40))
+seeds = st.integers(0, 2**31)
+
+
+@pytest.fixture
+def losses(impl, device):
+    return lambda *tensors: K.info_nce(
+        *(tensor.to(device) for tensor in tensors), temperature=0.5, reduction="none", impl=impl
+    ).cpu()
+
+
+def properties(function):
+    quiet = [HealthCheck.function_scoped_fixture]  # `losses` keeps no state
+    return settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=quiet)(function)
+
+
+@properties
+@given(shape=shapes, seed=seeds)
+def test_the_order_of_the_queue_does_not_matter(losses, shape, seed):
+    query, positive, queue = inputs(shape, seed=seed)
+    shuffled = queue[torch.randperm(len(queue), generator=torch.Generator().manual_seed(seed))]
+    torch.testing.assert_close(losses(query, positive, shuffled), losses(query, positive, queue))
+
+
+@properties
+@given(shape=shapes, seed=seeds)
+def test_moving_all_keys_by_one_vector_changes_nothing(losses, shape, seed):
+    query, positive, queue = inputs(shape, seed=seed)
+    vector = inputs(shape, seed=seed + 1)[0][:1]
+    moved = losses(query, positive + vector, queue + vector)
+    torch.testing.assert_close(moved, losses(query, positive, queue), rtol=1e-4, atol=1e-4)
+
+
+@properties
+@given(shape=shapes, seed=seeds)
+def test_more_negatives_cost_more(losses, shape, seed):
+    query, positive, queue = inputs(shape, seed=seed)
+    few = losses(query, positive, queue)
+    more = losses(query, positive, torch.cat([queue, queue + 0.1]))
+    assert (more >= few - 1e-6).all()
+    assert (few >= -1e-6).all()
+
+
+def launches(arch):
+    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
+    triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
+    module = "sslfast.kernels.info_nce.triton_kernels"
+    fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")
+    numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits"), "i32") | {
+        "scale": "fp32",
+        "inverse_t": "fp32",
+    }
+
+    def case(name, kernel, dtype, constants, num_warps, num_stages=3):
+        given = dict.fromkeys(("p_query", "p_queue", "p_positive", "p_powers"), f"*{dtype}")
+        return name, {
+            "kernel": f"{module}:{kernel}",
+            "arch": arch,
+            "signature": given | fp32 | numbers,
+            "constants": constants,
+            "multiples_of_16": ["N", "K", "D", "C", "split_rows"],
+            "num_warps": num_warps,
+            "num_stages": num_stages,
+        }
+
+    for shape in [(4096, 65536, d) for d in (64, 128, 256, 512)] + [(64, 4096, 128)]:
+        c = triton_kernels.config(shape, processors=132)
+        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True}
+        yield case(f"partial {shape}", "partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
+    for d in (128, 2048):
+        yield case(f"merge {d}", "merge_kernel", "bf16", {"BD": d, "NEED_DQ": True}, max(1, min(8, d // 128)))
+    yield case("power", "power_kernel", "fp32", {"BC": 16384, "NEED_DQ": True}, 8)
+
+
+@pytest.mark.parametrize("arch", [80, 90, 100])
+def test_kernels_compile_ahead_of_time(arch, compile_ahead):
+    names, cases = zip(*launches(arch), strict=True)
+    for name, resources in zip(names, compile_ahead(cases), strict=True):
+        assert resources["fits"], f"{name}: {resources['shared']} bytes of shared memory"
+        assert resources["spilled"] == 0, f"{name}: {resources['spilled']} bytes of registers spilled"
+        if arch == 90 and name.startswith("partial"):
+            assert resources["wgmma"], name
+
+
+@pytest.mark.gpu
+def test_cuda_graph():
+    query, positive, queue = inputs((64, 1000, 128), torch.bfloat16, "cuda")
+    query.requires_grad_()
+
+    def step():
+        loss = K.info_nce(query, positive, queue, temperature=T)
+        return loss.detach(), *torch.autograd.grad(loss, query)
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        step()  # compiles
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        captured = step()
+    with torch.no_grad():
+        queue.copy_(queue.flip(1))
+    graph.replay()
+    assert all(map(torch.equal, captured, step()))
