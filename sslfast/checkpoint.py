@@ -108,14 +108,13 @@ class Checkpoints:
     The newest numbered file is the same file on the disk as last.pt, by a hard link.
 
     Args:
-        folder: where they lie; it is created.
-        keep: how many numbered ones to keep.
+        folder: where they lie; the first save makes it.
+        keep: how many numbered ones to keep; the newest is the same file as last.pt.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         self.last = folder / "last.pt"
-        folder.mkdir(parents=True, exist_ok=True)
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Writes the checkpoint of a step, then removes what is too old.
@@ -125,6 +124,7 @@ class Checkpoints:
         Raises:
             TrainingError: it cannot be written; the earlier ones are intact.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         save(self.last, state)
         numbered = self.folder / f"step-{step:08d}.pt"
         numbered.unlink(missing_ok=True)

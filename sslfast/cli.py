@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -38,7 +39,7 @@ def pretrain(args: argparse.Namespace) -> None:
     from sslfast.config import load_config, to_yaml
     from sslfast.train import pretrain as run
 
-    source = [f"data.source={args.data}"] if args.data else []
+    source = [f"data.source={json.dumps(args.data)}"] if args.data is not None else []  # JSON: no YAML in a path
     config = load_config(args.recipe, [*args.overrides, *source])
     if args.print_config:
         print(to_yaml(config), end="")
@@ -111,7 +112,11 @@ def parser() -> Parser:
     command.add_argument("kind", choices=["knn", "linear"], help="nearest neighbours, or a linear probe")
     command.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a run's directory, or a checkpoint")
     command.add_argument("--data", metavar="PATH|NAME", required=True, help="labelled images")
-    command.add_argument("--val", metavar="PATH|NAME", help="images to test on (default: a fixed 10%% of --data)")
+    command.add_argument(
+        "--val",
+        metavar="PATH|NAME",
+        help="images to test on (default: those of --data that pre-training held out, or a fixed 10%%)",
+    )
     command.add_argument("--random-baseline", action="store_true", help="test the initial weights as well")
     command.set_defaults(run=evaluate)
 
@@ -142,8 +147,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     main = parser()
     args, rest = main.parse_known_args(argv)
     for word in rest:
-        if word.startswith("-") or "=" not in word:
-            main.error(f"unexpected argument {word!r}; settings are given as key.sub=value")
+        if word.startswith("-") or "=" not in word or args.run not in (pretrain, evaluate):
+            main.error(f"unexpected argument {word!r}; pretrain and evaluate take key.sub=value")
     args.overrides = rest
     return args
 

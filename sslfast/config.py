@@ -18,7 +18,16 @@ from pydantic.dataclasses import dataclass
 
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
-from sslfast.schema import STRICT, Count, CountOrZero, NonNegative, Positive, Probability
+from sslfast.schema import (
+    STRICT,
+    Count,
+    CountOrZero,
+    NonNegative,
+    Positive,
+    Probability,
+    Range,
+    ShareRange,
+)
 from sslfast.settings import apply_overrides, nearest, validate
 
 
@@ -26,9 +35,9 @@ from sslfast.settings import apply_overrides, nearest, validate
 class ViewConfig:
     """One augmented view of an image. The defaults are MoCo v2's (Chen et al. 2020) without its blur."""
 
-    scale: tuple[Positive, Positive] = (0.2, 1.0)
+    scale: ShareRange = (0.2, 1.0)
     """Share of the image's area that a crop covers: least, most."""
-    ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
+    ratio: Range = (3 / 4, 4 / 3)
     """Width / height of a crop: least, most."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
@@ -46,7 +55,7 @@ class ViewConfig:
     """Probability of grayscale."""
     blur: Probability = 0.0
     """Probability of Gaussian blur."""
-    blur_sigma: tuple[Positive, Positive] = (0.1, 2.0)
+    blur_sigma: Range = (0.1, 2.0)
     """Standard deviation of the blur, pixels: least, most."""
 
 
@@ -118,14 +127,14 @@ class OptimConfig:
 class TrainConfig:
     epochs: Count = 200
     """Passes over the data."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
     """Of the weights, the order of the images and the augmentations."""
     device: str = "auto"
     """auto: cuda where there is one, else cpu."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast on a GPU, fp32 on the CPU."""
-    compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile of the encoder; auto: on a GPU."""
+    compile: bool | None = None
+    """torch.compile of the encoders; null: on a GPU."""
     threads: Count | None = None
     """CPU threads; null: torch's own choice."""
     log_every: Count = 10
@@ -139,7 +148,7 @@ class TrainConfig:
     keep_checkpoints: Count = 2
     """How many of the latest checkpoints are kept."""
     max_bad_steps: Count = 10
-    """Stop after so many steps in a row whose loss or gradient is not finite."""
+    """Stop when so many steps in a row were not finite in loss or gradient; looked at when logging."""
 
 
 if TYPE_CHECKING:

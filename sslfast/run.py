@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from typing import Any
 import yaml
 from torch.utils.tensorboard import SummaryWriter
 
+from sslfast.atomic import atomic_write
 from sslfast.config import Config, from_dict, to_dict, to_yaml
 from sslfast.errors import UsageError
 
@@ -51,32 +51,64 @@ class RunDirectory:
         self.log = path / "train.log"
         self.checkpoints = path / "checkpoints"
         self.backbone = path / "backbone.safetensors"
+        self.report = path / "report"
+        self.evaluation = path / "evaluation"
+
+    def contents(self) -> list[Path]:
+        """What a run left in the directory."""
+        own = {path for name, path in vars(self).items() if name != "path"}
+        return [path for path in self.path.iterdir() if path in own or _is_part(path)]
+
+    def check(self, config: Config, *, resume: bool, overwrite: bool) -> None:
+        """Refuses a directory that the run cannot have; changes nothing.
+
+        Raises:
+            UsageError: it holds something that is no run, or a run where neither `resume` nor `overwrite` is
+                set, or a run to resume that has another configuration.
+        """
+        if not self.path.exists():
+            return
+        if not self.path.is_dir() or len(self.contents()) < len(list(self.path.iterdir())):
+            raise UsageError(f"--out {self.path}: holds files that are no run's; choose another directory")
+        if not self.config.exists():
+            return
+        before = read_config(self.config)
+        if resume:
+            _check_same(config, before)
+        elif not overwrite:
+            raise UsageError(
+                f"--out {self.path}: holds a run; continue it with --resume, or replace it with --overwrite"
+            )
+
+    def start(self, config: Config, *, resume: bool) -> None:
+        """Makes the directory; unless to resume, empties it of the run that it holds.
+
+        Raises:
+            UsageError: it cannot be written to.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                for path in self.contents():
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+            with atomic_write(self.config) as file:
+                file.write(to_yaml(config).encode())
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot write: {error.strerror}") from error
 
 
-def open_run(path: Path, config: Config, *, resume: bool, overwrite: bool) -> RunDirectory:
-    """Prepares the directory of a new run, or checks that of one to resume.
-
-    Raises:
-        UsageError: the directory holds something and neither `resume` nor `overwrite` is set, or holds
-            something else than a run, or the run to resume had another configuration.
-    """
-    run = RunDirectory(path)
-    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    if occupied and not run.config.is_file():
-        raise UsageError(f"--out {path}: holds files that are no run of sslfast; choose another directory")
-    if occupied and overwrite:
-        shutil.rmtree(path)
-    elif occupied and not resume:
-        raise UsageError(f"--out {path}: holds a run; continue it with --resume, or replace it with --overwrite")
-    elif occupied:
-        _check_same(config, _read_config(run.config))
-    run.checkpoints.mkdir(parents=True, exist_ok=True)
-    run.config.write_text(to_yaml(config))
-    return run
+def _is_part(path: Path) -> bool:
+    """TensorBoard's events, and what a killed process had not finished writing."""
+    return path.name.startswith("events.out.") or path.suffix == ".tmp"
 
 
-def _read_config(path: Path) -> Config:
-    return from_dict(yaml.safe_load(path.read_text()), origin=str(path))
+def read_config(path: Path) -> Config:
+    """The configuration in a run's config.yaml. Raises UsageError if it is something else."""
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{path}: not the configuration of a run: {' '.join(str(error).split())}") from error
+    return from_dict(values, origin=str(path))
 
 
 def _check_same(now: Config, before: Config) -> None:
@@ -102,10 +134,9 @@ class MetricsLog:
     """
 
     def __init__(self, run: RunDirectory, resumed_step: int) -> None:
-        kept = [line for line in _lines(run.metrics) if json.loads(line)["step"] <= resumed_step]
-        temporary = run.metrics.with_suffix(".tmp")
-        temporary.write_text("".join(f"{line}\n" for line in kept))
-        os.replace(temporary, run.metrics)
+        lines = _lines(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
+        with atomic_write(run.metrics) as file:
+            file.write("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= resumed_step).encode())
         self._file = run.metrics.open("a")
         self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
 

@@ -132,5 +132,10 @@ def _lines(schema: Any, prefix: str) -> Iterator[str]:
         meaning = next((base.description for base in bases if base and base.description), None)
         if meaning:
             default = info.get_default(call_default_factory=True)
-            shown = "[...]" if isinstance(default, list) else yaml.safe_dump(default).split("\n")[0]
-            yield f"  {f'{prefix}{name}={shown}':<36}  {meaning}"
+            # A tuple is a list to YAML; flow style keeps it in a line.
+            plain = list(default) if isinstance(default, tuple) else default
+            shown = "[...]" if isinstance(default, list) else yaml.safe_dump(plain, default_flow_style=True)
+            yield f"  {f'{prefix}{name}={shown.splitlines()[0]}':<36}  {meaning}"
+        for item in get_args(info.annotation):
+            if dataclasses.is_dataclass(item):
+                yield from _lines(item, f"{prefix}{name}.0.")

@@ -32,7 +32,7 @@ from sslfast.interrupt import Interrupt
 from sslfast.methods import METHODS
 from sslfast.optim import build_optimizer, learning_rate, scaled_lr
 from sslfast.rng import rng_state, seed_everything, set_rng_state
-from sslfast.run import MetricsLog, RunDirectory, log_to, open_run
+from sslfast.run import MetricsLog, RunDirectory, log_to
 
 log = logging.getLogger(__name__)
 
@@ -54,31 +54,38 @@ def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool
         SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
     """
     check(config)
+    run = RunDirectory(out)
+    run.check(config, resume=resume, overwrite=overwrite)
     source = open_source(config.data.source, limit=config.data.limit, max_bad=config.data.max_bad)
-    run = open_run(out, config, resume=resume, overwrite=overwrite)
+    trainer = Trainer(config, run, source)
+    if resume:
+        trainer.resume()
+    run.start(config, resume=resume)  # not before it is known that the run can be
     with log_to(run.log), logging_redirect_tqdm(), Interrupt() as interrupt:
-        trainer = Trainer(config, run, source)
-        if resume:
-            trainer.resume()
         trainer.fit(interrupt)
-        if interrupt.received:
+        if interrupt.received and trainer.step < trainer.total_steps:
             log.info("%s: saved at step %d; go on with --resume", interrupt.received.name, trainer.step)
             raise SystemExit(interrupt.exit_code)
 
 
 def check(config: Config) -> None:
     """Refuses what cannot work before anything is read or written. Raises UsageError."""
-    method = METHODS[config.method.name]
-    if len(config.data.views) != method.views:
+    views = METHODS[config.method.name].views
+    if len(config.data.views) != views:
         raise UsageError(
-            f"data.views: expected the {method.views} views of {config.method.name}, got {len(config.data.views)}"
+            f"data.views: expected the {views} views of {config.method.name}, got {len(config.data.views)}"
         )
+    if config.optim.warmup_epochs >= config.train.epochs:
+        raise UsageError(
+            f"optim.warmup_epochs={config.optim.warmup_epochs:g}: expected fewer than "
+            f"train.epochs={config.train.epochs}"
+        )
+    METHODS[config.method.name].check(config)
     if config.encoder.norm == "split" and config.data.batch_size % config.encoder.norm_splits:
         raise UsageError(
             f"data.batch_size={config.data.batch_size}: expected a multiple of "
             f"encoder.norm_splits={config.encoder.norm_splits}"
         )
-    method.check(config)
 
 
 class Trainer:
@@ -93,18 +100,22 @@ class Trainer:
         seed_everything(config.train.seed)
 
         data = config.data
-        source = load_small(source, config.data, self.device)
-        self.train_set: Source = source
+        self.source = source
+        self.train_set = source
         self.val_set: Source | None = None
-        if source.labels is not None:
-            self.train_set, self.val_set = split(source, data.val_fraction)
+        if source.labels is not None and data.val_fraction:
+            self.train_set, val_set = split(source, data.val_fraction)
+            self.val_set = load_small(val_set, data, self.device)
+        self.train_set = load_small(self.train_set, data, self.device)
         self.loader = make_loader(self.train_set, data, config.train.seed, self.device)
         self.total_steps = config.train.epochs * self.loader.steps_per_epoch
 
-        self.method = METHODS[config.method.name](config.method, build_encoder(config.encoder))
+        method, encoder = METHODS[config.method.name], build_encoder(config.encoder)
+        self.method = method(config.method, encoder, len(self.train_set), data.batch_size)
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if config.train.compile == "on" or (config.train.compile == "auto" and on_gpu):
-            self.method.encoder.compile()
+        if on_gpu if config.train.compile is None else config.train.compile:
+            for network in self.method.compiled():
+                network.compile()
         self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
         self.optimizer = build_optimizer(self.method.named_parameters(), config.optim, data.batch_size)
         self.guard = FiniteGuard(self.method, self.optimizer)
@@ -117,16 +128,21 @@ class Trainer:
     def fit(self, interrupt: Interrupt) -> None:
         """Trains to the end, or to the first step boundary after a signal."""
         with MetricsLog(self.run, self.step) as self.metrics, self.progress() as bar:
+            if self.source.bad:
+                log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
+            if self.val_set is None:
+                log.info("%s: no labels, or none held out: no kNN during training", self.source.name)
             if self.step == 0:
                 self.random_knn = self.evaluate()
-            self.reported = (time.perf_counter(), self.step * self.config.data.batch_size)
+            self.timed_from = time.perf_counter(), self.step
             for batch in self.batches():
                 values = self.train_step(batch)
                 bar.update(self.config.data.batch_size)
-                if self.step % self.config.train.log_every == 0:
+                if self.step % self.config.train.log_every == 0 or self.step == self.total_steps:
                     self.report(values, bar)
                 if self.step % self.loader.steps_per_epoch == 0:
                     self.end_epoch(self.step // self.loader.steps_per_epoch)
+                    self.timed_from = time.perf_counter(), self.step  # a rate is of training steps alone
                 if interrupt.received:
                     break
         self.save()
@@ -167,7 +183,7 @@ class Trainer:
         skipped, in_a_row = self.guard.total.item(), self.guard.in_a_row.item()
         if skipped > self.skipped:
             log.warning(
-                "step %d: skipped %d steps with a loss or gradient that is not finite",
+                "step %d: loss or gradient not finite, steps skipped since the last report: %d",
                 self.step,
                 skipped - self.skipped,
             )
@@ -178,9 +194,10 @@ class Trainer:
                 f"the weights in {self.run.checkpoints} are from before: lower optim.lr, or use "
                 "train.precision=fp32, and go on in a new run"
             )
-        now, done = time.perf_counter(), self.step * self.config.data.batch_size
-        rate = (done - self.reported[1]) / (now - self.reported[0])
-        self.reported = (now, done)
+        since, first = self.timed_from
+        now = time.perf_counter()
+        rate = (self.step - first) * self.config.data.batch_size / (now - since)
+        self.timed_from = now, self.step
         bar.set_postfix(loss=f"{numbers['loss']:.3f}")
         self.metrics.write(
             self.step,

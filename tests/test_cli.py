@@ -8,6 +8,8 @@ import yaml
 
 from sslfast.cli import main
 
+TINY = ["data.limit=180", "data.batch_size=32", "encoder.width=0.125", "train.threads=1"]
+
 
 def run(capsys, *argv):
     """Exit code, standard output and standard error of a command."""
@@ -46,6 +48,9 @@ def test_overrides_may_stand_between_options(capsys):
         (["pretrain", "moco_v2_shapes", "--data", "no/such/folder"], "no/such/folder"),
         (["pretrain", "moco_v2_shapes", "train.device=abacus"], "abacus"),
         (["pretrain"], "RECIPE"),
+        (["pretrain", "moco_v2_shapes", "--data", "2024 #a"], "2024 #a"),
+        (["pretrain", "moco_v2_shapes", "--out", "/dev/null/run", *TINY], "/dev/null/run"),
+        (["info", "train.epochs=3"], "unexpected argument 'train.epochs=3'"),
         (["evaluate", "knn", "no/such/checkpoint", "--data", "shapes"], "no/such/checkpoint"),
         (["report", "no/such/run"], "no/such/run"),
         (["frobnicate"], "frobnicate"),

@@ -36,7 +36,7 @@ def test_moco_on_cifar10_from_an_archive(shared_data, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "knn on" in out
     assert "linear on" in out
-    assert "10 classes, chance 10.0 %" in out
+    assert "10 classes, chance 10.0%" in out
 
 
 def test_moco_on_photographs_through_dali(shared_data, tmp_path):

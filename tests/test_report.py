@@ -106,7 +106,8 @@ def test_a_whole_run(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", HOSTILE, "c"], each=8))
     train(run)
     row = {"encoder": "pre-trained", "k": 200, "top1": 0.4321, "top5": 0.9}
-    Evaluation("knn", "last.pt", "images", None, {}, 54, 6, 3, 1 / 3, [row]).save(run / "evaluation")
+    for data in ("images", "others"):
+        Evaluation("knn", "last.pt", data, None, {}, 54, 6, 3, 1 / 3, [row]).save(run / "evaluation")
 
     index = write_report(run)
     assert index == run / "report" / "index.html"
@@ -120,8 +121,10 @@ def test_a_whole_run(tmp_path: Path) -> None:
         "43.2%",
         "held-out top-1",
         "54 training images",
+        "knn on images",
+        "knn on others",
         "feature",
-        "queue_size: 65536",
+        "max_bad_steps: 10",
     ):
         assert part in page.text, part
 
@@ -176,6 +179,13 @@ def test_data_that_is_gone(tmp_path: Path) -> None:
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run"):
         write_report(tmp_path)
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", tmp_path / "moved")
+    (run / "report").touch()
+    with pytest.raises(UsageError, match=r"run/report: cannot draw the report: File exists"):
+        write_report(run)
 
 
 def test_what_is_not_an_evaluation_is_named(tmp_path: Path) -> None:

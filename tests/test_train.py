@@ -155,8 +155,10 @@ def test_resume_of_a_run_without_a_checkpoint_starts_it(finished, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.yaml").write_text((finished / "config.yaml").read_text())
+    (run / "metrics.jsonl").write_text('{"step": 0, "epoch": 0.0, "knn_top1": 0.5}\n{"step": 0, "ep')
     pretrain(tiny(), run, resume=True)
     assert_same(state(run), state(finished))
+    assert len(lines(run)) == len(lines(finished))
 
 
 def test_resume_of_a_finished_run_changes_nothing(finished, tmp_path):
@@ -169,10 +171,32 @@ def test_nothing_is_overwritten_unasked(finished, tmp_path):
     with pytest.raises(UsageError, match="--resume, or replace it with --overwrite"):
         pretrain(tiny(), finished)
     (tmp_path / "thesis.txt").write_text("years of work")
+    (tmp_path / "config.yaml").write_text("of: another program")
     for overwrite in (False, True):
-        with pytest.raises(UsageError, match="holds files that are no run"):
+        with pytest.raises(UsageError, match="holds files that are no run's"):
             pretrain(tiny(), tmp_path, overwrite=overwrite)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "thesis.txt").unlink()
+    with pytest.raises(UsageError, match="unknown key 'of'"):
+        pretrain(tiny(), tmp_path, overwrite=True)
+
+
+def test_a_run_that_cannot_be_replaces_none(finished):
+    before = state(finished)
+    with pytest.raises(UsageError, match="162 images"):
+        pretrain(tiny("data.batch_size=512", "method.queue_size=512"), finished, overwrite=True)
+    assert_same(state(finished), before)
+
+
+def test_no_labels_held_out_means_no_knn(tmp_path):
+    pretrain(tiny("data.val_fraction=0", "train.epochs=1"), tmp_path / "run")
+    assert not any("knn_top1" in line for line in lines(tmp_path / "run"))
+    assert "no kNN during training" in (tmp_path / "run" / "train.log").read_text()
+
+
+def test_the_last_step_is_always_logged(tmp_path):
+    pretrain(tiny("train.epochs=1", "train.knn_every=0", "train.log_every=100"), tmp_path / "run")
+    assert [line["step"] for line in lines(tmp_path / "run")] == [5]
 
 
 def test_overwrite_replaces_the_run(tmp_path):
@@ -208,7 +232,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_logged(tmp_path, monkeypatch):
     monkeypatch.setitem(training.METHODS, "moco_v2", OneBad)
     pretrain(tiny("train.epochs=1", "train.knn_every=0"), tmp_path / "run")
     assert [line["skipped_steps"] for line in lines(tmp_path / "run")] == [0, 0, 1, 1, 1]
-    assert "skipped 1 step" in (tmp_path / "run" / "train.log").read_text()
+    assert "steps skipped since the last report: 1" in (tmp_path / "run" / "train.log").read_text()
     assert all(v.isfinite().all() for v in state(tmp_path / "run")["method"].values())
 
 

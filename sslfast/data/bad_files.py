@@ -44,7 +44,7 @@ class BadFiles:
         logger.warning("skipped %s: %s", path, reason)
         if count > self.max_share * self.total:
             raise UsageError(
-                f"{self.source}: {count} of {self.total} images cannot be read, more than data.max_bad="
+                f"{self.source}: {count} of {self.total} images cannot be read, more than max_bad="
                 f"{self.max_share:g} allows; the last was {path} ({reason}); "
-                "mend or remove them, or raise data.max_bad"
+                "mend or remove them, or raise max_bad (data.max_bad of a recipe)"
             )

@@ -79,7 +79,7 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
 def _sizes(paths: Sequence[Path]) -> set[tuple[int, int]]:
     """The (height, width) that occur among 256 files, evenly spread, by their headers."""
     sizes = set()
-    for path in paths[:: -(-len(paths) // PROBED)]:
+    for path in paths[:: max(1, -(-len(paths) // PROBED))]:
         try:
             with Image.open(path) as image:
                 sizes.add((image.height, image.width))

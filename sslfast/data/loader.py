@@ -53,7 +53,7 @@ def make_loader(source: Source, data: DataConfig, seed: int, device: torch.devic
     if not _has_dali():
         raise UsageError(
             f"{source.name}: images of this size are read with NVIDIA DALI, which is missing: "
-            "pip install sslfast[dali], or set data.pipeline=resident if they fit in memory"
+            "pip install nvidia-dali-cuda130, or set data.pipeline=resident if they fit in memory"
         )
     from sslfast.data.dali import DaliLoader
 
@@ -62,6 +62,9 @@ def make_loader(source: Source, data: DataConfig, seed: int, device: torch.devic
 
 def load_small(source: Source, data: DataConfig, device: torch.device) -> Source:
     """Decode a source once, where training will keep it in memory, so that evaluations share it.
+
+    Split first, then load each part: without the unreadable files, another set of images would be held out. Of
+    images of several sizes each part is kept at its own, which evaluations bring to theirs.
 
     Returns:
         The readable images, as an array; the source itself where DALI will read it again and again.

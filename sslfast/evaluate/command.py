@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from sslfast.checkpoint import load_encoder
-from sslfast.config import EncoderConfig
+from sslfast.config import DataConfig, EncoderConfig
 from sslfast.data import Source, open_source, split
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder, build_encoder
@@ -25,6 +26,7 @@ from sslfast.evaluate.result import Evaluation
 from sslfast.settings import apply_overrides, nearest, validate
 
 Labelled = tuple[Tensor, Tensor]  # features (N, D) and classes (N,)
+VAL_FRACTION = 0.1  # held out where neither a setting nor the run tells
 
 
 def evaluate(
@@ -36,19 +38,23 @@ def evaluate(
     *,
     random_baseline: bool = True,
 ) -> Evaluation:
-    """Evaluates a checkpoint and writes evaluation/<kind>.json into its run's directory.
+    """Evaluates a checkpoint and writes evaluation/<kind>-<data>.json into its run's directory.
+
+    Without `val`, a fixed part of `data` is held out. On the data that the run was pre-trained on it is the part
+    that pre-training held out, since `limit` and `val_fraction` are then the run's unless overridden; the result
+    states both, and says where the parts are the same. On other data they are "all" and 0.1.
 
     Args:
         kind: a key of EVALUATIONS.
         checkpoint: a checkpoint's file or a run's directory.
         data: labelled images to train on, as `open_source` takes them.
-        val: labelled images to test on; None: a fixed part of `data`, the same that pre-training on it holds out
-            by default.
+        val: labelled images to test on; None: a part of `data`.
         overrides: "key=value" settings of the evaluation.
         random_baseline: evaluate the same architecture with the initial weights of the run's seed as well.
 
     Raises:
-        UsageError: an unknown evaluation or setting, a bad checkpoint, or data that cannot serve.
+        UsageError: an unknown evaluation or setting, a bad checkpoint, data that cannot serve, or a result that
+            cannot be written.
     """
     if kind not in EVALUATIONS:
         raise UsageError(f"evaluate {kind}: no such evaluation{nearest(kind, EVALUATIONS)}")
@@ -56,6 +62,9 @@ def evaluate(
     options = validate(schema, apply_overrides(schema, {}, overrides), origin=f"evaluate {kind}")
     device = choose_device(options.device)
     encoder, config = load_encoder(checkpoint, device)
+    own_data = val is None and _is_same_source(data, config.data.source)
+    if val is None:
+        options = _with_split(options, config.data if own_data else DataConfig())
     train, held_out = _open(data, val, options)
 
     encoders = {"pre-trained": encoder}
@@ -82,6 +91,8 @@ def evaluate(
         classes=len(train.classes),
         chance=labels.bincount().max().item() / len(labels),
         rows=rows,
+        own_split=own_data
+        and (options.limit, options.val_fraction) == (config.data.limit, config.data.val_fraction),
     )
     evaluation.save(run_folder(checkpoint) / "evaluation")
     return evaluation
@@ -102,13 +113,28 @@ def run_folder(checkpoint: Path) -> Path:
     return folder.parent if folder.name == "checkpoints" else folder
 
 
+def _is_same_source(data: str, other: str) -> bool:
+    """Whether two arguments of `open_source` mean one thing: the same name, or paths to the same place."""
+    return Path(data).expanduser().resolve() == Path(other).expanduser().resolve()
+
+
+def _with_split(options: EvaluationConfig, data: DataConfig) -> EvaluationConfig:
+    """The options, with what they leave open about the split as pre-training has it."""
+    return dataclasses.replace(
+        options,
+        limit=options.limit or data.limit,
+        val_fraction=options.val_fraction or data.val_fraction or VAL_FRACTION,
+    )
+
+
 def _open(data: str, val: str | None, options: EvaluationConfig) -> tuple[Source, Source]:
     """Training and held-out images, labelled by the same classes."""
-    source = open_source(data, limit=options.limit)
+    source = open_source(data, limit=options.limit, max_bad=options.max_bad)
     _require_labels(source, "--data")
     if val is None:
+        assert options.val_fraction is not None
         return split(source, options.val_fraction)
-    held_out = open_source(val, limit=options.limit)
+    held_out = open_source(val, limit=options.limit, max_bad=options.max_bad)
     _require_labels(held_out, "--val")
     return source, _relabelled(held_out, source)
 

@@ -7,15 +7,18 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sslfast.schema import STRICT, Count
+from sslfast.schema import STRICT, Count, Probability
 
 
 @dataclass(config=STRICT)
 class EvaluationConfig:
     limit: Count | None = None
-    """Use so many images of each data set, balanced over the classes; null: all."""
-    val_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    """Share of the images held out where no validation set is given; fixed, balanced over the classes."""
+    """Use so many images of each data set, balanced over the classes; null: all, or as many as the
+    run did where a part of its own data is held out."""
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share held out without --val, balanced over the classes; null: the run's on its data, else 0.1."""
+    max_bad: Probability = 0.01
+    """Stop when more than this share of a data set's images cannot be read."""
     chunk: Count = 256
     """Images that go through the encoder at once."""
     device: str = "auto"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Evaluation:
         classes: number of classes.
         chance: share of the held-out images in their commonest class, which a constant guess reaches.
         rows: one a line of the table, keys out of HEADINGS; accuracies are shares in [0, 1].
+        own_split: whether the held-out images are those that the run's pre-training held out.
     """
 
     kind: str
@@ -47,12 +49,20 @@ class Evaluation:
     classes: int
     chance: float
     rows: list[dict[str, Any]]
+    own_split: bool = False
 
     def save(self, folder: Path) -> Path:
-        """Writes <kind>.json into a folder, which is made if need be; returns the file."""
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self.kind}.json"
-        path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        """Writes <kind>-<data>.json into a folder, which is made if need be; returns the file.
+
+        Of a path of data, its last part makes the name. Raises UsageError if the file cannot be written.
+        """
+        data = re.sub(r"[^\w.-]+", "_", Path(self.data).expanduser().resolve().name)
+        path = folder / f"{self.kind}-{data}.json"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+        except OSError as error:
+            raise UsageError(f"{path}: cannot write the evaluation: {error.strerror}") from error
         return path
 
     @classmethod
@@ -65,7 +75,7 @@ class Evaluation:
 
     def caption(self) -> str:
         """What was evaluated, in a line."""
-        val = f" of {self.val}" if self.val else ""
+        val = f" of {self.val}" if self.val else " as in pre-training" if self.own_split else ""
         return (
             f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
             f"{self.classes} classes, chance {self.chance:.1%}"

@@ -17,7 +17,8 @@ class Method(nn.Module, ABC):
     """A self-supervised method: its networks and buffers, its loss, and what moves after a step.
 
     A subclass sets `Config`, the dataclass of its settings, whose `name` is a Literal; `views`, how many
-    views of an image it takes; and is built from (its settings, the backbone).
+    views of an image it takes; and is built from (its settings, the backbone, how many images there are to
+    train on, and how many a step takes).
     """
 
     Config: ClassVar[type[Any]]
@@ -27,6 +28,10 @@ class Method(nn.Module, ABC):
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, a scalar, and further scalars to log. Changes nothing but BN statistics."""
+
+    def compiled(self) -> list[nn.Module]:
+        """The networks that torch.compile speeds up."""
+        return [self.encoder]
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         """Moves momentum networks and queues, after the optimizer's step.

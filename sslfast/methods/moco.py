@@ -13,6 +13,7 @@ from sslfast import kernels as K
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
+from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
 from sslfast.state import MomentumCopy, Queue
 
@@ -31,12 +32,14 @@ class MoCoV1Config:
     """Width of the head's hidden layer; 0: the head is one linear layer."""
     head_norm: bool = False
     """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
-    queue_size: Count = 65536
-    """Keys of earlier batches that serve as negatives."""
+    queue_size: Count | None = None
+    """Keys of earlier batches that serve as negatives; null: up to an eighth of the images, at most 65536."""
     temperature: Positive = 0.07
     """Divides the similarities."""
     momentum: Probability = 0.999
     """Of the key network's moving average."""
+    momentum_schedule: Literal["constant", "cosine"] = "constant"
+    """cosine: the momentum rises to 1 by the end of training."""
     symmetric: bool = False
     """Each view is once the query and once the key; doubles the work of a step."""
 
@@ -50,20 +53,35 @@ class MoCoV2Config(MoCoV1Config):
     """Divides the similarities."""
 
 
+def default_queue_size(images: int, keys_of_step: int) -> int:
+    """The largest power of two up to an eighth of the images, at most 65536, and at least the keys of a step.
+
+    A queue that held most of the data set would set against a query the keys of its own image from the epoch
+    before. On ImageNet and on CIFAR-10 the rule gives what MoCo's authors use, 65536 and 4096; it is ours.
+    """
+    return max(min(65536, 1 << max(0, (images // 8).bit_length() - 1)), keys_of_step)
+
+
+def keys_of_step(config: MoCoV1Config, batch_size: int) -> int:
+    """How many keys join the queue in a step."""
+    return batch_size * (2 if config.symmetric else 1)
+
+
 class MoCoV1(Method):
     """Queries from the trained network, keys from its moving average, negatives from a queue of past keys."""
 
     Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config
     views = 2
 
-    def __init__(self, config: MoCoV1Config, encoder: Encoder) -> None:
+    def __init__(self, config: MoCoV1Config, encoder: Encoder, images: int, batch_size: int) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
         hidden = [config.hidden] if config.hidden else []
         self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.head_norm)
         self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
-        self.queue = Queue(config.queue_size, config.dim)
+        keys = keys_of_step(config, batch_size)
+        self.queue = Queue(config.queue_size or default_queue_size(images, keys), config.dim)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
@@ -89,15 +107,17 @@ class MoCoV1(Method):
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         # The keys join after their own loss, so that a positive is never among the negatives.
         self.queue.enqueue(self._keys, skip=skip)
-        self.key_network.update(self.config.momentum, skip=skip)
+        momentum = momentum_schedule(step, total_steps, self.config.momentum, self.config.momentum_schedule)
+        self.key_network.update(momentum, skip=skip)
+
+    def compiled(self) -> list[nn.Module]:
+        return [self.encoder, self.key_network.module.get_submodule("0")]
 
     @classmethod
     def check(cls, recipe: Recipe) -> None:
-        keys = recipe.data.batch_size * (2 if recipe.method.symmetric else 1)
-        if keys > recipe.method.queue_size:
-            raise UsageError(
-                f"method.queue_size={recipe.method.queue_size}: expected at least the {keys} keys of a step"
-            )
+        size, keys = recipe.method.queue_size, keys_of_step(recipe.method, recipe.data.batch_size)
+        if size and keys > size:
+            raise UsageError(f"method.queue_size={size}: expected at least the {keys} keys of a step")
 
 
 class MoCoV2(MoCoV1):

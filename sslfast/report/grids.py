@@ -25,7 +25,10 @@ QUERIES, NEIGHBOURS = 8, 5
 
 
 def draw_views(source: Source, data: DataConfig, seed: int, path: Path) -> Path:
-    """Draws some images, each above the views that a first epoch of training on them would show.
+    """Draws some images, each above views of it by the run's augmentations.
+
+    They are made as the resident pipeline makes them: images of several sizes are cut to squares first, so of an
+    elongated one the ends never show, which training with DALI does see.
 
     Args:
         source: the images.

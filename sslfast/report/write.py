@@ -48,27 +48,35 @@ def write_report(run_dir: Path, data: str | None = None) -> Path:
         data: the images to show, as `open_source` takes them; None: those that the run was trained on.
 
     Raises:
-        UsageError: the directory holds no run, or `data` cannot be opened.
+        UsageError: the directory holds no run, `data` cannot be opened, or the report cannot be written.
     """
     run = RunDirectory(run_dir)
     if not run.config.is_file():
         raise UsageError(
             f"{run_dir}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain"
         )
-    config = from_dict(yaml.safe_load(run.config.read_text()), origin=str(run.config))
     folder = run_dir / "report"
+    try:
+        return _write(run, data, folder)
+    except OSError as error:
+        where = error.filename or folder
+        raise UsageError(f"{where}: cannot draw the report: {error.strerror or error}") from error
+
+
+def _write(run: RunDirectory, data: str | None, folder: Path) -> Path:
+    config = from_dict(yaml.safe_load(run.config.read_text()), origin=str(run.config))
     folder.mkdir(exist_ok=True)
     metrics = read_metrics(run.metrics)
 
     sections = [
         *_summary(config, metrics),
         *_curves(metrics, folder),
-        *_evaluations(run_dir / "evaluation"),
+        *_evaluations(run.path / "evaluation"),
         *_pictures(run, config, data, folder),
         section("Configuration", preformatted(run.config.read_text())),
     ]
     index = folder / "index.html"
-    index.write_text(page(f"sslfast: {run_dir.resolve().name}", sections), encoding="utf-8")
+    index.write_text(page(f"sslfast: {run.path.resolve().name}", sections), encoding="utf-8")
     return index
 
 
@@ -99,7 +107,7 @@ def _evaluations(folder: Path) -> Iterator[str]:
     for path in sorted(folder.glob("*.json")):
         evaluation = Evaluation.load(path)
         yield section(
-            f"Evaluation: {evaluation.kind}",
+            f"Evaluation: {evaluation.kind} on {evaluation.data}",
             paragraph(evaluation.caption()),
             table(evaluation.cells()),
             paragraph(f"Settings: {evaluation.settings()}"),
@@ -118,7 +126,7 @@ def _pictures(run: RunDirectory, config: Config, data: str | None, folder: Path)
     views = draw_views(source, config.data, config.train.seed, folder / "views.png")
     yield section(
         "Augmented views",
-        paragraph("Images, and the views of them that training brings together."),
+        paragraph("Images, and views of them as training brings them together."),
         picture(views.name, "A grid of images and their augmented views"),
     )
     if not run.checkpoints.is_dir() or not any(run.checkpoints.glob("*.pt")):

@@ -63,6 +63,17 @@ def test_not_an_archive(tmp_path, cache):
     assert list(cache.iterdir()) == []
 
 
+@pytest.mark.parametrize("folders", [[], ["train"]])
+def test_an_archive_without_files_leaves_nothing(tmp_path, cache, folders):
+    path = tmp_path / "empty.tar"
+    with tarfile.open(path, "w") as tar:
+        for folder in folders:
+            tar.addfile(member(folder, type=tarfile.DIRTYPE))
+    with pytest.raises(UsageError, match=r"empty.tar: holds no files"):
+        open_source(str(path))
+    assert list(cache.iterdir()) == []
+
+
 def member(name, **attributes):
     info = tarfile.TarInfo(name)
     info.size = 1 if attributes.get("type", tarfile.REGTYPE) == tarfile.REGTYPE else 0

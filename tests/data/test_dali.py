@@ -287,7 +287,7 @@ def test_too_many_bad_files(tmp_path: Path) -> None:
     assert source.paths is not None
     for path in source.paths[4:8]:
         cut(path)
-    with pytest.raises(UsageError, match=r"3 of 20 images cannot be read, more than data.max_bad=0\.1"):
+    with pytest.raises(UsageError, match=r"3 of 20 images cannot be read, more than max_bad=0\.1"):
         list(loader(source).epoch(0))
 
 

@@ -10,7 +10,7 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import DataConfig, ViewConfig
-from sslfast.data import Source, eval_batches, load_small, loader, make_loader, open_source
+from sslfast.data import Source, eval_batches, load_small, loader, make_loader, open_source, split
 from sslfast.data.augment import crop_resize, finish
 from sslfast.data.draws import draw_view
 from sslfast.data.resident import ResidentLoader
@@ -118,7 +118,7 @@ def test_too_many_unreadable_files_stop(make_folder):
     for i in range(3):
         (root / "cat" / f"{i:03}.png").write_bytes(b"")
     source = open_source(str(root), max_bad=0.1)
-    with pytest.raises(UsageError, match=r"3 of 20 images cannot be read, more than data.max_bad=0.1 allows.*cat"):
+    with pytest.raises(UsageError, match=r"3 of 20 images cannot be read, more than max_bad=0.1 allows.*cat"):
         make_loader(source, config(), SEED, CPU)
 
 
@@ -137,6 +137,23 @@ def test_fewer_readable_images_than_a_batch(make_folder):
     (root / "cat" / "000.png").write_bytes(b"")
     with pytest.raises(UsageError, match="3 images are fewer than one batch of 4"):
         make_loader(open_source(str(root), max_bad=1), config(), SEED, CPU)
+
+
+def test_parts_of_a_split_are_loaded_each_without_its_unreadable_files(make_folder):
+    root = make_folder(per_class=10)
+    (root / "cat" / "003.png").write_bytes(b"")
+    files = split(open_source(str(root), max_bad=0.1), 0.2)
+    for part in files:
+        array = load_small(part, config(), CPU)
+        readable = [i for i, path in enumerate(part.paths) if path.stat().st_size]
+        assert (array.labels == part.labels[readable]).all()
+        assert all((array.images[row] == np.asarray(part.image(i))).all() for row, i in enumerate(readable))
+    assert len(files[0].bad) == 1
+
+
+def test_a_part_without_images_is_loaded(make_folder):
+    train, val = (load_small(part, config(), CPU) for part in split(open_source(str(make_folder())), 0))
+    assert (len(train), len(val)) == (8, 0)
 
 
 def test_images_of_several_sizes_are_kept_square(make_folder, make_image):
@@ -161,9 +178,9 @@ def test_auto_keeps_small_images_and_hands_large_ones_to_dali(make_folder, tmp_p
     assert isinstance(make_loader(large, config(pipeline="resident"), SEED, CPU), ResidentLoader)
     assert load_small(large, config(), CPU) is large
     monkeypatch.setattr(loader, "_has_dali", lambda: False)
-    with pytest.raises(UsageError, match=r"pip install sslfast\[dali\]"):
+    with pytest.raises(UsageError, match="pip install nvidia-dali-cuda130"):
         make_loader(large, config(), SEED, CPU)
-    with pytest.raises(UsageError, match=r"pip install sslfast\[dali\]"):
+    with pytest.raises(UsageError, match="pip install nvidia-dali-cuda130"):
         make_loader(small, config(pipeline="dali"), SEED, CPU)
 
 

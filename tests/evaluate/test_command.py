@@ -73,8 +73,60 @@ def test_linear_writes_its_result_into_the_run(saved: Path, tmp_path: Path) -> N
     assert [row["encoder"] for row in found.rows] == ["pre-trained"]
     assert found.rows[0]["train_top1"] == 1
     assert found.rows[0]["top1"] > 0.8
-    assert Evaluation.load(tmp_path / "run" / "evaluation" / "linear.json") == found
+    assert Evaluation.load(tmp_path / "run" / "evaluation" / "linear-images.json") == found
     assert found.options["lr"] == 0.1  # what the default came to
+
+
+def test_evaluations_on_other_data_do_not_replace_each_other(saved: Path, tmp_path: Path) -> None:
+    for name in ("one", "the other"):
+        evaluate("knn", saved, write_images(tmp_path / name, each=4) + "/", random_baseline=False)
+    written = {path.name for path in (tmp_path / "run" / "evaluation").iterdir()}
+    assert written == {"knn-one.json", "knn-the_other.json"}
+
+
+def test_the_runs_own_data_is_split_as_in_pre_training(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = write_images(tmp_path / "images")
+    monkeypatch.chdir(tmp_path)
+    state = checkpoint.load(saved)
+    state["config"]["data"] |= {"source": "images", "limit": 40, "val_fraction": 0.25}
+    checkpoint.save(saved, state)
+
+    def found(data: str, *overrides: str, val: str | None = None) -> Evaluation:
+        return evaluate("knn", saved, data, val, overrides, random_baseline=False)
+
+    own = found(images)  # the same place by another path
+    assert (own.train_images, own.val_images, own.own_split) == (30, 10, True)
+    assert "limit=40 val_fraction=0.25" in own.table()
+    assert "10 held out as in pre-training" in own.table()
+    overridden = found("images", "limit=20", "val_fraction=0.5")
+    assert (overridden.train_images, overridden.val_images, overridden.own_split) == (10, 10, False)
+    other = found(write_images(tmp_path / "other"))
+    assert (other.train_images, other.val_images, other.own_split) == (54, 6, False)
+    apart = found("images", val=str(tmp_path / "other"))
+    assert (apart.train_images, apart.val_images, apart.own_split) == (60, 60, False)
+
+    state["config"]["data"] |= {"limit": None, "val_fraction": 0.0}
+    checkpoint.save(saved, state)
+    unsplit = found("images")
+    assert (unsplit.train_images, unsplit.val_images, unsplit.own_split) == (54, 6, False)
+
+
+def test_unreadable_files_up_to_a_share(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images")
+    (tmp_path / "images" / "red" / "3.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"1 of 60 images cannot be read, more than max_bad=0\.01 allows"):
+        evaluate("knn", saved, data)
+    found = evaluate("knn", saved, data, overrides=["max_bad=0.05"])
+    assert found.train_images + found.val_images == 59
+
+
+def test_a_result_that_cannot_be_written(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images", each=4)
+    (tmp_path / "run" / "evaluation").touch()
+    with pytest.raises(UsageError, match=r"knn-images\.json: cannot write the evaluation"):
+        evaluate("knn", saved, data)
 
 
 def test_one_of_several_neighbour_counts_can_be_set(saved: Path, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.config import EncoderConfig
+from sslfast.config import EncoderConfig, load_config
 from sslfast.data import Batch
 from sslfast.encoders import build_encoder
+from sslfast.errors import UsageError
 from sslfast.methods import METHODS
+from sslfast.methods.moco import default_queue_size
 
 KEEP, SKIP = torch.tensor(False), torch.tensor(True)
 
@@ -18,7 +20,7 @@ def build(name="moco_v2", **settings):
     torch.manual_seed(0)
     method = METHODS[name]
     config = method.Config(name=name, **{"dim": 8, "hidden": 16, "queue_size": 32, "momentum": 0.9, **settings})
-    return method(config, build_encoder(EncoderConfig(stem="cifar", width=0.125)))
+    return method(config, build_encoder(EncoderConfig(stem="cifar", width=0.125)), images=64, batch_size=8)
 
 
 def batch(size=8):
@@ -103,6 +105,8 @@ def test_a_positive_shares_no_batch_statistics_under_split_norm():
     method = METHODS["moco_v2"](
         METHODS["moco_v2"].Config(name="moco_v2", dim=8, hidden=16, queue_size=32),
         build_encoder(EncoderConfig(stem="cifar", width=0.125, norm="split", norm_splits=4)),
+        images=64,
+        batch_size=8,
     )
     _, _, unshuffled = transcription(method, *batch().views)
     method.loss(batch())
@@ -113,3 +117,37 @@ def test_a_positive_shares_no_batch_statistics_under_split_norm():
     _, _, expected = transcription(method, *batch().views)
     method.loss(batch())
     torch.testing.assert_close(method._keys, expected)
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [(1_281_167, 65536), (50_000, 4096), (45_000, 4096), (4500, 512), (4096, 512), (4095, 256), (461, 128)],
+)
+def test_the_queue_holds_an_eighth_of_the_images_by_default(images, size):
+    assert default_queue_size(images, keys_of_step=128) == size
+    assert len(build(queue_size=None).queue.keys) == 8
+    assert len(build(queue_size=None, symmetric=True).queue.keys) == 16
+
+
+def test_the_momentum_may_rise_to_one():
+    method = build(momentum=0.5, momentum_schedule="cosine")
+    method.loss(batch())
+    before = copy.deepcopy(method.key_network.state_dict())
+    with torch.no_grad():
+        for p in method.encoder.parameters():
+            p.add_(1.0)
+    method.after_step(10, 10, KEEP)  # the end of training: the key network stands still
+    for name, value in method.key_network.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["method.queue_size=64"], "queue_size=64: expected at least the 128 keys of a step"),
+        (["method.queue_size=128", "method.symmetric=true"], "queue_size=128: expected at least the 256 keys"),
+    ],
+)
+def test_a_queue_smaller_than_a_step_is_refused(settings, message):
+    with pytest.raises(UsageError, match=message):
+        METHODS["moco_v2"].check(load_config("moco_v2_cifar10", settings))

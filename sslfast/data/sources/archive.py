@@ -24,8 +24,9 @@ def extracted(archive: Path) -> Path:
     only when it is complete: two processes, or one that is killed, leave no half of it.
 
     Raises:
-        UsageError: the archive is corrupt, or a member would land outside the folder (`..`, a link that leads
-            out) or is a device: the whole archive is refused. Of an absolute path, the leading slash is dropped.
+        UsageError: the archive is corrupt or holds no files, or a member would land outside the folder (`..`, a
+            link that leads out) or is a device: the whole archive is refused. Of an absolute path, the leading
+            slash is dropped.
     """
     status = archive.stat()
     identity = f"{archive.resolve()}:{status.st_size}:{status.st_mtime_ns}"
@@ -36,6 +37,8 @@ def extracted(archive: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{stem}-") as temporary:
         partial = Path(temporary, stem)
         _extract(archive, partial, status.st_size)
+        if not any(path.is_file() for path in partial.rglob("*")):
+            raise UsageError(f"{archive}: holds no files, expected images or one folder of images a class")
         try:
             partial.rename(folder)
         except OSError:  # another process has just finished the same
