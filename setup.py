@@ -10,15 +10,15 @@ import os
 import re
 import shutil
 import subprocess
-import sysconfig
 import warnings
 from pathlib import Path
 
+import torch
 from setuptools import Extension, setup
 
 TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"  # torch 2.11
 ARCHITECTURES = "8.0;9.0;10.0;12.0+PTX"
-WHEELS_CUDA = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13"  # of PyPI's CUDA packages
+WHEELS_CUDA = Path(torch.__file__).parents[1] / "nvidia" / "cu13"  # PyPI's CUDA packages, beside the torch in use
 
 
 def find_cuda_home() -> str | None:
@@ -40,7 +40,6 @@ if cuda_home:
     os.environ["CUDA_HOME"] = cuda_home  # read by torch.utils.cpp_extension when it is imported
 os.environ.setdefault("TORCH_CUDA_ARCH_LIST", ARCHITECTURES)
 
-import torch  # noqa: E402
 from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtension  # noqa: E402
 
 
@@ -63,7 +62,8 @@ def extensions() -> list[Extension]:
     flags = ["-O3", "-std=c++20", TORCH_TARGET]
     # Loops are vectorised by `omp simd`; threads come from torch.
     cxx = [*flags, "-fopenmp-simd", "-Wall", "-Wno-unknown-pragmas"]
-    shared = {"py_limited_api": True, "optional": True}
+    depends = sorted(glob.glob("csrc/**/*.h", recursive=True) + glob.glob("csrc/**/*.cuh", recursive=True))
+    shared = {"py_limited_api": True, "optional": True, "depends": depends}
     found = []
     if sources := sorted(glob.glob("csrc/cpu/*.cpp")):
         cpu = CppExtension(
@@ -81,6 +81,13 @@ def extensions() -> list[Extension]:
             extra_compile_args={"cxx": cxx, "nvcc": [*flags, "-DUSE_CUDA"]},
             **shared,
         )
+        linkable = [
+            *Path(cuda_home).glob("lib*/libcudart.so"),
+            *Path(cuda_home).glob("targets/*/lib/libcudart.so"),
+        ]
+        if not linkable:  # PyPI's toolkit, where the library has its major version's name only
+            runtime = f":libcudart.so.{torch.version.cuda.split('.')[0]}"
+            cuda.libraries = [runtime if name == "cudart" else name for name in cuda.libraries]
         found.append(cuda)
     return found
 

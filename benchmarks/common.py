@@ -1,8 +1,9 @@
 """What the benchmarks of the ops share: how they are timed, how memory is measured, how results are shown.
 
 A provider is a way to compute an op: `eager` (the reference in plain PyTorch), `compiled` (torch.compile of it),
-or one of our implementations. Providers of a case take turns, call by call, so that what else the machine does
-falls on all alike, and the median call is reported with its ratio to eager.
+or one of our implementations. Providers of a case take turns, call by call and each round from another one on, so
+that what else the machine does falls on all alike, and the median call is reported with its ratio to eager. A
+provider that a GPU has no memory for is reported as OOM.
 
 Time is a call's, by the wall clock on the CPU; on a GPU by events around it, after its L2 cache was overwritten.
 Memory is what one call takes beyond what was there before it, at its peak: on the CPU resident memory (Linux's
@@ -76,10 +77,10 @@ class Result:
     case: str
     pass_name: str
     provider: str
-    milliseconds: float  # the median call
-    speedup: float  # eager's time / this
+    milliseconds: float | None  # the median call; None: out of memory
+    speedup: float | None  # eager's time / this; None: either is out of memory
     calls: int
-    extra_bytes: int | None  # at the peak; None: not known on this system
+    extra_bytes: int | None  # at the peak; None: not known on this system, or out of memory
 
 
 def run(op: str | None = None, json_path: str | Path | None = None) -> list[Result]:
@@ -128,24 +129,24 @@ def measure(benchmark: Benchmark, device: torch.device) -> list[Result]:
             torch.compiler.reset()  # each case is compiled for its own shape
             steps = {name: benchmark.step(case, name, pass_name, device) for name in providers}
             times = take_turns(steps, device)
-            medians = {name: statistics.median(samples) for name, samples in times.items()}
+            medians = {name: statistics.median(samples) for name, samples in times.items() if samples}
             row = [
                 Result(
                     op=benchmark.op,
                     case=str(case),
                     pass_name=pass_name,
                     provider=name,
-                    milliseconds=medians[name],
-                    speedup=medians["eager"] / medians[name],
+                    milliseconds=medians.get(name),
+                    speedup=medians["eager"] / medians[name] if {"eager", name} <= medians.keys() else None,
                     calls=len(times[name]),
-                    extra_bytes=extra_memory(step, device),
+                    extra_bytes=extra_memory(step, device) if name in medians else None,
                 )
                 for name, step in steps.items()
             ]
             print_row(
                 str(case),
                 pass_name,
-                [f"{r.milliseconds:.3f} ({r.speedup:.2f}x)" for r in row],
+                [time_cell(r) for r in row],
                 ["?" if r.extra_bytes is None else f"{r.extra_bytes / 2**20:.1f}" for r in row],
             )
             results += row
@@ -157,19 +158,31 @@ def print_row(case: str, pass_name: str, times: Sequence[str], memory: Sequence[
     print(f"{case:<24}{pass_name:<18}{cells}", flush=True)
 
 
+def time_cell(result: Result) -> str:
+    if result.milliseconds is None:
+        return "OOM"
+    ratio = "" if result.speedup is None else f" ({result.speedup:.2f}x)"
+    return f"{result.milliseconds:.3f}{ratio}"
+
+
 def take_turns(steps: dict[str, Step], device: torch.device) -> dict[str, list[float]]:
-    """Milliseconds of each call; the providers' calls alternate."""
+    """Milliseconds of each call; the providers' calls alternate. None of a provider that is out of memory."""
     timer = time_on_gpu if device.type == "cuda" else time_on_cpu
-    round_ms = 0.0
-    for step in steps.values():
-        for _ in range(3):  # compile, fill caches
-            last = timer(step)
+    round_ms, names = 0.0, []
+    for name, step in steps.items():
+        try:
+            for _ in range(3):  # compile, fill caches
+                last = timer(step)
+        except torch.OutOfMemoryError:
+            continue
         round_ms += last
-    calls = int(min(MAX_CALLS, max(MIN_CALLS, SECONDS * 1e3 / round_ms)))
+        names.append(name)
+    calls = int(min(MAX_CALLS, max(MIN_CALLS, SECONDS * 1e3 / round_ms))) if names else 0
     samples: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(calls):
-        for name, step in steps.items():
-            samples[name].append(timer(step))
+    for i in range(calls):
+        turn = i % len(names)
+        for name in names[turn:] + names[:turn]:
+            samples[name].append(timer(steps[name]))
     return samples
 
 
@@ -206,7 +219,10 @@ def extra_memory(step: Step, device: torch.device) -> int | None:
     if sys.platform != "linux":
         return None
     ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM, the peak, to the present VmRSS
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # sets VmHWM, the peak, to the present VmRSS
+    except OSError:  # not for every container
+        return None
     before = resident("VmRSS")
     step()
     return max(0, resident("VmHWM") - before)

@@ -58,6 +58,7 @@ class Op:
         schema: the torch schema shared by all implementations, without the name: "(Tensor a) -> Tensor".
         impls: the compiled implementations that exist, out of "cpp", "triton", "cuda", the one that `auto`
             prefers first.
+        explicit: those of them that `auto` passes over: they run where they are asked for by name.
         dtypes: what the compiled implementations take; the reference takes every floating-point type.
     """
 
@@ -67,8 +68,9 @@ class Op:
         schema: str,
         impls: Sequence[str],
         dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
+        explicit: Sequence[str] = (),
     ) -> None:
-        self.name, self.impls, self.dtypes = name, tuple(impls), tuple(dtypes)
+        self.name, self.impls, self.dtypes, self.explicit = name, tuple(impls), tuple(dtypes), tuple(explicit)
         for impl in self.impls:
             LIBRARY.define(f"{name}.{impl}{schema}")
         OPS[name] = self
@@ -119,16 +121,17 @@ class Op:
 
     def available(self, device: str, dtype: torch.dtype | None = None) -> list[str]:
         """Implementations that can run on such tensors, what `auto` prefers first."""
-        return [impl for impl in (*self.impls, "reference") if self.why_not(impl, device, dtype) is None]
+        preferred = [impl for impl in self.impls if impl not in self.explicit]
+        ordered = (*preferred, "reference", *self.explicit)
+        return [impl for impl in ordered if self.why_not(impl, device, dtype) is None]
 
     def choose(self, impl: Impl, device: torch.device, dtype: torch.dtype | None = None) -> str:
         """The implementation to run. Raises RuntimeError if an explicit one cannot be had."""
         if impl == "auto":
-            for choice in self.impls:
+            for choice in self.available(device.type, dtype):
                 # The interpreter is for debugging: `auto` takes Triton on a CUDA device only.
-                if (choice != "triton" or device.type == "cuda") and not self.why_not(choice, device.type, dtype):
+                if choice != "triton" or device.type == "cuda":
                     return choice
-            return "reference"
         if impl not in MISSING:
             raise ValueError(f"{self.name}: expected impl to be one of {('auto', *MISSING)}, got {impl!r}")
         if reason := self.why_not(impl, device.type, dtype):
@@ -157,7 +160,10 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     if device == "meta" or not torch.is_autocast_enabled(device):
         return tensors
     dtype = torch.get_autocast_dtype(device)
-    return tuple(tensor if tensor.dtype == torch.float64 else tensor.to(dtype) for tensor in tensors)
+    return tuple(
+        tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
+        for tensor in tensors
+    )
 
 
 def check_alike(op: str, first: str, **tensors: Tensor) -> None:

@@ -1,12 +1,13 @@
-// InfoNCE with a queue. With s_ij = q_i.n_j log2(e)/t, s_i = q_i.k_i log2(e)/t and Z_i = 2^s_i + sum_j 2^s_ij:
+// InfoNCE with a queue. With s_ij = q_i.n_j, s_i = q_i.k_i, c = log2(e)/t and Z_i = 2^(c s_i) + sum_j 2^(c s_ij):
 //
-//   loss_i = ln 2 (log2 Z_i - s_i)
-//   dq_i = (sum_j 2^s_ij n_j - (sum_j 2^s_ij) k_i) / (Z_i t)
+//   loss_i = ln 2 (log2 Z_i - c s_i)
+//   dq_i = (sum_j 2^(c s_ij) n_j - (sum_j 2^(c s_ij)) k_i) / (Z_i t)
 //
 // Queries and queue are cut into blocks. A thread takes a block of queries through a part of the queue in steps
 // that stay in its cache: a matrix product gives s_ij, a running maximum keeps the powers in range, a second
-// product adds to sum_j 2^s_ij n_j. The parts are then added in order, and the positive put in. The cut depends
-// on the shape alone, so the result does not depend on the number of threads.
+// product adds to sum_j 2^(c s_ij) n_j. The parts are then added in order, and the positive put in. The cut depends
+// on the shape alone, so the result does not depend on the number of threads. Maxima are subtracted before the
+// scale c is applied: a rounded c s_ij could exceed the next one by far more than 1 where t is small.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -39,12 +40,12 @@ SSLFAST_SIMD float maximum(const float* x, int64_t size) {
   return result;
 }
 
-// x = 2^(scale x - top); returns the sum.
+// x = 2^(scale (x - top)), where no x exceeds top; returns the sum.
 SSLFAST_SIMD float powers(float* x, int64_t size, float scale, float top) {
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < size; ++i) {
-    x[i] = exp2_nonpositive(x[i] * scale - top);
+    x[i] = exp2_nonpositive((x[i] - top) * scale);
     sum += x[i];
   }
   return sum;
@@ -69,14 +70,14 @@ SSLFAST_SIMD float dot(const float* x, const float* y, int64_t size) {
   return sum;
 }
 
-// What a query has gathered from a part of the queue, beside sum_j 2^(s_ij - top) n_j.
+// What a query has gathered from a part of the queue, beside sum_j 2^(c (s_ij - top)) n_j.
 struct Gathered {
   float top = std::numeric_limits<float>::lowest();  // max_j s_ij
-  float sum = 0.0f;                                  // sum_j 2^(s_ij - top)
+  float sum = 0.0f;                                  // sum_j 2^(c (s_ij - top))
 };
 
 // Takes a block of queries, (rows, D), through a part of the queue, (part_rows, D). `weighted`, (rows, D),
-// receives sum_j 2^(s_ij - top) n_j; it may be null.
+// receives sum_j 2^(c (s_ij - top)) n_j; it may be null.
 void gather(const float* queries, int64_t rows, Tensor part, float scale, Gathered* gathered, float* weighted) {
   const int64_t part_rows = part.size(0), d = part.size(1);
   const Tensor query_block = as_matrix(queries, rows, d);
@@ -91,8 +92,8 @@ void gather(const float* queries, int64_t rows, Tensor part, float scale, Gather
     matmul_into(block, query_block, torch::stable::transpose(keys, 0, 1));
     for (int64_t i = 0; i < rows; ++i) {
       float* const row = &products[i * columns];
-      const float top = std::max(gathered[i].top, maximum(row, columns) * scale);
-      const float decay = std::exp2(gathered[i].top - top);
+      const float top = std::max(gathered[i].top, maximum(row, columns));
+      const float decay = std::exp2((gathered[i].top - top) * scale);
       if (weighted && decay != 1.0f) scale_by(weighted + i * d, d, decay);
       gathered[i] = {top, gathered[i].sum * decay + powers(row, columns, scale, top)};
     }
@@ -104,22 +105,22 @@ void gather(const float* queries, int64_t rows, Tensor part, float scale, Gather
 // next lie `stride` queries further on. Returns the loss; writes the gradient to `dq` unless it is null.
 float merge(const float* query, const float* positive, int64_t d, double temperature, int64_t parts,
             int64_t stride, const Gathered* gathered, const float* weighted, float* dq) {
-  const float s = dot(query, positive, d) * static_cast<float>(M_LOG2E / temperature);
+  const float scale = static_cast<float>(M_LOG2E / temperature), s = dot(query, positive, d);
   float top = s;
   for (int64_t p = 0; p < parts; ++p) top = std::max(top, gathered[p * stride].top);
-  float negatives = 0.0f;  // sum_j 2^(s_ij - top)
+  float negatives = 0.0f;  // sum_j 2^(c (s_ij - top))
   if (dq) std::fill_n(dq, d, 0.0f);
   for (int64_t p = 0; p < parts; ++p) {
-    const float weight = std::exp2(gathered[p * stride].top - top);
+    const float weight = std::exp2((gathered[p * stride].top - top) * scale);
     negatives += weight * gathered[p * stride].sum;
     if (dq) add_scaled(dq, d, weight, weighted + p * stride * d);
   }
-  const float z = negatives + std::exp2(s - top);
+  const float z = negatives + std::exp2((s - top) * scale);
   if (dq) {
     add_scaled(dq, d, -negatives, positive);
     scale_by(dq, d, static_cast<float>(1.0 / (z * temperature)));
   }
-  return static_cast<float>(M_LN2) * (top - s + std::log2(z));
+  return static_cast<float>(M_LN2) * ((top - s) * scale + std::log2(z));
 }
 
 }  // namespace
@@ -156,8 +157,9 @@ std::tuple<Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue,
   const int64_t grain = kGrain / ((parts + 1) * (d + 1)) + 1;
   torch::stable::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      loss_data[i] = merge(query_data + i * d, positive_data + i * d, d, temperature, parts, n, &gathered[i],
-                           &weighted[i * d], dq_data ? dq_data + i * d : nullptr);
+      loss_data[i] = merge(query_data + i * d, positive_data + i * d, d, temperature, parts, n,
+                           gathered.data() + i, need_dq ? weighted.get() + i * d : nullptr,
+                           need_dq ? dq_data + i * d : nullptr);
     }
   });
   return {loss, dq};

@@ -1,4 +1,4 @@
-"""The exponential moving average by PyTorch's multi-tensor kernels: `auto` where no kernel of ours was built."""
+"""The exponential moving average by PyTorch's multi-tensor kernels: `auto` where it takes no kernel of ours."""
 
 from collections.abc import Sequence
 
@@ -10,15 +10,26 @@ from sslfast.kernels.ema_update import reference
 
 @torch.no_grad()
 def ema_update_(targets: Sequence[Tensor], sources: Sequence[Tensor], momentum: float | Tensor) -> None:
-    """As the reference, whose loop it leaves what PyTorch's kernels do not take or would not do exactly."""
-    if isinstance(momentum, Tensor) or momentum in (0, 1):
-        reference.ema_update_(targets, sources, momentum)
-        return
-    pairs = list(zip(targets, sources, strict=True))
-    alike = [k.is_floating_point() and k.dtype == q.dtype for k, q in pairs]
-    if any(alike):
-        ks, qs = zip(*(pair for pair, ok in zip(pairs, alike, strict=True) if ok), strict=True)
-        torch._foreach_lerp_(ks, qs, 1 - momentum)
-    for (k, q), ok in zip(pairs, alike, strict=True):
-        if not ok:
-            reference.ema_update_([k], [q], momentum)
+    """As the reference, in a few launches for all pairs of the same dtypes.
+
+    A lerp by 0 or 1 is not exact where the other operand holds NaN, and a momentum that is a tensor may be either:
+    then, as for mixed dtypes, the reference works on copies of all tensors, laid end to end.
+    """
+    groups: dict[tuple[torch.dtype, torch.dtype], tuple[list[Tensor], list[Tensor]]] = {}
+    for target, source in zip(targets, sources, strict=True):
+        ks, qs = groups.setdefault((target.dtype, source.dtype), ([], []))
+        ks.append(target)
+        qs.append(source)
+    for (dtype, source_dtype), (ks, qs) in groups.items():
+        if not dtype.is_floating_point or (not isinstance(momentum, Tensor) and momentum == 0):
+            torch._foreach_copy_(ks, qs)
+        elif isinstance(momentum, Tensor) or dtype != source_dtype:
+            torch._foreach_copy_(ks, _averages(ks, qs, momentum))
+        elif momentum < 1:
+            torch._foreach_lerp_(ks, qs, 1 - momentum)
+
+
+def _averages(targets: list[Tensor], sources: list[Tensor], momentum: float | Tensor) -> list[Tensor]:
+    k, q = (torch.cat([tensor.reshape(-1) for tensor in tensors]) for tensors in (targets, sources))
+    pieces = reference.average(k, q, momentum).split([target.numel() for target in targets])
+    return [piece.view(target.shape) for piece, target in zip(pieces, targets, strict=True)]

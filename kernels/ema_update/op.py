@@ -13,6 +13,7 @@ OP = lib.Op(
     "(Tensor(a!)[] targets, Tensor[] sources, float momentum, Tensor? momentum_tensor) -> ()",
     impls=("cpp", "cuda"),
     dtypes=(torch.float32, torch.float16, torch.bfloat16, torch.float64),
+    explicit=("cuda",),  # until a run of its tests on a GPU is recorded; `auto` then takes it
 )
 for compiled in OP.impls:  # no derivative: the update belongs to no graph, whatever its tensors require
     lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
@@ -37,10 +38,11 @@ def ema_update_(
     floating-point targets as they are and m = 0 copies sources, bit for bit, even where the other holds NaN.
     Integer and boolean tensors (a BatchNorm's `num_batches_tracked`) are copied whatever m is.
 
-    One launch on the GPU (of up to 1024 pairs), with neither a host read nor a table to keep: a CUDA graph
-    replays it, with a new momentum if that is a tensor on the GPU. One parallel region on the CPU. Tensors may
-    be strided; those whose memory formats differ from their partner's, or that do not fill their memory, are
-    copied on the way. Where nothing was compiled, "auto" falls back on `torch._foreach_lerp_`.
+    "cpp" is one parallel region on the CPU. "cuda" is one launch on the GPU (of up to 1024 pairs), with neither
+    a host read nor a table to keep: a CUDA graph replays it, with a new momentum if that is a tensor on the GPU.
+    Tensors may be strided; those whose memory formats differ from their partner's, or that do not fill their
+    memory, are copied on the way. "auto" takes "cpp" on the CPU; on the GPU, and where nothing was compiled,
+    PyTorch's multi-tensor kernels.
 
     Targets must not overlap one another, and a source may overlap a target only by being the same tensor:
     with others the result is undefined. There is no derivative.
@@ -71,7 +73,8 @@ def ema_update_(
         return
     number, tensor = (1.0, momentum) if isinstance(momentum, Tensor) else (momentum, None)
     try:
-        OP.call(chosen, ks, qs, number, tensor)
+        with torch.no_grad():  # what the kernel makes contiguous, it copies back through torch
+            OP.call(chosen, ks, qs, number, tensor)
     except RuntimeError:
         _check_pairs(ks, qs)  # the kernel checks too, faster than Python could, but without words
         raise

@@ -69,6 +69,8 @@ def info_nce(
 def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
     if query.ndim != 2:
         raise ValueError(f"info_nce: expected query of shape (N, D), got {tuple(query.shape)}")
+    if query.shape[1] == 0:
+        raise ValueError(f"info_nce: expected query of shape (N, D) with D > 0, got {tuple(query.shape)}")
     if positive.shape != query.shape:
         raise ValueError(
             f"info_nce: expected positives of shape {tuple(query.shape)} to match query, "

@@ -9,8 +9,8 @@ With s_ij = q_i.n_j log2(e)/t and s_i = q_i.k_i log2(e)/t, and Z_i = 2^s_i + sum
 which is an attention forward pass with the queue as keys and as values. `partial_kernel` makes one pass over
 a part of the queue and writes the part's maximum, sum and weighted sum of keys; `merge_kernel` adds the parts
 in a fixed order, so that results are the same bits each time, and puts in the positive. Rows too wide for an
-accumulator in registers, and fp32, whose exact products leave no room for one, go through `_blockwise`: the same
-pass with two of torch's matrix products a block of the queue.
+accumulator in registers or for the GPU's shared memory, and fp32, whose exact products leave no room for one, go
+through `_blockwise`: the same pass with two of torch's matrix products a block of the queue.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
 """
@@ -26,7 +26,9 @@ from torch import Tensor
 LOG2_E = math.log2(math.e)
 LOWEST = tl.constexpr(-3e38)  # below every s_ij; finite, so that a row of -inf gives 0 and not inf - inf
 MAX_RESIDENT_D = 512  # wider accumulators spill
-BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` holds at a time
+MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY: the 99 KiB of GPUs for consumers
+SHARED_MEMORY = 160 * 1024  # bytes; A100 has 163 KiB, Hopper and Blackwell have 227
+BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` aims at a time: in blocks of 1024 to 16384 keys
 
 
 class Config(NamedTuple):
@@ -157,7 +159,8 @@ def power_kernel(
     i_n = tl.program_id(0).to(tl.int64)
     o_c = tl.arange(0, BC)
     m_c = o_c < C
-    b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=float("-inf")).to(tl.float32) * scale  # [BC]
+    b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=0.0).to(tl.float32) * scale  # [BC]
+    b_s = tl.where(m_c, b_s, float("-inf"))
     old_max = tl.load(p_max + i_n)
     new_max = tl.maximum(old_max, tl.max(b_s, 0))
     decay = tl.exp2(old_max - new_max)
@@ -180,8 +183,8 @@ def info_nce(
     if n == 0:
         return loss, dq
     scale = LOG2_E / temperature
-    resident = d <= MAX_RESIDENT_D and query.dtype != torch.float32
-    gather = _resident if resident else _blockwise
+    widest = MAX_RESIDENT_D if _shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
+    gather = _resident if d <= widest and query.dtype != torch.float32 else _blockwise
     with torch.cuda.device_of(query):
         maxima, sums, acc = gather(query, queue, scale, need_dq)
         block = triton.next_power_of_2(d)
@@ -214,6 +217,13 @@ def _processors(tensor: Tensor) -> int:
     if tensor.is_cuda:
         return torch.cuda.get_device_properties(tensor.device).multi_processor_count
     return 4  # the interpreter: enough for parts to merge
+
+
+def _shared_memory(tensor: Tensor) -> int:
+    if tensor.is_cuda:
+        properties = torch.cuda.get_device_properties(tensor.device)
+        return properties.shared_memory_per_block_optin  # type: ignore[attr-defined]  # torch's stub lacks it
+    return 2**20  # the interpreter: no limit
 
 
 def _blockwise(query: Tensor, queue: Tensor, scale: float, need_dq: bool) -> tuple[Tensor, Tensor, Tensor]:

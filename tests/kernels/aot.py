@@ -3,7 +3,7 @@
 A program: reads a JSON list of cases on stdin, writes a JSON list of their resources on stdout. A case:
 
     kernel: "module:name"
-    arch: 80, 90 or 100
+    arch: 80, 90, 100 or 120
     signature: argument -> "*bf16", "i32", "fp32"; arguments that are left out are constants
     constants: argument -> value
     multiples_of_16: arguments that are, at a usual launch; they decide how wide the loads are
@@ -22,7 +22,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-SHARED_MEMORY = {80: 166912, 90: 232448, 100: 232448}  # bytes that a block may use, by architecture
+SHARED_MEMORY = {80: 166912, 90: 232448, 100: 232448, 120: 101376}  # bytes that a block may use, by architecture
 
 
 def compile_case(case):

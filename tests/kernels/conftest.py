@@ -42,18 +42,20 @@ def assert_accurate():
 
 
 @pytest.fixture
-def only_impl(monkeypatch):
-    """only_impl(op, name): makes every other compiled implementation of the op fail if it is called."""
+def record_impls(monkeypatch):
+    """record_impls(op): a list that grows by the name of each compiled implementation of the op that is called."""
 
-    def choose(op, name):
+    def record(op):
         def call(impl, *args):
-            assert impl == name, f"{op} ran {impl}"
+            called.append(impl)
             return original(impl, *args)
 
+        called = []
         original = OPS[op].call
         monkeypatch.setattr(OPS[op], "call", call)
+        return called
 
-    return choose
+    return record
 
 
 @pytest.fixture(scope="session")

@@ -261,6 +261,15 @@ def test_parameters_that_require_grad(impl, device):
         stale.backward()
 
 
+def test_parameters_that_require_grad_in_another_memory_format(impl, device):
+    k = nn.Parameter(torch.ones(2, 3, 4, 4, device=device).to(memory_format=torch.channels_last))
+    q = nn.Parameter(torch.zeros(2, 3, 4, 4, device=device))
+    K.ema_update_([k], [q], 0.5, impl=impl)
+    assert torch.equal(k, torch.full_like(k, 0.5))
+    assert k.is_leaf
+    assert k.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_inference_mode(impl, device):
     with torch.inference_mode():
         k = torch.ones(3, device=device)
@@ -303,8 +312,18 @@ def test_an_implementation_that_does_not_run_here_says_why():
         K.ema_update_([ONE.clone()], [ONE], 0.5, impl="cuda")
 
 
-def test_auto_takes_the_compiled_kernel():
+def test_auto_takes_the_compiled_kernel(record_impls):
     assert K.available_impls("ema_update_", "cpu") == ["cpp", "reference"]
+    called = record_impls("ema_update_")
+    K.ema_update_([ONE.clone()], [ONE], 0.5)
+    assert called == ["cpp"]
+
+
+def test_auto_passes_over_the_cuda_kernel(monkeypatch):
+    monkeypatch.setitem(lib.MISSING, "cuda", None)
+    assert K.available_impls("ema_update_", "cuda") == ["reference", "cuda"]
+    assert OP.choose("auto", torch.device("cuda")) == "reference"
+    assert OP.choose("cuda", torch.device("cuda")) == "cuda"
 
 
 @pytest.mark.parametrize("momentum", [(0.5, None), (1.0, torch.tensor(0.5))])

@@ -29,6 +29,8 @@ SHAPES = [
     (3, 130, 600),
 ]
 T = 0.1
+# Triton takes fp16 through its own matrix products, fp32 through torch's.
+both_paths = pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 
 
 @pytest.fixture(params=["cpp", "triton"])
@@ -75,10 +77,16 @@ def test_loss_and_gradients(impl, device, dtype, shape, assert_accurate):
     check_accuracy(assert_accurate, impl, inputs(shape, dtype, device), T)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@both_paths
 @pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e4, 0.01), (1e-4, 10)])
 def test_any_range_of_logits(impl, device, dtype, scale, temperature, assert_accurate):
     check_accuracy(assert_accurate, impl, inputs((9, 150, 16), dtype, device, scale=scale), temperature)
+
+
+@pytest.mark.parametrize("temperature", [1e-10, 1e-12, 1e-20])
+def test_logits_whose_rounding_is_far_above_one(impl, device, temperature, assert_accurate):
+    tensors = [F.normalize(x, dim=1) for x in inputs((64, 2000, 64), device=device)]
+    check_accuracy(assert_accurate, impl, tensors, temperature)
 
 
 def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch, assert_accurate):
@@ -87,6 +95,21 @@ def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch, 
 
         monkeypatch.setattr(triton_kernels, "BLOCK_ELEMENTS", 1)
     check_accuracy(assert_accurate, impl, inputs((3, 2500, 520), torch.float16, device), T)
+
+
+@pytest.mark.parametrize(("d", "resident"), [(128, True), (129, False)])
+def test_triton_on_a_gpu_with_little_shared_memory(d, resident, monkeypatch):
+    triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
+    ran = []
+    for name in ("_resident", "_blockwise"):
+        gather = getattr(triton_kernels, name)
+        monkeypatch.setattr(
+            triton_kernels, name, lambda *args, name=name, gather=gather: ran.append(name) or gather(*args)
+        )
+    monkeypatch.setattr(triton_kernels, "_shared_memory", lambda tensor: 99 * 1024)
+    tensors = inputs((3, 20, d), torch.float16, "cuda" if GPU else "cpu")
+    run("triton", *tensors)
+    assert ran == ["_resident" if resident else "_blockwise"]
 
 
 def test_cpp_with_parts_of_several_steps(assert_accurate):
@@ -109,8 +132,9 @@ def test_keys_all_equal(impl, device):
     assert loss.item() == pytest.approx(math.log(301), rel=1e-6)
 
 
-def test_any_memory_layout(impl, device):
-    tensors = inputs((10, 70, 24), device=device)
+@both_paths
+def test_any_memory_layout(impl, device, dtype):
+    tensors = inputs((10, 70, 24), dtype, device)
     expected = run(impl, *tensors)
     layouts = [
         lambda x: x.T.contiguous().T,
@@ -125,8 +149,9 @@ def test_any_memory_layout(impl, device):
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("which", [0, 1], ids=["query", "positive"])
-def test_a_bad_row_stays_alone(impl, device, which, bad):
-    tensors = inputs((40, 200, 16), device=device)
+@both_paths
+def test_a_bad_row_stays_alone(impl, device, dtype, which, bad):
+    tensors = inputs((40, 200, 16), dtype, device)
     expected = run(impl, *tensors)
     tensors[which][7, 3] = bad
     good = torch.arange(40) != 7
@@ -136,8 +161,9 @@ def test_a_bad_row_stays_alone(impl, device, which, bad):
             assert out[7].isnan().any()
 
 
-def test_a_bad_key_shows_everywhere(impl, device):
-    query, positive, queue = inputs((5, 200, 16), device=device)
+@both_paths
+def test_a_bad_key_shows_everywhere(impl, device, dtype):
+    query, positive, queue = inputs((5, 200, 16), dtype, device)
     queue[150, 3] = math.nan
     assert all(tensor.isnan().all(-1).all() for tensor in run(impl, query, positive, queue)[:2])
 
@@ -155,26 +181,27 @@ def test_a_gradient_to_what_asks_only(impl, device):
     assert not K.info_nce(query, positive, queue, temperature=T, impl=impl).requires_grad
 
 
-def test_no_gradient_is_computed_in_vain(impl, device, monkeypatch):
+@both_paths
+def test_no_gradient_is_computed_in_vain(impl, device, dtype, monkeypatch):
     asked = []
     call = lib.OPS["info_nce"].call
     monkeypatch.setattr(lib.OPS["info_nce"], "call", lambda *args: asked.append(args[-1]) or call(*args))
-    query, positive, queue = inputs((3, 20, 8), device=device)
+    query, positive, queue = inputs((3, 20, 8), dtype, device)
     K.info_nce(query, positive, queue, temperature=T, impl=impl)
     K.info_nce(query.requires_grad_(), positive, queue, temperature=T, impl=impl)
     with torch.no_grad():
         K.info_nce(query, positive, queue, temperature=T, impl=impl)
     assert asked == [False, True, False]
     loss, dq = lib.OPS["info_nce"].call(impl, query.detach(), positive, queue, T, False)
-    assert loss.shape == (3,)
+    torch.testing.assert_close(loss, run("reference", query, positive, queue)[0], rtol=1e-3, atol=1e-3)
     assert dq.shape == (0, 8)
 
 
-def test_no_samples(impl, device):
-    query = torch.empty(0, 8, device=device, requires_grad=True)
-    loss = K.info_nce(
-        query, query.detach(), torch.randn(20, 8, device=device), temperature=T, impl=impl, reduction="sum"
-    )
+@both_paths
+def test_no_samples(impl, device, dtype):
+    query, positive, queue = inputs((0, 20, 8), dtype, device)
+    query.requires_grad_()
+    loss = K.info_nce(query, positive, queue, temperature=T, impl=impl, reduction="sum")
     loss.backward()
     assert loss == 0
     assert query.grad.shape == (0, 8)
@@ -193,6 +220,15 @@ def test_autocast_casts_as_for_a_matmul(impl, device, dtype):
     assert out[2].dtype == torch.float16
     for value, want in zip(out, expected, strict=True):
         assert torch.equal(value, want.to(value.dtype))
+
+
+def test_autocast_leaves_integers_to_the_error():
+    query, positive, queue = inputs((4, 20, 8))
+    with torch.autocast("cpu", torch.bfloat16):
+        with pytest.raises(ValueError, match="expected query of a floating-point dtype, got torch.int64"):
+            K.info_nce(query.long(), positive.long(), queue.long(), temperature=T)
+        with pytest.raises(ValueError, match="expected queue of dtype torch.bfloat16 .* got torch.int64"):
+            K.info_nce(query, positive, queue.long(), temperature=T)
 
 
 def test_the_operator_itself_ignores_autocast(impl, device):
@@ -236,6 +272,10 @@ def test_cpp_gives_the_same_bits_with_any_number_of_threads():
     ("change", "message"),
     [
         ({"query": torch.randn(4)}, "info_nce: expected query of shape (N, D), got (4,)"),
+        (
+            {"query": torch.randn(4, 0)},
+            "info_nce: expected query of shape (N, D) with D > 0, got (4, 0)",
+        ),
         (
             {"positive": torch.randn(5, 8)},
             "info_nce: expected positives of shape (4, 8) to match query, got (5, 8)",
@@ -288,10 +328,11 @@ def test_fp64_runs_the_reference_only(impl, device):
         K.info_nce(*tensors, temperature=T, impl=impl)
 
 
-def test_auto_runs_the_compiled_kernel(only_impl):
+def test_auto_runs_the_compiled_kernel(record_impls):
     tensors = inputs((4, 20, 8), device="cuda" if GPU else "cpu")
-    only_impl("info_nce", "triton" if GPU else "cpp")
+    called = record_impls("info_nce")
     K.info_nce(*tensors, temperature=T)
+    assert called == ["triton" if GPU else "cpp"]
 
 
 def test_the_reference_has_the_derivatives_it_claims():
@@ -398,7 +439,8 @@ def launches(arch):
             "num_stages": num_stages,
         }
 
-    for shape in [(4096, 65536, d) for d in (64, 128, 256, 512)] + [(64, 4096, 128)]:
+    widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
+    for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
         c = triton_kernels.config(shape, processors=132)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True}
         yield case(f"partial {shape}", "partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
@@ -407,7 +449,7 @@ def launches(arch):
     yield case("power", "power_kernel", "fp32", {"BC": 16384, "NEED_DQ": True}, 8)
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100])
+@pytest.mark.parametrize("arch", [80, 90, 100, 120])
 def test_kernels_compile_ahead_of_time(arch, compile_ahead):
     names, cases = zip(*launches(arch), strict=True)
     for name, resources in zip(names, compile_ahead(cases), strict=True):

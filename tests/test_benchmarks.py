@@ -1,0 +1,115 @@
+"""What a benchmark reports of a case, and where it says so."""
+
+import itertools
+import json
+import math
+
+import pytest
+import torch
+
+from sslfast.benchmarks import common
+from sslfast.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+class Tiny(common.Benchmark):
+    op = "info_nce"
+    passes = ("forward",)
+
+    def cases(self, device):
+        return [3, 5]
+
+    def providers(self, device):
+        return ["eager", "ours"]
+
+    def step(self, case, provider, pass_name, device):
+        return lambda: torch.ones(case).sum()
+
+
+class Greedy(Tiny):
+    """One whose `greedy` provider no memory is enough for."""
+
+    greedy = "ours"
+
+    def step(self, case, provider, pass_name, device):
+        def out_of_memory():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return out_of_memory if provider == self.greedy else super().step(case, provider, pass_name, device)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    monkeypatch.setattr(common, "SECONDS", 0.0)
+
+
+def test_a_row_for_every_case_and_provider(capsys):
+    results = common.measure(Tiny(), CPU)
+    assert [(r.case, r.provider) for r in results] == [
+        ("3", "eager"),
+        ("3", "ours"),
+        ("5", "eager"),
+        ("5", "ours"),
+    ]
+    for result in results:
+        assert math.isfinite(result.milliseconds)
+        assert result.milliseconds > 0
+        assert result.calls == common.MIN_CALLS
+        assert result.provider != "eager" or result.speedup == 1.0
+    assert len(capsys.readouterr().out.strip().splitlines()) == 5  # a title, a blank line, the head, two cases
+
+
+def test_providers_start_in_turn(monkeypatch):
+    order, clock = [], itertools.count(1)
+    steps = {name: (lambda name=name: order.append(name)) for name in "abc"}
+    monkeypatch.setattr(common, "time_on_cpu", lambda step: step() or float(next(clock)))
+    samples = common.take_turns(steps, CPU)
+    assert "".join(order) == "aaabbbccc" + "abc" + "bca" + "cab" + "abc" + "bca"
+    assert {len(times) for times in samples.values()} == {common.MIN_CALLS}
+
+
+@pytest.mark.parametrize("greedy", ["eager", "ours"])
+def test_out_of_memory_costs_one_provider_only(greedy, capsys):
+    benchmark = Greedy()
+    benchmark.greedy = greedy
+    for result in common.measure(benchmark, CPU):
+        out = result.provider == greedy
+        assert (result.milliseconds is None) == out
+        assert (result.extra_bytes is None) >= out
+        assert (result.speedup is None) == (out or greedy == "eager")
+    assert capsys.readouterr().out.count("OOM") == 2
+
+
+def test_memory_is_unknown_where_its_peak_cannot_be_reset(monkeypatch):
+    def denied(*args):
+        raise PermissionError("read-only file system")
+
+    monkeypatch.setattr(common.Path, "write_text", denied)
+    assert common.extra_memory(lambda: None, CPU) is None
+
+
+def test_json_has_what_the_results_depend_on_and_the_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(common, "find", lambda op: [Tiny()])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    path = tmp_path / "results.json"
+    results = common.run("info_nce", path)
+    content = json.loads(path.read_text())
+    assert {"date", "CPU", "versions", "commit"} <= content["header"].keys()
+    assert [common.Result(**result) for result in content["results"]] == results
+
+
+def test_an_op_without_a_benchmark():
+    with pytest.raises(UsageError, match="--op nope: expected one of ema_update_, info_nce"):
+        common.run("nope")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match="expected a file in a folder that exists"):
+        common.run("info_nce", tmp_path / "none" / "results.json")
+
+
+def test_every_op_has_a_benchmark():
+    from sslfast.kernels._library import OPS
+
+    assert sorted(benchmark.op for benchmark in common.find(None)) == sorted(OPS)
