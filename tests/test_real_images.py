@@ -20,7 +20,6 @@ def test_moco_on_cifar10_from_an_archive(shared_data, tmp_path, capsys):
         "train.epochs=6",
         "encoder.width=0.25",
         "data.batch_size=64",
-        "method.queue_size=512",
     ]
     assert (
         main(["pretrain", "moco_v2_cifar10", "--data", archive, "--out", str(run), *small, "train.log_every=1"])

@@ -210,7 +210,7 @@ def test_overwrite_replaces_the_run(tmp_path):
 
 
 def test_resume_refuses_another_configuration(finished):
-    with pytest.raises(UsageError, match=r"optim.lr was 0.06 and is 0.5"):
+    with pytest.raises(UsageError, match=r"optim.lr was 0.006 and is 0.5"):
         pretrain(tiny("optim.lr=0.5"), finished, resume=True)
 
 
