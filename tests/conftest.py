@@ -3,12 +3,17 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
 if not torch.cuda.is_available():
     # Before anything imports sslfast.kernels: its Triton kernels then run in Triton's interpreter.
     os.environ["TRITON_INTERPRET"] = "1"
+
+# No test is timed, and a run that fails fails again.
+hypothesis.settings.register_profile("sslfast", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("sslfast")
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
