@@ -84,7 +84,7 @@ class MomentumCopy(nn.Module):
         self.module = copy.deepcopy(source).requires_grad_(False)
         self.buffer_rule = buffers
         self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
-        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None  # of tensors and what they follow
+        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None  # the copy's tensors, the source's
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
