@@ -21,7 +21,8 @@
 #include <vector>
 
 #include "cpu/matmul.h"
-#include "cpu/simd.h"
+#include "cpu/parallel.h"
+#include "cpu/rows.h"
 
 namespace sslfast {
 namespace {
@@ -29,46 +30,6 @@ namespace {
 constexpr int64_t kQueryRows = 128;  // of a block
 constexpr int64_t kQueueRows = 512;  // of a step; its products with a block take 256 KiB
 constexpr int64_t kTasks = 64;       // blocks times parts to aim at: work for so many threads
-constexpr int64_t kGrain = 1 << 15;  // additions worth a thread
-
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-SSLFAST_SIMD float maximum(const float* x, int64_t size) {
-  float result = std::numeric_limits<float>::lowest();
-#pragma omp simd reduction(max : result)
-  for (int64_t i = 0; i < size; ++i) result = x[i] > result ? x[i] : result;
-  return result;
-}
-
-// x = 2^(scale (x - top)), where no x exceeds top; returns the sum.
-SSLFAST_SIMD float powers(float* x, int64_t size, float scale, float top) {
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < size; ++i) {
-    x[i] = exp2_nonpositive((x[i] - top) * scale);
-    sum += x[i];
-  }
-  return sum;
-}
-
-// x = a x
-SSLFAST_SIMD void scale_by(float* x, int64_t size, float a) {
-#pragma omp simd
-  for (int64_t i = 0; i < size; ++i) x[i] *= a;
-}
-
-// x = x + a y
-SSLFAST_SIMD void add_scaled(float* x, int64_t size, float a, const float* y) {
-#pragma omp simd
-  for (int64_t i = 0; i < size; ++i) x[i] += a * y[i];
-}
-
-SSLFAST_SIMD float dot(const float* x, const float* y, int64_t size) {
-  float sum = 0.0f;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < size; ++i) sum += x[i] * y[i];
-  return sum;
-}
 
 // What a query has gathered from a part of the queue, beside sum_j 2^(c (s_ij - top)) n_j.
 struct Gathered {
@@ -141,26 +102,20 @@ std::tuple<Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue,
   std::vector<Gathered> gathered(parts * n);
   const auto weighted = std::make_unique_for_overwrite<float[]>(need_dq ? parts * n * d : 0);
 
-  torch::stable::parallel_for(0, blocks * parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t row = task % blocks * kQueryRows, part = task / blocks, start = part * part_rows;
-      Tensor keys = negatives;
-      gather(query_data + row * d, std::min(kQueryRows, n - row),
-             torch::stable::narrow(keys, 0, start, std::min(part_rows, k - start)),
-             static_cast<float>(M_LOG2E / temperature), &gathered[part * n + row],
-             need_dq ? &weighted[(part * n + row) * d] : nullptr);
-    }
+  for_each_task(blocks * parts, [&](int64_t task) {
+    const int64_t row = task % blocks * kQueryRows, part = task / blocks, start = part * part_rows;
+    Tensor keys = negatives;
+    gather(query_data + row * d, std::min(kQueryRows, n - row),
+           torch::stable::narrow(keys, 0, start, std::min(part_rows, k - start)),
+           static_cast<float>(M_LOG2E / temperature), &gathered[part * n + row],
+           need_dq ? &weighted[(part * n + row) * d] : nullptr);
   });
 
   float* const loss_data = loss.mutable_data_ptr<float>();
   float* const dq_data = need_dq ? dq.mutable_data_ptr<float>() : nullptr;
-  const int64_t grain = kGrain / ((parts + 1) * (d + 1)) + 1;
-  torch::stable::parallel_for(0, n, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      loss_data[i] = merge(query_data + i * d, positive_data + i * d, d, temperature, parts, n,
-                           gathered.data() + i, need_dq ? weighted.get() + i * d : nullptr,
-                           need_dq ? dq_data + i * d : nullptr);
-    }
+  for_each_row(n, (parts + 1) * (d + 1), [&](int64_t i) {
+    loss_data[i] = merge(query_data + i * d, positive_data + i * d, d, temperature, parts, n, gathered.data() + i,
+                         need_dq ? weighted.get() + i * d : nullptr, need_dq ? dq_data + i * d : nullptr);
   });
   return {loss, dq};
 }

@@ -1,0 +1,22 @@
+// Vectorised loops over rows of fp32 numbers.
+#pragma once
+
+#include <cstdint>
+
+namespace sslfast {
+
+// max_i x_i, NaN passed over; the lowest float for an empty row.
+float maximum(const float* x, int64_t size);
+
+// x = 2^(scale (x - top)), where no x exceeds top; returns the sum.
+float powers(float* x, int64_t size, float scale, float top);
+
+// x = a x
+void scale_by(float* x, int64_t size, float a);
+
+// x = x + a y
+void add_scaled(float* x, int64_t size, float a, const float* y);
+
+float dot(const float* x, const float* y, int64_t size);
+
+}  // namespace sslfast
