@@ -77,3 +77,17 @@ def compile_ahead():
         return json.loads(result.stdout)
 
     return compile_all
+
+
+@pytest.fixture
+def assert_averaged(assert_accurate):
+    """assert_averaged(got, targets, sources, momentum): `got` is what `targets` should have become."""
+
+    def check(got, targets, sources, momentum):
+        momentum = float(momentum)
+        for out, k, q in zip(got, targets, sources, strict=True):
+            assert out.dtype == k.dtype
+            truth = momentum * k.double() + (1 - momentum) * q.double()
+            assert_accurate(out, momentum * k + (1 - momentum) * q.to(k.dtype), truth, k.dtype)
+
+    return check

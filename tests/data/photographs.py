@@ -1,0 +1,87 @@
+"""Photographs in files, and loaders of them through DALI, for the tests of its pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from sslfast.config import DataConfig, ViewConfig
+from sslfast.data.batch import Batch
+from sslfast.data.dali import DaliLoader
+from sslfast.data.draws import ViewDraws
+from sslfast.data.sources import Source, open_source
+
+CPU = torch.device("cpu")
+SEED = 3
+SIZE = 24
+GEOMETRY_ONLY = ViewConfig(jitter=0, grayscale=0)
+
+
+def config(**changes: object) -> DataConfig:
+    """Small batches of 4, two views that are only cropped and flipped, pixels in [0, 1]."""
+    defaults: dict[str, object] = {
+        "size": SIZE,
+        "batch_size": 4,
+        "workers": 2,
+        "max_bad": 0.5,
+        "mean": (0, 0, 0),
+        "std": (1, 1, 1),
+        "views": [GEOMETRY_ONLY, GEOMETRY_ONLY],
+    }
+    return DataConfig(**{**defaults, **changes})  # type: ignore[arg-type]
+
+
+def photograph(seed: int, height: int, width: int) -> Image.Image:
+    """Smooth structure at several scales, so that a resize by a wrong rule shows."""
+    random = np.random.default_rng(seed)
+    image = np.zeros((height, width, 3))
+    for cells in (2, 5, 11, 23):
+        noise = Image.fromarray(random.integers(0, 256, (cells, cells, 3), dtype=np.uint8))
+        image += np.asarray(noise.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64) / 4
+    return Image.fromarray(image.astype(np.uint8))
+
+
+def photographs(folder: Path, count: int = 19, extension: str = "jpg") -> Source:
+    for i in range(count):
+        photograph(i, 40 + 7 * (i % 4), 40 + 9 * (i % 5)).save(folder / f"{i:03}.{extension}")
+    return open_source(str(folder), max_bad=0.5)
+
+
+def loader(source: Source, **changes: object) -> DaliLoader:
+    return DaliLoader(source, config(**changes), SEED, CPU)
+
+
+def levels(images: Tensor) -> Tensor:
+    """Pixels in [0, 255]."""
+    return images * 255
+
+
+def assert_equal_batches(actual: Sequence[Batch], expected: Sequence[Batch]) -> None:
+    assert len(actual) == len(expected)
+    for a, e in zip(actual, expected, strict=True):
+        assert torch.equal(a.index, e.index)
+        for view, other in zip(a.views, e.views, strict=True):
+            assert torch.equal(view, other)
+
+
+def assert_same_resize(actual: Tensor, exact: Tensor) -> None:
+    """Half a level, by rounding; at the border, where DALI repeats the edge and torchvision ignores it, a few."""
+    inner = (..., slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(actual[inner], exact[inner], atol=0.51, rtol=0)
+    torch.testing.assert_close(actual, exact, atol=4, rtol=0)
+
+
+def assert_view_of(image: Image.Image, view: Tensor, draws: ViewDraws, row: int) -> None:
+    size = list(view.shape[1:])
+    expected = F.resized_crop(F.pil_to_tensor(image).float(), *draws.boxes[row], size, antialias=True)
+    assert_same_resize(levels(view), F.horizontal_flip(expected) if draws.flip[row] else expected)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
