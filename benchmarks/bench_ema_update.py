@@ -1,8 +1,7 @@
 """The momentum update of whole networks, and of a list so small that only the call itself counts.
 
 `eager` is the loop over parameters that training code has; `foreach` PyTorch's multi-tensor kernel. `copy` copies
-the sources into the targets, as a measure of the memory: it moves 2 words an element where an update moves 3, so
-that the share of the copy's bandwidth which an update reaches is 1.5 times the ratio of their times.
+the sources into the targets, as a measure of the memory: it moves 2 words an element where an update moves 3.
 """
 
 import functools
@@ -12,7 +11,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import ema_update_
 
 MOMENTUM = 0.99
@@ -52,6 +51,7 @@ def loop(targets: list[Tensor], sources: list[Tensor]) -> None:
 class EmaUpdate(Benchmark):
     op = "ema_update_"
     passes = ("update",)
+    yardsticks = ("copy",)
 
     def cases(self, device: torch.device) -> list[Case]:
         small = [Case(None, count) for count in (1, 4, 16)]
@@ -60,6 +60,9 @@ class EmaUpdate(Benchmark):
     def providers(self, device: torch.device) -> list[str]:
         eager, compiled, *ours = super().providers(device)
         return [eager, compiled, "foreach", "copy", *ours]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        return Work(0, 3 * 4 * sum(shape.numel() for shape in case.shapes()))
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         targets, sources = inputs(case, device)

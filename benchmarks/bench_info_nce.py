@@ -1,4 +1,8 @@
-"""InfoNCE with a queue, normalised inputs: from a small batch on a CPU to large batches on a GPU."""
+"""InfoNCE with a queue, normalised inputs: from a small batch on a CPU to large batches on a GPU.
+
+`flash` is PyTorch's flash attention used for it: with the queue as keys and as values it gives the log-sum-exp of
+the negatives and their weighted mean, which the loss and its gradient follow from.
+"""
 
 import functools
 from dataclasses import dataclass
@@ -8,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import info_nce
 
 TEMPERATURE = 0.07
@@ -46,9 +50,30 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     return query.requires_grad_(), positive, queue
 
 
+def flash(query: Tensor, positive: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
+    """The loss and its gradient to the query."""
+    attend = torch.ops.aten._scaled_dot_product_flash_attention
+    if query.device.type == "cpu":
+        attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    keys = queue[None, None]
+    mean, lse = attend(query[None, None], keys, keys, scale=1 / TEMPERATURE)[:2]
+    mean, lse = mean[0, 0].float(), lse.flatten()  # of the negatives
+    positive_logit = (query * positive).sum(1).float() / TEMPERATURE
+    loss = torch.logaddexp(positive_logit, lse) - positive_logit
+    share = torch.exp(lse - positive_logit - loss)[:, None]  # of the negatives in the softmax
+    return loss.mean(), share * (mean - positive) / (TEMPERATURE * len(query))
+
+
 class InfoNCE(Benchmark):
     op = "info_nce"
     passes = ("forward", "forward+backward")
+
+    def providers(self, device: torch.device) -> list[str]:
+        return [*super().providers(device), "flash"]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        products = 1 if pass_name == "forward" else 2
+        return Work(2 * products * case.n * case.k * case.d, (3 * case.n + case.k) * case.d * case.dtype.itemsize)
 
     def cases(self, device: torch.device) -> list[Case]:
         if device.type == "cpu":
@@ -57,8 +82,12 @@ class InfoNCE(Benchmark):
             shapes, dtypes = ON_GPU, (torch.bfloat16,)
         return [Case(*shape, dtype) for shape in shapes for dtype in dtypes]
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step | None:
         query, positive, queue = inputs(case, device)
+        if provider == "flash":
+            if case.d > 256:
+                return None  # wider than it takes
+            return lambda: flash(query.detach(), positive, queue)
         loss = bind(info_nce, provider)
 
         def forward() -> Any:

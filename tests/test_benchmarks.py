@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from sslfast.benchmarks import common
+from sslfast.benchmarks import common, memory, timing
+from sslfast.benchmarks.machine import Ceilings, Work
 from sslfast.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -27,6 +28,29 @@ class Tiny(common.Benchmark):
         return lambda: torch.ones(case).sum()
 
 
+class Rated(Tiny):
+    """One with a floor, a yardstick, and a provider that cannot do one of the cases."""
+
+    yardsticks = ("copy",)
+
+    def providers(self, device):
+        return ["eager", "ours", "copy", "odd"]
+
+    def work(self, case, pass_name):
+        return Work(flops=case, bytes=10 * case)
+
+    def step(self, case, provider, pass_name, device):
+        return None if (case, provider) == (3, "odd") else super().step(case, provider, pass_name, device)
+
+
+class Known(Ceilings):
+    def flops(self, dtype):
+        return 1e6
+
+    def bytes(self):
+        return 1e6
+
+
 class Greedy(Tiny):
     """One whose `greedy` provider no memory is enough for."""
 
@@ -41,11 +65,11 @@ class Greedy(Tiny):
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(common, "SECONDS", 0.0)
+    monkeypatch.setattr(timing, "SECONDS", 0.0)
 
 
 def test_a_row_for_every_case_and_provider(capsys):
-    results = common.measure(Tiny(), CPU)
+    results = common.measure(Tiny(), CPU, Ceilings(CPU))
     assert [(r.case, r.provider) for r in results] == [
         ("3", "eager"),
         ("3", "ours"),
@@ -55,25 +79,51 @@ def test_a_row_for_every_case_and_provider(capsys):
     for result in results:
         assert math.isfinite(result.milliseconds)
         assert result.milliseconds > 0
-        assert result.calls == common.MIN_CALLS
+        assert result.calls == timing.MIN_CALLS
         assert result.provider != "eager" or result.speedup == 1.0
-    assert len(capsys.readouterr().out.strip().splitlines()) == 5  # a title, a blank line, the head, two cases
+    assert (
+        len(capsys.readouterr().out.strip().splitlines()) == 2 + 4
+    )  # the op, the head, two cases of two providers
 
 
 def test_providers_start_in_turn(monkeypatch):
     order, clock = [], itertools.count(1)
     steps = {name: (lambda name=name: order.append(name)) for name in "abc"}
-    monkeypatch.setattr(common, "time_on_cpu", lambda step: step() or float(next(clock)))
-    samples = common.take_turns(steps, CPU)
+    monkeypatch.setattr(timing, "time_on_cpu", lambda step: step() or float(next(clock)))
+    samples = timing.take_turns(steps, CPU)
     assert "".join(order) == "aaabbbccc" + "abc" + "bca" + "cab" + "abc" + "bca"
-    assert {len(times) for times in samples.values()} == {common.MIN_CALLS}
+    assert {len(times) for times in samples.values()} == {timing.MIN_CALLS}
+
+
+def test_rates_and_ratios():
+    results = common.measure(Rated(), CPU, Known(CPU))
+    assert [(r.case, r.provider) for r in results] == [
+        *(("3", name) for name in ("eager", "ours", "copy")),
+        *(("5", name) for name in ("eager", "ours", "copy", "odd")),
+    ]
+    for case in ("3", "5"):
+        of_case = {r.provider: r for r in results if r.case == case}
+        for name, result in of_case.items():
+            others = [r.milliseconds for r in of_case.values() if r.provider not in (name, "copy")]
+            assert result.lead == pytest.approx(min(others) / result.milliseconds)
+            # 10 bytes a unit of the case at 1e6 a second weigh more than its one operation.
+            assert result.floor == pytest.approx(10 * int(case) / 1e3 / result.milliseconds)
+            assert result.host_microseconds is None
+            assert result.launches is None
+
+
+def test_ceilings_are_rates():
+    ceilings = Ceilings(CPU)
+    assert 1e8 < ceilings.bytes() < 1e13
+    assert 1e8 < ceilings.flops(torch.float32) < 1e15
+    assert ceilings.floor_ms(Work(ceilings.flops(torch.float32), 0), torch.float32) == pytest.approx(1e3)
 
 
 @pytest.mark.parametrize("greedy", ["eager", "ours"])
 def test_out_of_memory_costs_one_provider_only(greedy, capsys):
     benchmark = Greedy()
     benchmark.greedy = greedy
-    for result in common.measure(benchmark, CPU):
+    for result in common.measure(benchmark, CPU, Ceilings(CPU)):
         out = result.provider == greedy
         assert (result.milliseconds is None) == out
         assert (result.extra_bytes is None) >= out
@@ -85,8 +135,8 @@ def test_memory_is_unknown_where_its_peak_cannot_be_reset(monkeypatch):
     def denied(*args):
         raise PermissionError("read-only file system")
 
-    monkeypatch.setattr(common.Path, "write_text", denied)
-    assert common.extra_memory(lambda: None, CPU) is None
+    monkeypatch.setattr(memory.Path, "write_text", denied)
+    assert memory.extra_memory(lambda: None, CPU) is None
 
 
 def test_json_has_what_the_results_depend_on_and_the_results(tmp_path, monkeypatch):
