@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint lock clean
+.PHONY: demo test bench bench-compare gpu-check lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -15,6 +15,14 @@ test: .venv/built
 
 bench: .venv/built
 	$(BIN)/sslfast bench
+
+# make bench-compare BASE=<git ref> [OP=<op>]: the kernels of that commit beside this tree's
+bench-compare: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.compare $(BASE) $(if $(OP),--op $(OP))
+
+# ARGS=--dry-run tries it without a GPU.
+gpu-check: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.gpu_check $(ARGS)
 
 lint: .venv/built
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ Time is a call's, by the wall clock on the CPU; on a GPU by events around it, af
 
 from __future__ import annotations
 
+import csv
 import functools
 import importlib
 import importlib.util
@@ -18,7 +19,7 @@ import pkgutil
 import statistics
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -78,6 +79,7 @@ class Result:
 
     op: str
     case: str
+    parameters: dict[str, int]  # the case's dimensions
     pass_name: str
     provider: str
     milliseconds: float | None  # the median call
@@ -90,16 +92,29 @@ class Result:
     launches: int | None  # on a GPU
 
 
-def run(op: str | None = None, json_path: str | Path | None = None) -> list[Result]:
-    """Benchmarks one op, or all; prints a table and, if asked to, writes a JSON file.
+def run(
+    op: str | None = None,
+    *,
+    json_path: Path | None = None,
+    csv_path: Path | None = None,
+    plots: Path | None = None,
+) -> list[Result]:
+    """Benchmarks one op, or all; prints a table and writes what is asked for.
+
+    Args:
+        op: its name; None: all.
+        json_path: a file for the results and what they depend on.
+        csv_path: a file for the results.
+        plots: a folder for plots, one an op.
 
     Raises:
-        UsageError: no op of that name has a benchmark, or the file cannot be written.
+        UsageError: no op of that name has a benchmark, or a file or folder cannot be written.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     benchmarks = find(op)
-    if json_path is not None and not Path(json_path).absolute().parent.is_dir():
-        raise UsageError(f"--json {json_path}: expected a file in a folder that exists")
+    for option, path in (("--json", json_path), ("--csv", csv_path), ("--plots", plots)):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise UsageError(f"{option} {path}: expected a path in a folder that exists")
     header = describe(device)
     print("\n".join(f"{key}: {value}" for key, value in header.items()))
     ceilings, results = Ceilings(device), []
@@ -107,8 +122,23 @@ def run(op: str | None = None, json_path: str | Path | None = None) -> list[Resu
         results += measure(benchmark, device, ceilings)
     if json_path is not None:
         content = {"header": header, "results": [asdict(result) for result in results]}
-        Path(json_path).write_text(json.dumps(content, indent=1) + "\n")
+        json_path.write_text(json.dumps(content, indent=1) + "\n")
+    if csv_path is not None:
+        write_csv(csv_path, results)
+    if plots is not None:
+        from sslfast.benchmarks.plots import draw
+
+        plots.mkdir(exist_ok=True)
+        draw(results, plots)
     return results
+
+
+def write_csv(path: Path, results: Sequence[Result]) -> None:
+    columns = [field.name for field in fields(Result) if field.name != "parameters"]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(asdict(result) for result in results)
 
 
 def find(op: str | None) -> list[Benchmark]:
@@ -167,6 +197,7 @@ def _measure(
         return Result(
             op=benchmark.op,
             case=str(case),
+            parameters=dimensions(case),
             pass_name=pass_name,
             provider=name,
             milliseconds=ms,
@@ -180,6 +211,12 @@ def _measure(
         )
 
     return [result(name) for name in steps]
+
+
+def dimensions(case: Any) -> dict[str, int]:
+    """The whole numbers of a case that is a dataclass."""
+    values = asdict(case) if is_dataclass(case) and not isinstance(case, type) else {}
+    return {name: value for name, value in values.items() if type(value) is int}
 
 
 def _line(r: Result) -> str:

@@ -66,7 +66,7 @@ def export(args: argparse.Namespace) -> None:
 def bench(args: argparse.Namespace) -> None:
     from sslfast.benchmarks.common import run
 
-    run(args.op, args.json)
+    run(args.op, json_path=args.json, csv_path=args.csv, plots=args.plots)
 
 
 def info(args: argparse.Namespace) -> None:
@@ -134,7 +134,9 @@ def parser() -> Parser:
 
     command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
     command.add_argument("--op", metavar="NAME", help="one op (default: all)")
-    command.add_argument("--json", metavar="FILE", type=Path, help="write the results, too")
+    command.add_argument("--json", metavar="FILE", type=Path, help="write the results and what they depend on")
+    command.add_argument("--csv", metavar="FILE", type=Path, help="write the results")
+    command.add_argument("--plots", metavar="DIR", type=Path, help="draw them, a picture an op")
     command.set_defaults(run=bench)
 
     command = commands.add_parser("info", help="versions, GPU, and which kernels are usable and why not")

@@ -1,13 +1,16 @@
 """What a benchmark reports of a case, and where it says so."""
 
+import csv
 import itertools
 import json
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
+from PIL import Image
 
-from sslfast.benchmarks import common, memory, timing
+from sslfast.benchmarks import common, memory, plots, timing
 from sslfast.benchmarks.machine import Ceilings, Work
 from sslfast.errors import UsageError
 
@@ -143,10 +146,35 @@ def test_json_has_what_the_results_depend_on_and_the_results(tmp_path, monkeypat
     monkeypatch.setattr(common, "find", lambda op: [Tiny()])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     path = tmp_path / "results.json"
-    results = common.run("info_nce", path)
+    results = common.run("info_nce", json_path=path)
     content = json.loads(path.read_text())
     assert {"date", "CPU", "versions", "commit"} <= content["header"].keys()
     assert [common.Result(**result) for result in content["results"]] == results
+
+
+@dataclass(frozen=True)
+class Shape:
+    n: int
+    k: int
+
+
+def test_csv_and_plots(tmp_path, monkeypatch):
+    class Sweep(Tiny):
+        def cases(self, device):
+            return [Shape(2, 8), Shape(2, 16), Shape(4, 8), Shape(2, 32)]
+
+        def step(self, case, provider, pass_name, device):
+            return super().step(case.n * case.k, provider, pass_name, device)
+
+    monkeypatch.setattr(common, "find", lambda op: [Sweep()])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    results = common.run(csv_path=tmp_path / "results.csv", plots=tmp_path / "plots")
+    rows = list(csv.DictReader((tmp_path / "results.csv").open()))
+    assert [(row["case"], row["provider"]) for row in rows] == [(r.case, r.provider) for r in results]
+    assert [float(row["milliseconds"]) for row in rows] == [r.milliseconds for r in results]
+    assert Image.open(tmp_path / "plots" / "info_nce.png").width > 500
+    assert {r.parameters["k"] for r in plots.sweep(results, "k")} == {8, 16, 32}
+    assert {r.parameters["n"] for r in plots.sweep(results, "n")} == {2, 4}
 
 
 def test_an_op_without_a_benchmark():
@@ -155,8 +183,8 @@ def test_an_op_without_a_benchmark():
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(UsageError, match="expected a file in a folder that exists"):
-        common.run("info_nce", tmp_path / "none" / "results.json")
+    with pytest.raises(UsageError, match="expected a path in a folder that exists"):
+        common.run("info_nce", json_path=tmp_path / "none" / "results.json")
 
 
 def test_every_op_has_a_benchmark():

@@ -1,0 +1,66 @@
+"""Plots of benchmark results: time against each dimension that the cases of an op vary alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+if TYPE_CHECKING:
+    from sslfast.benchmarks.common import Result
+
+
+def draw(results: Sequence[Result], folder: Path) -> list[Path]:
+    """Writes one PNG an op into the folder, if its cases vary in a dimension; returns their paths.
+
+    A row a pass, a column a dimension; a line a provider, through the cases that differ in that dimension only.
+    """
+    paths = []
+    for op in dict.fromkeys(result.op for result in results):
+        of_op = [result for result in results if result.op == op and result.milliseconds is not None]
+        sweeps = [(name, sweep(of_op, name)) for name in dimensions(of_op)]
+        sweeps = [(name, rows) for name, rows in sweeps if len({row.case for row in rows}) > 1]
+        passes = list(dict.fromkeys(result.pass_name for result in of_op))
+        if not sweeps:
+            continue
+        size = (1 + 4.5 * len(sweeps), 3.6 * len(passes))
+        figure, axes = plt.subplots(len(passes), len(sweeps), figsize=size, squeeze=False, layout="constrained")
+        for row, pass_name in zip(axes, passes, strict=True):
+            for axis, (name, rows) in zip(row, sweeps, strict=True):
+                draw_lines(axis, name, [result for result in rows if result.pass_name == pass_name])
+                axis.set_title(f"{op}, {pass_name}", fontsize=10)
+        axes[0][-1].legend(fontsize=8)
+        paths.append(folder / f"{op.strip('_')}.png")
+        figure.savefig(paths[-1], dpi=120)
+        plt.close(figure)
+    return paths
+
+
+def draw_lines(axis: Axes, name: str, results: Sequence[Result]) -> None:
+    for provider in dict.fromkeys(result.provider for result in results):
+        points = sorted((r.parameters[name], r.milliseconds) for r in results if r.provider == provider)
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=4, label=provider)
+    fixed = {key: value for key, value in results[0].parameters.items() if key != name}
+    rest = ", ".join(f"{key}={value}" for key, value in fixed.items())
+    axis.set_xlabel(f"{name}   ({rest})" if rest else name)
+    axis.set_ylabel("milliseconds")
+    axis.set_xscale("log", base=2)
+    axis.set_yscale("log")
+    axis.grid(alpha=0.3)
+
+
+def dimensions(results: Sequence[Result]) -> list[str]:
+    return list(dict.fromkeys(name for result in results for name in result.parameters))
+
+
+def sweep(results: Sequence[Result], name: str) -> list[Result]:
+    """The largest group of results whose cases differ in the dimension `name` only."""
+    groups: dict[tuple[tuple[str, int], ...], list[Result]] = defaultdict(list)
+    for result in results:
+        rest = tuple((key, value) for key, value in result.parameters.items() if key != name)
+        groups[rest].append(result)
+    return max(groups.values(), key=lambda group: len({result.case for result in group}))
