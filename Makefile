@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-compare gpu-check lint lock clean
+.PHONY: demo test bench bench-compare gpu-check readme lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -23,6 +23,10 @@ bench-compare: .venv/built
 # ARGS=--dry-run tries it without a GPU.
 gpu-check: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.gpu_check $(ARGS)
+
+# The tables of README.md, from the ops and benchmarks/results/
+readme: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.readme
 
 lint: .venv/built
 	$(BIN)/ruff check .
