@@ -11,7 +11,7 @@ demo: .venv/built
 	$(BIN)/sslfast report runs/demo
 
 test: .venv/built
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 bench: .venv/built
 	$(BIN)/sslfast bench

@@ -144,7 +144,7 @@ def test_the_momentum_may_rise_to_one():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["method.queue_size=64"], "queue_size=64: expected at least the 128 keys of a step"),
+        (["method.queue_size=64"], "queue_size=64: expected at least the 256 keys of a step"),
         (["method.queue_size=128", "method.symmetric=true"], "queue_size=128: expected at least the 256 keys"),
     ],
 )
