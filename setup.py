@@ -60,8 +60,8 @@ class BuildWhatCompiles(BuildExtension):
 def extensions() -> list[Extension]:
     headers = str(Path("csrc").resolve())
     flags = ["-O3", "-std=c++20", TORCH_TARGET]
-    # Loops are vectorised by `omp simd`; threads come from torch.
-    cxx = [*flags, "-fopenmp-simd", "-Wall", "-Wno-unknown-pragmas"]
+    # Loops are vectorised by `omp simd`, square roots in them if errno is left alone; threads come from torch.
+    cxx = [*flags, "-fopenmp-simd", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas"]
     depends = sorted(glob.glob("csrc/**/*.h", recursive=True) + glob.glob("csrc/**/*.cuh", recursive=True))
     shared = {"py_limited_api": True, "optional": True, "depends": depends}
     found = []
@@ -75,12 +75,14 @@ def extensions() -> list[Extension]:
         cuda = CUDAExtension(
             "sslfast._C_cuda",
             sources,
-            # A lean toolkit lacks headers that torch includes (cuSPARSE's, ...); the wheels bring them.
-            include_dirs=[headers, str(WHEELS_CUDA / "include")],
+            include_dirs=[headers],
             library_dirs=[str(WHEELS_CUDA / "lib")],
             extra_compile_args={"cxx": cxx, "nvcc": [*flags, "-DUSE_CUDA"]},
             **shared,
         )
+        # A lean toolkit lacks headers that torch includes (cuSPARSE's, ...); the wheels bring them. Last, as those
+        # that it has must be nvcc's own.
+        cuda.include_dirs.append(str(WHEELS_CUDA / "include"))
         linkable = [
             *Path(cuda_home).glob("lib*/libcudart.so"),
             *Path(cuda_home).glob("targets/*/lib/libcudart.so"),
