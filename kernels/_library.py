@@ -7,6 +7,7 @@ built from `csrc/`, `triton` from Python. `reference` is plain PyTorch and is no
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
@@ -60,6 +61,7 @@ class Op:
             prefers first.
         explicit: those of them that `auto` passes over: they run where they are asked for by name.
         dtypes: what the compiled implementations take; the reference takes every floating-point type.
+        internal: for other ops' use only, as a backward pass is: not listed in OPS.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class Op:
         impls: Sequence[str],
         dtypes: Sequence[torch.dtype] = (torch.float32, torch.float16, torch.bfloat16),
         explicit: Sequence[str] = (),
+        internal: bool = False,
     ) -> None:
         self.name, self.impls, self.dtypes, self.explicit = name, tuple(impls), tuple(dtypes), tuple(explicit)
         for impl in self.impls:
             LIBRARY.define(f"{name}.{impl}{schema}")
-        OPS[name] = self
+        if not internal:
+            OPS[name] = self
 
     def fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Decorator: shapes and dtypes of the results, for torch.compile."""
@@ -88,7 +92,10 @@ class Op:
         return function
 
     def autograd(self, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:
-        """Registers the derivative, shared by all implementations. It has no derivative of its own."""
+        """Registers the derivative, shared by all implementations. It has no derivative of its own.
+
+        Both functions find the implementation's name in `ctx.impl`.
+        """
 
         def first_order(ctx: Any, *grads: Tensor) -> Any:
             if torch.is_grad_enabled():
@@ -98,9 +105,16 @@ class Op:
                 )
             return backward(ctx, *grads)
 
+        def set_up(impl: str, ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+            ctx.impl = impl
+            setup_context(ctx, inputs, output)
+
         for impl in self.impls:
             torch.library.register_autograd(
-                f"sslfast::{self.name}.{impl}", first_order, setup_context=setup_context, lib=LIBRARY
+                f"sslfast::{self.name}.{impl}",
+                first_order,
+                setup_context=functools.partial(set_up, impl),
+                lib=LIBRARY,
             )
 
     def why_not(self, impl: str, device: str, dtype: torch.dtype | None = None) -> str | None:
@@ -182,6 +196,21 @@ def check_temperature(op: str, temperature: float) -> None:
     """Raises ValueError unless the temperature is a positive, finite number."""
     if not isinstance(temperature, (int, float)) or not 0 < temperature < float("inf"):
         raise ValueError(f"{op}: expected a temperature > 0, got {temperature!r}")
+
+
+def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor]) -> None:
+    """Raises ValueError unless `number` is a 0-d fp32 or fp64 tensor on the CPU or with a list of tensors."""
+    if number.ndim != 0 or number.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"{op}: expected a {name} tensor of shape (), float32 or float64, got {tuple(number.shape)}, "
+            f"{number.dtype}"
+        )
+    for others, tensors in beside.items():
+        if tensors and number.device.type != "cpu" and number.device != tensors[0].device:
+            raise ValueError(
+                f"{op}: expected the {name} tensor on {tensors[0].device} to match {others}, or on the CPU, "
+                f"got {number.device}"
+            )
 
 
 def check_reduction(op: str, reduction: Reduction) -> None:

@@ -53,15 +53,9 @@ class Queue(nn.Module):
         if keys.ndim != 2 or keys.shape[1] != self.dim or keys.shape[0] > self.size:
             expected = f"(N <= {self.size}, {self.dim})"
             raise ValueError(f"Queue.enqueue: expected keys of shape {expected}, got {tuple(keys.shape)}")
-        count = keys.shape[0]
-        rows = (self.pointer + torch.arange(count, device=self.keys.device)) % self.size
-        keys, advance = keys.to(self.keys.dtype), torch.full_like(self.pointer, count)
-        if skip is not None:
-            keys = torch.where(skip, self.keys[rows], keys)
-            advance = torch.where(skip, 0, advance)
-        self.keys.index_copy_(0, rows, keys)
-        self.pointer.add_(advance).remainder_(self.size)
-        self.filled.add_(advance).clamp_(max=self.size)
+        K.enqueue_(self.keys, keys, self.pointer, skip=skip)
+        added = len(keys) if skip is None else len(keys) * ~skip
+        self.filled.add_(added).clamp_(max=self.size)
 
     def extra_repr(self) -> str:
         return f"{self.size}, {self.dim}"

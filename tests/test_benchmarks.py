@@ -178,7 +178,7 @@ def test_csv_and_plots(tmp_path, monkeypatch):
 
 
 def test_an_op_without_a_benchmark():
-    with pytest.raises(UsageError, match="--op nope: expected one of ema_update_, info_nce"):
+    with pytest.raises(UsageError, match="--op nope: expected one of .*info_nce"):
         common.run("nope")
 
 

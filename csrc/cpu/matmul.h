@@ -14,9 +14,13 @@ using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
 // A (rows, columns) tensor over existing memory, which must outlive it.
-inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns) {
+inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride) {
   const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
-  return torch::stable::from_blob(const_cast<float*>(data), {rows, columns}, {columns, 1}, cpu, ScalarType::Float);
+  return torch::stable::from_blob(
+      const_cast<float*>(data), {rows, columns}, {row_stride, column_stride}, cpu, ScalarType::Float);
+}
+inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns) {
+  return as_matrix(data, rows, columns, columns, 1);
 }
 
 // The tensor without its autograd history, so that threads of our own may slice and convert it.

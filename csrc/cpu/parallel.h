@@ -20,6 +20,8 @@ void for_each_task(int64_t tasks, const Task& task) {
   });
 }
 
+constexpr int64_t kPowerCost = 8;  // of exp2_nonpositive, in additions
+
 // Calls row(i) for i below `rows`, each about `cost` additions, which contains no matrix product: few cheap rows
 // are not worth a second thread.
 template <class Row>

@@ -13,6 +13,11 @@ SSLFAST_SIMD float maximum(const float* x, int64_t size) {
   return result;
 }
 
+SSLFAST_SIMD void raise_to(float* x, int64_t size, const float* y) {
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) x[i] = y[i] > x[i] ? y[i] : x[i];
+}
+
 SSLFAST_SIMD float powers(float* x, int64_t size, float scale, float top) {
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
@@ -26,6 +31,16 @@ SSLFAST_SIMD float powers(float* x, int64_t size, float scale, float top) {
 SSLFAST_SIMD void scale_by(float* x, int64_t size, float a) {
 #pragma omp simd
   for (int64_t i = 0; i < size; ++i) x[i] *= a;
+}
+
+SSLFAST_SIMD float multiply(float* x, const float* y, int64_t size) {
+  float result = -std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(max : result)
+  for (int64_t i = 0; i < size; ++i) {
+    x[i] *= y[i];
+    result = x[i] > result ? x[i] : result;
+  }
+  return result;
 }
 
 SSLFAST_SIMD void add_scaled(float* x, int64_t size, float a, const float* y) {

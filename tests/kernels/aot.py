@@ -52,6 +52,8 @@ def compile_case(case):
         "registers": used["REG"],
         "spilled": used["STACK"] + used["LOCAL"],
         "wgmma": "wgmma" in compiled.asm["ptx"],
+        # Offsets of rows, which are scalars or matrices, in 32 bits; those within a row are vectors.
+        "narrow_offsets": re.findall(r"tt\.addptr .*, (?:i32|tensor<\d+x\d+xi32>) loc", compiled.asm["ttir"]),
     }
 
 

@@ -100,15 +100,15 @@ def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch, 
 def test_triton_on_a_gpu_with_little_shared_memory(d, resident, monkeypatch):
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
     ran = []
-    for name in ("_resident", "_blockwise"):
-        gather = getattr(triton_kernels, name)
+    for module, name in ((triton_kernels.streaming, "gather"), (triton_kernels, "_blockwise")):
+        gather = getattr(module, name)
         monkeypatch.setattr(
-            triton_kernels, name, lambda *args, name=name, gather=gather: ran.append(name) or gather(*args)
+            module, name, lambda *args, name=name, gather=gather: ran.append(name) or gather(*args)
         )
-    monkeypatch.setattr(triton_kernels, "_shared_memory", lambda tensor: 99 * 1024)
+    monkeypatch.setattr(triton_kernels.streaming, "shared_memory", lambda tensor: 99 * 1024)
     tensors = inputs((3, 20, d), torch.float16, "cuda" if GPU else "cpu")
     run("triton", *tensors)
-    assert ran == ["_resident" if resident else "_blockwise"]
+    assert ran == ["gather" if resident else "_blockwise"]
 
 
 def test_cpp_with_parts_of_several_steps(assert_accurate):
@@ -310,17 +310,17 @@ def test_more_negatives_cost_more(losses, shape, seed):
 def launches(arch):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
-    module = "sslfast.kernels.info_nce.triton_kernels"
+    streaming = "sslfast.kernels._streaming"
     fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")
-    numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits"), "i32") | {
+    numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits", "chunk_rows", "offset"), "i32") | {
         "scale": "fp32",
         "inverse_t": "fp32",
     }
 
     def case(name, kernel, dtype, constants, num_warps, num_stages=3):
-        given = dict.fromkeys(("p_query", "p_queue", "p_positive", "p_powers"), f"*{dtype}")
+        given = dict.fromkeys(("p_query", "p_keys", "p_positives", "p_powers"), f"*{dtype}")
         return name, {
-            "kernel": f"{module}:{kernel}",
+            "kernel": kernel,
             "arch": arch,
             "signature": given | fp32 | numbers,
             "constants": constants,
@@ -329,14 +329,17 @@ def launches(arch):
             "num_stages": num_stages,
         }
 
+    absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
-        c = triton_kernels.config(shape, processors=132)
-        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True}
-        yield case(f"partial {shape}", "partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
+        c = triton_kernels.streaming.config(shape, processors=132)
+        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent
+        yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
     for d in (128, 2048):
-        yield case(f"merge {d}", "merge_kernel", "bf16", {"BD": d, "NEED_DQ": True}, max(1, min(8, d // 128)))
-    yield case("power", "power_kernel", "fp32", {"BC": 16384, "NEED_DQ": True}, 8)
+        constants = {"BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
+        yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, max(1, min(8, d // 128)))
+    power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
+    yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True}, 8)
 
 
 @pytest.mark.parametrize("arch", [80, 90, 100, 120])

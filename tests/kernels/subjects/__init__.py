@@ -21,6 +21,7 @@ class Subject:
         differentiable: which inputs may receive a gradient, by position.
         dot: whether its Triton kernels multiply matrices, what the interpreter does wrongly in bf16.
         bit_equal_layouts: whether the memory layout of the inputs must not change any bit of the results.
+        autocast: whether autocast casts the inputs, as for a matmul; else they are taken as they are.
     """
 
     op: str
@@ -29,6 +30,7 @@ class Subject:
     differentiable: tuple[int, ...] = ()
     dot: bool = True
     bit_equal_layouts: bool = True
+    autocast: bool = True
 
     def __str__(self) -> str:
         return self.op
