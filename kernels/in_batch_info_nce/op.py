@@ -1,0 +1,195 @@
+"""InfoNCE whose negatives are the batch's other keys, without the N x M matrix of logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.in_batch_info_nce import reference
+
+INPUTS = "Tensor query, Tensor keys, Tensor? row_ids, Tensor? key_ids"
+TARGETS = "float temperature, int offset, int chunks"
+
+OP = lib.Op(
+    "in_batch_info_nce",
+    f"({INPUTS}, {TARGETS}, bool need_dq) -> (Tensor loss, Tensor dq)",
+    impls=("cpp", "triton"),
+)
+# sum_i weights_i loss_i (without weights: 1 each) and its gradients. A gradient to the keys adds up what rows
+# send, so it can be taken in the forward pass only where the gradients of the losses are known to be equal.
+TOTAL = lib.Op(
+    "in_batch_info_nce_total",
+    f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq) -> (Tensor total, Tensor dq, Tensor dk)",
+    impls=OP.impls,
+    internal=True,
+)
+
+
+def in_batch_info_nce(
+    query: Tensor,
+    keys: Tensor,
+    *,
+    temperature: float,
+    offset: int = 0,
+    chunks: int = 1,
+    ids: tuple[Tensor, Tensor] | None = None,
+    reduction: lib.Reduction = "mean",
+    impl: lib.Impl = "auto",
+) -> Tensor:
+    """In-batch InfoNCE: the cross-entropy of each row's own key among all keys of the batch.
+
+    Of van den Oord et al. 2018 (equation 4), in the form of MoCo v3 (Chen et al. 2021, algorithm 1):
+
+        logits = query @ keys.T / temperature                     # (N, M)
+        target = torch.arange(N // chunks).repeat(chunks) + offset  # (N,)
+        if ids is not None:
+            row_ids, key_ids = ids
+            excluded = row_ids[:, None] == key_ids                # (N, M)
+            excluded[torch.arange(N), target] = False
+            logits = logits.masked_fill(excluded, -torch.inf)
+        loss = F.cross_entropy(logits, target, reduction=reduction)
+
+    The inputs are used as given: normalise them before. Products are accumulated in fp32. The forward pass gives
+    the gradients too, and the backward pass only scales them; but with reduction="none", where each loss may
+    have a gradient of its own, the backward pass computes the gradient to the keys.
+
+    Args:
+        query: (N, D), fp32, fp16, bf16, or fp64 (reference only); chunks of n = N / chunks rows, each of
+            which has the same targets. Under autocast the inputs are cast as for a matmul.
+        keys: (M, D), those of all ranks; same dtype as query. Each of both receives a gradient if it asks.
+        temperature: t > 0, divides the logits.
+        offset: the key that is the target of a chunk's first row: n times the rank where keys were gathered.
+        chunks: how many positives each key has among the rows, such as Fast-MoCo's 6 combined patches.
+        ids: (row_ids, key_ids), int64 of shapes (N,) and (M,): keys that share the row's id, its target aside,
+            are no negatives of it. None: all keys but the target are.
+        reduction: "mean" or "sum" over the N rows, or "none".
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit; targets beyond the keys.
+        RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
+            the reference.
+    """
+    query, keys = lib.autocast(query, keys)
+    _check(query, keys, offset, chunks, ids)
+    lib.check_temperature("in_batch_info_nce", temperature)
+    lib.check_reduction("in_batch_info_nce", reduction)
+    row_ids, key_ids = ids if ids is not None else (None, None)
+    if impl == "auto" and _is_faster_eagerly(query, keys):
+        impl = "reference"
+    chosen = OP.choose(impl, query.device, query.dtype)
+    if chosen == "reference":
+        losses = reference.in_batch_info_nce(query, keys, row_ids, key_ids, temperature, offset, chunks)
+        return lib.reduce(losses, reduction)
+    need_dq = torch.is_grad_enabled() and query.requires_grad
+    need_dk = torch.is_grad_enabled() and keys.requires_grad
+    if need_dk and reduction != "none":
+        total, _, _ = TOTAL.call(chosen, query, keys, row_ids, key_ids, None, temperature, offset, chunks, need_dq)
+        return total / len(query) if reduction == "mean" else total
+    losses, _ = OP.call(chosen, query, keys, row_ids, key_ids, temperature, offset, chunks, need_dq)
+    return lib.reduce(losses, reduction)
+
+
+def _is_faster_eagerly(query: Tensor, keys: Tensor) -> bool:
+    """Whether the matrix products, or calls, take the time: PyTorch's in one piece are faster than ours by blocks.
+
+    Measured on a CPU: eager forward and backward take 0.8 to 1 times ours where the harmonic mean of N and M is at
+    most D, so that the matrix of logits is no larger than half the inputs, or where it is small.
+    """
+    (n, d), m = query.shape, len(keys)
+    return query.device.type == "cpu" and n * m <= max(2**14, (n + m) * d // 2)
+
+
+def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Tensor, Tensor] | None) -> None:
+    op = "in_batch_info_nce"
+    if query.ndim != 2 or query.shape[1] == 0:
+        raise ValueError(f"{op}: expected query of shape (N, D) with D > 0, got {tuple(query.shape)}")
+    n, d = query.shape
+    if keys.ndim != 2 or keys.shape[1] != d:
+        raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys.shape)}")
+    lib.check_alike(op, "query", query=query, keys=keys)
+    if chunks < 1 or n % chunks:
+        raise ValueError(f"{op}: expected chunks >= 1 that divide the {n} rows of query, got {chunks}")
+    targets, m = n // chunks, len(keys)
+    if m < targets:
+        raise ValueError(f"{op}: expected at least as many keys as targets, {targets}, got {m}")
+    if not 0 <= offset <= m - targets:
+        raise ValueError(
+            f"{op}: expected an offset from 0 to {m - targets}, for {targets} targets among {m} keys, got {offset}"
+        )
+    for name, tensor, size in zip(("row_ids", "key_ids"), ids or (), (n, m), strict=False):
+        if tensor.shape != (size,) or tensor.dtype != torch.int64 or tensor.device != query.device:
+            raise ValueError(
+                f"{op}: expected {name} of shape ({size},), dtype torch.int64, on {query.device}, "
+                f"got {tuple(tensor.shape)}, {tensor.dtype}, on {tensor.device}"
+            )
+
+
+@OP.fake
+def _(
+    query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None,
+    temperature: float, offset: int, chunks: int, need_dq: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    n, d = query.shape
+    loss = query.new_empty(n, dtype=torch.float32)
+    return loss, query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+
+
+@TOTAL.fake
+def _(
+    query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
+    temperature: float, offset: int, chunks: int, need_dq: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    n, d = query.shape
+    total = query.new_empty((), dtype=torch.float32)
+    dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    return total, dq, torch.empty_like(keys, dtype=torch.float32, memory_format=torch.contiguous_format)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    query, keys, row_ids, key_ids, *ctx.targets, _ = inputs
+    _, dq = output
+    ctx.mark_non_differentiable(dq)
+    ctx.dtype = query.dtype
+    # The inputs are for the gradient to the keys alone.
+    ctx.save_for_backward(dq, *((query, keys, row_ids, key_ids) if ctx.needs_input_grad[1] else ()))
+
+
+def _backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    dq, *inputs = ctx.saved_tensors
+    d_query = d_keys = None
+    if ctx.needs_input_grad[0]:
+        d_query = (d_loss[:, None] * dq).to(ctx.dtype)
+    if ctx.needs_input_grad[1]:
+        _, _, dk = TOTAL.call(ctx.impl, *inputs, d_loss, *ctx.targets, False)
+        d_keys = dk.to(ctx.dtype)
+    return d_query, d_keys, *[None] * 6
+
+
+OP.autograd(_setup_context, _backward)
+
+
+def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, dq, dk = output
+    ctx.mark_non_differentiable(dq, dk)
+    ctx.dtype = inputs[0].dtype
+    ctx.save_for_backward(dq, dk)
+
+
+def _backward_total(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    asked = zip(ctx.needs_input_grad, ctx.saved_tensors, strict=False)
+    gradients = [(d_total * gradient).to(ctx.dtype) if asks else None for asks, gradient in asked]
+    return *gradients, *[None] * 7
+
+
+TOTAL.autograd(_setup_context_total, _backward_total)
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.in_batch_info_nce import triton_kernels
+
+    OP.triton(triton_kernels.in_batch_info_nce)
+    TOTAL.triton(triton_kernels.in_batch_info_nce_total)

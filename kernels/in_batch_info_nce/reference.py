@@ -1,0 +1,26 @@
+"""In-batch InfoNCE in plain PyTorch: the specification of the op."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def in_batch_info_nce(
+    query: Tensor,
+    keys: Tensor,
+    row_ids: Tensor | None,
+    key_ids: Tensor | None,
+    temperature: float,
+    offset: int,
+    chunks: int,
+) -> Tensor:
+    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs). Holds the (N, M) matrix of logits."""
+    logits = query @ keys.T
+    if logits.dtype != torch.float64:
+        logits = logits.float()
+    target = torch.arange(len(query) // chunks, device=query.device).repeat(chunks) + offset  # (N,)
+    if row_ids is not None and key_ids is not None:
+        excluded = row_ids[:, None] == key_ids  # (N, M)
+        excluded = excluded.scatter(1, target[:, None], False)
+        logits = logits.masked_fill(excluded, float("-inf"))
+    return F.cross_entropy(logits / temperature, target, reduction="none")

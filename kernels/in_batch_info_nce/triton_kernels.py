@@ -1,0 +1,224 @@
+"""In-batch InfoNCE in Triton.
+
+With s_ij = q_i.k_j log2(e)/t, the target T of row i, N_i = sum_j 2^s_ij over its negatives and Z_i = 2^s_iT + N_i:
+
+    g_ij = 2^s_ij / Z_i, 0 where excluded; g_iT = -N_i / Z_i
+    dq_i = sum_j g_ij k_j / t        dk_j = sum_i g_ij q_i / t
+
+Losses and dq come from the pass of `_streaming` over the keys. Then `keys_kernel` computes the products again:
+each program keeps a block of keys and goes through a part of the rows; the parts are summed in a fixed order.
+Rows that `_streaming` cannot hold go through `_blockwise`, in batches: torch's matrix products around
+`gradient_kernel`, which turns s_ij into g_ij, so that no product is computed twice.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sslfast.kernels import _streaming as streaming
+from sslfast.kernels._streaming import Targets
+from sslfast.kernels._triton import LOG2_E, matmul, processors
+
+BATCH_ELEMENTS = 2**23  # of products that `_blockwise` aims at a time: in fp32 they stay in a large GPU's L2 cache
+BATCH_ROWS = 256  # of `_blockwise` at least
+
+
+@triton.jit
+def keys_kernel(
+    p_query,  # [N, D]
+    p_keys,  # [M, D]
+    p_row_ids,  # [N], with IDS
+    p_key_ids,  # [M], with IDS
+    p_rows,  # [3, N]: of merge_kernel, the last two times weights_i / t
+    p_dk,  # [splits, M, D] out
+    N,
+    M,
+    D,
+    split_rows,
+    chunk_rows,
+    offset,
+    scale,  # log2(e) / t
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BD: tl.constexpr,
+    IDS: tl.constexpr,
+):
+    i_m, i_split = tl.program_id(0), tl.program_id(1)
+    o_m = i_m * BM + tl.arange(0, BM)
+    o_d = tl.arange(0, BD)
+    m_m, m_d = o_m < M, o_d < D
+    o_keys = o_m.to(tl.int64)[:, None] * D + o_d[None, :]  # [BM, BD]
+    m_keys = m_m[:, None] & m_d[None, :]
+    b_keys = tl.load(p_keys + o_keys, mask=m_keys, other=0.0)
+    if IDS:
+        b_key_ids = tl.load(p_key_ids + o_m, mask=m_m, other=0)
+
+    b_acc = tl.zeros([BM, BD], tl.float32)
+    first = i_split * split_rows
+    for start in range(first, min(first + split_rows, N), BN):
+        o_n = start + tl.arange(0, BN)
+        m_n = o_n < N
+        o_query = o_n.to(tl.int64)[:, None] * D + o_d[None, :]  # [BN, BD]
+        b_query = tl.load(p_query + o_query, mask=m_n[:, None] & m_d[None, :], other=0.0)
+        b_max = tl.load(p_rows + o_n, mask=m_n, other=0.0)
+        b_factor = tl.load(p_rows + N + o_n, mask=m_n, other=0.0)
+        b_negatives = tl.load(p_rows + 2 * N + o_n, mask=m_n, other=0.0)
+        b_s = tl.dot(b_keys, tl.trans(b_query)) * scale  # [BM, BN]
+        # Rounded another way, s_ij may exceed the maximum.
+        b_g = tl.exp2(tl.minimum(b_s - b_max[None, :], 0.0)) * b_factor[None, :]
+        if IDS:
+            b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
+            b_g = tl.where(b_key_ids[:, None] == b_row_ids[None, :], 0.0, b_g)
+        is_target = o_m[:, None] == (o_n % chunk_rows + offset)[None, :]
+        b_g = tl.where(is_target, -b_negatives[None, :], b_g)
+        b_acc = tl.dot(b_g.to(b_query.dtype), b_query, acc=b_acc)
+    tl.store(p_dk + i_split.to(tl.int64) * M * D + o_keys, b_acc, mask=m_keys)
+
+
+@triton.jit
+def gradient_kernel(
+    p_products,  # [rows, M]: q_i.k_j of a batch of rows
+    p_gradients,  # [rows, M] out: weights_i g_ij / t
+    p_loss,  # [N] out
+    p_weights,  # [N], with WEIGHTS
+    p_row_ids,  # [N], with IDS
+    p_key_ids,  # [M], with IDS
+    start,  # the batch's first row
+    M,
+    chunk_rows,
+    offset,
+    scale,  # log2(e) / t
+    inverse_t,
+    BM: tl.constexpr,
+    WEIGHTS: tl.constexpr,
+    IDS: tl.constexpr,
+    NEED_GRADIENTS: tl.constexpr,
+):
+    i_row = tl.program_id(0).to(tl.int64)
+    i_n = start + i_row
+    i_target = i_n % chunk_rows + offset
+    p_products += i_row * M
+    p_gradients += i_row * M
+    s_positive = tl.load(p_products + i_target) * scale
+    if IDS:
+        row_id = tl.load(p_row_ids + i_n)
+
+    top = s_positive
+    negatives = tl.zeros([], tl.float32)  # sum_j 2^(s_ij - top)
+    for first in range(0, M, BM):
+        o_m = first + tl.arange(0, BM)
+        m_m = (o_m < M) & (o_m != i_target)
+        if IDS:
+            m_m &= tl.load(p_key_ids + o_m, mask=o_m < M, other=0) != row_id
+        b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf")) * scale  # [BM]
+        new_top = tl.maximum(top, tl.max(b_s, 0))
+        negatives = negatives * tl.exp2(top - new_top) + tl.sum(tl.exp2(b_s - new_top), 0)
+        top = new_top
+    z = negatives + tl.exp2(s_positive - top)
+    tl.store(p_loss + i_n, (top - s_positive + tl.log2(z)) * 0.6931471805599453)
+    if NEED_GRADIENTS:
+        factor = inverse_t / z
+        if WEIGHTS:
+            factor *= tl.load(p_weights + i_n)
+        for first in range(0, M, BM):
+            o_m = first + tl.arange(0, BM)
+            m_m = (o_m < M) & (o_m != i_target)
+            if IDS:
+                m_m &= tl.load(p_key_ids + o_m, mask=o_m < M, other=0) != row_id
+            b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf")) * scale
+            b_g = tl.where(o_m == i_target, -negatives, tl.exp2(b_s - top)) * factor
+            tl.store(p_gradients + o_m, b_g.to(p_gradients.dtype.element_ty), mask=o_m < M)
+
+
+def in_batch_info_nce(
+    query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None,
+    temperature: float, offset: int, chunks: int, need_dq: bool,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D); both fp32."""
+    targets = _targets(query, row_ids, key_ids, offset, chunks)
+    loss, dq, _ = _compute(query, keys, targets, None, temperature, need_dq, need_dk=False)
+    return loss, dq
+
+
+def in_batch_info_nce_total(
+    query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
+    temperature: float, offset: int, chunks: int, need_dq: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys; fp32."""
+    targets = _targets(query, row_ids, key_ids, offset, chunks)
+    loss, dq, dk = _compute(query, keys, targets, weights, temperature, need_dq, need_dk=True)
+    return (loss if weights is None else loss * weights).sum(), dq, dk
+
+
+def _targets(query: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, offset: int, chunks: int) -> Targets:
+    if row_ids is not None and key_ids is not None:
+        row_ids, key_ids = row_ids.contiguous(), key_ids.contiguous()
+    return Targets(len(query) // chunks, offset, row_ids, key_ids)
+
+
+def _compute(
+    query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
+    need_dq: bool, need_dk: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    query, keys = query.contiguous(), keys.contiguous()
+    n, d = query.shape
+    loss = query.new_empty(n, dtype=torch.float32)
+    dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    dk = query.new_zeros((len(keys) if need_dk else 0, d), dtype=torch.float32)
+    if n == 0:
+        return loss, dq, dk
+    weights = None if weights is None else weights.contiguous()
+    with torch.cuda.device_of(query):
+        run = _resident if streaming.is_resident(query) else _blockwise
+        run(query, keys, targets, weights, temperature, loss, dq, dk)
+    return loss, dq, dk
+
+
+# Both write the losses and, unless they are empty, dq and dk, which comes filled with zeros.
+
+
+def _resident(
+    query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
+    loss: Tensor, dq: Tensor, dk: Tensor,
+) -> None:  # fmt: skip
+    (n, d), m, scale = query.shape, len(keys), LOG2_E / temperature
+    parts = streaming.gather(query, keys, targets, scale, need_dq=len(dq) > 0)
+    rows = loss.new_empty((3 if len(dk) else 0, n))
+    streaming.merge(query, keys, targets, parts, temperature, loss, dq, rows)
+    if weights is not None:
+        dq *= weights[: len(dq), None]
+    if not len(dk):
+        return
+    rows[1:] *= 1 / temperature if weights is None else weights / temperature
+    c = streaming.config((m, n, d), processors(query), masked=True)
+    splits = triton.cdiv(n, c.split_rows)
+    dk_parts = dk.new_empty((splits, m, d))
+    keys_kernel[(triton.cdiv(m, c.BN), splits)](
+        query, keys, targets.row_ids, targets.key_ids, rows, dk_parts, n, m, d, c.split_rows, targets.chunk_rows,
+        targets.offset, scale, BM=c.BN, BN=c.BK, BD=c.BD, IDS=targets.row_ids is not None,
+        num_warps=c.num_warps, num_stages=c.num_stages,
+    )  # fmt: skip
+    torch.sum(dk_parts, 0, out=dk)
+
+
+def _blockwise(
+    query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
+    loss: Tensor, dq: Tensor, dk: Tensor,
+) -> None:  # fmt: skip
+    m, scale, need_gradients = len(keys), LOG2_E / temperature, len(dq) + len(dk) > 0
+    size = max(BATCH_ROWS, BATCH_ELEMENTS // m)
+    for start in range(0, len(query), size):
+        batch = query[start : start + size]
+        products = matmul(batch, keys.T)
+        gradients = batch.new_empty(products.shape if need_gradients else (0, 0))
+        gradient_kernel[(len(batch),)](
+            products, gradients, loss, weights, targets.row_ids, targets.key_ids, start, m, targets.chunk_rows,
+            targets.offset, scale, 1 / temperature, BM=min(4096, triton.next_power_of_2(m)),
+            WEIGHTS=weights is not None, IDS=targets.row_ids is not None, NEED_GRADIENTS=need_gradients,
+            num_warps=8,
+        )  # fmt: skip
+        if len(dq):
+            dq[start : start + size] = matmul(gradients, keys)
+        if len(dk):
+            dk += matmul(gradients.T, batch)
