@@ -1,0 +1,51 @@
+"""The supervised contrastive loss over two views of a batch with ten classes, normalised features."""
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sslfast.benchmarks.bench_nt_xent import Case, cases
+from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.kernels import sup_con
+
+TEMPERATURE = 0.1
+CLASSES = 10
+
+
+@functools.cache
+def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator(device).manual_seed(0)
+    features = F.normalize(torch.randn(case.rows, case.d, generator=generator, device=device), dim=1)
+    labels = torch.randint(CLASSES, (case.rows // 2,), generator=generator, device=device).repeat(2)
+    return features.to(case.dtype).requires_grad_(), labels
+
+
+class SupCon(Benchmark):
+    op = "sup_con"
+    passes = ("forward", "forward+backward")
+
+    def cases(self, device: torch.device) -> list[Case]:
+        return cases(device)
+
+    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+        features, labels = inputs(case, device)
+        loss = bind(sup_con, provider)
+
+        def forward() -> Any:
+            with torch.no_grad():
+                return loss(features, labels, temperature=TEMPERATURE)
+
+        def forward_backward() -> Any:
+            return torch.autograd.grad(loss(features, labels, temperature=TEMPERATURE), features)
+
+        return forward if pass_name == "forward" else forward_backward
+
+
+BENCHMARK = SupCon()
+
+
+def test_sup_con(benchmark, step):  # type: ignore[no-untyped-def]
+    benchmark(step)

@@ -1,0 +1,224 @@
+// Supervised contrastive loss; NT-Xent is the case of pairs. With s_ij = z_i.z_j, c = log2(e)/t, P(i) the other
+// rows of i's label, top_i = max_{j != i} s_ij, and Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
+//
+//   loss_i = ln 2 (c (top_i - mean_{p in P(i)} s_ip) + log2 Z_i)
+//   dz_i = sum_{j != i} w_ij z_j,   w_ij = (g_i p_ij + g_j p_ji - [j in P(i)] (g_i/|P(i)| + g_j/|P(j)|)) / t
+//
+// where p_ij = 2^(c (s_ij - top_i) - log2 Z_i) and g_i is the gradient of loss_i. Since s and w are symmetric, only
+// pairs i < j are computed: the rows are cut into blocks; a thread takes two blocks, whose products stay in its
+// cache, and adds what follows from them to the rows of both. Both passes compute s_ij in the same tiles and so to
+// the same bit: where t is small, p_ij would not bear a difference. The cut depends on the shape alone, so the
+// result does not depend on the number of threads.
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/csrc/stable/tensor.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "cpu/matmul.h"
+#include "cpu/pairs.h"
+#include "cpu/rows.h"
+#include "cpu/simd.h"
+
+namespace sslfast {
+namespace {
+
+// Rows are each other's positives if their numbers here are equal. 32 bits, as wide as a product, compare fastest.
+std::vector<int32_t> groups_of(const std::optional<Tensor>& labels, int64_t rows) {
+  std::vector<int32_t> groups(rows);
+  if (!labels) {  // rows i and i + rows / 2
+    for (int64_t i = 0; i < rows; ++i) groups[i] = static_cast<int32_t>(i % (rows / 2));
+    return groups;
+  }
+  const Tensor dense = torch::stable::contiguous(*labels);
+  const int64_t* const data = static_cast<const int64_t*>(dense.data_ptr());
+  std::vector<int64_t> sorted(data, data + rows);
+  std::sort(sorted.begin(), sorted.end());
+  for (int64_t i = 0; i < rows; ++i) {
+    const auto place = std::lower_bound(sorted.begin(), sorted.end(), data[i]);
+    groups[i] = static_cast<int32_t>(place - sorted.begin());
+  }
+  return groups;
+}
+
+// The cut of the rows into blocks.
+struct Blocks {
+  Tensor features;  // fp32, contiguous
+  int64_t size;     // rows of a block, but for the last
+
+  explicit Blocks(const Tensor& input)
+      : features(as_fp32(input)), size(std::clamp<int64_t>(ceil_div(input.size(0), 8), 64, 128)) {
+    // Products may be rounded otherwise at addresses that are not aligned.
+    if (reinterpret_cast<uintptr_t>(features.data_ptr()) % 64) features = torch::stable::clone(features);
+  }
+
+  int64_t count() const { return ceil_div(features.size(0), size); }
+  int64_t start(int64_t block) const { return block * size; }
+  int64_t rows(int64_t block) const { return std::min(size, features.size(0) - start(block)); }
+
+  // A block's rows of a matrix of the features' shape.
+  Tensor of(const float* matrix, int64_t block) const {
+    const int64_t d = features.size(1);
+    return as_matrix(matrix + start(block) * d, rows(block), d);
+  }
+
+  Tensor operator[](int64_t block) const { return of(static_cast<const float*>(features.data_ptr()), block); }
+
+  // (rows(i), rows(j)): s of blocks i and j.
+  std::unique_ptr<float[]> products(int64_t i, int64_t j) const {
+    auto tile = std::make_unique_for_overwrite<float[]>(rows(i) * rows(j));
+    const Blocks& self = *this;
+    matmul_into(as_matrix(tile.get(), rows(i), rows(j)), self[i], torch::stable::transpose(self[j], 0, 1));
+    return tile;
+  }
+};
+
+// A row of products and the columns it meets take their sums from each other. `top`, `group`, `sum` and `positives`
+// are the columns'; the row's are returned: sum_j 2^(c (s_j - top)) and the sum of s_j over its positives.
+struct Sums {
+  float powers, positives;
+};
+SSLFAST_SIMD Sums exchange(const float* s, int64_t size, float scale, float row_top, int32_t row_group,
+                           const float* top, const int32_t* group, float* sum, float* positives) {
+  float row_sum = 0.0f, row_positives = 0.0f;
+#pragma omp simd reduction(+ : row_sum, row_positives)
+  for (int64_t j = 0; j < size; ++j) {
+    const float positive = group[j] == row_group ? s[j] : 0.0f;
+    row_sum += exp2_nonpositive((s[j] - row_top) * scale);
+    row_positives += positive;
+    sum[j] += exp2_nonpositive((s[j] - top[j]) * scale);
+    positives[j] += positive;
+  }
+  return {row_sum, row_positives};
+}
+
+// What the gradient needs to know of a row, as arrays over the rows.
+struct Known {
+  const float *top, *log_sum;
+  const float *all, *positive;  // g_i / t, g_i / (t |P(i)|)
+  const int32_t* group;
+
+  Known from(int64_t row) const {
+    return {top + row, log_sum + row, all + row, positive + row, group + row};
+  }
+};
+
+// s_j = w_ij, for the first row of `row`.
+SSLFAST_SIMD void weigh(float* s, int64_t size, float scale, Known row, Known column) {
+  const float top = *row.top, log_sum = *row.log_sum, all = *row.all, positive = *row.positive;
+  const int32_t group = *row.group;
+#pragma omp simd
+  for (int64_t j = 0; j < size; ++j) {
+    const float row_share = all * exp2_nonpositive((s[j] - top) * scale - log_sum);
+    const float column_share = column.all[j] * exp2_nonpositive((s[j] - column.top[j]) * scale - column.log_sum[j]);
+    const float pull = column.group[j] == group ? positive + column.positive[j] : 0.0f;
+    s[j] = row_share + column_share - pull;
+  }
+}
+
+}  // namespace
+
+// Losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32. Labels are int64;
+// without labels, rows i and i + M / 2 are a pair.
+std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optional<Tensor> labels, double temperature) {
+  const int64_t m = features.size(0);
+  const float scale = static_cast<float>(M_LOG2E / temperature);
+  const auto vector = [&] { return torch::stable::empty({m}, ScalarType::Float); };
+  Tensor loss = vector(), tops = vector(), log_sums = vector(), counts = vector();
+  float* const top = tops.mutable_data_ptr<float>();
+  std::fill_n(top, m, std::numeric_limits<float>::lowest());
+  std::vector<float> sum(m), positives(m);  // over the pairs met so far
+  const std::vector<int32_t> group = groups_of(labels, m);
+  const Blocks blocks(features);
+
+  for_each_pair(blocks.count(), [&](int64_t i, int64_t j) {
+    const int64_t rows = blocks.rows(i), columns = blocks.rows(j), row = blocks.start(i), column = blocks.start(j);
+    const auto tile = blocks.products(i, j);
+    // Of the pairs of a block with itself, those above the diagonal.
+    const auto first = [&](int64_t k) { return i == j ? k + 1 : 0; };
+
+    std::vector<float> before(top + row, top + row + rows);
+    if (i != j) before.insert(before.end(), top + column, top + column + columns);
+    for (int64_t k = 0; k < rows; ++k) {
+      const float* const s = &tile[k * columns];
+      const int64_t skip = first(k);
+      top[row + k] = std::max(top[row + k], maximum(s + skip, columns - skip));
+      raise_to(top + column + skip, columns - skip, s + skip);
+    }
+    for (int64_t k = 0; k < std::ssize(before); ++k) {
+      const int64_t at = k < rows ? row + k : column + k - rows;
+      sum[at] *= std::exp2((before[k] - top[at]) * scale);
+    }
+    for (int64_t k = 0; k < rows; ++k) {
+      const int64_t skip = first(k), to = column + skip;
+      const Sums sums = exchange(&tile[k * columns + skip], columns - skip, scale, top[row + k], group[row + k],
+                                 top + to, &group[to], &sum[to], &positives[to]);
+      sum[row + k] += sums.powers;
+      positives[row + k] += sums.positives;
+    }
+  });
+
+  std::vector<float> members(m);
+  for (const int32_t g : group) ++members[g];
+  for (int64_t i = 0; i < m; ++i) {
+    const float count = members[group[i]] - 1.0f, log_sum = std::log2(sum[i]);
+    const float distance = (top[i] - positives[i] / count) * scale;
+    counts.mutable_data_ptr<float>()[i] = count;
+    log_sums.mutable_data_ptr<float>()[i] = log_sum;
+    loss.mutable_data_ptr<float>()[i] = count ? static_cast<float>(M_LN2) * (distance + log_sum) : 0.0f;
+  }
+  return {loss, tops, log_sums, counts};
+}
+
+// The gradient to the features, (M, D), in their dtype, from the gradients of the losses and what the forward pass
+// returned.
+Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> labels, Tensor top, Tensor log_sum,
+                        Tensor count, double temperature) {
+  const int64_t m = features.size(0), d = features.size(1);
+  const float scale = static_cast<float>(M_LOG2E / temperature);
+  const Tensor d_losses = as_fp32(d_loss);
+  std::vector<float> all(m), positive(m);
+  for (int64_t i = 0; i < m; ++i) {
+    const float positives = static_cast<const float*>(count.data_ptr())[i];
+    if (!positives) continue;
+    all[i] = static_cast<float>(static_cast<const float*>(d_losses.data_ptr())[i] / temperature);
+    positive[i] = all[i] / positives;
+  }
+  const std::vector<int32_t> group = groups_of(labels, m);
+  const Known known{static_cast<const float*>(top.data_ptr()), static_cast<const float*>(log_sum.data_ptr()),
+                    all.data(), positive.data(), group.data()};
+  const Blocks blocks(features);
+  Tensor gradient = torch::stable::empty({m, d}, ScalarType::Float);
+  float* const dz = gradient.mutable_data_ptr<float>();
+  std::fill_n(dz, m * d, 0.0f);
+
+  for_each_pair(blocks.count(), [&](int64_t i, int64_t j) {
+    const int64_t rows = blocks.rows(i), columns = blocks.rows(j), row = blocks.start(i), column = blocks.start(j);
+    const auto tile = blocks.products(i, j);
+    for (int64_t k = 0; k < rows; ++k) {
+      float* const s = &tile[k * columns];
+      const int64_t skip = i == j ? k + 1 : 0;
+      weigh(s + skip, columns - skip, scale, known.from(row + k), known.from(column + skip));
+      for (int64_t l = 0; l < skip; ++l) s[l] = l == k ? 0.0f : tile[l * columns + k];  // the other half
+    }
+    const Tensor weights = as_matrix(tile.get(), rows, columns);
+    matmul_add(blocks.of(dz, i), weights, blocks[j]);
+    if (i != j) matmul_add(blocks.of(dz, j), torch::stable::transpose(weights, 0, 1), blocks[i]);
+  });
+  return torch::stable::to(gradient, features.scalar_type());
+}
+
+STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {
+  library.impl("sup_con.cpp", TORCH_BOX(&sup_con));
+  library.impl("nt_xent.cpp", TORCH_BOX(&sup_con));
+  library.impl("sup_con_backward.cpp", TORCH_BOX(&sup_con_backward));
+}
+
+}  // namespace sslfast

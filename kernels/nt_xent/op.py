@@ -1,0 +1,68 @@
+"""NT-Xent, SimCLR's loss, without the 2N x 2N matrix of logits."""
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.nt_xent import reference
+from sslfast.kernels.sup_con import op as sup_con
+
+OP = sup_con.register("nt_xent")
+
+
+def nt_xent(
+    z1: Tensor,
+    z2: Tensor,
+    *,
+    temperature: float,
+    reduction: lib.Reduction = "mean",
+    impl: lib.Impl = "auto",
+) -> Tensor:
+    """NT-Xent: the cross-entropy of each view's other view among all other views of the batch.
+
+    Of SimCLR (Chen et al. 2020, equation 1):
+
+        z = torch.cat([z1, z2])                                                   # (2N, D)
+        logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)               # (2N, 2N)
+        loss = F.cross_entropy(logits, torch.arange(2 * N).roll(N), reduction=reduction)
+
+    The inputs are used as given: normalise them before, as SimCLR's cosine similarity does. The backward pass
+    computes the logits again. Products are accumulated in fp32.
+
+    Every sample's loss involves every row: NaN in one row makes all losses NaN.
+
+    Args:
+        z1: (N, D), the first views, fp32, fp16, bf16, or fp64 (reference only). Under autocast both are cast as
+            for a matmul.
+        z2: (N, D), the second views, in the same order; same dtype as z1.
+        temperature: t > 0, divides the logits.
+        reduction: "mean" or "sum" over the 2N samples, or "none".
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        The loss in fp32 (fp64 for fp64 inputs): a scalar, or (2N,) with reduction="none", those of z1 first.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit.
+        RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
+            the reference.
+    """
+    z1, z2 = lib.autocast(z1, z2)
+    _check(z1, z2)
+    lib.check_temperature("nt_xent", temperature)
+    lib.check_reduction("nt_xent", reduction)
+    chosen = OP.choose(impl, z1.device, z1.dtype)
+    z = torch.cat([z1, z2])
+    if chosen == "reference":
+        losses = reference.nt_xent(z, temperature)
+    else:
+        losses, *_ = OP.call(chosen, z, None, temperature)
+    return lib.reduce(losses, reduction)
+
+
+def _check(z1: Tensor, z2: Tensor) -> None:
+    if z1.ndim != 2 or z1.shape[1] == 0:
+        raise ValueError(f"nt_xent: expected z1 of shape (N, D) with D > 0, got {tuple(z1.shape)}")
+    if z2.shape != z1.shape:
+        raise ValueError(f"nt_xent: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
+    lib.check_alike("nt_xent", "z1", z1=z1, z2=z2)

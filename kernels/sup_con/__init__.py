@@ -1,0 +1,3 @@
+from sslfast.kernels.sup_con.op import sup_con
+
+__all__ = ["sup_con"]

@@ -1,0 +1,130 @@
+"""The supervised contrastive loss without the M x M matrix of logits."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.sup_con import reference
+
+
+def sup_con(
+    features: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float,
+    reduction: lib.Reduction = "mean",
+    impl: lib.Impl = "auto",
+) -> Tensor:
+    """Supervised contrastive loss: every sample draws the others of its label near, among all others.
+
+    Of Khosla et al. 2020 (equation 2, L_out):
+
+        itself = torch.eye(M, dtype=torch.bool)
+        logits = features @ features.T / temperature                                  # (M, M)
+        positive = (labels[:, None] == labels) & ~itself                              # (M, M)
+        log_sum = logits.masked_fill(itself, -torch.inf).logsumexp(1)                 # (M,)
+        losses = log_sum - logits.where(positive, 0).sum(1) / positive.sum(1)         # (M,)
+
+    An anchor without a positive has loss 0 and no part in the mean, which is 0 if no anchor has one. The
+    features are used as given: normalise them before. Several views of a sample are rows with the same label.
+    The backward pass computes the logits again. Products are accumulated in fp32.
+
+    Every anchor's loss involves every row: NaN in one row makes all losses NaN but those of anchors without a
+    positive.
+
+    Args:
+        features: (M, D), fp32, fp16, bf16, or fp64 (reference only). Under autocast they are cast as for a
+            matmul.
+        labels: (M,), of an integer dtype, any values.
+        temperature: t > 0, divides the logits.
+        reduction: "mean" over the anchors that have a positive, "sum", or "none".
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        The loss in fp32 (fp64 for fp64 features): a scalar, or (M,) with reduction="none".
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit.
+        RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
+            the reference.
+    """
+    (features,) = lib.autocast(features)
+    _check(features, labels)
+    lib.check_temperature("sup_con", temperature)
+    lib.check_reduction("sup_con", reduction)
+    chosen = OP.choose(impl, features.device, features.dtype)
+    if chosen == "reference":
+        losses, count = reference.sup_con(features, labels, temperature)
+    else:
+        losses, _, _, count = OP.call(chosen, features, labels.long(), temperature)
+    if reduction == "mean":
+        return losses.sum() / (count > 0).sum().clamp(min=1)
+    return lib.reduce(losses, reduction)
+
+
+def _check(features: Tensor, labels: Tensor) -> None:
+    if features.ndim != 2 or features.shape[1] == 0:
+        raise ValueError(f"sup_con: expected features of shape (M, D) with D > 0, got {tuple(features.shape)}")
+    if labels.shape != features.shape[:1]:
+        raise ValueError(
+            f"sup_con: expected labels of shape ({len(features)},) to match features, got {tuple(labels.shape)}"
+        )
+    lib.check_alike("sup_con", "features", features=features)
+    if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
+        raise ValueError(f"sup_con: expected labels of an integer dtype, got {labels.dtype}")
+    if labels.device != features.device:
+        raise ValueError(f"sup_con: expected labels on {features.device} to match features, got {labels.device}")
+
+
+def register(name: str) -> lib.Op:
+    """The operator: losses, what the backward pass needs of each row, and the numbers of positives, all (M,).
+
+    Labels are int64. Without labels rows i and i + M / 2 are each other's positive: that is NT-Xent.
+    """
+    schema = "(Tensor features, Tensor? labels, float temperature)"
+    returns = "(Tensor loss, Tensor top, Tensor log_sum, Tensor count)"
+    op = lib.Op(name, f"{schema} -> {returns}", impls=("cpp", "triton"))
+    op.fake(_fake)
+    op.autograd(_setup_context, _backward)
+    if lib.MISSING["triton"] is None:
+        op.triton(triton_launch.sup_con)
+    return op
+
+
+def _fake(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, ...]:
+    return tuple(features.new_empty(len(features), dtype=torch.float32) for _ in range(4))
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    features, labels, ctx.temperature = inputs
+    _, *rows = output
+    ctx.mark_non_differentiable(*rows)
+    ctx.save_for_backward(features, labels, *rows)
+
+
+def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    return BACKWARD.call(ctx.impl, d_loss, *ctx.saved_tensors, ctx.temperature), None, None
+
+
+BACKWARD = lib.Op(
+    "sup_con_backward",
+    "(Tensor d_loss, Tensor features, Tensor? labels, Tensor top, Tensor log_sum, Tensor count, float temperature)"
+    " -> Tensor",
+    impls=("cpp", "triton"),
+    internal=True,
+)
+
+
+@BACKWARD.fake
+def _(d_loss: Tensor, features: Tensor, *_: Any) -> Tensor:
+    return torch.empty_like(features, memory_format=torch.contiguous_format)
+
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.sup_con import triton_launch
+
+    BACKWARD.triton(triton_launch.sup_con_backward)
+
+OP = register("sup_con")

@@ -1,0 +1,283 @@
+"""The supervised contrastive loss, and NT-Xent, in Triton: the kernels. triton_launch.py runs them.
+
+With s_ij = z_i.z_j, c = log2(e)/t, P(i) the other rows of i's group (label or pair), top_i = max_{j != i} s_ij and
+Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
+
+    loss_i = ln 2 (c (top_i - mean_{p in P(i)} s_ip) + log2 Z_i)
+    dz_i = 1/t sum_{j != i} w_ij z_j,  w_ij = g_i p_ij + g_j p_ji - [j in P(i)] (g_i / |P(i)| + g_j / |P(j)|)
+
+where p_ij = 2^(c (s_ij - top_i) - log2 Z_i) and g_i is the gradient of loss_i, 0 for an anchor without positives.
+Forward, `partial_kernel` takes a block of anchors through a part of the rows and `merge_kernel` adds the parts in
+a fixed order. Backward, `gradient_kernel` does the same with s_ij computed again. Rows too wide for an accumulator
+in registers, and fp32, go through torch's matrix products, with `row_kernel` and `weight_kernel` between them.
+
+w is a factor of a product in fp16 or bf16, and g_i may be too small for fp16 (1/M, for a mean) or too large
+(scaled by a gradient scaler): `prepare_kernel` divides all g_i by the largest, which is put back into the result.
+
+Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BM, BN] are shapes.
+"""
+
+import triton
+import triton.language as tl
+
+from sslfast.kernels._triton import LOWEST
+
+LN_2 = tl.constexpr(0.6931471805599453)
+
+
+@triton.jit
+def group(p_labels, o, m, M):
+    """What rows share with their positives: the label, or without labels the number of the pair."""
+    return o % (M // 2) if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
+
+
+@triton.jit
+def weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_all, p_pull, M, scale):
+    """w_ij of a tile of s_ij, [BM, BN], without the unit; 0 where i = j and beyond the last row."""
+    # s_ij may be rounded otherwise than the s_ij and s_ji that gave the tops, and exceed them: so the minimum.
+    # Only where logits pass 1e5 is their rounding large enough to show in the powers.
+    b_power = (b_s - tl.load(p_top + o_m, mask=m_m, other=0.0)[:, None]) * scale
+    b_power = (
+        tl.minimum(b_power, 0.0, tl.PropagateNan.ALL) - tl.load(p_log_sum + o_m, mask=m_m, other=0.0)[:, None]
+    )
+    b_w = tl.load(p_all + o_m, mask=m_m, other=0.0)[:, None] * tl.exp2(b_power)
+    b_power = (b_s - tl.load(p_top + o_n, mask=m_n, other=0.0)[None, :]) * scale
+    b_power = (
+        tl.minimum(b_power, 0.0, tl.PropagateNan.ALL) - tl.load(p_log_sum + o_n, mask=m_n, other=0.0)[None, :]
+    )
+    b_w += tl.load(p_all + o_n, mask=m_n, other=0.0)[None, :] * tl.exp2(b_power)
+    b_pull = (
+        tl.load(p_pull + o_m, mask=m_m, other=0.0)[:, None] + tl.load(p_pull + o_n, mask=m_n, other=0.0)[None, :]
+    )
+    m_positive = group(p_labels, o_m, m_m, M)[:, None] == group(p_labels, o_n, m_n, M)[None, :]
+    b_w -= tl.where(m_positive, b_pull, 0.0)
+    return tl.where(m_n[None, :] & (o_m[:, None] != o_n[None, :]), b_w, 0.0)
+
+
+@triton.jit
+def partial_kernel(
+    p_features,  # [M, D]
+    p_labels,  # [M] or None
+    p_top,  # [splits, M] out: max_j s_ij over the part
+    p_sum,  # [splits, M] out: sum_j 2^(c (s_ij - top))
+    p_positive,  # [splits, M] out: sum over the positives of s_ij
+    p_count,  # [splits, M] out: the number of positives
+    M,
+    D,
+    split_rows,
+    scale,  # log2(e) / t
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BD: tl.constexpr,
+):
+    i_m, i_split = tl.program_id(0), tl.program_id(1)
+    o_m = i_m * BM + tl.arange(0, BM)
+    o_d = tl.arange(0, BD)
+    m_m, m_d = o_m < M, o_d < D
+    o_anchor = o_m.to(tl.int64)[:, None] * D + o_d[None, :]
+    b_anchor = tl.load(p_features + o_anchor, mask=m_m[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
+    b_group = group(p_labels, o_m, m_m, M)
+
+    b_top = tl.full([BM], LOWEST, tl.float32)
+    b_sum = tl.zeros([BM], tl.float32)
+    b_positive = tl.zeros([BM], tl.float32)
+    b_count = tl.zeros([BM], tl.float32)
+    first = i_split * split_rows
+    for start in range(first, min(first + split_rows, M), BN):
+        o_n = start + tl.arange(0, BN)
+        m_n = o_n < M
+        o_other = o_n.to(tl.int64)[:, None] * D + o_d[None, :]
+        b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BN, BD]
+        b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
+        m_s = m_n[None, :] & (o_m[:, None] != o_n[None, :])
+        m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
+        b_positive += tl.sum(tl.where(m_positive, b_s, 0.0), 1)
+        b_count += tl.sum(m_positive.to(tl.float32), 1)
+        b_s = tl.where(m_s, b_s, float("-inf"))
+        b_new_top = tl.maximum(b_top, tl.max(b_s, 1))
+        b_e = tl.exp2((b_s - b_new_top[:, None]) * scale)
+        b_sum = b_sum * tl.exp2((b_top - b_new_top) * scale) + tl.sum(b_e, 1)
+        b_top = b_new_top
+    o_out = i_split.to(tl.int64) * M + o_m
+    tl.store(p_top + o_out, b_top, mask=m_m)
+    tl.store(p_sum + o_out, b_sum, mask=m_m)
+    tl.store(p_positive + o_out, b_positive, mask=m_m)
+    tl.store(p_count + o_out, b_count, mask=m_m)
+
+
+@triton.jit
+def store_rows(p_loss, p_top, p_log_sum, p_count, o, m, top, total, positive, count, scale):
+    """Ends the forward pass for rows: from the sums over all others to what the operator returns."""
+    log_sum = tl.log2(total)
+    loss = ((top - positive / tl.maximum(count, 1.0)) * scale + log_sum) * LN_2
+    tl.store(p_loss + o, tl.where(count > 0, loss, 0.0), mask=m)
+    tl.store(p_top + o, top, mask=m)
+    tl.store(p_log_sum + o, log_sum, mask=m)
+    tl.store(p_count + o, count, mask=m)
+
+
+@triton.jit
+def merge_kernel(
+    p_tops,  # [splits, M]
+    p_sums,  # [splits, M]
+    p_positives,  # [splits, M]
+    p_counts,  # [splits, M]
+    p_loss,  # [M] out
+    p_top,  # [M] out
+    p_log_sum,  # [M] out
+    p_count,  # [M] out
+    M,
+    splits,
+    scale,
+    BM: tl.constexpr,
+):
+    o_m = tl.program_id(0) * BM + tl.arange(0, BM)
+    m_m = o_m < M
+    b_top = tl.full([BM], LOWEST, tl.float32)
+    for i_split in range(splits):
+        b_top = tl.maximum(b_top, tl.load(p_tops + i_split * M + o_m, mask=m_m, other=0.0))
+    b_sum = tl.zeros([BM], tl.float32)
+    b_positive = tl.zeros([BM], tl.float32)
+    b_count = tl.zeros([BM], tl.float32)
+    for i_split in range(splits):
+        o_part = i_split * M + o_m
+        b_weight = tl.exp2((tl.load(p_tops + o_part, mask=m_m, other=0.0) - b_top) * scale)
+        b_sum += b_weight * tl.load(p_sums + o_part, mask=m_m, other=0.0)
+        b_positive += tl.load(p_positives + o_part, mask=m_m, other=0.0)
+        b_count += tl.load(p_counts + o_part, mask=m_m, other=0.0)
+    store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
+
+
+@triton.jit
+def prepare_kernel(
+    p_d_loss,  # [M]
+    p_count,  # [M]
+    p_all,  # [M] out: g_i / unit
+    p_pull,  # [M] out: g_i / (|P(i)| unit)
+    p_unit,  # [1] out: max |g_i|
+    M,
+    BM: tl.constexpr,
+):
+    b_unit = tl.full([BM], 1e-38, tl.float32)  # not 0: it divides
+    for start in range(0, M, BM):
+        o_m = start + tl.arange(0, BM)
+        b_count = tl.load(p_count + o_m, mask=o_m < M, other=0.0)
+        b_g = tl.load(p_d_loss + o_m, mask=(o_m < M) & (b_count > 0), other=0.0)
+        b_unit = tl.maximum(b_unit, tl.abs(b_g))
+    unit = tl.max(b_unit, 0)
+    for start in range(0, M, BM):
+        o_m = start + tl.arange(0, BM)
+        b_count = tl.load(p_count + o_m, mask=o_m < M, other=0.0)
+        b_all = tl.load(p_d_loss + o_m, mask=(o_m < M) & (b_count > 0), other=0.0) / unit
+        tl.store(p_all + o_m, b_all, mask=o_m < M)
+        tl.store(p_pull + o_m, b_all / tl.maximum(b_count, 1.0), mask=o_m < M)
+    tl.store(p_unit, unit)
+
+
+@triton.jit
+def gradient_kernel(
+    p_features,  # [M, D]
+    p_labels,  # [M] or None
+    p_top,  # [M]
+    p_log_sum,  # [M]
+    p_all,  # [M]
+    p_pull,  # [M]
+    p_unit,  # [1]
+    p_dz,  # [splits, M, D] out: the part's share
+    M,
+    D,
+    split_rows,
+    scale,  # log2(e) / t
+    inverse_t,
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+    BD: tl.constexpr,
+):
+    i_m, i_split = tl.program_id(0), tl.program_id(1)
+    o_m = i_m * BM + tl.arange(0, BM)
+    o_d = tl.arange(0, BD)
+    m_m, m_d = o_m < M, o_d < D
+    o_anchor = o_m.to(tl.int64)[:, None] * D + o_d[None, :]
+    m_anchor = m_m[:, None] & m_d[None, :]
+    b_anchor = tl.load(p_features + o_anchor, mask=m_anchor, other=0.0)  # [BM, BD]
+
+    b_dz = tl.zeros([BM, BD], tl.float32)
+    first = i_split * split_rows
+    for start in range(first, min(first + split_rows, M), BN):
+        o_n = start + tl.arange(0, BN)
+        m_n = o_n < M
+        o_other = o_n.to(tl.int64)[:, None] * D + o_d[None, :]
+        b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BN, BD]
+        b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
+        b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_all, p_pull, M, scale)
+        b_dz = tl.dot(b_w.to(b_other.dtype), b_other, acc=b_dz)
+    b_dz *= tl.load(p_unit) * inverse_t
+    tl.store(p_dz + i_split.to(tl.int64) * M * D + o_anchor, b_dz.to(p_dz.dtype.element_ty), mask=m_anchor)
+
+
+@triton.jit
+def row_kernel(
+    p_products,  # [rows, M]: s_ij of the anchors from `first` on
+    p_labels,  # [M] or None
+    p_loss,  # [M] out
+    p_top,  # [M] out
+    p_log_sum,  # [M] out
+    p_count,  # [M] out
+    first,
+    rows,
+    M,
+    scale,  # log2(e) / t
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+):
+    o_row = tl.program_id(0) * BM + tl.arange(0, BM)
+    m_m = o_row < rows
+    o_m = first + o_row
+    b_group = group(p_labels, o_m, m_m, M)
+    b_tops = tl.full([BM, BN], LOWEST, tl.float32)
+    b_sums = tl.zeros([BM, BN], tl.float32)
+    b_positives = tl.zeros([BM, BN], tl.float32)
+    b_counts = tl.zeros([BM, BN], tl.float32)
+    for start in range(0, M, BN):
+        o_n = start + tl.arange(0, BN)
+        m_n = o_n < M
+        m_s = m_m[:, None] & m_n[None, :] & (o_m[:, None] != o_n[None, :])
+        o_s = o_row.to(tl.int64)[:, None] * M + o_n[None, :]
+        b_s = tl.load(p_products + o_s, mask=m_s, other=float("-inf"))
+        m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
+        b_positives += tl.where(m_positive, b_s, 0.0)
+        b_counts += m_positive.to(tl.float32)
+        b_new_tops = tl.maximum(b_tops, b_s)
+        b_sums = b_sums * tl.exp2((b_tops - b_new_tops) * scale) + tl.exp2((b_s - b_new_tops) * scale)
+        b_tops = b_new_tops
+    b_top = tl.max(b_tops, 1)
+    b_sum = tl.sum(b_sums * tl.exp2((b_tops - b_top[:, None]) * scale), 1)
+    b_positive, b_count = tl.sum(b_positives, 1), tl.sum(b_counts, 1)
+    store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
+
+
+@triton.jit
+def weight_kernel(
+    p_products,  # [rows, M]: s_ij of the anchors from `first` on
+    p_weights,  # [rows, M] out: w_ij
+    p_labels,  # [M] or None
+    p_top,  # [M]
+    p_log_sum,  # [M]
+    p_all,  # [M]
+    p_pull,  # [M]
+    first,
+    rows,
+    M,
+    scale,  # log2(e) / t
+    BM: tl.constexpr,
+    BN: tl.constexpr,
+):
+    o_row = tl.program_id(0) * BM + tl.arange(0, BM)
+    o_n = tl.program_id(1) * BN + tl.arange(0, BN)
+    m_m, m_n = o_row < rows, o_n < M
+    o_m = first + o_row
+    o_s = o_row.to(tl.int64)[:, None] * M + o_n[None, :]
+    m_s = m_m[:, None] & m_n[None, :]
+    b_s = tl.load(p_products + o_s, mask=m_s, other=0.0)  # [BM, BN]
+    b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_all, p_pull, M, scale)
+    tl.store(p_weights + o_s, b_w.to(p_weights.dtype.element_ty), mask=m_s)

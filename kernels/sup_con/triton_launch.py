@@ -1,0 +1,129 @@
+"""The supervised contrastive loss, and NT-Xent, in Triton: how the kernels are run."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from sslfast.kernels._triton import LOG2_E, SHARED_MEMORY, matmul, processors, shared_memory
+from sslfast.kernels.sup_con.triton_kernels import (
+    gradient_kernel,
+    merge_kernel,
+    partial_kernel,
+    prepare_kernel,
+    row_kernel,
+    weight_kernel,
+)
+
+MAX_RESIDENT_D = 512  # wider accumulators spill
+MAX_SMALL_D = 256  # the same where a block has less than SHARED_MEMORY
+BLOCK_ELEMENTS = 2**22  # of products at a time where torch multiplies
+
+
+class Config(NamedTuple):
+    """How a kernel over tiles runs. BM, BN: anchors and other rows a tile; BD: columns, a power of two."""
+
+    BM: int
+    BN: int
+    BD: int
+    split_rows: int  # rows a part
+    num_warps: int
+    num_stages: int
+
+
+def config(m: int, d: int, processors: int, backward: bool) -> Config:
+    """The configuration for fp16 or bf16: tiles that fit, and work for every processor."""
+    bd = max(16, triton.next_power_of_2(d))
+    bm, bn = {256: (64, 64), 512: (64, 32)}.get(bd, (128, 64 if backward else 32))
+    bm = min(bm, max(64, triton.next_power_of_2(m)))  # 64: what Hopper's matrix unit takes at least
+    wanted = max(1, processors // triton.cdiv(m, bm))
+    split_rows = triton.cdiv(triton.cdiv(m, wanted), bn) * bn
+    return Config(bm, bn, bd, split_rows, num_warps=8, num_stages=2)
+
+
+def is_resident(features: Tensor) -> bool:
+    """Whether rows are narrow enough for the kernels that multiply by themselves. Products of fp32 are not: exact
+    ones leave no registers for an accumulator."""
+    widest = MAX_RESIDENT_D if shared_memory(features) >= SHARED_MEMORY else MAX_SMALL_D
+    return features.dtype != torch.float32 and features.shape[1] <= widest
+
+
+def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32."""
+    features, labels = features.contiguous(), None if labels is None else labels.contiguous()
+    m, d = features.shape
+    loss, top, log_sum, count = results = [features.new_empty(m, dtype=torch.float32) for _ in range(4)]
+    if m == 0:
+        return loss, top, log_sum, count
+    scale = LOG2_E / temperature
+    with torch.cuda.device_of(features):
+        if is_resident(features):
+            c = config(m, d, processors(features), backward=False)
+            splits = triton.cdiv(m, c.split_rows)
+            partial = [features.new_empty((splits, m), dtype=torch.float32) for _ in results]
+            partial_kernel[(triton.cdiv(m, c.BM), splits)](
+                features, labels, *partial, m, d, c.split_rows, scale,
+                BM=c.BM, BN=c.BN, BD=c.BD, num_warps=c.num_warps, num_stages=c.num_stages,
+            )  # fmt: skip
+            merge_kernel[(triton.cdiv(m, 128),)](*partial, *results, m, splits, scale, BM=128, num_warps=4)
+        else:
+            for first, products in _products(features):
+                rows = len(products)
+                row_kernel[(triton.cdiv(rows, 4),)](
+                    products, labels, *results, first, rows, m, scale, BM=4, BN=512, num_warps=8
+                )
+    return loss, top, log_sum, count
+
+
+def sup_con_backward(
+    d_loss: Tensor,
+    features: Tensor,
+    labels: Tensor | None,
+    top: Tensor,
+    log_sum: Tensor,
+    count: Tensor,
+    temperature: float,
+) -> Tensor:
+    """The gradient to the features, (M, D), in their dtype, from the gradients of the losses."""
+    features, labels = features.contiguous(), None if labels is None else labels.contiguous()
+    m, d = features.shape
+    if m == 0:
+        return torch.empty_like(features)
+    everything, pull = torch.empty_like(top), torch.empty_like(top)
+    unit = top.new_empty(1)
+    scale = LOG2_E / temperature
+    with torch.cuda.device_of(features):
+        prepare_kernel[(1,)](d_loss.contiguous(), count, everything, pull, unit, m, BM=1024, num_warps=8)
+        rows = top, log_sum, everything, pull
+        if not is_resident(features):
+            return _wide_gradient(features, labels, rows, unit / temperature, scale)
+        c = config(m, d, processors(features), backward=True)
+        splits = triton.cdiv(m, c.split_rows)
+        dz = features.new_empty((splits, m, d), dtype=features.dtype if splits == 1 else torch.float32)
+        gradient_kernel[(triton.cdiv(m, c.BM), splits)](
+            features, labels, *rows, unit, dz, m, d, c.split_rows, scale, 1 / temperature,
+            BM=c.BM, BN=c.BN, BD=c.BD, num_warps=c.num_warps, num_stages=c.num_stages,
+        )  # fmt: skip
+        return dz[0] if splits == 1 else dz.sum(0).to(features.dtype)
+
+
+def _wide_gradient(
+    features: Tensor, labels: Tensor | None, rows: tuple[Tensor, ...], factor: Tensor, scale: float
+) -> Tensor:
+    m, dz = len(features), torch.empty_like(features)
+    for first, products in _products(features):
+        count, weights = len(products), torch.empty_like(products, dtype=features.dtype)
+        weight_kernel[(triton.cdiv(count, 16), triton.cdiv(m, 128))](
+            products, weights, labels, *rows, first, count, m, scale, BM=16, BN=128, num_warps=4
+        )
+        dz[first : first + count] = matmul(weights, features) * factor
+    return dz
+
+
+def _products(features: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Blocks of s, (rows, M) in fp32, each with its first row's number."""
+    rows = max(1, BLOCK_ELEMENTS // len(features))
+    for first in range(0, len(features), rows):
+        yield first, matmul(features[first : first + rows], features.T)

@@ -1,0 +1,324 @@
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from sslfast import kernels as K
+from sslfast.kernels.sup_con import op
+
+# What Triton's interpreter makes numpy say.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
+)
+GPU = torch.cuda.is_available()
+DTYPES = [torch.float32, torch.float16, torch.bfloat16]
+# (M, D, labels): ones, odd sizes, all alike, none alike, two and more blocks of rows, wide rows.
+SHAPES = [
+    (1, 1, 1),
+    (2, 3, 1),
+    (2, 3, 9),
+    (9, 8, 1),
+    (7, 5, 10**6),
+    (150, 33, 4),
+    (67, 130, 3),
+    (12, 300, 2),
+    (9, 520, 3),
+]
+T = 0.1
+# Triton takes fp16 through its own matrix products, fp32 through torch's.
+both_paths = pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+
+
+@pytest.fixture(params=["cpp", "triton"])
+def impl(request):
+    return request.param
+
+
+def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
+    """Features with logits of about `scale` before the temperature, and labels."""
+    m, d, classes = shape
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn(m, d, generator=generator) * math.sqrt(scale / math.sqrt(d))
+    labels = torch.randint(classes, (m,), generator=generator) - classes // 2
+    return features.to(device, dtype), labels.to(device)
+
+
+def run(impl, features, labels, temperature=T):
+    """Per-anchor losses and the gradient, for one arbitrary gradient of the losses."""
+    features = features.detach().requires_grad_()
+    losses = K.sup_con(features, labels, temperature=temperature, reduction="none", impl=impl)
+    weights = torch.linspace(-1, 2, len(losses), dtype=losses.dtype, device=losses.device)
+    return losses.detach(), *torch.autograd.grad(losses, features, weights)
+
+
+def check_accuracy(assert_accurate, impl, features, labels, temperature=T):
+    out = run(impl, features, labels, temperature)
+    eager = run("reference", features, labels, temperature)
+    truth = run("reference", features.double(), labels, temperature)
+    assert [tensor.dtype for tensor in out] == [torch.float32, features.dtype]
+    for each in zip(out, eager, truth, strict=True):
+        assert_accurate(*each, features.dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_loss_and_gradient(impl, device, dtype, shape, assert_accurate):
+    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
+        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
+    check_accuracy(assert_accurate, impl, *inputs(shape, dtype, device))
+
+
+def test_cpp_with_many_blocks(assert_accurate):
+    check_accuracy(assert_accurate, "cpp", *inputs((1100, 16, 20)))
+
+
+@both_paths
+@pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e2, 0.01), (1e-4, 10)])
+def test_any_range_of_logits(impl, device, dtype, scale, temperature, assert_accurate):
+    check_accuracy(assert_accurate, impl, *inputs((70, 16, 5), dtype, device, scale=scale), temperature)
+
+
+@pytest.mark.parametrize("temperature", [1e-10, 1e-20])
+def test_cpp_with_logits_whose_rounding_is_far_above_one(temperature, assert_accurate):
+    features, labels = inputs((300, 64, 10))
+    check_accuracy(assert_accurate, "cpp", F.normalize(features, dim=1), labels, temperature)
+
+
+def test_rows_wider_than_registers_in_several_blocks(impl, device, monkeypatch, assert_accurate):
+    if impl == "triton":
+        from sslfast.kernels.sup_con import triton_launch
+
+        monkeypatch.setattr(triton_launch, "BLOCK_ELEMENTS", 50)
+    check_accuracy(assert_accurate, impl, *inputs((11, 520, 3), torch.float16, device))
+
+
+@pytest.mark.parametrize(("d", "resident"), [(256, True), (257, False)])
+def test_triton_on_a_gpu_with_little_shared_memory(d, resident, monkeypatch):
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    features = torch.empty(3, d, dtype=torch.bfloat16)
+    assert triton_launch.is_resident(features)
+    assert not triton_launch.is_resident(features.float())
+    monkeypatch.setattr(triton_launch, "shared_memory", lambda tensor: 99 * 1024)
+    assert triton_launch.is_resident(features) == resident
+
+
+def by_hand(features, labels):
+    """Equation 2 of the paper, term by term."""
+    logits, losses = (features @ features.T / T).exp(), []
+    for i in range(len(features)):
+        others = [a for a in range(len(features)) if a != i]
+        positives = [p for p in others if labels[p] == labels[i]]
+        total = logits[i, others].sum()
+        terms = [-(logits[i, p] / total).log() for p in positives]
+        losses.append(sum(terms) / len(positives) if positives else None)
+    return losses
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpp", "triton"])
+def test_the_papers_formula(impl, device):
+    features, labels = inputs((13, 6, 6), device=device)
+    losses = by_hand(features, labels)
+    assert None in losses  # an anchor without positives
+    expected = [loss for loss in losses if loss is not None]
+    for reduction, value in (("sum", sum(expected)), ("mean", sum(expected) / len(expected))):
+        loss = K.sup_con(features, labels, temperature=T, reduction=reduction, impl=impl)
+        torch.testing.assert_close(loss, value)
+    none = K.sup_con(features, labels, temperature=T, reduction="none", impl=impl)
+    torch.testing.assert_close(none, torch.tensor([0 if x is None else x for x in losses], device=device))
+
+
+@pytest.mark.parametrize("impl", ["reference", "cpp", "triton"])
+@pytest.mark.parametrize("m", [0, 1, 8])
+@both_paths
+def test_no_positives_at_all(impl, device, dtype, m):
+    features, _ = inputs((m, 5, 1), dtype, device)
+    features.requires_grad_()
+    loss = K.sup_con(features, torch.arange(m, device=device), temperature=T, impl=impl)
+    loss.backward()
+    assert loss == 0
+    assert torch.equal(features.grad, torch.zeros_like(features))
+
+
+@both_paths
+def test_gradients_of_any_size(impl, device, dtype):
+    """fp16 holds neither 1/M of a probability nor a gradient scaler's 2^16; only the result must fit."""
+    features, labels = inputs((40, 8, 3), dtype, device)
+    losses = K.sup_con(features.requires_grad_(), labels, temperature=T, reduction="none", impl=impl)
+    small, large = (
+        torch.autograd.grad(losses, features, torch.full_like(losses, size), retain_graph=True)[0]
+        for size in (2.0**-10, 2.0**10)
+    )
+    torch.testing.assert_close(small * 2.0**20, large, rtol=1e-2, atol=0.5)
+
+
+@both_paths
+def test_the_gradient_of_a_loss_that_is_0_for_lack_of_positives_is_ignored(impl, device, dtype):
+    features, _ = inputs((6, 5, 1), dtype, device)
+    labels = torch.tensor([0, 0, 1, 1, 1, 2], device=device)
+    losses = K.sup_con(features.requires_grad_(), labels, temperature=T, reduction="none", impl=impl)
+    weights = torch.ones_like(losses)
+    (expected,) = torch.autograd.grad(losses, features, weights, retain_graph=True)
+    weights[5] = math.nan
+    assert torch.equal(torch.autograd.grad(losses, features, weights)[0], expected)
+
+
+@both_paths
+def test_rows_all_equal(impl, device, dtype):
+    features = torch.full((70, 16), 5.0, dtype=dtype, device=device)
+    labels = torch.zeros(70, dtype=torch.long, device=device)
+    losses, gradient = run(impl, features, labels, temperature=0.001)
+    torch.testing.assert_close(losses, torch.full_like(losses, math.log(69)), rtol=1e-5, atol=1e-5)
+    assert gradient.isfinite().all()
+
+
+@both_paths
+def test_a_bad_row_shows_where_it_is_involved_only(impl, device, dtype):
+    features, _ = inputs((20, 8, 1), dtype, device)
+    labels = torch.arange(20, device=device) // 2
+    numbers = torch.arange(20, device=device)
+    features[:, 3] = features[:, 3].abs()
+    expected, _ = run(impl, features[numbers != 7], labels[numbers != 7])
+    features[7, 3] = -math.inf  # products with it are -inf: out of the others' denominators
+    losses, _ = run(impl, features, labels)
+    torch.testing.assert_close(losses[labels != 3], expected[labels[numbers != 7] != 3])
+    assert not losses[labels == 3].isfinite().any()
+    features[7, 3] = math.nan
+    labels[:2] = torch.tensor([100, 101])
+    losses, _ = run(impl, features, labels)
+    assert torch.equal(losses.isnan(), numbers >= 2)
+
+
+def test_labels_of_any_integer_type_and_layout(impl, device):
+    features, labels = inputs((30, 8, 4), device=device)
+    expected = K.sup_con(features, labels, temperature=T, impl=impl)
+    for other in (labels.int(), labels.to(torch.int8), labels.repeat_interleave(2)[::2], labels * 2**50):
+        assert torch.equal(K.sup_con(features, other, temperature=T, impl=impl), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"features": torch.randn(4)}, "sup_con: expected features of shape (M, D) with D > 0, got (4,)"),
+        ({"features": torch.randn(4, 0)}, "sup_con: expected features of shape (M, D) with D > 0, got (4, 0)"),
+        (
+            {"features": torch.ones(4, 8).int()},
+            "sup_con: expected features of a floating-point dtype, got torch.int32",
+        ),
+        ({"labels": torch.zeros(5).long()}, "sup_con: expected labels of shape (4,) to match features, got (5,)"),
+        (
+            {"labels": torch.zeros(4, 1).long()},
+            "sup_con: expected labels of shape (4,) to match features, got (4, 1)",
+        ),
+        ({"labels": torch.zeros(4)}, "sup_con: expected labels of an integer dtype, got torch.float32"),
+        ({"labels": torch.zeros(4).bool()}, "sup_con: expected labels of an integer dtype, got torch.bool"),
+        (
+            {"labels": torch.zeros(4, dtype=torch.long, device="meta")},
+            "sup_con: expected labels on cpu to match features, got meta",
+        ),
+        ({"temperature": 0.0}, "sup_con: expected a temperature > 0, got 0.0"),
+        ({"reduction": "max"}, "sup_con: expected reduction to be 'mean', 'sum' or 'none', got 'max'"),
+    ],
+)
+def test_errors_say_what_came(change, message):
+    features, labels = inputs((4, 8, 2))
+    arguments = {"features": features, "labels": labels, "temperature": T} | change
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (the message is compared whole)
+        K.sup_con(**arguments)
+    assert str(error.value) == message
+
+
+def test_auto_runs_the_compiled_kernel(record_impls):
+    features, labels = inputs((40, 8, 3), device="cuda" if GPU else "cpu")
+    called = record_impls("sup_con")
+    K.sup_con(features, labels, temperature=T)
+    assert called == ["triton" if GPU else "cpp"]
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@both_paths
+def test_opcheck_of_the_backward_operator(impl, device, dtype, labelled):
+    features, labels = inputs((6, 5, 2), dtype, device)
+    labels = labels if labelled else None
+    rows = op.OP.call(impl, features, labels, T)
+    operator = getattr(torch.ops.sslfast.sup_con_backward, impl)
+    torch.library.opcheck(operator, (rows[0], features, labels, *rows[1:], T))
+
+
+seeds = st.integers(0, 2**31)
+shapes = st.tuples(st.integers(1, 20), st.integers(1, 12), st.integers(1, 5))
+
+
+@pytest.fixture
+def losses(impl, device):
+    return lambda features, labels: K.sup_con(
+        features.to(device), labels.to(device), temperature=0.5, reduction="none", impl=impl
+    ).cpu()
+
+
+def properties(function):
+    quiet = [HealthCheck.function_scoped_fixture]  # `losses` keeps no state
+    return settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=quiet)(function)
+
+
+@properties
+@given(shape=shapes, seed=seeds)
+def test_the_order_of_the_rows_does_not_matter(losses, shape, seed):
+    features, labels = inputs(shape, seed=seed)
+    order = torch.randperm(len(features), generator=torch.Generator().manual_seed(seed))
+    torch.testing.assert_close(losses(features[order], labels[order]), losses(features, labels)[order])
+
+
+@properties
+@given(shape=shapes, seed=seeds)
+def test_the_names_of_the_labels_do_not_matter(losses, shape, seed):
+    features, labels = inputs(shape, seed=seed)
+    names = torch.randperm(2**16, generator=torch.Generator().manual_seed(seed)) * 2**45
+    torch.testing.assert_close(losses(features, names[labels + 8]), losses(features, labels))
+
+
+def launches(arch):
+    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    fp32 = "top sum positive count tops sums positives counts loss log_sum d_loss all pull unit dz products"
+    types = {f"p_{name}": "*fp32" for name in fp32.split()}
+    types |= dict.fromkeys(("p_features", "p_weights"), "*bf16")
+    types |= dict.fromkeys(("M", "D", "split_rows", "splits", "first", "rows"), "i32") | {
+        "scale": "fp32",
+        "inverse_t": "fp32",
+    }
+
+    def case(kernel, constants, num_warps, labelled=True, num_stages=3):
+        labels = {"p_labels": "*i64"} if labelled else {}
+        return f"{kernel} {constants} labels={labelled}", {
+            "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
+            "arch": arch,
+            "signature": types | labels,
+            "constants": constants if labelled else constants | {"p_labels": None},
+            "multiples_of_16": ["M", "D", "split_rows"],
+            "num_warps": num_warps,
+            "num_stages": num_stages,
+        }
+
+    widths = (128, 256) if arch == 120 else (128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
+    for m, d, labelled in [*((8192, d, True) for d in widths), (8192, 128, False), (64, 128, True)]:
+        for kernel in ("partial_kernel", "gradient_kernel"):
+            c = triton_launch.config(m, d, processors=132, backward=kernel == "gradient_kernel")
+            tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
+            yield case(kernel, tile, c.num_warps, labelled, c.num_stages)
+    yield case("merge_kernel", {"BM": 128}, 4)
+    yield case("prepare_kernel", {"BM": 1024}, 8)
+    yield case("row_kernel", {"BM": 4, "BN": 512}, 8)
+    yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
+
+
+@pytest.mark.parametrize("arch", [80, 90, 100, 120])
+def test_kernels_compile_ahead_of_time(arch, compile_ahead):
+    names, cases = zip(*launches(arch), strict=True)
+    for name, resources in zip(names, compile_ahead(cases), strict=True):
+        assert resources["fits"], f"{name}: {resources['shared']} bytes of shared memory"
+        assert resources["spilled"] == 0, f"{name}: {resources['spilled']} bytes of registers spilled"
+        if arch == 90 and "BD" in name:
+            assert resources["wgmma"], name
