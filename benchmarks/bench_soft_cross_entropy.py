@@ -1,0 +1,66 @@
+"""Cross-entropy with soft targets, of SwAV's 3000 prototypes and of as many as large models use."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.kernels import soft_cross_entropy
+
+TEMPERATURE = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    b: int
+    k: int
+    dtype: torch.dtype
+
+    def __str__(self) -> str:
+        return f"{self.b}x{self.k} {str(self.dtype).removeprefix('torch.')}"
+
+
+ON_CPU = [(256, 3000), (2048, 3000)]
+ON_GPU = [(256, 3000), (4096, 3000), (8192, 10000), (1024, 65536)]
+
+
+@functools.lru_cache(maxsize=1)
+def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator(device).manual_seed(0)
+    logits, targets = (torch.randn(case.b, case.k, generator=generator, device=device) for _ in range(2))
+    return logits.to(case.dtype).requires_grad_(), targets.softmax(1)
+
+
+class SoftCrossEntropy(Benchmark):
+    op = "soft_cross_entropy"
+    passes = ("forward", "forward+backward")
+
+    def cases(self, device: torch.device) -> list[Case]:
+        if device.type == "cpu":
+            shapes, dtypes = ON_CPU, (torch.float32,)
+        else:
+            shapes, dtypes = ON_GPU, (torch.bfloat16,)
+        return [Case(*shape, dtype) for shape in shapes for dtype in dtypes]
+
+    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+        logits, targets = inputs(case, device)
+        loss = bind(soft_cross_entropy, provider)
+
+        def forward() -> Any:
+            with torch.no_grad():
+                return loss(logits, targets, temperature=TEMPERATURE)
+
+        def forward_backward() -> Any:
+            return torch.autograd.grad(loss(logits, targets, temperature=TEMPERATURE), logits)
+
+        return forward if pass_name == "forward" else forward_backward
+
+
+BENCHMARK = SoftCrossEntropy()
+
+
+def test_soft_cross_entropy(benchmark, step):  # type: ignore[no-untyped-def]
+    benchmark(step)

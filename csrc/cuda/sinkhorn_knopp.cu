@@ -1,0 +1,291 @@
+// Sinkhorn-Knopp on the GPU: one cooperative launch, one read of the scores and one write of the codes.
+//
+// With t_k = max_b S_bk and c = log2(e)/eps, the codes after any number of iterations are a softmax over each row,
+//
+//   Q_bk = 2^x_bk / sum_j 2^x_bj,  x_bk = c (S_bk - t_k) + f_k
+//
+// and an iteration changes f alone: f_k = -log2 sum_b 2^(c (S_bk - t_k)) at first, f_k - log2 sum_b Q_bk from then on.
+//
+// The rows are split over the blocks, one on each processor, which keep their scores in shared memory for all
+// iterations, as they come: 4096 x 3000 in 16 bits fit on 132 processors. Rows beyond its capacity a block reads
+// again, from L2 if they fit there. In a pass a warp takes a row at a time for the row's maximum and sum, then a
+// thread a column at a time for the column's sum over the block's rows. The blocks' sums are added in a fixed order
+// between two barriers of the grid: the result is the same bits each time.
+
+#include <torch/csrc/stable/library.h>
+#include <torch/csrc/stable/ops.h>
+#include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Half.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/launch.cuh"
+
+#include <cooperative_groups.h>  // last: what it includes makes torch's BFloat16.h call host functions
+
+namespace sslfast {
+namespace {
+
+using torch::headeronly::BFloat16;
+using torch::headeronly::Half;
+using torch::headeronly::ScalarType;
+using torch::stable::Tensor;
+
+constexpr int kWarp = 32;
+constexpr int kThreads = 1024;
+constexpr int kWarps = kThreads / kWarp;
+constexpr float kLowest = -3e38f;  // below every score; finite, so that a column of -inf gives 0 and not inf - inf
+constexpr unsigned kAll = 0xffffffff;
+
+// The maximum of numbers x and the sum of 2^(scale (x - top)).
+struct Powers {
+  float top = kLowest;
+  float sum = 0;
+
+  __device__ void add(float x, float scale) {
+    if (x > top) {
+      sum *= exp2f((top - x) * scale);
+      top = x;
+    }
+    sum += exp2f((x - top) * scale);
+  }
+
+  __device__ void merge(Powers other, float scale) {
+    const float new_top = fmaxf(top, other.top);
+    sum = sum * exp2f((top - new_top) * scale) + other.sum * exp2f((other.top - new_top) * scale);
+    top = new_top;
+  }
+};
+
+// What is kept of a row between its warp's turn and the columns' turn: Q = factor 2^(x - top). The factor is NaN if
+// the row has no codes.
+struct Row {
+  float top;
+  float factor;
+};
+
+template <class T>
+struct Problem {
+  const T* scores;  // (B, K)
+  float* codes;     // (B, K)
+  Row* rows;        // (B)
+  Powers* partial;  // (blocks, K): of the columns; `top` in the first pass only
+  float *t, *f;     // (K)
+  int64_t samples;
+  int prototypes;
+  int iterations;
+  float scale;       // c
+  int block_rows;    // rows a block
+  int resident_rows;  // those of them that stay in shared memory
+};
+
+// A block's share of the rows.
+template <class T>
+struct Share {
+  const Problem<T>& p;
+  T* resident;
+  int64_t first;
+  int count;
+
+  __device__ const T* row(int i) const {
+    if (i < p.resident_rows) return resident + static_cast<int64_t>(i) * p.prototypes;
+    return p.scores + (first + i) * p.prototypes;
+  }
+
+  __device__ float x(const T* row, int k) const {
+    return (static_cast<float>(row[k]) - p.t[k]) * p.scale + p.f[k];
+  }
+
+  // Brings the rows that fit into shared memory, and finds out which rows have codes.
+  __device__ void load() const {
+    const int lane = threadIdx.x % kWarp;
+    for (int i = threadIdx.x / kWarp; i < count; i += kWarps) {
+      const T* const from = p.scores + (first + i) * p.prototypes;
+      bool bad = false, any = false;
+      for (int k = lane; k < p.prototypes; k += kWarp) {
+        const T value = from[k];
+        if (i < p.resident_rows) resident[static_cast<int64_t>(i) * p.prototypes + k] = value;
+        const float score = static_cast<float>(value);
+        bad |= !(score < INFINITY);
+        any |= score > -INFINITY;
+      }
+      const bool has_codes = !__any_sync(kAll, bad) && __any_sync(kAll, any);
+      if (lane == 0) p.rows[first + i].factor = has_codes ? 1.0f : NAN;
+    }
+    __syncthreads();
+  }
+
+  // Columns of the scores, over the share's rows.
+  __device__ void start_columns() const {
+    for (int k = threadIdx.x; k < p.prototypes; k += kThreads) {
+      Powers powers;
+      for (int i = 0; i < count; ++i) {
+        if (!isnan(p.rows[first + i].factor)) powers.add(static_cast<float>(row(i)[k]), p.scale);
+      }
+      p.partial[static_cast<int64_t>(blockIdx.x) * p.prototypes + k] = powers;
+    }
+  }
+
+  // Each row's maximum and sum, and if this is the last pass its codes.
+  __device__ void rows_of_q(bool last) const {
+    const int lane = threadIdx.x % kWarp;
+    for (int i = threadIdx.x / kWarp; i < count; i += kWarps) {
+      const T* const scores = row(i);
+      Powers powers;
+      for (int k = lane; k < p.prototypes; k += kWarp) powers.add(x(scores, k), 1);
+#pragma unroll
+      for (int offset = kWarp / 2; offset > 0; offset /= 2) {
+        powers.merge({__shfl_xor_sync(kAll, powers.top, offset), __shfl_xor_sync(kAll, powers.sum, offset)}, 1);
+      }
+      const float factor = powers.sum > 0 ? 1 / powers.sum : NAN;
+      if (last) {
+        float* const codes = p.codes + (first + i) * p.prototypes;
+        for (int k = lane; k < p.prototypes; k += kWarp) codes[k] = exp2f(x(scores, k) - powers.top) * factor;
+      } else if (lane == 0) {
+        p.rows[first + i] = {powers.top, factor};
+      }
+    }
+    __syncthreads();
+  }
+
+  // Columns of Q, over the share's rows.
+  __device__ void columns_of_q() const {
+    for (int k = threadIdx.x; k < p.prototypes; k += kThreads) {
+      float sum = 0;
+      for (int i = 0; i < count; ++i) {
+        const Row of = p.rows[first + i];
+        if (!isnan(of.factor)) sum += exp2f(x(row(i), k) - of.top) * of.factor;
+      }
+      p.partial[static_cast<int64_t>(blockIdx.x) * p.prototypes + k].sum = sum;
+    }
+  }
+};
+
+// Adds the blocks' columns, and makes t and f of them. Each block takes tiles of 32 columns.
+template <class T>
+__device__ void merge_columns(const Problem<T>& p, bool start) {
+  __shared__ Powers tile[kWarps][kWarp + 1];
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  for (int64_t first = static_cast<int64_t>(blockIdx.x) * kWarp; first < p.prototypes;
+       first += static_cast<int64_t>(gridDim.x) * kWarp) {
+    const int64_t k = first + lane;
+    Powers powers;
+    if (k < p.prototypes) {
+      for (int block = warp; block < gridDim.x; block += kWarps) {
+        const Powers part = p.partial[block * static_cast<int64_t>(p.prototypes) + k];
+        if (start) {
+          powers.merge(part, p.scale);
+        } else {
+          powers.sum += part.sum;
+        }
+      }
+    }
+    tile[warp][lane] = powers;
+    __syncthreads();
+    if (warp == 0 && k < p.prototypes) {
+      for (int i = 1; i < kWarps; ++i) {
+        if (start) {
+          powers.merge(tile[i][lane], p.scale);
+        } else {
+          powers.sum += tile[i][lane].sum;
+        }
+      }
+      const float log = powers.sum > 0 ? log2f(powers.sum) : 0;  // nothing is in an empty column, whatever its scale
+      if (start) p.t[k] = powers.top;
+      p.f[k] = (start ? 0 : p.f[k]) - log;
+    }
+    __syncthreads();
+  }
+}
+
+template <class T>
+__global__ void __launch_bounds__(kThreads, 1) sinkhorn_kernel(const __grid_constant__ Problem<T> p) {
+  extern __shared__ __align__(16) unsigned char memory[];
+  const auto grid = cooperative_groups::this_grid();
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * p.block_rows, left = p.samples - first;
+  const int count = static_cast<int>(left < p.block_rows ? left : p.block_rows);
+  const Share<T> share{p, reinterpret_cast<T*>(memory), first, count};
+  share.load();
+  share.start_columns();
+  for (int iteration = 1;; ++iteration) {
+    grid.sync();
+    merge_columns(p, /*start=*/iteration == 1);
+    grid.sync();
+    const bool last = iteration == p.iterations;
+    share.rows_of_q(last);
+    if (last) break;
+    share.columns_of_q();
+  }
+}
+
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  STD_CUDA_CHECK(cudaDeviceGetAttribute(&value, name, device));
+  return value;
+}
+
+template <class T>
+void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t iterations, const LaunchScope& scope) {
+  const int64_t samples = scores.size(0), prototypes = scores.size(1);
+  const int device = scores.get_device_index(), processors = attribute(cudaDevAttrMultiProcessorCount, device);
+  const int64_t block_rows = (samples + processors - 1) / processors, blocks = (samples + block_rows - 1) / block_rows;
+
+  cudaFuncAttributes attributes;
+  STD_CUDA_CHECK(cudaFuncGetAttributes(&attributes, sinkhorn_kernel<T>));
+  const int64_t capacity = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device) -
+                           static_cast<int64_t>(attributes.sharedSizeBytes);
+  const int64_t row_bytes = prototypes * static_cast<int64_t>(sizeof(T));
+  const int64_t resident_rows = std::min(block_rows, capacity / row_bytes);
+  const int shared = static_cast<int>(resident_rows * row_bytes);
+  STD_CUDA_CHECK(cudaFuncSetAttribute(sinkhorn_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+
+  const Tensor rows = torch::stable::new_empty(scores, {samples, 2}, ScalarType::Float);
+  const Tensor partial = torch::stable::new_empty(scores, {blocks, prototypes, 2}, ScalarType::Float);
+  const Tensor columns = torch::stable::new_empty(scores, {2, prototypes}, ScalarType::Float);
+  float* const t = static_cast<float*>(columns.data_ptr());
+  Problem<T> problem{
+      static_cast<const T*>(scores.data_ptr()),
+      static_cast<float*>(codes.data_ptr()),
+      static_cast<Row*>(rows.data_ptr()),
+      static_cast<Powers*>(partial.data_ptr()),
+      t,
+      t + prototypes,
+      samples,
+      static_cast<int>(prototypes),
+      static_cast<int>(iterations),
+      static_cast<float>(M_LOG2E / epsilon),
+      static_cast<int>(block_rows),
+      static_cast<int>(resident_rows)};
+  void* arguments[] = {&problem};
+  STD_CUDA_CHECK(cudaLaunchCooperativeKernel(
+      reinterpret_cast<const void*>(sinkhorn_kernel<T>), dim3(static_cast<unsigned>(blocks)), dim3(kThreads), arguments,
+      shared, scope.stream));
+}
+
+// Codes (B, K), fp32.
+Tensor sinkhorn_knopp(Tensor scores, double epsilon, int64_t iterations) {
+  const LaunchScope scope(scores);
+  const Tensor codes = torch::stable::new_empty(scores, {scores.size(0), scores.size(1)}, ScalarType::Float);
+  if (scores.size(0) == 0) return codes;
+  const Tensor dense = torch::stable::contiguous(scores);
+  switch (scores.scalar_type()) {
+    case ScalarType::Half:
+      launch<Half>(dense, codes, epsilon, iterations, scope);
+      break;
+    case ScalarType::BFloat16:
+      launch<BFloat16>(dense, codes, epsilon, iterations, scope);
+      break;
+    default:
+      launch<float>(dense, codes, epsilon, iterations, scope);
+  }
+  return codes;
+}
+
+}  // namespace
+}  // namespace sslfast
+
+STABLE_TORCH_LIBRARY_IMPL(sslfast, CUDA, library) {
+  library.impl("sinkhorn_knopp.cuda", TORCH_BOX(&sslfast::sinkhorn_knopp));
+}
