@@ -1,0 +1,90 @@
+"""Nearest-neighbour lookup by cosine similarity, as in NNCLR, without the N x K matrix of similarities."""
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.nearest_neighbor import reference
+
+MAX_K = 8
+
+OP = lib.Op(
+    "nearest_neighbor",
+    "(Tensor query, Tensor queue, int k) -> (Tensor indices, Tensor similarity)",
+    impls=("cpp", "triton"),
+)
+
+
+def nearest_neighbor(
+    query: Tensor, queue: Tensor, *, k: int = 1, impl: lib.Impl = "auto"
+) -> tuple[Tensor, Tensor]:
+    """The rows of a queue most similar to each query, as NNCLR looks up its positives.
+
+    Of Dwibedi et al. 2021 (equation 2), generalised to the k nearest:
+
+        similarity = F.normalize(query, dim=1) @ F.normalize(queue, dim=1).T  # (N, K)
+        indices = similarity.sort(dim=1, descending=True, stable=True).indices[:, :k]
+        return indices, similarity.gather(1, indices)
+
+    Neither input need be normalised: lengths from 1e-15 to 1e15 are divided out in fp32. Among equals the lowest
+    index comes first. Products are accumulated in fp32: rows whose similarities differ by its rounding count as
+    equally good.
+
+    A row of zeros has similarity 0 to everything. A queue row that contains NaN or infinity is found only where no
+    other row is left, with similarity NaN. Such a query finds rows 0 to k - 1, with similarity NaN. These choices
+    are ours.
+
+    No gradient passes: NNCLR has none through its lookup.
+
+    Args:
+        query: (N, D), fp32, fp16, bf16, or fp64 (reference only). Under autocast the inputs are cast as for a
+            matmul.
+        queue: (K, D), K > 0; same dtype as query.
+        k: how many rows to find for each query, 1 to 8 and at most K.
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        The indices in the queue, int64, and the cosine similarities, fp32 (fp64 for fp64 inputs): both (N,), or
+        (N, k) by falling similarity where k > 1.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit; an empty queue; a k out of range.
+        RuntimeError: an explicit `impl` that is not available.
+    """
+    query, queue = lib.autocast(query.detach(), queue.detach())
+    _check(query, queue, k)
+    chosen = OP.choose(impl, query.device, query.dtype)
+    if chosen == "reference":
+        indices, similarity = reference.nearest_neighbor(query, queue, k)
+    else:
+        indices, similarity = OP.call(chosen, query, queue, k)
+    return (indices.squeeze(1), similarity.squeeze(1)) if k == 1 else (indices, similarity)
+
+
+def _check(query: Tensor, queue: Tensor, k: int) -> None:
+    if query.ndim != 2 or query.shape[1] == 0:
+        raise ValueError(f"nearest_neighbor: expected query of shape (N, D) with D > 0, got {tuple(query.shape)}")
+    if queue.ndim != 2 or queue.shape[1] != query.shape[1]:
+        raise ValueError(
+            f"nearest_neighbor: expected queue of shape (K, {query.shape[1]}) to match query, "
+            f"got {tuple(queue.shape)}"
+        )
+    if len(queue) == 0:
+        raise ValueError("nearest_neighbor: expected a queue of at least one row, got an empty one")
+    lib.check_alike("nearest_neighbor", "query", query=query, queue=queue)
+    if not isinstance(k, int) or not 1 <= k <= MAX_K:
+        raise ValueError(f"nearest_neighbor: expected k from 1 to {MAX_K}, got {k!r}")
+    if k > len(queue):
+        raise ValueError(f"nearest_neighbor: expected k of at most the queue's {len(queue)} rows, got {k}")
+
+
+@OP.fake
+def _(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    shape = (len(query), k)
+    return query.new_empty(shape, dtype=torch.int64), query.new_empty(shape, dtype=torch.float32)
+
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.nearest_neighbor import triton_kernels
+
+    OP.triton(triton_kernels.nearest_neighbor)

@@ -1,0 +1,307 @@
+import math
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.kernels.aligned_pooling import op
+
+# What Triton's interpreter makes numpy say.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
+)
+GPU = torch.cuda.is_available()
+# (B, d, D, H, W, groups): ones, one position, odd sizes, more than a tile of each of d, D and positions.
+SHAPES = [
+    (1, 1, 1, 1, 1, 1),
+    (2, 3, 5, 1, 1, 1),
+    (2, 6, 9, 3, 5, 3),
+    (3, 8, 20, 7, 7, 4),
+    (1, 70, 140, 9, 8, 1),
+    (1, 140, 12, 2, 3, 2),
+]
+
+
+@pytest.fixture(params=["cpp", "triton"])
+def impl(request):
+    return request.param
+
+
+def inputs(shape, dtype=torch.float32, device="cpu", seed=0) -> tuple[Tensor, Tensor]:
+    b, d, channels, height, width, _ = shape
+    generator = torch.Generator().manual_seed(seed)
+    tensors = (torch.randn(b, c, height, width, generator=generator) for c in (channels, d))
+    return tuple(tensor.to(device, dtype) for tensor in tensors)
+
+
+def run(impl, features, maps, groups=1, order="published"):
+    """The pooled features and both gradients, for one arbitrary gradient of the first."""
+    features, maps = features.detach().requires_grad_(), maps.detach().requires_grad_()
+    pooled = K.aligned_pooling(features, maps, groups=groups, order=order, impl=impl)
+    weights = torch.linspace(-1, 2, pooled.numel(), dtype=pooled.dtype, device=pooled.device).view_as(pooled)
+    return pooled.detach(), *torch.autograd.grad(pooled, (features, maps), weights)
+
+
+def check_accuracy(assert_accurate, impl, features, maps, **options):
+    out = run(impl, features, maps, **options)
+    eager = run("reference", features, maps, **options)
+    truth = run("reference", features.double(), maps.double(), **options)
+    for each in zip(out, eager, truth, strict=True):
+        assert each[0].dtype == features.dtype
+        assert_accurate(*each, features.dtype)
+
+
+def by_loops(features, maps, groups, order):
+    """The paper's equations, one number at a time."""
+    (b, channels), d = features.shape[:2], maps.shape[1]
+    pooled = torch.zeros(b, d // groups, channels, dtype=features.dtype)
+    for i in range(b):
+        normalized = maps[i] / maps[i].norm(dim=0)
+        for k in range(d // groups):
+            for e in range(channels):
+                g = e // (channels // groups)
+                number = g * (d // groups) + k if order == "published" else k * groups + g
+                weights = normalized[number].exp()
+                pooled[i, k, e] = (weights * features[i, e]).sum() / weights.sum()
+    return pooled
+
+
+@pytest.mark.parametrize("order", ["published", "paper"])
+@pytest.mark.parametrize("groups", [1, 2, 6])
+def test_each_channel_is_pooled_under_its_own_map(impl, device, groups, order):
+    features, maps = inputs((2, 12, 18, 3, 4, groups))
+    expected = by_loops(features.double(), maps.double(), groups, order).float()
+    for chosen in (impl, "reference"):
+        pooled = K.aligned_pooling(
+            features.to(device), maps.to(device), groups=groups, order=order, impl=chosen
+        ).cpu()
+        torch.testing.assert_close(pooled, expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
+def test_results_and_gradients(impl, device, dtype, shape, assert_accurate):
+    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
+        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
+    check_accuracy(assert_accurate, impl, *inputs(shape, dtype, device), groups=shape[-1])
+
+
+def test_the_order_of_the_paper(impl, device, assert_accurate):
+    check_accuracy(assert_accurate, impl, *inputs((2, 12, 18, 3, 4, 3), device=device), groups=3, order="paper")
+
+
+def test_many_positions(impl, device, assert_accurate):
+    check_accuracy(assert_accurate, impl, *inputs((1, 2, 3, 33, 32, 1), device=device))
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e4])
+def test_only_the_direction_of_the_maps_matters(impl, device, scale, assert_accurate):
+    features, maps = inputs((2, 6, 9, 3, 5, 3), device=device)
+    check_accuracy(assert_accurate, impl, features * 1e4, maps * scale, groups=3)
+    pooled, d_features, d_maps = run(impl, features, maps)
+    scaled, d_same, d_scaled = run(impl, features, maps * scale)
+    torch.testing.assert_close((scaled, d_same, d_scaled * scale), (pooled, d_features, d_maps))
+
+
+def test_equal_maps_give_average_pooling(impl, device):
+    features, maps = inputs((2, 4, 9, 3, 5, 1), device=device)
+    pooled = K.aligned_pooling(features, torch.ones_like(maps) * 3, impl=impl)
+    torch.testing.assert_close(pooled, features.mean((2, 3))[:, None].expand(-1, 4, -1))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("size", [0, 1e-14])
+def test_maps_of_zeros_at_a_position(impl, device, dtype, size, assert_accurate):
+    features, maps = inputs((2, 4, 9, 3, 5, 1), dtype, device)
+    maps[:, :, 1, 2] = torch.tensor([size, 0, 0, -size], device=device)  # shorter than the norm's least
+    results = [run(name, features, maps) for name in (impl, "reference")]
+    results.append(run("reference", features.double(), maps.double()))
+    for out, eager, truth in zip(*results, strict=True):
+        small = truth.abs() < 1e6  # the gradient at that position is of size 1e12
+        assert_accurate(*(x.where(small, torch.zeros_like(x)) for x in (out, eager, truth)), dtype)
+    if dtype == torch.float32:
+        torch.testing.assert_close(results[0][2].double(), results[2][2], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("which", [0, 1], ids=["features", "maps"])
+def test_a_bad_image_stays_alone(impl, device, which, bad):
+    tensors = inputs((3, 4, 9, 3, 5, 1), device=device)
+    expected = run(impl, *tensors)
+    tensors[which][1, 2, 0, 3] = bad
+    for out, want in zip(run(impl, *tensors), expected, strict=True):
+        assert torch.equal(out[[0, 2]], want[[0, 2]])
+    assert not run(impl, *tensors)[0][1].isfinite().all()
+
+
+def test_a_bad_feature_stays_in_its_channel(impl, device):
+    features, maps = inputs((1, 4, 9, 3, 5, 1), device=device)
+    features[0, 2, 1, 1] = math.nan
+    pooled = K.aligned_pooling(features, maps, impl=impl)
+    assert pooled[0, :, 2].isnan().all()
+    assert pooled[0, :, [0, 1, 3, 4, 5, 6, 7, 8]].isfinite().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_gradients_have_the_layout_of_the_features(impl, device, dtype, memory_format):
+    features, maps = inputs((2, 6, 9, 3, 5, 3), dtype, device)
+    features = features.to(memory_format=memory_format)
+    _, d_features, _ = run(impl, features, maps)
+    assert d_features.is_contiguous(memory_format=memory_format)
+
+
+def test_features_are_not_copied(monkeypatch):
+    """Neither layout is brought into the other before the kernel."""
+    given = []
+    call = op.OP.call
+    monkeypatch.setattr(op.OP, "call", lambda impl, *args: given.append(args[0]) or call(impl, *args))
+    features, maps = inputs((2, 6, 9, 3, 5, 3))
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        features = features.contiguous(memory_format=memory_format)
+        K.aligned_pooling(features, maps, impl="cpp")
+        assert given[-1].data_ptr() == features.data_ptr()
+
+
+def test_opcheck_of_the_backward_operator(impl, device):
+    features, maps = (x.flatten(2) for x in inputs((2, 6, 9, 3, 5, 3), device=device))
+    pooled, norms, sums = op.OP.call(impl, features, maps, 3, False)
+    backward = getattr(torch.ops.sslfast.aligned_pooling_backward, impl)
+    for arguments in ((features.mT.contiguous().mT, True, True), (features, False, True)):
+        own, *needs = arguments
+        torch.library.opcheck(backward, (torch.ones_like(pooled), own, maps, norms, sums, 3, False, *needs))
+
+
+def test_no_gradient_is_computed_in_vain(impl, device, monkeypatch):
+    asked = []
+    call = op.BACKWARD.call
+    monkeypatch.setattr(op.BACKWARD, "call", lambda *args: asked.append(args[-2:]) or call(*args))
+    features, maps = inputs((2, 6, 9, 3, 5, 3), device=device)
+    K.aligned_pooling(features.requires_grad_(), maps, impl=impl).sum().backward()
+    K.aligned_pooling(features.detach(), maps.requires_grad_(), impl=impl).sum().backward()
+    assert asked == [(True, False), (False, True)]
+
+
+def test_no_images(impl, device):
+    features, maps = inputs((0, 6, 9, 3, 5, 3), device=device)
+    assert [x.shape for x in run(impl, features, maps, groups=3)] == [(0, 2, 9), (0, 9, 3, 5), (0, 6, 3, 5)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"features": torch.randn(2, 9, 15)},
+            "expected features of shape (B, D, H, W) with D, H, W > 0, got (2, 9, 15)",
+        ),
+        (
+            {"features": torch.randn(2, 0, 3, 5)},
+            "expected features of shape (B, D, H, W) with D, H, W > 0, got (2, 0, 3, 5)",
+        ),
+        (
+            {"maps": torch.randn(2, 6, 3, 4)},
+            "expected maps of shape (2, d, 3, 5) with d > 0 to match features, got (2, 6, 3, 4)",
+        ),
+        (
+            {"maps": torch.randn(2, 6, 15)},
+            "expected maps of shape (2, d, 3, 5) with d > 0 to match features, got (2, 6, 15)",
+        ),
+        (
+            {"maps": torch.randn(2, 6, 3, 5).half()},
+            "expected maps of dtype torch.float32 to match features, got torch.float16",
+        ),
+        (
+            {"features": torch.ones(2, 9, 3, 5).long()},
+            "expected features of a floating-point dtype, got torch.int64",
+        ),
+        ({"groups": 2}, "expected groups that divide the 9 channels of features and the 6 of maps, got 2"),
+        ({"groups": 0}, "expected groups that divide the 9 channels of features and the 6 of maps, got 0"),
+        ({"order": "eq2"}, "expected order to be 'published' or 'paper', got 'eq2'"),
+    ],
+)
+def test_errors_say_what_came(change, message):
+    features, maps = inputs((2, 6, 9, 3, 5, 3))
+    arguments = {"features": features, "maps": maps} | change
+    with pytest.raises(ValueError) as error:  # noqa: PT011 (the message is compared whole)
+        K.aligned_pooling(**arguments)
+    assert str(error.value) == f"aligned_pooling: {message}"
+
+
+def test_auto_runs_the_compiled_kernel(record_impls):
+    called = record_impls("aligned_pooling")
+    K.aligned_pooling(*inputs((2, 6, 9, 3, 5, 3), device="cuda" if GPU else "cpu"))
+    assert called == ["triton" if GPU else "cpp"]
+
+
+shapes = st.tuples(*(st.integers(1, 4) for _ in range(5)), st.integers(1, 2)).map(
+    lambda s: (s[0], s[1] * s[5], s[2] * s[5], s[3], s[4], s[5])
+)
+properties = settings(
+    max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@properties
+@given(shape=shapes, seed=st.integers(0, 2**31))
+def test_the_order_of_positions_does_not_matter(impl, device, shape, seed):
+    features, maps = inputs(shape, device=device, seed=seed)
+    order = torch.randperm(shape[3], generator=torch.Generator().manual_seed(seed)).to(device)
+    pooled = K.aligned_pooling(features, maps, groups=shape[-1], impl=impl)
+    shuffled = K.aligned_pooling(features[:, :, order], maps[:, :, order], groups=shape[-1], impl=impl)
+    torch.testing.assert_close(shuffled, pooled)
+
+
+@properties
+@given(shape=shapes, seed=st.integers(0, 2**31))
+def test_pooling_is_an_average(impl, device, shape, seed):
+    features, maps = inputs(shape, device=device, seed=seed)
+    pooled = K.aligned_pooling(features, maps, groups=shape[-1], impl=impl)
+    assert (pooled <= features.amax((2, 3))[:, None] + 1e-5).all()
+    assert (pooled >= features.amin((2, 3))[:, None] - 1e-5).all()
+    shifted = K.aligned_pooling(features + 2, maps, groups=shape[-1], impl=impl)
+    torch.testing.assert_close(shifted, pooled + 2)
+
+
+def launches(arch):
+    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
+    triton_kernels = pytest.importorskip("sslfast.kernels.aligned_pooling.triton_kernels")
+    fp32 = dict.fromkeys(("p_inverse_norms", "p_inverse_sums", "p_d_weights", "p_means"), "*fp32")
+    numbers = dict.fromkeys(("groups", "d", "V", "E", "P", "s_b", "s_e", "s_p"), "i32")
+
+    def case(name, kernel, kind, constants, num_warps=4, num_stages=3):
+        given = dict.fromkeys(
+            ("p_features", "p_maps", "p_pooled", "p_d_pooled", "p_d_features", "p_d_maps"), f"*{kind}"
+        )
+        signature = {key: value for key, value in (given | fp32 | numbers).items() if key not in constants}
+        return f"{name} {kind}", {
+            "kernel": f"sslfast.kernels.aligned_pooling.triton_kernels:{kernel}",
+            "arch": arch,
+            "signature": signature,
+            "constants": constants,
+            "multiples_of_16": ["d", "V", "E", "s_b", "s_p"] if constants.get("s_e") == 1 else ["d", "V", "E"],
+            "num_warps": num_warps,
+            "num_stages": num_stages,
+        }
+
+    for kind, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        c = triton_kernels.config(64, dtype)
+        tile = {"BV": c.BV, "BE": c.BE, "BP": c.BP, "INTERLEAVED": False}
+        for layout, stride in (("channels last", {"s_e": 1}), ("contiguous", {"s_p": 1})):
+            for kernel in ("pool_kernel", "features_grad_kernel", "weights_grad_kernel"):
+                yield case(f"{kernel} {layout}", kernel, kind, tile | stride, c.num_warps, c.num_stages)
+        plain = {"BC": triton_kernels.ROWS, "BP": triton_kernels.COLUMNS}
+        yield case("norm", "norm_kernel", kind, plain)
+        yield case("sum", "sum_kernel", kind, plain | {"BACKWARD": False, "p_d_weights": None, "p_means": None})
+        yield case("mean", "sum_kernel", kind, plain | {"BACKWARD": True})
+        yield case("maps_grad", "maps_grad_kernel", kind, plain)
+
+
+@pytest.mark.parametrize("arch", [80, 90, 100, 120])
+def test_kernels_compile_ahead_of_time(arch, compile_ahead):
+    names, cases = zip(*launches(arch), strict=True)
+    for name, resources in zip(names, compile_ahead(cases), strict=True):
+        assert resources["fits"], f"{name}: {resources['shared']} bytes of shared memory"
+        assert resources["spilled"] == 0, f"{name}: {resources['spilled']} bytes of registers spilled"
