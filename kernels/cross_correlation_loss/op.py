@@ -1,0 +1,109 @@
+"""The cross-correlation loss of Barlow Twins, by whichever of two products is the smaller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.cross_correlation_loss import reference
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+OP = lib.Op(
+    "cross_correlation_loss",
+    "(Tensor z1, Tensor z2, float lambd, bool need_dz1, bool need_dz2) -> (Tensor loss, Tensor dz1, Tensor dz2)",
+    impls=("cpp", "triton"),
+)
+
+
+def cross_correlation_loss(
+    z1: Tensor, z2: Tensor, *, lambd: float, group: ProcessGroup | None = None, impl: lib.Impl = "auto"
+) -> Tensor:
+    """The redundancy reduction loss of Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, equation 1):
+
+        z1, z2 = (F.batch_norm(z, None, None, training=True, eps=1e-5) for z in (z1, z2))
+        c = z1.T @ z2 / N                                                  # (D, D)
+        on_diagonal = c.diagonal()
+        loss = (1 - on_diagonal).square().sum()
+        loss += lambd * (c.square().sum() - on_diagonal.square().sum())
+
+    The sum of all squares of c is also the product of two (N, N) matrices, tr(z1 z1^T z2 z2^T) / N^2: the compiled
+    implementations take c where N >= D and these otherwise, so that no matrix is larger than the inputs, and with
+    N < D there is less to multiply. One pass gives the loss and its gradients; the backward pass only scales them.
+
+    Args:
+        z1: (N, D), fp32, fp16, bf16, or fp64 (reference only): one view's embeddings, not normalised. Under
+            autocast the inputs are cast as for a matmul.
+        z2: (N, D), the other view's; same dtype as z1. Either receives a gradient if it asks.
+        lambd: weight of the off-diagonal part; the paper has 0.0051.
+        group: processes over which the batch is spread: means, variances and c are of all their rows, of which
+            ranks may have different numbers. Each rank returns the whole batch's loss; the gradient is that of
+            the sum of the ranks' losses, of which DistributedDataParallel takes the mean. By the reference only.
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        The loss in fp32 (fp64 for fp64 inputs), a scalar.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit; a lambd below 0.
+        RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
+            the reference.
+    """
+    z1, z2 = lib.autocast(z1, z2)
+    _check(z1, z2, lambd)
+    if group is not None:
+        if impl not in ("auto", "reference"):
+            raise RuntimeError(
+                f"{OP.name}: impl={impl!r} is not available: it works on one process; leave group out"
+            )
+        return reference.cross_correlation_loss(z1, z2, lambd, group)
+    chosen = OP.choose(impl, z1.device, z1.dtype)
+    if chosen == "reference":
+        return reference.cross_correlation_loss(z1, z2, lambd)
+    grad = torch.is_grad_enabled()
+    loss, _, _ = OP.call(chosen, z1, z2, lambd, grad and z1.requires_grad, grad and z2.requires_grad)
+    return loss
+
+
+def _check(z1: Tensor, z2: Tensor, lambd: float) -> None:
+    if z1.ndim != 2 or 0 in z1.shape:
+        raise ValueError(f"{OP.name}: expected z1 of shape (N > 0, D > 0), got {tuple(z1.shape)}")
+    if z2.shape != z1.shape:
+        raise ValueError(f"{OP.name}: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
+    lib.check_alike(OP.name, "z1", z1=z1, z2=z2)
+    if not isinstance(lambd, (int, float)) or not 0 <= lambd < float("inf"):
+        raise ValueError(f"{OP.name}: expected a lambd >= 0, got {lambd!r}")
+
+
+@OP.fake
+def _(z1: Tensor, z2: Tensor, lambd: float, need_dz1: bool, need_dz2: bool) -> tuple[Tensor, Tensor, Tensor]:
+    n, d = z1.shape
+    dz1, dz2 = (z1.new_empty((n if need else 0, d), dtype=torch.float32) for need in (need_dz1, need_dz2))
+    return z1.new_empty((), dtype=torch.float32), dz1, dz2
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    _, dz1, dz2 = output
+    ctx.mark_non_differentiable(dz1, dz2)
+    ctx.save_for_backward(dz1, dz2)
+    ctx.dtype = inputs[0].dtype
+
+
+def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    gradients = (
+        (d_loss * dz).to(ctx.dtype) if needed else None
+        for dz, needed in zip(ctx.saved_tensors, ctx.needs_input_grad[:2], strict=True)
+    )
+    return *gradients, None, None, None
+
+
+OP.autograd(_setup_context, _backward)
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.cross_correlation_loss import triton_kernels
+
+    OP.triton(triton_kernels.cross_correlation_loss)

@@ -1,0 +1,82 @@
+"""New keys in place of the oldest ones of a queue, at a position that only the device knows."""
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.enqueue import reference
+
+OP = lib.Op(
+    "enqueue_",
+    "(Tensor(a!) queue, Tensor keys, Tensor(b!) pointer, Tensor? skip) -> ()",
+    impls=("cpp", "triton"),
+    dtypes=(torch.float32, torch.float16, torch.bfloat16, torch.float64),
+)
+for compiled in OP.impls:  # no derivative: a queue belongs to no graph, whatever its keys require
+    lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+
+
+def enqueue_(
+    queue: Tensor, keys: Tensor, pointer: Tensor, *, skip: Tensor | None = None, impl: lib.Impl = "auto"
+) -> None:
+    """Puts keys into a queue in place of the oldest ones, first in first out: MoCo's (He et al. 2020), in place.
+
+        if not skip:
+            rows = (pointer + torch.arange(N)) % K
+            queue[rows] = keys.to(queue.dtype)
+            pointer.copy_((pointer + N) % K)
+
+    without asking the device where the pointer stands: a CUDA graph can replay it. "triton" is one launch. There
+    is no derivative.
+
+    Args:
+        queue: (K, D) of any floating dtype.
+        keys: (N, D) with N <= K, of any floating dtype; on the queue's device.
+        pointer: 0-d int64 in [0, K), the row that the next key takes; with the queue.
+        skip: 0-d bool, with the queue; where true, nothing changes.
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit.
+        RuntimeError: an explicit `impl` that is not available.
+    """
+    _check(queue, keys, pointer, skip)
+    chosen = OP.choose(impl, queue.device, queue.dtype)
+    if chosen == "reference":
+        reference.enqueue_(queue, keys, pointer, skip)
+        return
+    with torch.no_grad():
+        OP.call(chosen, queue, keys, pointer, skip)
+    if not torch.compiler.is_compiling():
+        torch.autograd.graph.increment_version([queue, pointer])
+
+
+def _check(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) -> None:
+    if queue.ndim != 2:
+        raise ValueError(f"enqueue_: expected queue of shape (K, D), got {tuple(queue.shape)}")
+    k, d = queue.shape
+    if keys.ndim != 2 or keys.shape[1] != d or keys.shape[0] > k:
+        raise ValueError(f"enqueue_: expected keys of shape (N <= {k}, {d}), got {tuple(keys.shape)}")
+    for name, tensor, dtype in (("pointer", pointer, torch.int64), ("skip", skip, torch.bool)):
+        if tensor is not None and (tensor.ndim != 0 or tensor.dtype != dtype):
+            raise ValueError(
+                f"enqueue_: expected {name} of shape (), {dtype}, got {tuple(tensor.shape)}, {tensor.dtype}"
+            )
+    for name, tensor in (("keys", keys), ("pointer", pointer), ("skip", skip)):
+        if tensor is not None and tensor.device != queue.device:
+            raise ValueError(f"enqueue_: expected {name} on {queue.device} to match queue, got {tensor.device}")
+    for name, tensor in (("queue", queue), ("keys", keys)):
+        if tensor.dtype not in OP.dtypes:
+            expected = ", ".join(map(str, OP.dtypes))
+            raise ValueError(f"enqueue_: expected {name} of dtype {expected}, got {tensor.dtype}")
+
+
+@OP.fake
+def _(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) -> None:
+    pass
+
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.enqueue import triton_kernels
+
+    OP.triton(triton_kernels.enqueue_)
