@@ -1,19 +1,14 @@
 // The tensors of ema_update_, checked and flattened: what its CPU and its CUDA kernel work on.
 #pragma once
 
-#include <torch/csrc/stable/ops.h>
-#include <torch/csrc/stable/tensor.h>
-
-#include <algorithm>
 #include <cstdint>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-namespace sslfast __attribute__((visibility("hidden"))) {  // as torch::stable::Tensor is
+#include "flat_tensors.h"
 
-using torch::headeronly::ScalarType;
-using torch::stable::Tensor;
+namespace sslfast __attribute__((visibility("hidden"))) {  // as torch::stable::Tensor is
 
 // A target and its source as plain arrays whose elements correspond, both of `count` elements.
 struct EmaPair {
@@ -46,37 +41,6 @@ inline bool is_integer(ScalarType type) {
   }
 }
 
-// Whether the tensor fills one block of memory, each element once, in whatever order of dimensions.
-inline bool is_dense(const Tensor& tensor) {
-  const auto sizes = tensor.sizes(), strides = tensor.strides();
-  std::vector<size_t> dims;
-  for (size_t dim = 0; dim < sizes.size(); ++dim) {
-    if (sizes[dim] != 1) dims.push_back(dim);
-  }
-  std::sort(dims.begin(), dims.end(), [&](size_t a, size_t b) { return strides[a] < strides[b]; });
-  int64_t expected = 1;
-  for (const size_t dim : dims) {
-    if (strides[dim] != expected) return false;
-    expected *= sizes[dim];
-  }
-  return true;
-}
-
-// Whether element i in memory of one tensor is element i in memory of the other. Both have the same sizes.
-inline bool same_layout(const Tensor& a, const Tensor& b) {
-  if (a.is_contiguous() && b.is_contiguous()) return true;
-  const auto sizes = a.sizes(), strides_a = a.strides(), strides_b = b.strides();
-  for (size_t dim = 0; dim < sizes.size(); ++dim) {
-    if (sizes[dim] != 1 && strides_a[dim] != strides_b[dim]) return false;
-  }
-  return is_dense(a);
-}
-
-inline bool same_sizes(const Tensor& a, const Tensor& b) {
-  const auto sizes_a = a.sizes(), sizes_b = b.sizes();
-  return std::equal(sizes_a.begin(), sizes_a.end(), sizes_b.begin(), sizes_b.end());
-}
-
 class EmaPairs {
  public:
   // Checks before anything is written. `averages` is false where the floating-point targets stay as they are.
@@ -90,32 +54,17 @@ class EmaPairs {
     pairs_.reserve(targets.size());
     for (size_t i = 0; i < targets.size(); ++i) {
       if (targets[i].numel() == 0 || (!averages && is_averaged(targets[i].scalar_type()))) continue;
-      if (same_layout(targets[i], sources[i])) {
-        add(targets[i], sources[i]);
-      } else {
-        staged_.push_back({
-            targets[i], torch::stable::contiguous(targets[i]), torch::stable::contiguous(sources[i])});
-        add(staged_.back().contiguous_target, staged_.back().contiguous_source);
-      }
+      const Tensor target = staging_.dense(targets[i]);
+      add(target, staging_.like(target, sources[i], /*changes=*/false));
     }
   }
 
   const std::vector<EmaPair>& pairs() const { return pairs_; }
 
-  // Call after the kernel: brings the averages of targets that had to be made contiguous back into them.
-  void write_back() {
-    for (Staged& staged : staged_) {
-      if (staged.contiguous_target.data_ptr() != staged.target.data_ptr()) {
-        torch::stable::copy_(staged.target, staged.contiguous_target);
-      }
-    }
-  }
+  // Call after the kernel: brings the averages of targets that had to be copied back into them.
+  void write_back() { staging_.write_back(); }
 
  private:
-  struct Staged {
-    Tensor target, contiguous_target, contiguous_source;
-  };
-
   static void check(const Tensor& first, const Tensor& target, const Tensor& source, size_t i) {
     const ScalarType target_type = target.scalar_type(), source_type = source.scalar_type();
     const bool types = (is_averaged(target_type) && is_averaged(source_type)) ||
@@ -141,7 +90,7 @@ class EmaPairs {
   }
 
   std::vector<EmaPair> pairs_;
-  std::vector<Staged> staged_;
+  Staging staging_;
 };
 
 }  // namespace sslfast

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <type_traits>
 
+#include "cpu/average.h"
 #include "cpu/half.h"
 #include "cpu/simd.h"
-#include "ema_pairs.h"
 
 #define SSLFAST_INLINE __attribute__((always_inline)) inline  // into every version that SSLFAST_SIMD compiles
 
@@ -18,7 +18,6 @@ namespace {
 
 constexpr int64_t kGrain = 32768;  // elements a thread is woken for; as torch's elementwise kernels
 
-// k <- k + (1 - m)(q - k), in fp32, or fp64 if either type is; m = 0 copies, even over a NaN.
 template <class K, class Q>
 SSLFAST_INLINE void average_as(K* k, const Q* q, int64_t count, double momentum) {
   using Wide = std::conditional_t<std::is_same_v<K, double> || std::is_same_v<Q, double>, double, float>;
@@ -36,44 +35,60 @@ SSLFAST_INLINE void average_as(K* k, const Q* q, int64_t count, double momentum)
 }
 
 template <class K>
-SSLFAST_INLINE void average_into(K* k, const EmaPair& pair, int64_t begin, int64_t count, double momentum) {
+SSLFAST_INLINE void average_into(const EmaPair& pair, double momentum) {
+  K* const k = static_cast<K*>(pair.target);
   switch (pair.source_type) {
     case ScalarType::Float:
-      return average_as(k + begin, static_cast<const float*>(pair.source) + begin, count, momentum);
+      return average_as(k, static_cast<const float*>(pair.source), pair.count, momentum);
     case ScalarType::BFloat16:
-      return average_as(k + begin, static_cast<const BFloat16*>(pair.source) + begin, count, momentum);
+      return average_as(k, static_cast<const BFloat16*>(pair.source), pair.count, momentum);
     case ScalarType::Half:
-      return average_as(k + begin, static_cast<const Half*>(pair.source) + begin, count, momentum);
+      return average_as(k, static_cast<const Half*>(pair.source), pair.count, momentum);
     default:
-      return average_as(k + begin, static_cast<const double*>(pair.source) + begin, count, momentum);
+      return average_as(k, static_cast<const double*>(pair.source), pair.count, momentum);
   }
 }
 
-// Elements [begin, begin + count) of one pair.
-SSLFAST_SIMD void update(const EmaPair& pair, int64_t begin, int64_t count, double momentum) {
+int64_t bytes(ScalarType type) {
+  switch (type) {
+    case ScalarType::Float:
+      return sizeof(float);
+    case ScalarType::Double:
+      return sizeof(double);
+    case ScalarType::Byte:
+      return 1;
+    default:
+      return sizeof(Half);
+  }
+}
+
+}  // namespace
+
+SSLFAST_SIMD void average(const EmaPair& pair, double momentum) {
   switch (pair.target_type) {
     case ScalarType::Float:
-      return average_into(static_cast<float*>(pair.target), pair, begin, count, momentum);
+      return average_into<float>(pair, momentum);
     case ScalarType::BFloat16:
-      return average_into(static_cast<BFloat16*>(pair.target), pair, begin, count, momentum);
+      return average_into<BFloat16>(pair, momentum);
     case ScalarType::Half:
-      return average_into(static_cast<Half*>(pair.target), pair, begin, count, momentum);
+      return average_into<Half>(pair, momentum);
     case ScalarType::Double:
-      return average_into(static_cast<double*>(pair.target), pair, begin, count, momentum);
+      return average_into<double>(pair, momentum);
     default:
-      std::memmove(static_cast<char*>(pair.target) + begin, static_cast<const char*>(pair.source) + begin, count);
+      std::memmove(pair.target, pair.source, pair.count);
   }
 }
 
-double read(const Tensor& scalar) {
-  return scalar.scalar_type() == ScalarType::Double ? *static_cast<const double*>(scalar.data_ptr())
-                                                    : *static_cast<const float*>(scalar.data_ptr());
+EmaPair slice(const EmaPair& pair, int64_t begin, int64_t count) {
+  return {static_cast<char*>(pair.target) + begin * bytes(pair.target_type),
+          static_cast<const char*>(pair.source) + begin * bytes(pair.source_type), count, pair.target_type,
+          pair.source_type};
 }
 
 void ema_update_(
     const std::vector<Tensor>& targets, const std::vector<Tensor>& sources, double momentum,
     const std::optional<Tensor>& momentum_tensor) {
-  const double m = momentum_tensor ? read(*momentum_tensor) : momentum;
+  const double m = number(momentum, momentum_tensor);
   EmaPairs lists(targets, sources, /*averages=*/m != 1);
   const std::vector<EmaPair>& pairs = lists.pairs();
 
@@ -86,16 +101,13 @@ void ema_update_(
     size_t i = std::upper_bound(ends.begin(), ends.end(), begin) - ends.begin();
     for (; begin < end; ++i) {
       const int64_t stop = std::min(end, ends[i]);
-      update(pairs[i], begin - (ends[i] - pairs[i].count), stop - begin, m);
+      average(slice(pairs[i], begin - (ends[i] - pairs[i].count), stop - begin), m);
       begin = stop;
     }
   });
   lists.write_back();
 }
 
-}  // namespace
-}  // namespace sslfast
+STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) { library.impl("ema_update_.cpp", TORCH_BOX(&ema_update_)); }
 
-STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {
-  library.impl("ema_update_.cpp", TORCH_BOX(&sslfast::ema_update_));
-}
+}  // namespace sslfast

@@ -87,16 +87,7 @@ def _check_momentum(momentum: float | Tensor, targets: list[Tensor]) -> None:
         if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
             raise ValueError(f"ema_update_: expected a momentum in [0, 1] or a 0-d tensor, got {momentum!r}")
         return
-    if momentum.ndim != 0 or momentum.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            "ema_update_: expected a momentum tensor of shape (), float32 or float64, "
-            f"got {tuple(momentum.shape)}, {momentum.dtype}"
-        )
-    if targets and momentum.device.type != "cpu" and momentum.device != targets[0].device:
-        raise ValueError(
-            f"ema_update_: expected the momentum tensor on {targets[0].device} to match targets, or on the "
-            f"CPU, got {momentum.device}"
-        )
+    lib.check_number("ema_update_", "momentum", momentum, targets=targets)
 
 
 def _check_pairs(targets: list[Tensor], sources: list[Tensor]) -> None:
