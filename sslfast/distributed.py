@@ -1,0 +1,75 @@
+"""Collectives through which a loss over the samples of all ranks is differentiated; no-ops in one process.
+
+The gradient is that of the sum of all ranks' losses. DistributedDataParallel's average over W ranks makes it that
+of their mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+def rank(group: ProcessGroup | None = None) -> int:
+    """This process's rank in the group, by default in that of all processes; 0 without one."""
+    return dist.get_rank(group) if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size(group: ProcessGroup | None = None) -> int:
+    """The number of processes of the group; 1 without one."""
+    return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
+
+
+def gather(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:
+    """The rows of all ranks, those of rank 0 first: (N, ...) -> (W * N, ...).
+
+    Backward, a rank receives the gradients that all ranks' losses have to its own rows (a reduce-scatter).
+
+    Args:
+        rows: of one shape and dtype on every rank.
+        group: the processes; None: all.
+    """
+    return rows if world_size(group) == 1 else _Gather.apply(rows, group)
+
+
+def mean(tensor: Tensor, group: ProcessGroup | None = None) -> Tensor:
+    """The mean over the ranks of a tensor of one shape; backward, the mean of the gradients to it."""
+    return tensor if world_size(group) == 1 else _Sum.apply(tensor / world_size(group), group)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        count, *rest = rows.shape
+        gathered = rows.new_empty((world_size(group) * count, *rest))
+        dist.all_gather_into_tensor(gathered, rows.contiguous(), group=group)
+        return gathered
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        count, *rest = grad.shape
+        own = grad.new_empty((count // world_size(ctx.group), *rest))
+        dist.reduce_scatter_tensor(own, grad.contiguous(), group=ctx.group)
+        return own, None
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, group: ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        total = tensor.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        total = grad.clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None

@@ -1,0 +1,38 @@
+"""The loss of Barlow Twins as a module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.kernels import _library as lib
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+class BarlowTwinsLoss(nn.Module):
+    """Draws the cross-correlation matrix of two views towards the identity: `kernels.cross_correlation_loss`.
+
+    Of Zbontar et al. 2021 (equation 1). Standardises the embeddings over the batch itself.
+
+        loss = BarlowTwinsLoss()
+        loss(z1, z2)  # (N, D), (N, D) -> scalar
+
+    Args:
+        lambd: the weight of the elements off the diagonal; by default the paper's.
+        group: processes whose samples together make the batch; None: this process's alone.
+        impl: "auto", or an implementation by name, as the op takes it.
+    """
+
+    def __init__(self, *, lambd: float = 5e-3, group: ProcessGroup | None = None, impl: lib.Impl = "auto") -> None:
+        super().__init__()
+        self.lambd, self.group, self.impl = lambd, group, impl
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        return K.cross_correlation_loss(z1, z2, lambd=self.lambd, group=self.group, impl=self.impl)
+
+    def extra_repr(self) -> str:
+        return f"lambd={self.lambd}, impl={self.impl!r}"

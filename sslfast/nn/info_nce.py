@@ -1,0 +1,60 @@
+"""InfoNCE as modules: with negatives from a queue, and with negatives from the batch."""
+
+from typing import Any
+
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.nn.contrastive import ContrastiveLoss
+
+
+class InfoNCELoss(ContrastiveLoss):
+    """InfoNCE against a queue of negatives, as in MoCo (He et al. 2020, equation 1): `kernels.info_nce`.
+
+    Normalise the inputs before. The queue is the caller's: enqueue the keys after the loss.
+
+        loss = InfoNCELoss(temperature=0.2)
+        loss(query, positive, queue)  # (N, D), (N, D), (K, D) -> scalar, or (N,) with reduction="none"
+
+    Args:
+        temperature, reduction, impl: see ContrastiveLoss.
+    """
+
+    def forward(self, query: Tensor, positive: Tensor, queue: Tensor) -> Tensor:
+        return K.info_nce(query, positive, queue, **self.settings())
+
+
+class InBatchInfoNCELoss(ContrastiveLoss):
+    """InfoNCE against the batch's other keys, as in MoCo v3 (Chen et al. 2021): `kernels.in_batch_info_nce`.
+
+    Normalise the inputs before. The key of row i is i; over several processes gather the keys first
+    (`sslfast.distributed.gather`) and pass the rank's `offset`.
+
+        loss = InBatchInfoNCELoss(temperature=0.2)
+        loss(query, keys)  # (chunks * n, D), (M, D) -> scalar, or (chunks * n,) with reduction="none"
+
+    Args:
+        temperature, reduction, impl: see ContrastiveLoss.
+        chunks: how many positives each key has among the rows, such as Fast-MoCo's 6.
+    """
+
+    def __init__(self, *, chunks: int = 1, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.chunks = chunks
+
+    def forward(
+        self, query: Tensor, keys: Tensor, *, offset: int = 0, ids: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """The loss.
+
+        Args:
+            query: (chunks * n, D).
+            keys: (M, D), those of all ranks; row c * n + i of query has key i + offset.
+            offset: n times the rank where keys were gathered.
+            ids: (row_ids, key_ids), int64, (chunks * n,) and (M,): keys with the row's id, its own aside, are
+                no negatives of it.
+        """
+        return K.in_batch_info_nce(query, keys, offset=offset, chunks=self.chunks, ids=ids, **self.settings())
+
+    def extra_repr(self) -> str:
+        return f"chunks={self.chunks}, {super().extra_repr()}"

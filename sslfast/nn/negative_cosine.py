@@ -1,0 +1,35 @@
+"""The negative cosine similarity as a module."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslfast.kernels import _library as lib
+
+
+class NegativeCosineSimilarity(nn.Module):
+    """The negative cosine similarity of pairs, as in SimSiam (Chen and He 2021, equation 1). Plain PyTorch.
+
+    Normalises its inputs, as its name says. Stopping the gradient of the targets is the caller's:
+
+        loss = NegativeCosineSimilarity()
+        loss(prediction, target.detach())  # (N, D), (N, D) -> scalar, or (N,) with reduction="none"
+
+    Args:
+        dim: the dimension of the embeddings' components.
+        eps: a lower bound of the lengths.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: an unknown reduction.
+    """
+
+    def __init__(self, *, dim: int = 1, eps: float = 1e-8, reduction: lib.Reduction = "mean") -> None:
+        super().__init__()
+        lib.check_reduction(type(self).__name__, reduction)
+        self.dim, self.eps, self.reduction = dim, eps, reduction
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return lib.reduce(-F.cosine_similarity(prediction, target, self.dim, self.eps), self.reduction)
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, eps={self.eps}, reduction={self.reduction!r}"

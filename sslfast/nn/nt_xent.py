@@ -1,0 +1,24 @@
+"""NT-Xent as a module."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.nn.contrastive import ContrastiveLoss
+
+
+class NTXentLoss(ContrastiveLoss):
+    """The normalized temperature-scaled cross-entropy of SimCLR (Chen et al. 2020, equation 1).
+
+    Normalises the embeddings to length 1, as its name says; `kernels.nt_xent` does not. To have normalised them
+    before changes nothing.
+
+        loss = NTXentLoss(temperature=0.5)
+        loss(z1, z2)  # (N, D), (N, D) -> scalar, or (2N,) with reduction="none", those of z1 first
+
+    Args:
+        temperature, reduction, impl: see ContrastiveLoss.
+    """
+
+    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
+        return K.nt_xent(F.normalize(z1, dim=1), F.normalize(z2, dim=1), **self.settings())

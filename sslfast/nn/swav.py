@@ -1,0 +1,122 @@
+"""SwAV's swapped prediction as a module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.kernels import _library as lib
+from sslfast.nn.contrastive import ContrastiveLoss
+
+if TYPE_CHECKING:
+    from torch.distributed import ProcessGroup
+
+
+class SwAVLoss(ContrastiveLoss):
+    """SwAV's loss: each crop predicts the codes of the global crops: `swapped_prediction`.
+
+    Takes the crops' scores against the prototypes: normalise features and prototypes before.
+
+        loss = SwAVLoss()
+        loss([scores1, scores2], [local1, local2])  # each (B, K) -> scalar, or (B,) with reduction="none"
+
+    Args:
+        temperature: of the predictions; by default the paper's.
+        epsilon: weight of the entropy of the codes; the smaller, the harder they are.
+        iterations: of Sinkhorn-Knopp, at least 1.
+        group: processes over whose samples together the codes are balanced; None: over this process's.
+        reduction, impl: see ContrastiveLoss; impl applies to both ops.
+    """
+
+    def __init__(
+        self,
+        *,
+        temperature: float = 0.1,
+        epsilon: float = 0.05,
+        iterations: int = 3,
+        group: ProcessGroup | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__(temperature=temperature, **settings)
+        self.epsilon, self.iterations, self.group = epsilon, iterations, group
+
+    def forward(
+        self,
+        global_scores: Sequence[Tensor],
+        local_scores: Sequence[Tensor] = (),
+        queue_scores: Sequence[Tensor] | None = None,
+    ) -> Tensor:
+        return swapped_prediction(global_scores, local_scores, queue_scores, group=self.group, **self.settings())
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "epsilon": self.epsilon, "iterations": self.iterations}
+
+
+def swapped_prediction(
+    global_scores: Sequence[Tensor],
+    local_scores: Sequence[Tensor] = (),
+    queue_scores: Sequence[Tensor] | None = None,
+    *,
+    temperature: float,
+    epsilon: float = 0.05,
+    iterations: int = 3,
+    group: ProcessGroup | None = None,
+    reduction: lib.Reduction = "mean",
+    impl: lib.Impl = "auto",
+) -> Tensor:
+    """Each crop predicts the codes of every global crop but itself.
+
+    Of SwAV (Caron et al. 2020, section 3.2 and equation 6), with G global and L local crops:
+
+        codes = [K.sinkhorn_knopp(scores) for scores in global_scores]  # without gradient
+        loss = sum(
+            K.soft_cross_entropy(crops[v], codes[i], temperature=temperature)
+            for i in range(G) for v in range(G + L) if v != i
+        ) / (G * (G + L - 1))
+
+    The cross-entropy is linear in the codes, so that a crop takes one call, with the sum of all codes that it
+    predicts.
+
+    Args:
+        global_scores: G >= 1 tensors (B, K), of samples against prototypes.
+        local_scores: L >= 2 - G tensors (B, K).
+        queue_scores: G tensors (Q, K), of features of earlier batches: they take part in the balance of the
+            codes, and predict nothing.
+        temperature, epsilon, iterations, group, reduction, impl: see SwAVLoss.
+
+    Returns:
+        The loss in fp32: a scalar, or (B,) with reduction="none".
+
+    Raises:
+        ValueError: too few crops, or another number of queue_scores than of global crops; what the ops refuse.
+    """
+    crops = [*global_scores, *local_scores]
+    if not global_scores or len(crops) < 2:
+        raise ValueError(
+            "swapped_prediction: expected at least 1 global crop and 2 crops in all, "
+            f"got {len(global_scores)} global and {len(local_scores)} local"
+        )
+    if queue_scores is not None and len(queue_scores) != len(global_scores):
+        raise ValueError(
+            f"swapped_prediction: expected {len(global_scores)} of queue_scores, one a global crop, "
+            f"got {len(queue_scores)}"
+        )
+    codes = []
+    for i, scores in enumerate(global_scores):
+        balanced = scores if queue_scores is None else torch.cat([scores, queue_scores[i]])
+        code = K.sinkhorn_knopp(balanced.detach(), epsilon=epsilon, iterations=iterations, group=group, impl=impl)
+        codes.append(code[: len(scores)])
+    losses = []
+    for v, scores in enumerate(crops):
+        predicted = [code for i, code in enumerate(codes) if i != v]
+        if predicted:  # else it is the only global crop
+            target = reduce(torch.add, predicted)
+            losses.append(
+                K.soft_cross_entropy(scores, target, temperature=temperature, reduction=reduction, impl=impl)
+            )
+    return reduce(torch.add, losses) / (len(codes) * (len(crops) - 1))

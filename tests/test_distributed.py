@@ -1,0 +1,85 @@
+"""Gathering with gradient, and the losses that use it: two processes against one that has all samples."""
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from sslfast import distributed
+from sslfast import kernels as K
+from sslfast.nn.compat import lightly
+
+RANKS = 2
+
+
+def embeddings(dim):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randn(RANKS * 4, dim, generator=generator) for _ in range(2)]
+
+
+def nt_xent(z1, z2):
+    return K.nt_xent(F.normalize(z1, dim=1), F.normalize(z2, dim=1), temperature=0.5)
+
+
+def barlow_twins(z1, z2):
+    """The mean of the ranks' matrices, each of samples that are standardised by their own rank."""
+    parts = [[F.batch_norm(part, None, None, training=True) for part in z.chunk(RANKS)] for z in (z1, z2)]
+    c = sum(a.T @ b / len(a) for a, b in zip(*parts, strict=True)) / RANKS
+    difference = (c - torch.eye(len(c))).square()
+    return difference.trace() + 5e-3 * (difference.sum() - difference.trace())
+
+
+def swav(z1, z2):
+    return lightly.SwaVLoss()([z1, z2], [])[0]  # of all samples in one process
+
+
+def first_column_of_all(z1, z2):
+    """A loss that weighs the rows of the ranks differently."""
+    rows = distributed.gather(z1 * z2)
+    return (rows[:, 0] * torch.arange(1, len(rows) + 1)).sum() / len(rows)
+
+
+LOSSES = {
+    "gather": (first_column_of_all, first_column_of_all),
+    "nt_xent": (lightly.NTXentLoss(gather_distributed=True), nt_xent),
+    "barlow_twins": (lightly.BarlowTwinsLoss(gather_distributed=True), barlow_twins),
+    "swav": (lambda a, b: lightly.SwaVLoss(sinkhorn_gather_distributed=True)([a, b], [])[0], swav),
+}
+
+
+def value_and_gradients(loss, tensors):
+    tensors = [tensor.clone().requires_grad_() for tensor in tensors]
+    value = loss(*tensors)
+    return value.detach(), *torch.autograd.grad(value, tensors)
+
+
+def work(rank, folder, expected):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    assert (distributed.rank(), distributed.world_size()) == (rank, RANKS)
+    for name, (loss, _) in LOSSES.items():
+        value, *gradients = value_and_gradients(loss, [z.chunk(RANKS)[rank] for z in embeddings(6)])
+        dist.all_reduce(value)
+        whole, *whole_gradients = expected[name]
+        torch.testing.assert_close(value / RANKS, whole, msg=lambda text, name=name: f"{name}: {text}")
+        for gradient, wanted in zip(gradients, whole_gradients, strict=True):
+            own = wanted.chunk(RANKS)[rank] * RANKS  # of the sum of the ranks' losses
+            torch.testing.assert_close(gradient, own, msg=lambda text, name=name: f"{name}: {text}")
+    bank = lightly.NTXentLoss(memory_bank_size=(9, 6), gather_distributed=True)
+    query, key = (z.chunk(RANKS)[rank] for z in embeddings(6))
+    bank(query.clone().requires_grad_(), key)
+    torch.testing.assert_close(bank.memory_bank.bank[:8], F.normalize(embeddings(6)[1], dim=1))
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs gloo")
+def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path):
+    expected = {name: value_and_gradients(whole, embeddings(6)) for name, (_, whole) in LOSSES.items()}
+    torch.multiprocessing.spawn(work, args=(str(tmp_path), expected), nprocs=RANKS)
+
+
+def test_one_process_gathers_nothing():
+    tensor = torch.randn(3, 2)
+    assert distributed.gather(tensor) is tensor
+    assert distributed.mean(tensor) is tensor
+    assert (distributed.rank(), distributed.world_size()) == (0, 1)
