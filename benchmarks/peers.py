@@ -1,0 +1,108 @@
+"""Other packages' forms of our ops, called with the arguments of ours; the `bench` extra installs them.
+
+A form does what its package does for its user, such as to normalise inputs that are normalised already. Nothing is
+imported before it is called: a package may be missing, slow to import, or import on a GPU only.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+MODULES = {  # of the providers
+    "cce": "cut_cross_entropy",
+    "faiss": "faiss",
+    "inf-cl": "inf_cl",
+    "liger": "liger_kernel",
+    "lightly": "lightly",
+    "pml": "pytorch_metric_learning",
+}
+
+
+def modules(forms: Iterable[str]) -> dict[str, str]:
+    """The module that each of these providers needs."""
+    return {provider: MODULES[provider] for provider in forms}
+
+
+@functools.cache
+def _lightly(name: str, *args: Any) -> Any:
+    import lightly.loss
+
+    return getattr(lightly.loss, name)(*args)
+
+
+@functools.cache
+def _pml(name: str, *args: Any) -> Any:
+    from pytorch_metric_learning import losses
+
+    return getattr(losses, name)(*args)
+
+
+def lightly_info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
+    """With a memory bank of the queue's shape in its place, which takes the positives if there is a gradient."""
+    loss = _lightly("NTXentLoss", temperature, tuple(queue.shape))
+    loss.memory_bank.bank = loss.memory_bank.bank.to(queue)
+    return loss(query, positive)
+
+
+def lightly_nt_xent(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+    return _lightly("NTXentLoss", temperature)(z1, z2)
+
+
+def pml_nt_xent(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
+    """Makes tensors of (2N)^3 numbers."""
+    labels = torch.arange(len(z1), device=z1.device).repeat(2)
+    return _pml("NTXentLoss", temperature)(torch.cat([z1, z2]), labels)
+
+
+def pml_sup_con(features: Tensor, labels: Tensor, *, temperature: float) -> Tensor:
+    return _pml("SupConLoss", temperature)(features, labels)
+
+
+def lightly_sinkhorn_knopp(scores: Tensor, *, epsilon: float, iterations: int) -> Tensor:
+    from lightly.loss.swav_loss import sinkhorn
+
+    return sinkhorn(scores, iterations, epsilon)
+
+
+def lightly_cross_correlation_loss(z1: Tensor, z2: Tensor, *, lambd: float) -> Tensor:
+    return _lightly("BarlowTwinsLoss", lambd)(z1, z2)
+
+
+def faiss_nearest_neighbor(query: Tensor, queue: Tensor) -> tuple[Any, Any]:
+    """Exact search by inner products, of rows of length 1 in fp32 on the CPU."""
+    import faiss
+
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    query = torch.nn.functional.normalize(query, dim=1)
+    similarity, indices = faiss.knn(query.numpy(), queue.numpy(), 1, metric=faiss.METRIC_INNER_PRODUCT)
+    return indices[:, 0], similarity[:, 0]
+
+
+def cce_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
+    """With every gradient computed: its default leaves out the small ones."""
+    from cut_cross_entropy import linear_cross_entropy
+
+    return linear_cross_entropy(query / temperature, keys, _targets(query, chunks), filter_eps=None)
+
+
+def liger_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
+    from liger_kernel.transformers.functional import liger_fused_linear_cross_entropy
+
+    return liger_fused_linear_cross_entropy(query / temperature, keys, _targets(query, chunks))
+
+
+def inf_cl_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
+    """In fp32, to which it converts."""
+    from inf_cl import cal_flash_loss
+
+    width = min(256, query.shape[1])
+    return cal_flash_loss(query, keys, _targets(query, chunks), 1 / temperature, width).mean()
+
+
+def _targets(query: Tensor, chunks: int) -> Tensor:
+    return torch.arange(len(query) // chunks, device=query.device).repeat(chunks)
