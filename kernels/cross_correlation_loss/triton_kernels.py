@@ -17,6 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sslfast.kernels._triton import matmul
 from sslfast.kernels.cross_correlation_loss.reference import EPSILON
 
 BN, BD = 64, 32  # rows and columns a tile: 128 bytes of a row of fp32
@@ -159,10 +160,10 @@ def cross_correlation_loss(
         normalise_kernel[grid](z1, z2, a, b, mean, rstd, c, n, d, EPSILON, BN=BN, BD=BD, num_warps=4)
         if n < d:
             # <a a^T, b b^T>, in units of D so that fp16 holds them.
-            x, y = _matmul(a, a.T, 1 / d), _matmul(b, b.T, 1 / d)
+            x, y = matmul(a, a.T).div_(d), matmul(b, b.T).div_(d)
             unit = d
         else:
-            x = y = _matmul(a.T, b, 1 / n)  # S, in units of N
+            x = y = matmul(a.T, b).div_(n)  # S, in units of N
             unit = n
         sums = z1.new_empty(len(x), dtype=torch.float32)
         squares_kernel[(len(x),)](x, y, sums, len(x), BC=BC, num_warps=4)
@@ -173,9 +174,9 @@ def cross_correlation_loss(
         def gradient(i: int) -> Tensor:
             (z_own, own), (z_other, other) = ((z1, a), (z2, b))[:: -1 if i else 1]
             if n < d:
-                dz = _matmul((x if i else y).to(a.dtype), own)
+                dz = matmul((x if i else y).to(a.dtype), own)
             else:
-                dz = _matmul(other, (x if i else x.T).to(a.dtype))
+                dz = matmul(other, (x if i else x.T).to(a.dtype))
             gradient_kernel[grid](
                 dz, z_own, z_other, mean[i], mean[1 - i], rstd[i], rstd[1 - i], c, n, d, 2 * lambd * unit / n**2,
                 lambd, BN=BN, BD=BD, num_warps=4,
@@ -186,11 +187,3 @@ def cross_correlation_loss(
         dz1 = gradient(0) if need_dz1 else none
         dz2 = gradient(1) if need_dz2 else torch.empty_like(none)
     return loss.float(), dz1, dz2
-
-
-def _matmul(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
-    """scale * a @ b, accumulated and returned in fp32."""
-    with torch.autocast(a.device.type, enabled=False):
-        if a.is_cuda and a.dtype != torch.float32:
-            return torch.mm(a, b, out_dtype=torch.float32).mul_(scale)
-        return torch.mm(a.float(), b.float()).mul_(scale)

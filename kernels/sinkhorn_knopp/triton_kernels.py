@@ -17,7 +17,6 @@ registers are read twice a pass: `wide_row_kernel` finds each row's maximum and 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BB, BK] are shapes.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -25,8 +24,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-LOG2_E = math.log2(math.e)
-LOWEST = tl.constexpr(-3e38)  # below every score; finite, so that a column of -inf gives 0 and not inf - inf
+from sslfast.kernels._triton import LOG2_E, LOWEST, processors
+
 MAX_RESIDENT_K = 8192  # wider rows spill
 BP, BC = 32, 32  # parts and columns that `merge_kernel` adds at a time
 WIDE_BK = 4096  # columns of a row that `wide_row_kernel` takes at a time
@@ -258,7 +257,7 @@ def sinkhorn_knopp(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 def _resident(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
     b, k = scores.shape
-    c = config((b, k), _processors(scores))
+    c = config((b, k), processors(scores))
     columns = _Columns(k, triton.cdiv(b, c.part_rows), scale, scores)
     grid, tile = (columns.parts,), {"BB": c.BB, "BK": c.BK, "num_warps": c.num_warps}
     start_kernel[grid](scores, columns.tops, columns.sums, b, k, c.part_rows, scale, **tile)
@@ -275,7 +274,7 @@ def _resident(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> N
 def _wide(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
     b, k = scores.shape
     tiles = triton.cdiv(k, WIDE_BC)
-    wanted = triton.cdiv(8 * _processors(scores), tiles)  # parts, for work for every processor
+    wanted = triton.cdiv(8 * processors(scores), tiles)  # parts, for work for every processor
     part_rows = triton.cdiv(triton.cdiv(b, wanted), WIDE_BB) * WIDE_BB
     columns = _Columns(k, triton.cdiv(b, part_rows), scale, scores)
     rows = scores.new_empty((b, 2), dtype=torch.float32)
@@ -305,9 +304,3 @@ class _Columns:
         merge_kernel[(triton.cdiv(k, BC),)](
             self.tops, self.sums, self.t, self.f, k, self.parts, self.scale, BP=BP, BC=BC, START=start, num_warps=4
         )
-
-
-def _processors(tensor: Tensor) -> int:
-    if tensor.is_cuda:
-        return torch.cuda.get_device_properties(tensor.device).multi_processor_count
-    return 2  # the interpreter: enough for parts to merge

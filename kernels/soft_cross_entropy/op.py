@@ -13,9 +13,8 @@ OP = lib.Op(
     "(Tensor logits, Tensor targets, float temperature) -> (Tensor loss, Tensor statistics)",
     impls=("cpp", "triton"),
 )
-SMALL = (
-    2**16
-)  # elements; below, what autograd takes for an operator of ours costs more than eager PyTorch's passes
+# Elements; below, what autograd takes for an operator of ours costs more than eager PyTorch's passes.
+SMALL = 2**16
 BACKWARD = lib.Op(
     "soft_cross_entropy_backward",
     "(Tensor d_loss, Tensor logits, Tensor targets, Tensor statistics, float temperature) -> Tensor",

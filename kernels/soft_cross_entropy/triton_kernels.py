@@ -11,7 +11,6 @@ With c = log2(e)/t, and for each row top = max_k x_k, z = sum_k 2^(c (x_k - top)
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BK] are shapes.
 """
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -19,8 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-LOG2_E = math.log2(math.e)
-LOWEST = tl.constexpr(-3e38)  # below every logit; finite, so that a row of -inf gives 0 and not inf - inf
+from sslfast.kernels._triton import LOG2_E, LOWEST
 
 
 class Config(NamedTuple):
