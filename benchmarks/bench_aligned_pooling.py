@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import aligned_pooling
 
 
@@ -53,6 +53,13 @@ class AlignedPooling(Benchmark):
     def cases(self, device: torch.device) -> list[Case]:
         shapes, dtype = (ON_CPU, torch.float32) if device.type == "cpu" else (ON_GPU, torch.bfloat16)
         return [Case(*shape, dtype, channels_last) for shape in shapes for channels_last in (False, True)]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        products, passes = (1, 1) if pass_name == "forward" else (3, 2)  # inputs read, gradients written
+        positions = case.side**2
+        pooled = case.d // case.groups * case.channels
+        elements = (case.d + case.channels) * positions + pooled
+        return Work(2 * products * case.b * pooled * positions, passes * case.b * elements * case.dtype.itemsize)
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         features, maps, gradient = inputs(case, device)

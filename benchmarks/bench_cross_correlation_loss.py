@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import cross_correlation_loss
 
 LAMBDA = 0.0051
@@ -40,6 +40,13 @@ class CrossCorrelationLoss(Benchmark):
         if device.type == "cpu":
             return [Case(n, d, torch.float32) for n, d in ON_CPU]
         return [Case(n, d, torch.bfloat16) for n, d in ON_GPU]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        """By the smaller of S = a^T b and the symmetric a a^T and b b^T, and a product with it for each view."""
+        rows, columns = case.n, min(case.n, case.d)
+        forward, backward = 2 * rows * case.d * columns, 4 * rows * case.d * columns
+        passes = 1 if pass_name == "forward" else 2
+        return Work(forward + (backward if passes == 2 else 0), passes * 2 * case.n * case.d * case.dtype.itemsize)
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         z1, z2 = inputs(case, device)

@@ -8,10 +8,10 @@ import functools
 from dataclasses import dataclass
 
 import torch
-import torchvision
 from torch import Tensor
 
 from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.networks import NETWORKS, shapes
 from sslfast.kernels import ema_update_
 
 MOMENTUM = 0.99
@@ -30,8 +30,7 @@ class Case:
     def shapes(self) -> list[torch.Size]:
         if self.network is None:
             return [torch.Size([64])] * self.count
-        with torch.device("meta"):
-            return [parameter.shape for parameter in torchvision.models.get_model(self.network).parameters()]
+        return shapes(self.network)
 
 
 @functools.lru_cache(maxsize=1)
@@ -55,7 +54,7 @@ class EmaUpdate(Benchmark):
 
     def cases(self, device: torch.device) -> list[Case]:
         small = [Case(None, count) for count in (1, 4, 16)]
-        return [*small, *(Case(network) for network in ("resnet18", "resnet50", "vit_b_16"))]
+        return [*small, *(Case(network) for network in NETWORKS)]
 
     def providers(self, device: torch.device) -> list[str]:
         eager, compiled, *ours = super().providers(device)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import enqueue_
 
 
@@ -33,6 +33,9 @@ class Enqueue(Benchmark):
 
     def cases(self, device: torch.device) -> list[Case]:
         return [Case(64, 4096, 128), Case(256, 65536, 128), Case(4096, 65536, 256)]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        return Work(0, 2 * 4 * case.n * case.d)
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         queue, keys, pointer, skip = inputs(case, device)

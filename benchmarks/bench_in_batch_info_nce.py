@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import in_batch_info_nce
 
 TEMPERATURE = 0.2
@@ -67,6 +67,14 @@ class InBatchInfoNCE(Benchmark):
         if device.type == "cpu":
             return [Case(*shape, torch.float32) for shape in ON_CPU]
         return [Case(*shape, torch.bfloat16) for shape in ON_GPU]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        gradients = 0 if pass_name == "forward" else (2 if case.gradient == "both" else 1)
+        rows = case.n + case.m
+        return Work(
+            2 * (1 + gradients) * case.n * case.m * case.d,
+            (1 + gradients / 2) * rows * case.d * case.dtype.itemsize,
+        )
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         tensors = inputs(case, device)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import nearest_neighbor
 
 
@@ -47,6 +47,9 @@ class NearestNeighbor(Benchmark):
         if device.type == "cpu":
             return [Case(*shape, torch.float32) for shape in ON_CPU]
         return [Case(*shape, torch.bfloat16) for shape in ON_GPU]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        return Work(2 * case.n * case.k * case.d, (case.n + case.k) * case.d * case.dtype.itemsize)
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         plain = {"eager": eager, "compiled": torch.compile(eager, dynamic=False)}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import sinkhorn_knopp
 
 EPSILON, ITERATIONS = 0.05, 3
@@ -70,6 +70,9 @@ class SinkhornKnopp(Benchmark):
     def providers(self, device: torch.device) -> list[str]:
         eager, compiled, *ours = super().providers(device)
         return [eager, compiled, "reference", *ours]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        return Work(0, case.b * case.k * (case.dtype.itemsize + 4))  # codes in fp32
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         scores = inputs(case, device)

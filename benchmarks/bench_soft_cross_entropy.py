@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import soft_cross_entropy
 
 TEMPERATURE = 0.1
@@ -44,6 +44,10 @@ class SoftCrossEntropy(Benchmark):
         else:
             shapes, dtypes = ON_GPU, (torch.bfloat16,)
         return [Case(*shape, dtype) for shape in shapes for dtype in dtypes]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        passes = 1 if pass_name == "forward" else 2  # over the logits: read, and the gradient written
+        return Work(0, case.b * case.k * (passes * case.dtype.itemsize + 4))  # targets in fp32
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         logits, targets = inputs(case, device)

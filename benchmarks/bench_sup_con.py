@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.bench_nt_xent import Case, cases
-from sslfast.benchmarks.common import Benchmark, Step, bind
+from sslfast.benchmarks.bench_nt_xent import Case, cases, work
+from sslfast.benchmarks.common import Benchmark, Step, Work, bind
 from sslfast.kernels import sup_con
 
 TEMPERATURE = 0.1
@@ -29,6 +29,9 @@ class SupCon(Benchmark):
 
     def cases(self, device: torch.device) -> list[Case]:
         return cases(device)
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        return work(case, pass_name)
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         features, labels = inputs(case, device)

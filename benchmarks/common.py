@@ -13,18 +13,18 @@ from __future__ import annotations
 import csv
 import functools
 import importlib
-import importlib.util
 import json
 import pkgutil
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
+from sslfast.benchmarks import peers
 from sslfast.benchmarks.machine import Ceilings, Work, describe
 from sslfast.benchmarks.memory import extra_memory
 from sslfast.benchmarks.timing import Step, host_microseconds, launches, take_turns
@@ -39,7 +39,6 @@ class Benchmark(ABC):
 
     op: str
     passes: Sequence[str]  # "forward", "forward+backward", "update"
-    peers: ClassVar[Mapping[str, str]] = {}  # other packages' providers -> the module each needs
     yardsticks: Sequence[str] = ()  # providers that compute something else, and are no rivals
 
     @abstractmethod
@@ -55,8 +54,7 @@ class Benchmark(ABC):
         return None
 
     def providers(self, device: torch.device) -> list[str]:
-        others = [name for name, module in self.peers.items() if importlib.util.find_spec(module)]
-        return ["eager", "compiled", *others, *self.ours(device)]
+        return ["eager", "compiled", *peers.installed(self.op, device), *self.ours(device)]
 
     def ours(self, device: torch.device) -> list[str]:
         """Our implementations that run on the device; on a CPU not Triton's, which are interpreted there."""
@@ -65,7 +63,9 @@ class Benchmark(ABC):
 
 
 def bind(op: Callable[..., Any], provider: str) -> Callable[..., Any]:
-    """The op as `eager`, `compiled` or one of our implementations computes it."""
+    """The op as `eager`, `compiled`, another package or one of our implementations computes it."""
+    if provider in peers.FORMS.get(op.__name__, {}):
+        return peers.FORMS[op.__name__][provider]
     if provider == "eager":
         return functools.partial(op, impl="reference")
     if provider == "compiled":

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torchvision
 from torch import Tensor
 
 from sslfast import kernels as K
-from sslfast.benchmarks.common import Benchmark, Step
+from sslfast.benchmarks.common import Benchmark, Step, Work
+from sslfast.benchmarks.networks import NETWORKS, shapes
 
 MOMENTUM = 0.99
 
@@ -33,15 +33,13 @@ class Case:
 
 @functools.lru_cache(maxsize=1)
 def inputs(case: Case, device: torch.device) -> dict[str, list[Tensor]]:
-    with torch.device("meta"):
-        shapes = [parameter.shape for parameter in torchvision.models.get_model(case.network).parameters()]
     generator = torch.Generator(device).manual_seed(0)
     lists = {
-        name: [torch.randn(shape, generator=generator, device=device) for shape in shapes]
+        name: [torch.randn(shape, generator=generator, device=device) for shape in shapes(case.network)]
         for name in ("params", "grads", "first", "second", "targets")
     }
     lists["second"] = [x.square_() for x in lists["second"]]
-    lists["steps"] = [torch.ones((), device=device) for _ in shapes]
+    lists["steps"] = [torch.ones((), device=device) for _ in lists["params"]]
     lists["shadows"] = [x.bfloat16() for x in lists["params"]] if case.shadows else []
     return lists
 
@@ -59,11 +57,17 @@ class OptimizerStep(Benchmark):
         self.op, self.rule, self.states, self.options = f"{rule}_ema_step_", rule, states, options
 
     def cases(self, device: torch.device) -> list[Case]:
-        return [Case(n, shadows) for n in ("resnet18", "resnet50", "vit_b_16") for shadows in (False, True)]
+        return [Case(n, shadows) for n in NETWORKS for shadows in (False, True)]
 
     def providers(self, device: torch.device) -> list[str]:
         eager, _, *ours = super().providers(device)
         return [eager, "reference", *ours]
+
+    def work(self, case: Case, pass_name: str) -> Work:
+        """Parameters, states and targets are read and written, gradients read; by LARS twice, for the norms."""
+        words = 5 + 2 * len([name for name in self.states if name != "steps"]) + (2 if self.rule == "lars" else 0)
+        elements = sum(shape.numel() for shape in shapes(case.network))
+        return Work(0, elements * (4 * words + (2 if case.shadows else 0)))
 
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         lists = inputs(case, device)

@@ -7,25 +7,12 @@ imported before it is called: a package may be missing, slow to import, or impor
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import importlib.util
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
-
-MODULES = {  # of the providers
-    "cce": "cut_cross_entropy",
-    "faiss": "faiss",
-    "inf-cl": "inf_cl",
-    "liger": "liger_kernel",
-    "lightly": "lightly",
-    "pml": "pytorch_metric_learning",
-}
-
-
-def modules(forms: Iterable[str]) -> dict[str, str]:
-    """The module that each of these providers needs."""
-    return {provider: MODULES[provider] for provider in forms}
 
 
 @functools.cache
@@ -106,3 +93,41 @@ def inf_cl_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float,
 
 def _targets(query: Tensor, chunks: int) -> Tensor:
     return torch.arange(len(query) // chunks, device=query.device).repeat(chunks)
+
+
+MODULES = {  # that the providers need
+    "cce": "cut_cross_entropy",
+    "faiss": "faiss",
+    "inf-cl": "inf_cl",
+    "liger": "liger_kernel",
+    "lightly": "lightly",
+    "pml": "pytorch_metric_learning",
+}
+ONE_DEVICE = {
+    "cce": "cuda",
+    "faiss": "cpu",
+    "inf-cl": "cuda",
+    "liger": "cuda",
+}  # of a provider that runs on one only
+FORMS: dict[str, dict[str, Callable[..., Any]]] = {  # by op and provider
+    "info_nce": {"lightly": lightly_info_nce},
+    "nt_xent": {"lightly": lightly_nt_xent, "pml": pml_nt_xent},
+    "sup_con": {"pml": pml_sup_con},
+    "in_batch_info_nce": {
+        "cce": cce_in_batch_info_nce,
+        "inf-cl": inf_cl_in_batch_info_nce,
+        "liger": liger_in_batch_info_nce,
+    },
+    "sinkhorn_knopp": {"lightly": lightly_sinkhorn_knopp},
+    "cross_correlation_loss": {"lightly": lightly_cross_correlation_loss},
+    "nearest_neighbor": {"faiss": faiss_nearest_neighbor},
+}
+
+
+def installed(op: str, device: torch.device) -> list[str]:
+    """The providers of an op that are installed and run on the device."""
+    return [
+        provider
+        for provider in FORMS.get(op, {})
+        if ONE_DEVICE.get(provider, device.type) == device.type and importlib.util.find_spec(MODULES[provider])
+    ]
