@@ -1,9 +1,9 @@
 """What the benchmarks of the ops share: what is compared, and how a case's results come about.
 
 A provider is a way to compute an op: `eager` (the reference in plain PyTorch), `compiled` (torch.compile of it),
-one of our implementations, or another package's. Providers of a case take turns, call by call and each round from
-another one on, so that what else the machine does falls on all alike, and the median call is reported. A provider
-that a GPU has no memory for is reported as OOM.
+another package's, one of our implementations, or `auto`, our choice. Providers of a case take turns, call by call
+and each round from another one on, so that what else the machine does falls on all alike, and the median call is
+reported. A provider that a GPU has no memory for is reported as OOM.
 
 Time is a call's, by the wall clock on the CPU; on a GPU by events around it, after its L2 cache was overwritten.
 """
@@ -31,7 +31,9 @@ from sslfast.benchmarks.timing import Step, host_microseconds, launches, take_tu
 from sslfast.errors import UsageError
 from sslfast.kernels import available_impls
 
-__all__ = ["Benchmark", "Result", "Step", "Work", "bind", "find", "measure", "run"]
+__all__ = ["OURS", "Benchmark", "Result", "Step", "Work", "bind", "find", "measure", "run"]
+
+OURS = ("cpp", "triton", "cuda", "auto")
 
 
 class Benchmark(ABC):
@@ -59,7 +61,7 @@ class Benchmark(ABC):
     def ours(self, device: torch.device) -> list[str]:
         """Our implementations that run on the device; on a CPU not Triton's, which are interpreted there."""
         slow = {"reference"} if device.type == "cuda" else {"reference", "triton"}
-        return [impl for impl in available_impls(self.op, device) if impl not in slow]
+        return [*(impl for impl in available_impls(self.op, device) if impl not in slow), "auto"]
 
 
 def bind(op: Callable[..., Any], provider: str) -> Callable[..., Any]:
@@ -84,7 +86,7 @@ class Result:
     provider: str
     milliseconds: float | None  # the median call
     speedup: float | None  # eager's time / this
-    lead: float | None  # the best other provider's time / this: above 1 for the fastest
+    lead: float | None  # the best other provider's time / this, where ours are no rivals of each other
     floor: float | None  # the least time / this: 1 is perfect
     calls: int
     extra_bytes: int | None  # at the peak
@@ -193,7 +195,8 @@ def _measure(
 
     def result(name: str) -> Result:
         ms, step = medians.get(name), steps[name]
-        others = [medians[rival] for rival in medians.keys() - {name, *benchmark.yardsticks}]
+        itself = OURS if name in OURS else (name,)
+        others = [medians[rival] for rival in medians.keys() - {*itself, *benchmark.yardsticks}]
         return Result(
             op=benchmark.op,
             case=str(case),

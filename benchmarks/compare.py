@@ -19,9 +19,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sslfast.benchmarks.common import OURS
+
 HERE = Path(__file__).resolve().parents[1]
 ROUNDS = 3
-NOT_OURS = ("eager", "compiled")
 
 
 class Row(NamedTuple):
@@ -81,7 +82,7 @@ def benchmark(tree: Path, op: str | None) -> list[dict[str, Any]]:
 
 def speedups(results: Iterable[dict[str, Any]]) -> Iterable[tuple[Row, float]]:
     for result in results:
-        if result["provider"] not in NOT_OURS and result["speedup"] is not None:
+        if result["provider"] in OURS and result["speedup"] is not None:
             yield Row(*(result[field] for field in Row._fields)), result["speedup"]
 
 

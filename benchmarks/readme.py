@@ -7,18 +7,17 @@ Which implementations an op has, and what a recorded run of the benchmarks measu
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from sslfast.benchmarks.common import find
+from sslfast.benchmarks.common import OURS, find
 from sslfast.kernels import _library as lib
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 RESULTS = HERE / "results"
-NOT_OURS = ("eager", "compiled")
-OURS = ("cpp", "triton", "cuda")
 
 
 def recorded() -> dict[str, dict[str, Any]]:
@@ -45,52 +44,52 @@ def implementations() -> str:
 
 
 def figures(machine: str) -> str:
-    """A machine's measurements: each op's last pass, case by case."""
+    """A machine's measurements: a line an op, for all cases of its last pass; and the mean over the ops."""
     yardsticks = {(benchmark.op, name) for benchmark in find(None) for name in benchmark.yardsticks}
     results = [r for r in recorded()[machine]["results"] if (r["op"], r["provider"]) not in yardsticks]
-    last = {result["op"]: result["pass_name"] for result in results}
     lines = [
-        "| op | case | eager | compiled | best other | ours | extra memory, eager | ours |",
-        "|---|---|---|---|---|---|---|---|",
+        "| op | cases | ours | lowest | highest | compiled | best other | most memory, eager | ours |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for op, case in dict.fromkeys((result["op"], result["case"]) for result in results):
-        rows = [r for r in results if (r["op"], r["case"], r["pass_name"]) == (op, case, last[op])]
-        lines.append(figure(op, case, {row["provider"]: row for row in rows}))
+    means = []
+    for op in dict.fromkeys(result["op"] for result in results):
+        of_op = [result for result in results if result["op"] == op]
+        last = [result for result in of_op if result["pass_name"] == of_op[-1]["pass_name"]]
+        ours = speedups(last, ["auto"])
+        means.append(statistics.geometric_mean(ours))
+        others = sorted({r["provider"] for r in last} - {"eager", "compiled", *OURS})
+        cells = [
+            f"`{op}`",
+            str(len({result["case"] for result in last})),
+            f"**{means[-1]:.2f}x**",
+            f"{min(ours):.2f}x",
+            f"{max(ours):.2f}x",
+            mean(speedups(last, ["compiled"])),
+            f"{mean(speedups(last, others))} ({', '.join(others)})" if others else "",
+            most_memory(last, "eager"),
+            most_memory(last, "auto"),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append(f"| all | | **{statistics.geometric_mean(means):.2f}x** | | | | | | |")
     return "\n".join(lines)
 
 
-def figure(op: str, case: str, rows: dict[str, dict[str, Any]]) -> str:
-    eager, ours = rows["eager"], best(rows[name] for name in rows if name in OURS)
-    other = best(rows[name] for name in rows if name not in (*OURS, *NOT_OURS))
-    cells = [
-        f"`{op}`",
-        case,
-        milliseconds(eager),
-        ratio(rows.get("compiled")),
-        f"{ratio(other)} ({other['provider']})" if other else "",
-        f"**{ratio(ours)}**" if ours else "",
-        mebibytes(eager),
-        mebibytes(ours) if ours else "",
-    ]
-    return f"| {' | '.join(cells)} |"
+def speedups(results: Sequence[dict[str, Any]], providers: Collection[str]) -> list[float]:
+    """Of each case, the highest ratio to eager of these providers, where one ran."""
+    best: dict[str, float] = {}
+    for result in results:
+        if result["provider"] in providers and result["speedup"] is not None:
+            best[result["case"]] = max(result["speedup"], best.get(result["case"], 0.0))
+    return list(best.values())
 
 
-def best(rows: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
-    """The fastest; None if none ran."""
-    ran = [row for row in rows if row["milliseconds"] is not None]
-    return min(ran, key=lambda row: float(row["milliseconds"]), default=None)
+def mean(ratios: Sequence[float]) -> str:
+    return f"{statistics.geometric_mean(ratios):.2f}x" if ratios else ""
 
 
-def milliseconds(row: dict[str, Any]) -> str:
-    return "out of memory" if row["milliseconds"] is None else f"{row['milliseconds']:.3g} ms"
-
-
-def ratio(row: dict[str, Any] | None) -> str:
-    return "" if row is None or row["speedup"] is None else f"{row['speedup']:.2f}x"
-
-
-def mebibytes(row: dict[str, Any]) -> str:
-    return "" if row["extra_bytes"] is None else f"{row['extra_bytes'] / 2**20:.1f} MiB"
+def most_memory(results: Sequence[dict[str, Any]], provider: str) -> str:
+    known = [r["extra_bytes"] for r in results if r["provider"] == provider and r["extra_bytes"] is not None]
+    return f"{max(known) / 2**20:.1f} MiB" if known else ""
 
 
 def generate(text: str) -> str:
