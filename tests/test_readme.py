@@ -1,6 +1,11 @@
-"""README.md's tables are those of the ops and of the recorded measurements."""
+"""README.md's tables are those of the ops and of the recorded measurements, and its Python runs."""
 
 import json
+import re
+
+import torch
+from torch import nn
+from torch.nn import functional as F
 
 from sslfast.benchmarks import readme
 from sslfast.kernels import _library as lib
@@ -54,3 +59,21 @@ def test_what_no_gpu_has_run_is_said_not_to_have(tmp_path, monkeypatch):
     record_gpu = {"header": {"GPU": "one"}, "results": [row("triton", 1.0, 1.0)]}
     (tmp_path / "box" / "ops.json").write_text(json.dumps(record_gpu))
     assert "| `info_nce` | yes | yes | yes |" in readme.implementations()
+
+
+def test_the_python_of_readme_runs():
+    kernels, optimizers, compat = re.findall(r"```python\n(.*?)```", readme.README.read_text(), flags=re.DOTALL)
+    names = {
+        name: F.normalize(torch.randn(8, 16), dim=1) for name in ("query", "positive", "keys", "z", "z1", "z2")
+    }
+    names |= {"queue": torch.randn(32, 16), "pointer": torch.tensor(0), "labels": torch.arange(8) % 3}
+    names |= {"scores": torch.randn(8, 5), "features": torch.randn(2, 8, 3, 3), "maps": torch.randn(2, 4, 3, 3)}
+    names |= {"key_parameters": [torch.zeros(3)], "query_parameters": [torch.ones(3)]}
+    exec(kernels, names)
+    assert names["pooled"].shape == (2, 1, 8)
+    assert names["pointer"] == 8
+
+    network, teacher = nn.Linear(3, 2), nn.Linear(3, 2)
+    network(torch.ones(1, 3)).sum().backward()
+    exec(optimizers, {"network": network, "teacher": teacher})
+    exec(compat, {})
