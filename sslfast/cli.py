@@ -134,7 +134,12 @@ def parser() -> Parser:
 
     command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
     command.add_argument("--op", metavar="NAME", help="one op (default: all)")
-    command.add_argument("--json", metavar="FILE", type=Path, help="write the results and what they depend on")
+    command.add_argument(
+        "--json",
+        metavar="PATH",
+        type=Path,
+        help="write the results with what they depend on; in a folder, a file an op",
+    )
     command.add_argument("--csv", metavar="FILE", type=Path, help="write the results")
     command.add_argument("--plots", metavar="DIR", type=Path, help="draw them, a picture an op")
     command.set_defaults(run=bench)
