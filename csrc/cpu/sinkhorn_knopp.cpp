@@ -1,16 +1,15 @@
-// Sinkhorn-Knopp. With t_k = max_b S_bk and c = log2(e)/eps, the codes after any number of iterations are a softmax
-// over each row,
+// Sinkhorn-Knopp. With t_k = max_b S_bk, c = log2(e)/eps and s_k = sum_b 2^(c (S_bk - t_k)), the first iteration gives
 //
-//   Q_bk = 2^x_bk / sum_j 2^x_bj,  x_bk = c (S_bk - t_k) - g_k
+//   Q_bk = 2^(x_bk) / sum_j 2^(x_bj),  x_bk = c (S_bk - t_k) - log2 s_k
 //
-// which normalises the rows whatever g is. To normalise the columns changes g alone:
+// and each further one divides Q by the sums of its columns, and then by those of its rows. The first works with
+// logarithms and the maxima of columns and rows, so that no row or column vanishes however far scores lie apart.
+// After it a row sums to 1 and a column to at least 1 / (B K), and Q may be rescaled in place.
 //
-//   g_k = log2 sum_b 2^(c (S_bk - t_k)) at first,  g_k <- g_k + log2 sum_b Q_bk from then on
-//
-// So a pass reads the scores once and adds each row's codes to the sums of the columns while the row is in cache; only
-// the last one writes. For large matrices that is faster than to rescale Q in memory, though it takes more powers.
-// The rows are cut into parts for the threads; the parts' sums are added in order. The cut depends on the shape alone,
-// so the result does not depend on the number of threads.
+// Beside one pass over the scores for t and s, an iteration is one pass: it normalises a row while that is in cache,
+// and adds it to the sums of the columns for the next iteration. The rows are cut into parts for the threads; the
+// parts' sums are added in order. The cut depends on the shape alone, so the result does not depend on the number of
+// threads.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -59,16 +58,42 @@ SSLFAST_SIMD void add_powers(float* sum, const float* x, const float* top, int64
   for (int64_t k = 0; k < size; ++k) sum[k] += exp2_nonpositive((x[k] - top[k]) * scale);
 }
 
-// y_k = scale (x_k - t_k) - g_k; returns the largest.
-SSLFAST_SIMD float shift(float* y, const float* x, const float* t, const float* g, int64_t size, float scale) {
+// y_k = scale (x_k - t_k) - log_s_k; returns the largest.
+SSLFAST_SIMD float shift(float* y, const float* x, const float* t, const float* log_s, int64_t size, float scale) {
   float top = kLowest;
 #pragma omp simd reduction(max : top)
   for (int64_t k = 0; k < size; ++k) {
-    y[k] = (x[k] - t[k]) * scale - g[k];
+    y[k] = (x[k] - t[k]) * scale - log_s[k];
     top = y[k] > top ? y[k] : top;
   }
   return top;
 }
+
+// q_k = u_k q_k; returns the sum.
+SSLFAST_SIMD float multiply_and_sum(float* q, const float* u, int64_t size) {
+  float sum = 0.0f;
+#pragma omp simd reduction(+ : sum)
+  for (int64_t k = 0; k < size; ++k) {
+    q[k] *= u[k];
+    sum += q[k];
+  }
+  return sum;
+}
+
+// q_k = a q_k; sum_k = sum_k + q_k
+SSLFAST_SIMD void scale_and_add(float* q, float a, float* sum, int64_t size) {
+#pragma omp simd
+  for (int64_t k = 0; k < size; ++k) {
+    q[k] *= a;
+    sum[k] += q[k];
+  }
+}
+
+// Of the columns of the scores; log_s is 0 for an empty column.
+struct Totals {
+  std::vector<float> t;
+  std::vector<float> log_s;
+};
 
 class Sinkhorn {
  public:
@@ -79,12 +104,10 @@ class Sinkhorn {
         part_rows_(ceil_div(ceil_div(samples_, kParts), kRows) * kRows),
         parts_(samples_ ? ceil_div(samples_, part_rows_) : 0),
         scale_(static_cast<float>(M_LOG2E / epsilon)),
-        t_(k_, kLowest),
-        g_(k_),
         sums_(parts_ * k_) {}
 
-  // Finds t and the first g, of the rows that have codes.
-  void start() {
+  // t and log2 s, of the rows that have codes.
+  Totals totals() {
     std::vector<float> tops(parts_ * k_, kLowest);
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
       float *const top = &tops[part * k_], *const sum = &sums_[part * k_];
@@ -105,36 +128,46 @@ class Sinkhorn {
         }
       }
     });
-    for (int64_t part = 0; part < parts_; ++part) raise_to(t_.data(), k_, &tops[part * k_]);
+    std::vector<float> top(k_, kLowest);
+    for (int64_t part = 0; part < parts_; ++part) raise_to(top.data(), k_, &tops[part * k_]);
     for (int64_t part = 0; part < parts_; ++part) {
-      decay(&sums_[part * k_], &tops[part * k_], t_.data(), k_, scale_);
+      decay(&sums_[part * k_], &tops[part * k_], top.data(), k_, scale_);
     }
-    normalise_columns();
+    std::vector<float> sum = take_sums();
+    for (float& x : sum) x = x > 0 ? std::log2(x) : 0.0f;  // nothing is in an empty column, whatever its scale
+    return {top, sum};
   }
 
-  // An iteration whose codes are needed for their columns only.
-  void iterate() {
+  // The first Q. Rows without codes become NaN.
+  void start(float* q, const Totals& totals) {
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
-      std::vector<float> q(k_);
-      for_each_row_of(begin, end, [&](int64_t, const float* x) {
-        if (const float a = to_powers(x, q.data()); a > 0) add_scaled(&sums_[part * k_], k_, a, q.data());
-      });
+      for (int64_t row = begin; row < end; row += kRows) {
+        const int64_t rows = std::min(kRows, end - row);
+        const Tensor block = as_fp32(rows_of_scores(row, rows));
+        const auto* const x = static_cast<const float*>(block.data_ptr());
+        for (int64_t i = 0; i < rows; ++i) {
+          float* const y = q + (row + i) * k_;
+          const float top = shift(y, x + i * k_, totals.t.data(), totals.log_s.data(), k_, scale_);
+          const float z = powers(y, k_, 1.0f, top);  // at least 1, of the largest, if the row has codes
+          if (z >= 1) {
+            scale_and_add(y, 1 / z, &sums_[part * k_], k_);
+          } else {
+            std::fill_n(y, k_, std::numeric_limits<float>::quiet_NaN());
+          }
+        }
+      }
     });
-    normalise_columns();
   }
 
-  // The last iteration, whose codes are the result. Rows without codes become NaN.
-  void finish(float* codes) const {
-    for_each_part([&](int64_t, int64_t begin, int64_t end) {
-      for_each_row_of(begin, end, [&](int64_t row, const float* x) {
-        float* const q = codes + row * k_;
-        const float a = to_powers(x, q);
-        if (a > 0) {
-          scale_by(q, k_, a);
-        } else {
-          std::fill_n(q, k_, std::numeric_limits<float>::quiet_NaN());
-        }
-      });
+  // A further iteration.
+  void rescale(float* q) {
+    std::vector<float> u = take_sums();
+    for (float& x : u) x = x > 0 ? 1 / x : 1.0f;  // an empty column stays 0
+    for_each_part([&](int64_t part, int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) {
+        const float z = multiply_and_sum(q + row * k_, u.data(), k_);
+        if (z > 0) scale_and_add(q + row * k_, 1 / z, &sums_[part * k_], k_);
+      }
     });
   }
 
@@ -148,43 +181,22 @@ class Sinkhorn {
     });
   }
 
-  // Calls body(row, scores) for the rows from begin to end, in fp32.
-  template <class Body>
-  void for_each_row_of(int64_t begin, int64_t end, const Body& body) const {
-    for (int64_t row = begin; row < end; row += kRows) {
-      const int64_t rows = std::min(kRows, end - row);
-      const Tensor block = as_fp32(rows_of_scores(row, rows));
-      const auto* const x = static_cast<const float*>(block.data_ptr());
-      for (int64_t i = 0; i < rows; ++i) body(row + i, x + i * k_);
-    }
-  }
-
-  // q_k = 2^(x_k - max x), for x from a row's scores; returns 1 / sum_k q_k, or 0 if the row has no codes.
-  float to_powers(const float* scores, float* q) const {
-    const float top = shift(q, scores, t_.data(), g_.data(), k_, scale_);
-    const float sum = powers(q, k_, 1.0f, top);
-    return sum >= 1 ? 1 / sum : 0.0f;  // the largest gives 1
-  }
-
   Tensor rows_of_scores(int64_t first, int64_t rows) const {
     Tensor scores = scores_;
     return torch::stable::narrow(scores, 0, first, rows);
   }
 
-  // Adds the logarithms of the columns' sums, over all parts, to g; the sums start again from 0.
-  void normalise_columns() {
+  // The sums of the columns, over all parts, which start again from 0.
+  std::vector<float> take_sums() {
     std::vector<float> sum(k_);
     for (int64_t part = 0; part < parts_; ++part) add_scaled(sum.data(), k_, 1.0f, &sums_[part * k_]);
     std::fill(sums_.begin(), sums_.end(), 0.0f);
-    for (int64_t k = 0; k < k_; ++k) {
-      if (sum[k] > 0) g_[k] += std::log2(sum[k]);  // nothing is in an empty column, whatever its scale
-    }
+    return sum;
   }
 
   const Tensor scores_;
   const int64_t samples_, k_, part_rows_, parts_;
-  const float scale_;           // c
-  std::vector<float> t_, g_;  // (K)
+  const float scale_;        // c
   std::vector<float> sums_;  // (parts, K): of the columns, in the pass under way
 };
 
@@ -193,10 +205,10 @@ class Sinkhorn {
 // Codes (B, K), fp32.
 Tensor sinkhorn_knopp(Tensor scores, double epsilon, int64_t iterations) {
   Tensor codes = empty_matrix(scores.size(0), scores.size(1));
+  float* const q = codes.mutable_data_ptr<float>();
   Sinkhorn sinkhorn(scores, epsilon);
-  sinkhorn.start();
-  for (int64_t iteration = 1; iteration < iterations; ++iteration) sinkhorn.iterate();
-  sinkhorn.finish(codes.mutable_data_ptr<float>());
+  sinkhorn.start(q, sinkhorn.totals());
+  for (int64_t iteration = 1; iteration < iterations; ++iteration) sinkhorn.rescale(q);
   return codes;
 }
 
