@@ -39,15 +39,17 @@ class Config(NamedTuple):
     num_stages: int
 
 
-def config(shape: tuple[int, int, int], processors: int, masked: bool = False) -> Config:
+def config(shape: tuple[int, int, int], processors: int, *, masked: bool = False, ranked: bool = False) -> Config:
     """The configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
 
-    masked: with targets and ids, whose comparisons need registers too.
+    masked: with targets and ids; ranked: with ranks. Both compare, which needs registers too.
     """
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
-    if masked:
+    if masked or (ranked and bd > 128):
         bn, bk = (64, 16) if bd == 512 else (64, 64)
+    elif ranked:
+        bn, bk = (128, 64)
     else:
         bn, bk = {256: (128, 64), 512: (64, 32)}.get(bd, (128, 128))
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
@@ -207,7 +209,7 @@ def gather(
     positive: q_i.k_i of the rows, [N], to rank; None: no ranks.
     """
     (n, d), k = query.shape, len(keys)
-    c = config((n, k, d), processors(query), masked=targets is not None)
+    c = config((n, k, d), processors(query), masked=targets is not None, ranked=positive is not None)
     splits = triton.cdiv(k, c.split_rows) if k else 0
     maxima = query.new_empty((splits, n), dtype=torch.float32)
     sums = torch.empty_like(maxima)

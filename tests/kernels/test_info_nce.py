@@ -307,7 +307,7 @@ def test_more_negatives_cost_more(losses, shape, seed):
     assert (few >= -1e-6).all()
 
 
-def launches(arch):
+def launches(arch, ranked=False):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
     streaming = "sslfast.kernels._streaming"
@@ -333,7 +333,7 @@ def launches(arch):
     no_rank = {"NEED_RANK": False, "p_positive": None, "p_above": None}
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
-        c = triton_kernels.streaming.config(shape, processors=132)
+        c = triton_kernels.streaming.config(shape, processors=132, ranked=ranked)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_rank
         yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
     for d in (128, 2048):

@@ -201,8 +201,13 @@ def test_nothing_is_counted_in_vain(op, impl, device):
 def launches(arch):
     """The launches of kernels that can count, as cases of aot.py, and made to count."""
     counts = dict.fromkeys(("p_positive", "p_pair"), "*fp32") | {"p_above": "*i32", "p_rank": "*i64"}
-    for module in (test_info_nce, test_in_batch_info_nce, test_sup_con):
-        for name, case in module.launches(arch):
+    launched = (
+        test_info_nce.launches(arch, ranked=True),
+        test_in_batch_info_nce.launches(arch),
+        test_sup_con.launches(arch),
+    )
+    for of_op in launched:
+        for name, case in of_op:
             if "NEED_RANK" in case["constants"]:
                 constants = {name: value for name, value in case["constants"].items() if name not in counts}
                 yield (
