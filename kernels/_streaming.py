@@ -25,6 +25,7 @@ from torch import Tensor
 from sslfast.kernels._triton import LOG2_E, LOWEST, SHARED_MEMORY, processors, shared_memory
 
 MAX_RESIDENT_D = 512  # wider accumulators spill
+MAX_RANKED_D = 256  # the same beside ranks
 MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY
 
 
@@ -241,7 +242,9 @@ def merge(
         torch.sum(parts.above, 0, out=rank)
 
 
-def is_resident(query: Tensor) -> bool:
+def is_resident(query: Tensor, ranked: bool = False) -> bool:
     """Whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
     widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
+    if ranked:
+        widest = min(widest, MAX_RANKED_D)
     return query.shape[1] <= widest and query.dtype != torch.float32

@@ -182,7 +182,7 @@ def _compute(
         return loss, dq, dk, rank
     weights = None if weights is None else weights.contiguous()
     with torch.cuda.device_of(query):
-        run = _resident if streaming.is_resident(query) else _blockwise
+        run = _resident if streaming.is_resident(query, need_rank) else _blockwise
         run(query, keys, targets, weights, temperature, loss, dq, dk, rank)
     return loss, dq, dk, rank
 

@@ -65,7 +65,7 @@ def info_nce(
     scale = LOG2_E / temperature
     with torch.cuda.device_of(query):
         products = positive_products(query, positive) if need_rank else None
-        if streaming.is_resident(query):
+        if streaming.is_resident(query, need_rank):
             parts = streaming.gather(query, queue, None, scale, need_dq, products)
         else:
             parts = _blockwise(query, queue, scale, need_dq, products)
