@@ -35,6 +35,8 @@ from sslfast.settings import apply_overrides, nearest, validate
 class ViewConfig:
     """One augmented view of an image. The defaults are MoCo v2's (Chen et al. 2020) without its blur."""
 
+    size: Count | None = None
+    """Side of the view, pixels; null: data.size."""
     scale: ShareRange = (0.2, 1.0)
     """Share of the image's area that a crop covers: least, most."""
     ratio: Range = (3 / 4, 4 / 3)
@@ -57,6 +59,8 @@ class ViewConfig:
     """Probability of Gaussian blur."""
     blur_sigma: Range = (0.1, 2.0)
     """Standard deviation of the blur, pixels: least, most."""
+    solarize: Probability = 0.0
+    """Probability of solarisation: values of 128 and more are inverted."""
 
 
 @dataclass(config=STRICT)
