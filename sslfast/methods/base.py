@@ -23,6 +23,7 @@ class Method(nn.Module, ABC):
 
     Config: ClassVar[type[Any]]
     views: ClassVar[int]
+    operation: ClassVar[str | None] = None  # what the networks see instead of whole views: of `views.shown`
     encoder: Encoder  # the backbone that pre-training is for
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """What methods make of views, beyond the views themselves: patches, cells, rotations, colour spaces.
 
 Every operation takes a batch of views on its device, works on the whole batch there, and waits for nothing. What
-is random comes from a `Key`, hence is a pure function of (seed, epoch, index, view), sample by sample. Patches come
-as (B, N, C, h, w), each channels_last: `patches.flatten(0, 1)` is a batch that networks take, without a copy.
+is random comes from a `Key`, hence is a pure function of (seed, epoch, index, view), sample by sample. Patches are
+(B, N, C, h, w), each channels_last: `patches.flatten(0, 1)` is a batch that networks take, without a copy.
 """
 
 from sslfast.views.color_drop import drop_colors

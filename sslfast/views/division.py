@@ -35,4 +35,4 @@ def divide(images: Tensor, parts: int = 2, overlap: int = 0) -> Tensor:
             f"divide: {side} pixels cannot be divided into {parts} equal parts with overlap={overlap}; "
             f"take images of {side - rest} pixels"
         )
-    return grid(images, patch, max(1, patch - overlap))
+    return grid(images, patch, patch - overlap)

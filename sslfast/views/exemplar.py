@@ -37,10 +37,10 @@ COMPONENTS = (
 def exemplar(rgb: Tensor, key: Key) -> Tensor:
     """Translates, scales and rotates each image, and changes its contrast and colour.
 
-    Translation by up to 0.2 of the side, scale 0.7 to 1.4, rotation by up to 20 degrees; contrast along each principal
-    component of the colours, 0.5 to 2; saturation and value each to a power of 0.25 to 4, times 0.7 to 1.4, plus -0.1
-    to 0.1; hue plus -0.1 to 0.1 turns. The paper's patches have surroundings to move into; here the image is mirrored
-    at its borders: ours.
+    Translation by up to 0.2 of the side, scale 0.7 to 1.4, rotation by up to 20 degrees; contrast along each
+    principal component of the colours, 0.5 to 2; saturation and value each to a power of 0.25 to 4, times 0.7 to
+    1.4, plus -0.1 to 0.1; hue plus -0.1 to 0.1 turns. The paper's patches have surroundings to move into; here the
+    image is mirrored at its borders: ours.
 
     Args:
         rgb: float32 (B, 3, S, S) in [0, 1]: of `to_rgb`.

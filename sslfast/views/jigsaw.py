@@ -45,7 +45,7 @@ def jigsaw_cells(images: Tensor, key: Key, cells: int = 3, patch: int | None = N
 def normalize_patches(patches: Tensor) -> Tensor:
     """Brings each patch to mean 0 and standard deviation 1, over its pixels and channels together.
 
-    Neighbours share low-level statistics, which would tell that they are neighbours (Noroozi and Favaro, section 4.2).
+    Neighbours share low-level statistics, which would tell that they are neighbours (Noroozi and Favaro 2016).
     That the channels go together, and so keep their relation, is ours. A patch of one colour becomes 0.
 
     Args:
