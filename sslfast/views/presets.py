@@ -24,7 +24,7 @@ SIMCLR: View = {**FROM_008, "brightness": 0.8, "contrast": 0.8, "saturation": 0.
 # Grill et al. 2020 (arXiv:2006.07733), appendix B, table 6: T and T'.
 BYOL: View = {**FROM_008, "saturation": 0.2, "blur": 1.0}
 BYOL_PRIME: View = {**BYOL, "blur": 0.1, "solarize": 0.2}
-# For tasks that are solved within one view. Their papers crop 224 or 225 pixels out of images whose shorter side is
+# For tasks within one view. Their papers crop 224 or 225 pixels out of images whose shorter side is
 # 256: 0.77 of a square image's area, half of a 3:2 photograph's. The range between is ours.
 SQUARE_CROP: View = {**WITHOUT_COLOR, "scale": [0.5, 0.77], "ratio": [1.0, 1.0]}
 

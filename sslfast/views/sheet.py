@@ -63,15 +63,16 @@ def draw_views(
     sizes = [view.shape[-1] for view in batches[0].views]
     zoom = max(1, -(-LEAST_SIDE // max(sizes)))
 
-    box = zoom * max(sizes)
-    rows: list[Row] = [("images", [_fitted(shown.image(int(batch.index)), box, zoom) for batch in batches])]
+    rows: list[Row] = []
     for number, (declared, size) in enumerate(zip(data.views, sizes, strict=True)):
         views = [to_rgb(batch.views[number], data.mean, data.std)[:, None] for batch in batches]
-        rows.append((f"view {number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
+        rows.append((f"views.{number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
         if operation is not None:
             made = [_tiled(_operated(operation, batch, number, data, seed), zoom) for batch in batches]
-            rows.append((f"view {number}, {operation}", made))
-    return _save(_sheet(rows), path)
+            rows.append((f"views.{number}, {operation}", made))
+    widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
+    images = [_fitted(shown.image(index), widest, zoom) for index in sorted(by_index)]
+    return _save(_sheet([("images", images), *rows]), path)
 
 
 def declaration(view: ViewConfig, size: int) -> str:
@@ -99,7 +100,7 @@ def _operated(operation: str, batch: Batch, number: int, data: DataConfig, seed:
     try:
         return OPERATIONS[operation](batch.views[number].float(), key, data)
     except ValueError as error:
-        raise UsageError(f"views {number}: {error}") from error
+        raise UsageError(f"views.{number}: {error}") from error
 
 
 def _tiled(pictures: Tensor, zoom: int) -> Pixels:
@@ -116,7 +117,7 @@ def _tiled(pictures: Tensor, zoom: int) -> Pixels:
 
 
 def _fitted(image: Image.Image, box: int, zoom: int) -> Pixels:
-    """A whole image, as large as fits into a square; pixels of enlarged images stay visible, as those of views do."""
+    """A whole image, as large as fits into a square; where views are enlarged, its pixels stay visible too."""
     how = Image.Resampling.NEAREST if zoom > 1 else Image.Resampling.BICUBIC
     return np.asarray(ImageOps.contain(image, (box, box), how))
 

@@ -47,7 +47,7 @@ def _jigsaw(views: Tensor, key: Key, data: DataConfig) -> Tensor:
     classes = permutation_set(100).to(views.device)
     cells = normalize_patches(jigsaw_cells(views, key))
     order = classes[key.integers(Stream.PERMUTATION, len(classes))]
-    return (permuted(cells, order) / 5 + 0.5).clamp(0, 1)  # 2.5 standard deviations, either way
+    return _pictures(permuted(cells, order), data)
 
 
 def _context(views: Tensor, key: Key, data: DataConfig) -> Tensor:
