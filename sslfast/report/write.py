@@ -127,10 +127,10 @@ def _pictures(run: RunDirectory, config: Config, data: str | None, folder: Path)
         yield section("Images", paragraph(f"Not shown: {error}. Give --data."))
         return
     # As the resident pipeline makes them, which needs no DALI: of an elongated image the ends do not show.
-    data = dataclasses.replace(config.data, pipeline="resident")
-    device = torch.device("cpu")
+    settings = dataclasses.replace(config.data, pipeline="resident")
     operation = METHODS[config.method.name].operation
-    views = draw_views(source, data, config.train.seed, device, folder / "views.png", operation)
+    cpu = torch.device("cpu")
+    views = draw_views(source, settings, config.train.seed, cpu, folder / "views.png", operation)
     yield section(
         "Augmented views",
         paragraph("Images, and views of them as training brings them together."),

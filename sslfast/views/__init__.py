@@ -10,18 +10,17 @@ from sslfast.views.color_spaces import split_lab, split_ydbdr, to_rgb
 from sslfast.views.context import context_pair
 from sslfast.views.division import divide
 from sslfast.views.draws import Key
-from sslfast.views.exemplar import exemplar
+from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
 from sslfast.views.patches import patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
-from sslfast.views.rotations import rotations
+from sslfast.views.rotation import rotations
 
 __all__ = [
     "Key",
     "context_pair",
     "divide",
     "drop_colors",
-    "exemplar",
     "jigsaw_cells",
     "normalize_patches",
     "patch_grid",
@@ -32,5 +31,6 @@ __all__ = [
     "shift_patches",
     "split_lab",
     "split_ydbdr",
+    "surrogate",
     "to_rgb",
 ]

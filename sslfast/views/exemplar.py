@@ -34,7 +34,7 @@ COMPONENTS = (
 )
 
 
-def exemplar(rgb: Tensor, key: Key) -> Tensor:
+def surrogate(rgb: Tensor, key: Key) -> Tensor:
     """Translates, scales and rotates each image, and changes its contrast and colour.
 
     Translation by up to 0.2 of the side, scale 0.7 to 1.4, rotation by up to 20 degrees; contrast along each
@@ -52,9 +52,9 @@ def exemplar(rgb: Tensor, key: Key) -> Tensor:
     Raises:
         ValueError: images that are not square, or not of three channels.
     """
-    side_of("exemplar", rgb)
+    side_of("surrogate", rgb)
     if rgb.shape[1] != 3:
-        raise ValueError(f"exemplar: expected images of 3 channels, red, green, blue, got {tuple(rgb.shape)}")
+        raise ValueError(f"surrogate: expected images of 3 channels, red, green, blue, got {tuple(rgb.shape)}")
     x = _component_contrast(_moved(rgb, key), key)
     return _saturation_value_hue(x, key).contiguous(memory_format=torch.channels_last)
 

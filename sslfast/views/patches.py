@@ -62,6 +62,6 @@ def shift_patches(patches: Tensor, key: Key, margin: int = 2) -> Tensor:
             f"shift_patches: expected a margin of less than half of {side} pixels, got margin={margin}"
         )
     top, left = key.integers(Stream.SHIFT, 2 * margin + 1, 2, count).unbind(1)
-    windows = cut(patches.flatten(0, 1), top.view(-1, 1), left.view(-1, 1), side - 2 * margin)
+    windows = cut(patches.flatten(0, 1), top.reshape(-1, 1), left.reshape(-1, 1), side - 2 * margin)
     padded = F.pad(windows.permute(0, 1, 3, 4, 2), (0, 0, margin, margin, margin, margin))
     return padded.view(samples, count, side, side, -1).permute(0, 1, 4, 2, 3)

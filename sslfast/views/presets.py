@@ -60,6 +60,6 @@ PRESETS: dict[str, list[View]] = {
     "context": [{**SQUARE_CROP, "scale": [0.5, 1.0], "flip": 0.0}],
     # Gidaris et al. 2018 (arXiv:1803.07728) and their code: 224 out of 256, flips.
     "rotation": [SQUARE_CROP],
-    # Dosovitskiy et al. 2016 (arXiv:1406.6909): `views.exemplar` makes the transformations.
+    # Dosovitskiy et al. 2016 (arXiv:1406.6909): `views.surrogate` makes the transformations.
     "exemplar": [{**WITHOUT_COLOR, "scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}],
 }

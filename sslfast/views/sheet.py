@@ -21,7 +21,7 @@ from sslfast.data.split import balanced_subset
 from sslfast.errors import UsageError
 from sslfast.views.color_spaces import to_rgb
 from sslfast.views.draws import Key
-from sslfast.views.shown import OPERATIONS
+from sslfast.views.shown import OPERATIONS, PAPER
 
 if TYPE_CHECKING:
     from sslfast.config import DataConfig, ViewConfig
@@ -30,7 +30,7 @@ IMAGES = 6  # columns
 LEAST_SIDE = 112  # pixels; smaller views are enlarged by a whole factor
 MARGIN, GAP, TILE_GAP = 12, 8, 2  # pixels
 FONT_SIZE, LINE = 13, 17
-INK, PAPER = "black", "white"
+INK = "black"
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Row = tuple[str, list[Pixels]]  # what it shows, and a picture an image
@@ -109,7 +109,7 @@ def _tiled(pictures: Tensor, zoom: int) -> Pixels:
     count, height, width, _ = tiles.shape
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)
-    canvas = np.full((rows * (zoom * height + TILE_GAP), columns * (zoom * width + TILE_GAP), 3), 255, np.uint8)
+    canvas = np.full((rows * (zoom * height + TILE_GAP), columns * (zoom * width + TILE_GAP), 3), PAPER, np.uint8)
     for n, tile in enumerate(tiles):
         top, left = n // columns * (zoom * height + TILE_GAP), n % columns * (zoom * width + TILE_GAP)
         canvas[top : top + zoom * height, left : left + zoom * width] = tile.repeat(zoom, 0).repeat(zoom, 1)
@@ -132,7 +132,7 @@ def _sheet(rows: Sequence[Row]) -> Image.Image:
         LINE * len(label) + max(p.shape[0] for p in pictures) + GAP
         for label, (_, pictures) in zip(labels, rows, strict=True)
     ]
-    sheet = Image.new("RGB", (width, 2 * MARGIN - GAP + sum(heights)), PAPER)
+    sheet = Image.new("RGB", (width, 2 * MARGIN - GAP + sum(heights)), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(sheet)
     top = MARGIN
     for label, height, (_, pictures) in zip(labels, heights, rows, strict=True):

@@ -14,11 +14,11 @@ from sslfast.views.color_drop import drop_colors
 from sslfast.views.context import context_pair
 from sslfast.views.division import divide
 from sslfast.views.draws import Key, Stream
-from sslfast.views.exemplar import exemplar
+from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted
 from sslfast.views.patches import patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
-from sslfast.views.rotations import rotations
+from sslfast.views.rotation import rotations
 
 if TYPE_CHECKING:
     from sslfast.config import DataConfig
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # (normalised views (B, 3, S, S), their key, data) -> RGB in [0, 1], (B, N, 3, h, w)
 Operation = Callable[[Tensor, Key, "DataConfig"], Tensor]
 
+PAPER = 221  # gray level of the sheet, and of places where nothing is: neither white nor black
 MEMBERS = 9  # shown of a surrogate class
 MIDDLE_LAB, MIDDLE_Y = 65.0, 0.5  # the brightness at which chrominance is shown
 
@@ -53,7 +54,7 @@ def _jigsaw(views: Tensor, key: Key, data: DataConfig) -> Tensor:
 def _context(views: Tensor, key: Key, data: DataConfig) -> Tensor:
     """Both patches at their places among 3 x 3."""
     patches, position = context_pair(views, key, patch=data.size * 96 // 398)
-    shown = torch.ones(len(views), 9, *patches.shape[2:], device=views.device)
+    shown = torch.full((len(views), 9, *patches.shape[2:]), PAPER / 255, device=views.device)
     center, neighbour = _pictures(patches, data).unbind(1)
     shown[:, 4] = center
     shown[torch.arange(len(views), device=views.device), position + (position >= 4)] = neighbour
@@ -70,7 +71,7 @@ def _rotations(views: Tensor, key: Key, data: DataConfig) -> Tensor:
 
 def _exemplar(views: Tensor, key: Key, data: DataConfig) -> Tensor:
     rgb = spaces.to_rgb(views, data.mean, data.std)
-    return torch.stack([exemplar(rgb, replace(key, view=member)) for member in range(MEMBERS)], dim=1)
+    return torch.stack([surrogate(rgb, replace(key, view=member)) for member in range(MEMBERS)], dim=1)
 
 
 def _lab(views: Tensor, key: Key, data: DataConfig) -> Tensor:
