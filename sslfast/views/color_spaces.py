@@ -63,7 +63,7 @@ def split_ydbdr(rgb: Tensor) -> tuple[Tensor, Tensor]:
 def lab_from_rgb(rgb: Tensor) -> Tensor:
     """sRGB (B, 3, H, W) in [0, 1] to CIE L*a*b* under D65, of the same shape."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = _mix(linear, [[w / white for w in row] for row, white in zip(TO_XYZ, WHITE, strict=True)])
+    xyz = mix(linear, [[w / white for w in row] for row, white in zip(TO_XYZ, WHITE, strict=True)])
     x, y, z = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(1)
     return torch.stack((116 * y - 16, 500 * (x - y), 200 * (y - z)), dim=1)
 
@@ -74,22 +74,23 @@ def rgb_from_lab(lab: Tensor) -> Tensor:
     y = (lightness + 16) / 116
     f = torch.stack((y + a / 500, y, y - b / 200), dim=1)
     xyz = torch.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
-    linear = _mix(xyz, [[w * white for w, white in zip(row, WHITE, strict=True)] for row in FROM_XYZ])
+    linear = mix(xyz, [[w * white for w, white in zip(row, WHITE, strict=True)] for row in FROM_XYZ])
     rgb = torch.where(linear > 0.0031308, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, linear * 12.92)
     return rgb.clamp_(0, 1)
 
 
 def ydbdr_from_rgb(rgb: Tensor) -> Tensor:
     """RGB (B, 3, H, W) in [0, 1] to YDbDr, of the same shape."""
-    return _mix(rgb, TO_YDBDR)
+    return mix(rgb, TO_YDBDR)
 
 
 def rgb_from_ydbdr(ydbdr: Tensor) -> Tensor:
     """The inverse of `ydbdr_from_rgb`."""
-    return _mix(ydbdr, FROM_YDBDR)
+    return mix(ydbdr, FROM_YDBDR)
 
 
-def _mix(x: Tensor, rows: Mix) -> Tensor:
+def mix(x: Tensor, rows: Mix) -> Tensor:
+    """The product of a 3 x 3 matrix with the channels of x (B, 3, H, W)."""
     c0, c1, c2 = x.unbind(1)
     return torch.stack([c0 * w0 + c1 * w1 + c2 * w2 for w0, w1, w2 in rows], dim=1)
 

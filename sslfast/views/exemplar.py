@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sslfast.views.color_spaces import mix
 from sslfast.views.draws import Key, Stream
 from sslfast.views.hsv import hsv_from_rgb, rgb_from_hsv
 from sslfast.views.tiles import side_of
@@ -74,13 +75,9 @@ def _moved(x: Tensor, key: Key) -> Tensor:
 def _component_contrast(x: Tensor, key: Key) -> Tensor:
     """x + sum over the components e of (factor - 1) (e . (x - mean)) e."""
     factors = _log_between(key.uniform(Stream.COLOR, 3).float(), COMPONENT_FACTOR).view(-1, 3, 1, 1)
-    centered = [channel - m for channel, m in zip(x.unbind(1), MEAN, strict=True)]
-    gains = [
-        sum(w * c for w, c in zip(component, centered, strict=True)) * (factor - 1)
-        for component, factor in zip(COMPONENTS, factors.unbind(1), strict=True)
-    ]
-    added = [sum(component[n] * gain for component, gain in zip(COMPONENTS, gains, strict=True)) for n in range(3)]
-    return (x + torch.stack(added, dim=1)).clamp(0, 1)
+    centered = torch.stack([channel - m for channel, m in zip(x.unbind(1), MEAN, strict=True)], dim=1)
+    along = mix(centered, COMPONENTS) * (factors - 1)
+    return (x + mix(along, list(zip(*COMPONENTS, strict=True)))).clamp(0, 1)
 
 
 def _saturation_value_hue(x: Tensor, key: Key) -> Tensor:
