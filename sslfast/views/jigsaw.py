@@ -9,6 +9,8 @@ from torch import Tensor
 from sslfast.views.draws import Key, Stream
 from sslfast.views.tiles import check_patch, cut, side_of
 
+FLAT = 0.01  # half a gray level, 0.5 / 255, over ImageNet's standard deviation
+
 
 def jigsaw_cells(images: Tensor, key: Key, cells: int = 3, patch: int | None = None) -> Tensor:
     """Cuts views into cells x cells, and out of each cell a patch at a random place, in reading order.
@@ -43,20 +45,20 @@ def jigsaw_cells(images: Tensor, key: Key, cells: int = 3, patch: int | None = N
 
 
 def normalize_patches(patches: Tensor) -> Tensor:
-    """Brings each patch to mean 0 and standard deviation 1, over its pixels and channels together.
+    """Brings each channel of each patch to mean 0 and standard deviation 1.
 
-    Neighbours share low-level statistics, which would tell that they are neighbours (Noroozi and Favaro 2016).
-    That the channels go together, and so keep their relation, is ours. A patch of one colour becomes 0.
+    Neighbours share their mean and contrast, which would tell that they are neighbours (Noroozi and Favaro 2016,
+    who normalise "each patch independently"). Channel by channel is ours: with the channels together, a nearly flat
+    patch would show its mean colour, magnified. What varies by less than half a gray level is not raised to 1.
 
     Args:
-        patches: (B, N, C, h, w), any floating dtype.
+        patches: (B, N, C, h, w), normalised, any floating dtype.
 
     Returns:
         Of the same shape and dtype.
     """
-    over = (2, 3, 4)
-    centered = patches - patches.mean(over, keepdim=True)
-    return centered / centered.square().mean(over, keepdim=True).sqrt().clamp(min=1e-4)
+    centered = patches - patches.mean((3, 4), keepdim=True)
+    return centered / centered.square().mean((3, 4), keepdim=True).sqrt().clamp(min=FLAT)
 
 
 def permuted(patches: Tensor, order: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Operation = Callable[[Tensor, Key, "DataConfig"], Tensor]
 
 PAPER = 221  # gray level of the sheet, and of places where nothing is: neither white nor black
-MEMBERS = 9  # shown of a surrogate class
+MEMBERS = 4  # shown of a surrogate class
 MIDDLE_LAB, MIDDLE_Y = 65.0, 0.5  # the brightness at which chrominance is shown
 
 
