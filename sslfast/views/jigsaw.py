@@ -48,8 +48,8 @@ def normalize_patches(patches: Tensor) -> Tensor:
     """Brings each channel of each patch to mean 0 and standard deviation 1.
 
     Neighbours share their mean and contrast, which would tell that they are neighbours (Noroozi and Favaro 2016,
-    who normalise "each patch independently"). Channel by channel is ours: all together, a nearly flat
-    patch would show its mean colour, magnified. What varies by less than half a gray level is not raised to 1.
+    who normalise "each patch independently"). Channel by channel is ours: all together, a nearly flat patch
+    would show its mean colour, magnified. What varies by less than half a gray level is not raised to 1.
 
     Args:
         patches: (B, N, C, h, w), normalised, any floating dtype.

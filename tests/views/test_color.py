@@ -10,7 +10,7 @@ from sslfast.views import drop_colors, split_lab, split_ydbdr, to_rgb
 from sslfast.views.color_spaces import lab_from_rgb, rgb_from_lab, rgb_from_ydbdr, ydbdr_from_rgb
 from sslfast.views.hsv import hsv_from_rgb, rgb_from_hsv
 
-# Of scikit-image 0.24: rgb2lab and rgb2ydbdr.
+# The L*a*b* (D65) of sRGB's primaries, white and black, and what YDbDr's definition gives for them.
 KNOWN = {
     (1.0, 0.0, 0.0): ((53.2406, 80.0923, 67.2028), (0.299, -0.45, -1.333)),
     (0.0, 1.0, 0.0): ((87.7351, -86.1829, 83.1796), (0.587, -0.883, 1.116)),
