@@ -171,11 +171,11 @@ def scaled_lr(config: OptimConfig, batch_size: int) -> float:
 
 
 def learning_rate(step: int, total_steps: int, warmup_steps: int, config: OptimConfig, peak: float) -> float:
-    """Linear warm-up from 0, then half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983) or steps.
+    """The rate of a step: linear warm-up from 0, then half a cosine or steps.
 
     Args:
-        step: counted from 0; the rate of this step.
-        total_steps: steps of the whole training; at this step a cosine would be at its end, final_lr.
+        step: counted from 0.
+        total_steps: steps of the whole training.
         warmup_steps: the rate is `peak` at this step.
         config: the schedule.
         peak: the rate after the warm-up.
@@ -184,8 +184,13 @@ def learning_rate(step: int, total_steps: int, warmup_steps: int, config: OptimC
         return peak * step / warmup_steps
     if config.schedule == "steps":
         return peak * config.step_factor ** sum(step >= share * total_steps for share in config.step_at)
-    final = config.final_lr * peak
-    return final + (peak - final) * _falling(step - warmup_steps, total_steps - warmup_steps)
+    return cosine(step - warmup_steps, total_steps - warmup_steps, peak, config.final_lr * peak)
+
+
+def cosine(step: int, total_steps: int, first: float, last: float) -> float:
+    """Half a cosine from `first` at step 0 to `last` at step `total_steps` (Loshchilov and Hutter 2017,
+    arXiv:1608.03983)."""
+    return last + (first - last) * (1 + math.cos(math.pi * step / total_steps)) / 2
 
 
 def set_learning_rate(optimizer: Optimizer, lr: float, peak: float) -> None:
@@ -196,11 +201,4 @@ def set_learning_rate(optimizer: Optimizer, lr: float, peak: float) -> None:
 
 def momentum_schedule(step: int, total_steps: int, base: float, kind: Literal["constant", "cosine"]) -> float:
     """Momentum of a moving average: constant, or by a cosine from `base` to 1 (BYOL, Grill et al. 2020)."""
-    if kind == "constant":
-        return base
-    return 1 - (1 - base) * _falling(step, total_steps)
-
-
-def _falling(step: int, total: int) -> float:
-    """Half a cosine, from 1 at step 0 to 0 at step `total`."""
-    return (1 + math.cos(math.pi * step / total)) / 2
+    return base if kind == "constant" else cosine(step, total_steps, base, 1.0)

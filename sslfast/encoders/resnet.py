@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet
 
@@ -60,7 +61,7 @@ class ResNet(resnet.ResNet, Encoder):
     def forward(self, x: Tensor, dense: bool = False) -> Tensor:
         for part in CONVOLUTIONAL:
             x = getattr(self, part)(x)
-        return x if dense else self.avgpool(x).flatten(1)
+        return x if dense else F.adaptive_avg_pool2d(x, 1).flatten(1)
 
     def _scale(self, channels: int) -> int:
         return max(8, round(channels * self.width))
