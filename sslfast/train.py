@@ -78,7 +78,7 @@ def check(config: Config) -> None:
     if config.optim.warmup_epochs >= config.train.epochs:
         raise UsageError(
             f"optim.warmup_epochs={config.optim.warmup_epochs:g}: expected fewer than "
-            f"train.epochs={config.train.epochs}"
+            f"train.epochs={config.train.epochs}; for so short a training set optim.warmup_epochs=0"
         )
     if config.data.batch_size == 1:
         raise UsageError("data.batch_size=1: expected at least 2, for batch normalisation")
