@@ -49,7 +49,7 @@ def test_leave_the_encoder_as_it_was(encoder: Encoder, training: bool) -> None:
 
 
 def test_restore_the_mode_after_an_error(encoder: Encoder) -> None:
-    encoder.train().fc = nn.Linear(1, 1)
+    encoder.train().layer4 = nn.Linear(1, 1)
     with pytest.raises(RuntimeError):
         features(encoder, pictures(5), DATA, CPU)
     assert encoder.training
