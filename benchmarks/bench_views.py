@@ -98,7 +98,7 @@ def measure(recipe: Recipe, device: torch.device) -> list[Result]:
     rounds: dict[str, list[float]] = {name: [] for name in recipe.pipelines}
     for _ in range(ROUNDS):
         for name, pipeline in recipe.pipelines.items():
-            with contextlib.closing(pipeline(recipe.source, recipe.data, device)) as views:  # type: ignore[type-var]
+            with contextlib.closing(pipeline(recipe.source, recipe.data, device)) as views:
                 rounds[name].append(recipe.data.batch_size * rate(views, device))
     medians = {name: statistics.median(rates) for name, rates in rounds.items()}
     print(f"\n{recipe.name}, {len(recipe.data.views)} views, batches of {recipe.data.batch_size}")
@@ -117,7 +117,7 @@ def rate(views: Iterator[Views], device: torch.device) -> float:
         next(views)
     wait_for(device)
     start, count = time.perf_counter(), 0
-    while time.perf_counter() - start < SECONDS:
+    while not count or time.perf_counter() - start < SECONDS:
         next(views)
         count += 1
     wait_for(device)

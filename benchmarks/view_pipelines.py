@@ -9,7 +9,7 @@ import dataclasses
 import importlib.util
 import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
 
@@ -25,13 +25,14 @@ from sslfast.data import Source, make_loader
 from sslfast.data.draws import blur_window
 
 Views = tuple[Tensor, ...]
-Pipeline = Callable[[Source, DataConfig, torch.device], Iterator[Views]]
+Batches = Generator[Views, None, None]
+Pipeline = Callable[[Source, DataConfig, torch.device], Batches]
 ENDLESS = 10**9  # images of an epoch: a DataLoader pauses between epochs, which is not what is compared
 WORKERS = len(os.sched_getaffinity(0))
 DECODED = 8 / 7  # side of the squares that kornia crops from, in units of a view's: 256 for 224
 
 
-def ours(source: Source, data: DataConfig, device: torch.device, pipeline: Any) -> Iterator[Views]:
+def ours(source: Source, data: DataConfig, device: torch.device, pipeline: Any) -> Batches:
     data = dataclasses.replace(data, pipeline=pipeline, workers=WORKERS)
     loader = make_loader(source, data, 0, device)
     for epoch in itertools.count():
@@ -39,7 +40,7 @@ def ours(source: Source, data: DataConfig, device: torch.device, pipeline: Any) 
             yield batch.views
 
 
-def torchvision(source: Source, data: DataConfig, device: torch.device, *, tensors: bool) -> Iterator[Views]:
+def torchvision(source: Source, data: DataConfig, device: torch.device, *, tensors: bool) -> Batches:
     """Its transforms, sample by sample, on tensors or on PIL images."""
     sides = zip(data.views, data.sizes, strict=True)
     images = Transformed(source, [transform(view, size, data) for view, size in sides], tensors=tensors)
@@ -47,7 +48,7 @@ def torchvision(source: Source, data: DataConfig, device: torch.device, *, tenso
         yield tuple(view.to(device, non_blocking=True) for view in views)
 
 
-def kornia(source: Source, data: DataConfig, device: torch.device) -> Iterator[Views]:
+def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
     """Its transforms, batch by batch on the device, of images that were brought to one size beforehand."""
     from kornia import augmentation as K
 
