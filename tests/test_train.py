@@ -212,7 +212,7 @@ def test_overwrite_replaces_the_run(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("optim.lr=0.5", "optim.lr was 0.006 and is 0.5"),
+        ("optim.lr=0.5", "optim.lr was 0.003 and is 0.5"),
         ("data.batch_size=16", "data.batch_size was 32 and is 16"),  # a step would mean other images
     ],
 )
