@@ -1,4 +1,4 @@
-"""Images per second of whole input pipelines: `python -m sslfast.benchmarks.bench_views [--data PATH]`.
+"""Images per second of whole input pipelines: `make bench-views`, or `python -m sslfast.benchmarks.bench_views`.
 
 Two recipes, each with two views of an image: photographs in files (MoCo v2's views of 224 pixels), and small
 images in memory (those of CIFAR's recipe, 32 pixels). From the source to normalised float32 views on the device,
@@ -35,7 +35,7 @@ from sslfast.data import Source, open_source
 from sslfast.errors import UsageError
 
 ROUNDS = 3
-SECONDS = 4.0  # of a round
+SECONDS = 4.0  # of a pipeline in a round
 WARM_UP = 2 * WORKERS + 1  # batches: as many as a DataLoader prepares ahead, and the first
 BASE = "torchvision, tensors"  # what the ratios are to
 ENVIRONMENT = "SSLFAST_PHOTOGRAPHS"
@@ -93,13 +93,13 @@ def recipes(photos: Source) -> list[Recipe]:
     ]
 
 
-def measure(recipe: Recipe, device: torch.device) -> list[Result]:
+def measure(recipe: Recipe, seconds: float, device: torch.device) -> list[Result]:
     """Times every pipeline of a recipe, and prints a table."""
     rounds: dict[str, list[float]] = {name: [] for name in recipe.pipelines}
     for _ in range(ROUNDS):
         for name, pipeline in recipe.pipelines.items():
             with contextlib.closing(pipeline(recipe.source, recipe.data, device)) as views:
-                rounds[name].append(recipe.data.batch_size * rate(views, device))
+                rounds[name].append(recipe.data.batch_size * rate(views, seconds, device))
     medians = {name: statistics.median(rates) for name, rates in rounds.items()}
     print(f"\n{recipe.name}, {len(recipe.data.views)} views, batches of {recipe.data.batch_size}")
     results = []
@@ -111,13 +111,13 @@ def measure(recipe: Recipe, device: torch.device) -> list[Result]:
     return results
 
 
-def rate(views: Iterator[Views], device: torch.device) -> float:
+def rate(views: Iterator[Views], seconds: float, device: torch.device) -> float:
     """Batches a second, once what was prepared ahead is used up."""
     for _ in range(WARM_UP):
         next(views)
     wait_for(device)
     start, count = time.perf_counter(), 0
-    while not count or time.perf_counter() - start < SECONDS:
+    while not count or time.perf_counter() - start < seconds:
         next(views)
         count += 1
     wait_for(device)
@@ -137,6 +137,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         default=os.environ.get(ENVIRONMENT),
         help=f"photographs: a folder or an archive (default: ${ENVIRONMENT}, else drawn ones)",
     )
+    parser.add_argument(
+        "--seconds", metavar="S", type=float, default=SECONDS, help="each is timed for (default: %(default)s)"
+    )
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the results and what they depend on")
     args = parser.parse_args(argv)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -151,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "other versions": ", ".join(f"{name} {version(name) or 'missing'}" for name in others),
             }
             print("\n".join(f"{key}: {value}" for key, value in header.items()))
-            results = [result for recipe in recipes(source) for result in measure(recipe, device)]
+            results = [result for recipe in recipes(source) for result in measure(recipe, args.seconds, device)]
     except UsageError as error:
         print(f"bench_views: {error}", file=sys.stderr)
         return 2

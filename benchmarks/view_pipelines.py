@@ -49,7 +49,10 @@ def torchvision(source: Source, data: DataConfig, device: torch.device, *, tenso
 
 
 def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
-    """Its transforms, batch by batch on the device, of images that were brought to one size beforehand."""
+    """Its transforms, batch by batch on the device, of images that were brought to one size beforehand.
+
+    Of its two colour jitters, the one with torchvision's arithmetic.
+    """
     from kornia import augmentation as K
 
     def augmentation(view: ViewConfig, size: int) -> Any:
@@ -57,7 +60,7 @@ def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
         return K.AugmentationSequential(
             K.RandomResizedCrop((size, size), scale=view.scale, ratio=view.ratio),
             K.RandomHorizontalFlip(p=view.flip),
-            K.ColorJiggle(view.brightness, view.contrast, view.saturation, view.hue, p=view.jitter),
+            K.ColorJitter(view.brightness, view.contrast, view.saturation, view.hue, p=view.jitter),
             K.RandomGrayscale(p=view.grayscale),
             *([K.RandomGaussianBlur((window, window), view.blur_sigma, p=view.blur)] if view.blur else []),
             K.Normalize(mean=data.mean, std=data.std),
@@ -123,7 +126,7 @@ class Transformed(Dataset[Views]):
 
 
 def transform(view: ViewConfig, size: int, data: DataConfig) -> v2.Transform:
-    """torchvision's form of a view."""
+    """torchvision's form of a view, but for solarisation, which no recipe here asks for."""
     jitter = v2.ColorJitter(view.brightness, view.contrast, view.saturation, view.hue)
     blur = v2.GaussianBlur(blur_window(size), view.blur_sigma)
     return v2.Compose(
@@ -133,7 +136,6 @@ def transform(view: ViewConfig, size: int, data: DataConfig) -> v2.Transform:
             v2.RandomApply([jitter], view.jitter),
             v2.RandomGrayscale(view.grayscale),
             *([v2.RandomApply([blur], view.blur)] if view.blur else []),
-            *([v2.RandomSolarize(128, view.solarize)] if view.solarize else []),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
             v2.Normalize(data.mean, data.std),
