@@ -28,6 +28,7 @@ TINY = [
     "method.dim=16",
     "method.hidden=16",
     "method.queue_size=64",
+    "optim.warmup_epochs=0",
     "train.epochs=3",
     "train.log_every=1",
     "train.knn_every=3",

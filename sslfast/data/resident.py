@@ -58,4 +58,4 @@ class ResidentLoader:
             crops = crop_resize(images, draws.boxes, size, draws.flip)
             views.append(finish(crops, draws, self.data.mean, self.data.std))
         label = None if self.labels is None else self.labels[on_device]
-        return Batch(tuple(views), to_device(index, device), label)
+        return Batch(tuple(views), to_device(index, device), label, self.seed, epoch)

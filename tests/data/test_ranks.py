@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def joined(parts: Sequence[Sequence[Batch]]) -> list[Batch]:
 
     def join(batches: Sequence[Batch]) -> Batch:
         views = tuple(torch.cat(views) for views in zip(*(batch.views for batch in batches), strict=True))
-        return Batch(views, torch.cat([batch.index for batch in batches]), None)
+        return dataclasses.replace(batches[0], views=views, index=torch.cat([batch.index for batch in batches]))
 
     return [join(batches) for batches in zip(*parts, strict=True)]
 
