@@ -72,6 +72,7 @@ def finish(crops: Tensor, draws: ViewDraws, mean: Sequence[float], std: Sequence
             _apply(operation, x, draws.jitter & (step == number), parameter)
     _apply(adjust_saturation, x, draws.grayscale, np.zeros_like(draws.saturation))
     _apply(gaussian_blur, x, draws.blur_sigma > 0, draws.blur_sigma)
+    _apply(solarize, x, draws.solarize, np.full_like(draws.hue, 128 / 255))
     return _normalize_(x, mean, std)
 
 
@@ -134,6 +135,11 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     j = torch.arange(size, device=x.device)
     matrix = g(j - i) + g(-j - i) * (j > 0) + g(2 * (size - 1) - j - i) * (j < size - 1)  # [B, 1, S, S]
     return matrix @ x @ matrix.mT
+
+
+def solarize(x: Tensor, threshold: Tensor) -> Tensor:
+    """1 - x where x is not below the threshold."""
+    return torch.where(x < threshold, x, 1 - x)
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -21,7 +21,7 @@ from sslfast.data.random import uniform
 if TYPE_CHECKING:
     from sslfast.config import ViewConfig
 
-CROP, FLIP, JITTER, GRAYSCALE, BLUR = range(5)
+CROP, FLIP, JITTER, GRAYSCALE, BLUR, SOLARIZE = range(6)
 STREAMS_PER_VIEW = 16  # room for the transformations to come: a new one must not change the draws of the others
 CROP_TRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # the operations of `ViewDraws.order`
@@ -42,6 +42,7 @@ class ViewDraws:
     order: NDArray[np.int64]  # (B, 4) operations in the order of their application
     grayscale: NDArray[np.bool_]  # (B,)
     blur_sigma: NDArray[np.float32]  # (B,) standard deviation in pixels of the view; 0: no blur
+    solarize: NDArray[np.bool_]  # (B,)
 
 
 def draw_view(
@@ -92,6 +93,7 @@ def draw_view(
         order=ORDERS[(order * len(ORDERS)).astype(np.int64)],
         grayscale=draw(GRAYSCALE, 1)[0] < view.grayscale,
         blur_sigma=np.where(blur < view.blur, _between(sigma, *view.blur_sigma), 0).astype(np.float32),
+        solarize=draw(SOLARIZE, 1)[0] < view.solarize,
     )
 
 

@@ -65,6 +65,16 @@ def test_views_are_the_draws_of_their_image(source):
     assert not torch.equal(*batch.views)
 
 
+def test_views_have_their_own_sizes(source):
+    views = [ViewConfig(), ViewConfig(size=8), ViewConfig(size=24, blur=1.0)]
+    batch = next(make_loader(source, config(views=views), SEED, CPU).epoch(0))
+    assert [view.shape[2:] for view in batch.views] == [(16, 16), (8, 8), (24, 24)]
+    images = torch.from_numpy(source.images)[batch.index].permute(0, 3, 1, 2)
+    draws = draw_view(views[1], SEED, 0, batch.index.numpy(), 1, 20, 24)
+    crops = crop_resize(images, draws.boxes, 8, draws.flip)
+    assert torch.equal(batch.views[1], finish(crops, draws, config().mean, config().std))
+
+
 def test_an_epoch_resumes_bit_for_bit(source):
     whole = list(make_loader(source, config(), SEED, CPU).epoch(1))
     fresh = make_loader(source, config(), SEED, CPU)
