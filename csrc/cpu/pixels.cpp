@@ -23,10 +23,13 @@ inline float blend(float x, float factor, float other) { return clamp(factor * x
 
 inline float solarized(float x) { return choose(x >= 128.0f / 255, 1 - x, x); }
 
-// A channel of a colour of value v: v - chroma * clamp(min(k, 4 - k)), k in sixths of a turn.
-inline float channel(float value, float chroma, float k) {
-  k -= 6 * std::floor(k * (1.0f / 6));
-  return value - chroma * clamp(std::min(k, 4 - k));
+// value - chroma * clamp(2 - |d|), d from the nearest multiple of 6 to the hue, in sixths of a turn. The clamp is
+// applied last: before an operation it would become a branch.
+inline float channel(float value, float lowest, float hue) {
+  constexpr float shift = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  const float turns = (hue * (1.0f / 6) + shift) - shift;
+  const float x = value - (value - lowest) * (2 - std::abs(hue - 6 * turns));
+  return std::min(std::max(x, lowest), value);
 }
 
 template <class T>
@@ -81,20 +84,22 @@ SSLFAST_SIMD void adjust_saturation(const Pixels& x, float factor) {
   }
 }
 
-// In HSV (hexcone), value and saturation kept. With the hue h in sixths of a turn, k = (n + h) mod 6 and n = 5, 3, 1
-// for red, green, blue.
+// In HSV (hexcone), value and saturation kept. A channel is value - chroma * clamp(min(k, 4 - k)) with k = (n + h) mod 6,
+// h the hue in sixths of a turn and n = 5, 3, 1 for red, green, blue; here in terms of k - 2.
 SSLFAST_SIMD void adjust_hue(const Pixels& x, float shift) {
 #pragma omp simd
   for (int64_t i = 0; i < x.count; ++i) {
     const float red = x.red[i], green = x.green[i], blue = x.blue[i];
-    const float value = std::max(std::max(red, green), blue);
-    const float chroma = value - std::min(std::min(red, green), blue);
-    const float of_others = choose(value == green, blue - red + 2 * chroma, red - green + 4 * chroma);
-    const float scaled = choose(value == red, green - blue, of_others);
-    const float hue = scaled / std::max(chroma, 1e-12f) + 6 * shift;  // where chroma is 0 it does not matter
-    x.red[i] = channel(value, chroma, hue + 5);
-    x.green[i] = channel(value, chroma, hue + 3);
-    x.blue[i] = channel(value, chroma, hue + 1);
+    const float value = std::max(std::max(red, green), blue), lowest = std::min(std::min(red, green), blue);
+    const bool is_red = value == red, is_green = value == green;
+    const float next = is_red ? green : is_green ? blue : red;
+    const float last = is_red ? blue : is_green ? red : green;
+    const float sector = is_red ? 0.0f : is_green ? 2.0f : 4.0f;
+    // Where all three are equal the hue does not matter.
+    const float hue = sector + (next - last) / std::max(value - lowest, 1e-12f) + 6 * shift;
+    x.red[i] = channel(value, lowest, hue + 3);
+    x.green[i] = channel(value, lowest, hue + 1);
+    x.blue[i] = channel(value, lowest, hue - 1);
   }
 }
 
