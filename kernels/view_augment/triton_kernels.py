@@ -1,13 +1,14 @@
 """Augmented views in Triton.
 
-A program makes a tile of a sample's view, BT x BT pixels, from the image's levels to the stored result, with all
-three channels in registers. A small view is one tile, and one launch. Of a larger one, `gray_kernel` first sums the
-grays of each tile as they are before contrast is adjusted, which pivots on their mean.
+A program makes some rows of a sample's view, BR x BW pixels, from the image's levels to the stored result, with all
+three channels in registers. A small view is one program, and one launch. For a larger one, `gray_kernel` first sums
+the grays of each program's rows as they are before contrast is adjusted, which pivots on their mean; and what is to
+be blurred down the columns needs the rows of other programs, so `column_kernel` finishes it.
 
-The Gaussian blur is M @ x @ M^T with matrices made in registers: a tile that is blurred computes the BI x BI pixels
-that its windows reach, and is one product from either side.
+A blur exchanges pixels through memory: a program stores its rows, waits for all its threads, and reads them back at
+each distance within the window.
 
-Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BT, BT] are shapes.
+Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BR, BW] are shapes.
 """
 
 from typing import NamedTuple
@@ -17,7 +18,7 @@ import triton.language as tl
 
 from sslfast.kernels.view_augment import draw
 from sslfast.kernels.view_augment.draw import Draw
-from sslfast.kernels.view_augment.reference import SOLARIZE_FROM, blur_window
+from sslfast.kernels.view_augment.reference import SOLARIZE_FROM
 
 COLUMNS = tl.constexpr(len(Draw))
 TOP, LEFT, HEIGHT, WIDTH, FLIP, JITTER, FACTOR, _, _, SHIFT, ORDER, GRAYSCALE, SIGMA, SOLARIZE = map(
@@ -30,21 +31,19 @@ THRESHOLD = tl.constexpr(SOLARIZE_FROM)
 
 
 class Config(NamedTuple):
-    """How a view is cut up: tiles of BT x BT pixels, made of BI x BI where they are blurred; powers of two."""
+    """How a view is cut up: BR rows of up to BW pixels to a program; powers of two."""
 
-    BT: int
-    BI: int
+    BR: int
+    BW: int
     num_warps: int
 
 
 def config(size: int) -> Config:
     """The configuration for views of (size, size)."""
+    width = triton.next_power_of_2(size)
     if size <= 64:
-        side = max(16, triton.next_power_of_2(size))
-        return Config(side, side, num_warps=side // 8)
-    reach = blur_window(size) - 1
-    tile = 32 if reach <= 32 else 16
-    return Config(tile, triton.next_power_of_2(tile + reach), num_warps=8)
+        return Config(width, width, num_warps=max(1, width**2 // 256))
+    return Config(max(1, 2048 // width), width, num_warps=8)
 
 
 @triton.jit
@@ -56,6 +55,11 @@ def gray(b_red, b_green, b_blue):
 @triton.jit
 def clamp(b_x):
     return tl.minimum(tl.maximum(b_x, 0.0), 1.0)
+
+
+@triton.jit
+def in_view(o_y, o_x, S):
+    return (o_y < S)[:, None] & (o_x < S)[None, :]
 
 
 @triton.jit
@@ -151,7 +155,7 @@ def before_contrast(p_image, p_draw, W, S, o_y, o_x, CROP: tl.constexpr):
     if CROP:
         b_red, b_green, b_blue = crop_resize(p_image, p_draw, W, o_y, o_x, S)
     else:
-        m = (o_y < S)[:, None] & (o_x < S)[None, :]
+        m = in_view(o_y, o_x, S)
         p_pixel = (p_image + 3 * o_y.to(tl.int64) * S)[:, None] + 3 * o_x[None, :]
         b_red = tl.load(p_pixel, mask=m, other=0).to(tl.float32)
         b_green = tl.load(p_pixel + 1, mask=m, other=0).to(tl.float32)
@@ -164,7 +168,7 @@ def before_contrast(p_image, p_draw, W, S, o_y, o_x, CROP: tl.constexpr):
 
 @triton.jit
 def sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S):
-    m = (o_y < S)[:, None] & (o_x < S)[None, :]
+    m = in_view(o_y, o_x, S)
     return tl.sum(tl.where(m, gray(b_red, b_green, b_blue), 0.0))
 
 
@@ -181,28 +185,29 @@ def from_contrast(b_red, b_green, b_blue, p_draw, mean):
 
 
 @triton.jit
-def bell(o_distance, sigma, RADIUS):
-    b_z = o_distance / sigma
-    return tl.where(tl.abs(o_distance) <= RADIUS, tl.exp(-0.5 * b_z * b_z), 0.0)
+def blur(p_planes, o_along, stride, o_across, S, sigma, RADIUS, m):
+    """Red, green and blue out of planes of (S, S), blurred along one axis with reflected borders."""
+    b_red = tl.zeros(m.shape, tl.float32)
+    b_green = tl.zeros(m.shape, tl.float32)
+    b_blue = tl.zeros(m.shape, tl.float32)
+    total = 0.0
+    for distance in range(-RADIUS, RADIUS + 1):
+        weight = tl.exp(-0.5 * (distance / sigma) * (distance / sigma))
+        o_from = S - 1 - tl.abs(S - 1 - tl.abs(o_along + distance))
+        p_pixel = p_planes + (o_from * stride + o_across)  # [BR, BW]
+        b_red += weight * tl.load(p_pixel, mask=m, other=0.0)
+        b_green += weight * tl.load(p_pixel + S * S, mask=m, other=0.0)
+        b_blue += weight * tl.load(p_pixel + 2 * S * S, mask=m, other=0.0)
+        total += weight
+    return b_red / total, b_green / total, b_blue / total
 
 
 @triton.jit
-def window(o_i, o_j, sigma, S, RADIUS):
-    """g(j - i), and folded back what of it lies outside of the image: broadcasts i and j; see the reference."""
-    folded = tl.where(o_j > 0, bell(-o_j - o_i, sigma, RADIUS), 0.0)
-    folded += tl.where(o_j < S - 1, bell(2 * (S - 1) - o_j - o_i, sigma, RADIUS), 0.0)
-    return tl.where(o_j < S, bell(o_j - o_i, sigma, RADIUS) + folded, 0.0)
-
-
-@triton.jit
-def normalized(b_matrix, AXIS: tl.constexpr):
-    return b_matrix / tl.maximum(tl.expand_dims(tl.sum(b_matrix, AXIS), AXIS), 1e-12)  # 0: of no pixel of the view
-
-
-@triton.jit
-def gaussian_blur(b_x, b_rows, b_columns):
-    """[BT, BI] @ [BI, BI] @ [BI, BT]"""
-    return tl.dot(tl.dot(b_rows, b_x, input_precision="ieee"), b_columns, input_precision="ieee")
+def store_planes(p_planes, b_red, b_green, b_blue, o_y, o_x, S, m):
+    p_pixel = p_planes + (o_y * S + o_x)
+    tl.store(p_pixel, b_red, mask=m)
+    tl.store(p_pixel + S * S, b_green, mask=m)
+    tl.store(p_pixel + 2 * S * S, b_blue, mask=m)
 
 
 @triton.jit
@@ -213,19 +218,12 @@ def store_channel(p_out, b_x, p_draw, mean, inverse_std, m):
 
 
 @triton.jit
-def sample(p_images, p_draws, p_rows, H, W, HAS_ROWS: tl.constexpr):
-    """This program's sample: pointers to its image and its draw."""
-    i_b = tl.program_id(0).to(tl.int64)
-    image = tl.load(p_rows + i_b) if HAS_ROWS else i_b
-    return p_images + image * H * W * 3, p_draws + i_b * COLUMNS
-
-
-@triton.jit
-def tile(S, BT: tl.constexpr):
-    """This program's rows [BT] and columns [BT] of the view."""
-    tiles = tl.cdiv(S, BT)
-    i_y, i_x = tl.program_id(1) // tiles, tl.program_id(1) % tiles
-    return i_y * BT + tl.arange(0, BT), i_x * BT + tl.arange(0, BT)
+def finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m):
+    """Solarises, normalises and stores; mean and inverse_std: tuples of three."""
+    p_pixel = (p_out + 3 * (i_b * S + o_y) * S)[:, None] + 3 * o_x[None, :]
+    store_channel(p_pixel, b_red, p_draw, mean[0], inverse_std[0], m)
+    store_channel(p_pixel + 1, b_green, p_draw, mean[1], inverse_std[1], m)
+    store_channel(p_pixel + 2, b_blue, p_draw, mean[2], inverse_std[2], m)
 
 
 @triton.jit
@@ -233,21 +231,23 @@ def gray_kernel(
     p_images,  # [N, H, W, 3]
     p_draws,  # [B, COLUMNS]
     p_rows,  # [B] int64
-    p_sums,  # [B, tiles] out, of samples that are jittered
+    p_sums,  # [B, blocks] out, of samples that are jittered
     H,
     W,
     S,
     HAS_ROWS: tl.constexpr,
     CROP: tl.constexpr,
-    BT: tl.constexpr,
+    BR: tl.constexpr,
+    BW: tl.constexpr,
 ):
-    p_image, p_draw = sample(p_images, p_draws, p_rows, H, W, HAS_ROWS)
+    i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    p_draw = p_draws + i_b * COLUMNS
     if tl.load(p_draw + JITTER) == 0:
         return
-    o_y, o_x = tile(S, BT)
-    b_red, b_green, b_blue = before_contrast(p_image, p_draw, W, S, o_y, o_x, CROP)
-    position = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + tl.program_id(1)
-    tl.store(p_sums + position, sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S))
+    image = tl.load(p_rows + i_b) if HAS_ROWS else i_b
+    o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
+    b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
+    tl.store(p_sums + i_b * tl.num_programs(1) + i_r, sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S))
 
 
 @triton.jit
@@ -255,59 +255,73 @@ def view_kernel(
     p_images,  # [N, H, W, 3]
     p_draws,  # [B, COLUMNS]
     p_rows,  # [B] int64
-    p_sums,  # [B, tiles], where there are several
+    p_sums,  # [B, blocks]: gray_kernel's, where there are several
+    p_planes,  # [B, 3, S, S] fp32, out for column_kernel, where there are several blocks
     p_out,  # [B, S, S, 3] out
     H,
     W,
     S,
     RADIUS,  # of the blur's window
-    mean_red,
-    mean_green,
-    mean_blue,
-    inverse_std_red,
-    inverse_std_green,
-    inverse_std_blue,
+    mean,
+    inverse_std,
     HAS_ROWS: tl.constexpr,
     CROP: tl.constexpr,
-    BT: tl.constexpr,
-    BI: tl.constexpr,  # = BT: the tile is the whole view
-    TILES: tl.constexpr,  # in all, rounded up to a power of two
+    BR: tl.constexpr,
+    BW: tl.constexpr,
+    BLOCKS: tl.constexpr,  # of rows, rounded up to a power of two
 ):
-    p_image, p_draw = sample(p_images, p_draws, p_rows, H, W, HAS_ROWS)
-    o_y, o_x = tile(S, BT)
-    sigma = tl.load(p_draw + SIGMA)
-    if BI == BT:
-        b_red, b_green, b_blue = before_contrast(p_image, p_draw, W, S, o_y, o_x, CROP)
-        mean = sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S) / (S * S)
-        b_red, b_green, b_blue = from_contrast(b_red, b_green, b_blue, p_draw, mean)
-        if sigma > 0:
-            b_rows = normalized(window(o_y[:, None], o_x[None, :], sigma, S, RADIUS), 1)
-            b_columns = normalized(window(o_x[None, :], o_y[:, None], sigma, S, RADIUS), 0)
-            b_red = gaussian_blur(b_red, b_rows, b_columns)
-            b_green = gaussian_blur(b_green, b_rows, b_columns)
-            b_blue = gaussian_blur(b_blue, b_rows, b_columns)
+    i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    p_draw = p_draws + i_b * COLUMNS
+    image = tl.load(p_rows + i_b) if HAS_ROWS else i_b
+    o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
+    m = in_view(o_y, o_x, S)
+    b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
+    if BLOCKS == 1:
+        gray_sum = sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S)
     else:
-        mean = 0.0
+        gray_sum = 0.0
         if tl.load(p_draw + JITTER) != 0:
-            o_t = tl.arange(0, TILES)
-            p_own = p_sums + tl.program_id(0).to(tl.int64) * tl.num_programs(1) + o_t
-            mean = tl.sum(tl.load(p_own, mask=o_t < tl.num_programs(1), other=0.0)) / (S * S)
-        if sigma > 0:
-            o_in_y = tl.maximum(tl.min(o_y) - RADIUS, 0) + tl.arange(0, BI)
-            o_in_x = tl.maximum(tl.min(o_x) - RADIUS, 0) + tl.arange(0, BI)
-            b_red, b_green, b_blue = before_contrast(p_image, p_draw, W, S, o_in_y, o_in_x, CROP)
-            b_red, b_green, b_blue = from_contrast(b_red, b_green, b_blue, p_draw, mean)
-            b_rows = normalized(window(o_y[:, None], o_in_y[None, :], sigma, S, RADIUS), 1)
-            b_columns = normalized(window(o_x[None, :], o_in_x[:, None], sigma, S, RADIUS), 0)
-            b_red = gaussian_blur(b_red, b_rows, b_columns)
-            b_green = gaussian_blur(b_green, b_rows, b_columns)
-            b_blue = gaussian_blur(b_blue, b_rows, b_columns)
-        else:
-            b_red, b_green, b_blue = before_contrast(p_image, p_draw, W, S, o_y, o_x, CROP)
-            b_red, b_green, b_blue = from_contrast(b_red, b_green, b_blue, p_draw, mean)
-    i_b = tl.program_id(0).to(tl.int64)
-    p_pixel = (p_out + 3 * (i_b * S + o_y) * S)[:, None] + 3 * o_x[None, :]
-    m = (o_y < S)[:, None] & (o_x < S)[None, :]
-    store_channel(p_pixel, b_red, p_draw, mean_red, inverse_std_red, m)
-    store_channel(p_pixel + 1, b_green, p_draw, mean_green, inverse_std_green, m)
-    store_channel(p_pixel + 2, b_blue, p_draw, mean_blue, inverse_std_blue, m)
+            o_r = tl.arange(0, BLOCKS)
+            m_r = o_r < tl.num_programs(1)
+            gray_sum = tl.sum(tl.load(p_sums + i_b * tl.num_programs(1) + o_r, mask=m_r, other=0.0))
+    b_red, b_green, b_blue = from_contrast(b_red, b_green, b_blue, p_draw, gray_sum / (S * S))
+
+    sigma = tl.load(p_draw + SIGMA)
+    if sigma > 0:
+        p_own = p_planes + i_b * 3 * S * S
+        o_row, o_column = o_y[:, None], o_x[None, :]
+        store_planes(p_own, b_red, b_green, b_blue, o_row, o_column, S, m)
+        tl.debug_barrier()
+        b_red, b_green, b_blue = blur(p_own, o_column, 1, o_row * S, S, sigma, RADIUS, m)
+        tl.debug_barrier()
+        store_planes(p_own, b_red, b_green, b_blue, o_row, o_column, S, m)
+        if BLOCKS == 1:
+            tl.debug_barrier()
+            b_red, b_green, b_blue = blur(p_own, o_row, S, o_column, S, sigma, RADIUS, m)
+    if BLOCKS == 1:
+        finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)
+    elif sigma <= 0:
+        finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)
+
+
+@triton.jit
+def column_kernel(
+    p_draws,  # [B, COLUMNS]
+    p_planes,  # [B, 3, S, S]
+    p_out,  # [B, S, S, 3] out, of samples that are blurred
+    S,
+    RADIUS,
+    mean,
+    inverse_std,
+    BR: tl.constexpr,
+    BW: tl.constexpr,
+):
+    i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)
+    p_draw = p_draws + i_b * COLUMNS
+    sigma = tl.load(p_draw + SIGMA)
+    if sigma > 0:
+        o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
+        m = in_view(o_y, o_x, S)
+        p_own = p_planes + i_b * 3 * S * S
+        b_red, b_green, b_blue = blur(p_own, o_y[:, None], S, o_x[None, :], S, sigma, RADIUS, m)
+        finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)

@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 
 from sslfast.kernels.view_augment.reference import blur_window
-from sslfast.kernels.view_augment.triton_kernels import config, gray_kernel, view_kernel
+from sslfast.kernels.view_augment.triton_kernels import column_kernel, config, gray_kernel, view_kernel
 
 
 def view_augment(
@@ -25,16 +25,20 @@ def view_augment(
     rows_or_none = draws if rows is None else rows.contiguous()
     _, h, w, _ = images.shape
     b, c = len(draws), config(size)
+    blocks, radius = triton.cdiv(size, c.BR), blur_window(size) // 2
     out = torch.empty((b, 3, size, size), dtype=dtype, device=images.device, memory_format=torch.channels_last)
-    tiles = triton.cdiv(size, c.BT) ** 2
-    sums = draws.new_empty((b, tiles))
-    options = {"HAS_ROWS": rows is not None, "CROP": crop, "BT": c.BT, "num_warps": c.num_warps}
+    planes, sums = draws.new_empty((b, 3, size, size)), draws.new_empty((b, blocks))
+    center, inverse_std = tuple(mean), tuple(1 / s for s in std)
+    shape = {"BR": c.BR, "BW": c.BW, "num_warps": c.num_warps}
+    source = {"HAS_ROWS": rows is not None, "CROP": crop, **shape}
     if b:
         with torch.cuda.device_of(images):
-            if tiles > 1:
-                gray_kernel[(b, tiles)](images, draws, rows_or_none, sums, h, w, size, **options)
-            view_kernel[(b, tiles)](
-                images, draws, rows_or_none, sums, out, h, w, size, blur_window(size) // 2,
-                *mean, *(1 / s for s in std), BI=c.BI, TILES=triton.next_power_of_2(tiles), **options,
+            if blocks > 1:
+                gray_kernel[(b, blocks)](images, draws, rows_or_none, sums, h, w, size, **source)
+            view_kernel[(b, blocks)](
+                images, draws, rows_or_none, sums, planes, out, h, w, size, radius, center, inverse_std,
+                BLOCKS=triton.next_power_of_2(blocks), **source,
             )  # fmt: skip
+            if blocks > 1:
+                column_kernel[(b, blocks)](draws, planes, out, size, radius, center, inverse_std, **shape)
     return out
