@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslfast.kernels.view_augment.draw import BRIGHTNESS, CONTRAST, SATURATION, Draw
+from sslfast.kernels.view_augment.draw import BRIGHTNESS, CONTRAST, HUE, Draw
 
 SOLARIZE_FROM = 128 / 255
 
@@ -71,35 +71,21 @@ def crop_resize(x: Tensor, boxes: Tensor, size: int, flip: Tensor) -> Tensor:
 def color_jitter(
     x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, order: Tensor
 ) -> Tensor:
-    """The four operations, each sample's in its own order."""
+    """The four operations, each sample's in its own order.
+
+    All but hue are clamp(factor * x + (1 - factor) * pivot). The pivot is 0 for brightness, the image's mean gray
+    for contrast, the pixel's gray for saturation.
+    """
     for step in range(4):
         operation = torch.floor(order / 4**step) % 4
-        x = torch.where(
-            operation == BRIGHTNESS,
-            adjust_brightness(x, brightness),
-            torch.where(
-                operation == CONTRAST,
-                adjust_contrast(x, contrast),
-                torch.where(operation == SATURATION, adjust_saturation(x, saturation), adjust_hue(x, hue)),
-            ),
-        )
+        is_brightness, is_contrast = operation == BRIGHTNESS, operation == CONTRAST
+        factor = torch.where(is_brightness, brightness, torch.where(is_contrast, contrast, saturation))
+        grays = gray(x)
+        mean = grays.mean(dim=(2, 3), keepdim=True)
+        pivot = torch.where(is_brightness, 0, torch.where(is_contrast, mean, grays))
+        blended = (factor * x + (1 - factor) * pivot).clamp(0, 1)
+        x = torch.where(operation == HUE, adjust_hue(x, hue), blended)
     return x
-
-
-def adjust_brightness(x: Tensor, factor: Tensor) -> Tensor:
-    """clamp(factor * x)."""
-    return (x * factor).clamp(0, 1)
-
-
-def adjust_contrast(x: Tensor, factor: Tensor) -> Tensor:
-    """clamp(mean + factor * (x - mean)), mean: the image's mean gray."""
-    mean = gray(x).mean(dim=(2, 3), keepdim=True)
-    return (x * factor + mean * (1 - factor)).clamp(0, 1)
-
-
-def adjust_saturation(x: Tensor, factor: Tensor) -> Tensor:
-    """clamp(gray + factor * (x - gray))."""
-    return (x * factor + gray(x) * (1 - factor)).clamp(0, 1)
 
 
 def adjust_hue(x: Tensor, shift: Tensor) -> Tensor:
