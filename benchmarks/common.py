@@ -81,7 +81,7 @@ class Result:
 
     op: str
     case: str
-    parameters: dict[str, int]  # the case's dimensions
+    parameters: dict[str, int | str]  # the case's fields: its dimensions, and the others as text
     pass_name: str
     provider: str
     milliseconds: float | None  # the median call
@@ -105,7 +105,7 @@ def run(
 
     Args:
         op: its name; None: all.
-        json_path: a file for the results and what they depend on.
+        json_path: a file for the results and what they depend on; in a folder, a file an op.
         csv_path: a file for the results.
         plots: a folder for plots, one an op.
 
@@ -123,8 +123,7 @@ def run(
     for benchmark in benchmarks:
         results += measure(benchmark, device, ceilings)
     if json_path is not None:
-        content = {"header": header, "results": [asdict(result) for result in results]}
-        json_path.write_text(json.dumps(content, indent=1) + "\n")
+        write_json(json_path, header, results)
     if csv_path is not None:
         write_csv(csv_path, results)
     if plots is not None:
@@ -133,6 +132,16 @@ def run(
         plots.mkdir(exist_ok=True)
         draw(results, plots)
     return results
+
+
+def write_json(path: Path, header: dict[str, str], results: Sequence[Result]) -> None:
+    files = {path: list(results)}
+    if path.is_dir():
+        ops = dict.fromkeys(result.op for result in results)
+        files = {path / f"{op.strip('_')}.json": [r for r in results if r.op == op] for op in ops}
+    for file, of_file in files.items():
+        content = {"header": header, "results": [asdict(result) for result in of_file]}
+        file.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def write_csv(path: Path, results: Sequence[Result]) -> None:
@@ -200,7 +209,7 @@ def _measure(
         return Result(
             op=benchmark.op,
             case=str(case),
-            parameters=dimensions(case),
+            parameters=parameters(case),
             pass_name=pass_name,
             provider=name,
             milliseconds=ms,
@@ -216,10 +225,10 @@ def _measure(
     return [result(name) for name in steps]
 
 
-def dimensions(case: Any) -> dict[str, int]:
-    """The whole numbers of a case that is a dataclass."""
+def parameters(case: Any) -> dict[str, int | str]:
+    """The fields of a case that is a dataclass: whole numbers, the others as text."""
     values = asdict(case) if is_dataclass(case) and not isinstance(case, type) else {}
-    return {name: value for name, value in values.items() if type(value) is int}
+    return {name: value if type(value) is int else str(value) for name, value in values.items()}
 
 
 def _line(r: Result) -> str:

@@ -33,20 +33,12 @@ class Step:
 
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
     python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/kernels"]
-    bench = [
-        python,
-        "-m",
-        "sslfast",
-        "bench",
-        "--json",
-        str(results / "ops.json"),
-        "--csv",
-        str(results / "ops.csv"),
-    ]
+    ops = results / "ops"
+    bench = [python, "-m", "sslfast", "bench", "--json", str(ops), "--csv", str(results / "ops.csv")]
     found = [
         Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"]),
         Step("info", [python, "-m", "sslfast", "info"]),
-        Step("tests", [*tests, *(["-k", "test_contract and info_nce"] if dry_run else [])]),
+        Step("tests", [*tests, "-k", "test_contract and info_nce" if dry_run else "not cpp"]),
     ]
     sanitizer = shutil.which("compute-sanitizer")
     if sanitizer and not dry_run:
@@ -69,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     device = torch.device("cpu" if args.dry_run else "cuda")
     results = (args.out or HERE / "benchmarks" / "results" / folder_name(device)).resolve()
-    results.mkdir(parents=True, exist_ok=True)
+    (results / "ops").mkdir(parents=True, exist_ok=True)
     return check(steps(results, dry_run=args.dry_run), results, device)
 
 

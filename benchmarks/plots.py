@@ -23,7 +23,7 @@ def draw(results: Sequence[Result], folder: Path) -> list[Path]:
     for op in dict.fromkeys(result.op for result in results):
         of_op = [result for result in results if result.op == op and result.milliseconds is not None]
         sweeps = [(name, sweep(of_op, name)) for name in dimensions(of_op)]
-        sweeps = [(name, rows) for name, rows in sweeps if len({row.case for row in rows}) > 1]
+        sweeps = [(name, rows) for name, rows in sweeps if len(values(rows, name)) > 1]
         passes = list(dict.fromkeys(result.pass_name for result in of_op))
         if not sweeps:
             continue
@@ -45,7 +45,7 @@ def draw_lines(axis: Axes, name: str, results: Sequence[Result]) -> None:
         points = sorted((r.parameters[name], r.milliseconds) for r in results if r.provider == provider)
         axis.plot(*zip(*points, strict=True), marker="o", markersize=4, label=provider)
     fixed = {key: value for key, value in results[0].parameters.items() if key != name}
-    rest = ", ".join(f"{key}={value}" for key, value in fixed.items())
+    rest = ", ".join(f"{key}={value}" for key, value in fixed.items() if isinstance(value, int))
     axis.set_xlabel(f"{name}   ({rest})" if rest else name)
     axis.set_ylabel("milliseconds")
     axis.set_xscale("log", base=2)
@@ -54,13 +54,20 @@ def draw_lines(axis: Axes, name: str, results: Sequence[Result]) -> None:
 
 
 def dimensions(results: Sequence[Result]) -> list[str]:
-    return list(dict.fromkeys(name for result in results for name in result.parameters))
+    """Parameters that are whole numbers."""
+    return list(
+        dict.fromkeys(name for r in results for name, value in r.parameters.items() if isinstance(value, int))
+    )
+
+
+def values(results: Sequence[Result], name: str) -> set[int | str]:
+    return {result.parameters[name] for result in results}
 
 
 def sweep(results: Sequence[Result], name: str) -> list[Result]:
     """The largest group of results whose cases differ in the dimension `name` only."""
-    groups: dict[tuple[tuple[str, int], ...], list[Result]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, int | str], ...], list[Result]] = defaultdict(list)
     for result in results:
         rest = tuple((key, value) for key, value in result.parameters.items() if key != name)
         groups[rest].append(result)
-    return max(groups.values(), key=lambda group: len({result.case for result in group}))
+    return max(groups.values(), key=lambda group: len(values(group, name)))

@@ -20,16 +20,20 @@ README = HERE.parent / "README.md"
 RESULTS = HERE / "results"
 
 
-def recorded() -> dict[str, dict[str, Any]]:
-    """What each results file holds, by the name of its machine."""
-    return {path.parent.name: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/ops.json"))}
+def recorded() -> dict[str, list[dict[str, Any]]]:
+    """What the results files hold, one an op, by the name of their machine."""
+    machines: dict[str, list[dict[str, Any]]] = {}
+    for path in sorted(RESULTS.glob("*/ops/*.json")):
+        machines.setdefault(path.parents[1].name, []).append(json.loads(path.read_text()))
+    return machines
 
 
 def implementations() -> str:
     """The table of ops by implementation."""
     on_gpu = {
         (result["op"], result["provider"])
-        for content in recorded().values()
+        for contents in recorded().values()
+        for content in contents
         if "GPU" in content["header"]
         for result in content["results"]
     }
@@ -46,7 +50,8 @@ def implementations() -> str:
 def figures(machine: str) -> str:
     """A machine's measurements: a line an op, for all cases of its last pass; and the mean over the ops."""
     yardsticks = {(benchmark.op, name) for benchmark in find(None) for name in benchmark.yardsticks}
-    results = [r for r in recorded()[machine]["results"] if (r["op"], r["provider"]) not in yardsticks]
+    results = [r for content in recorded()[machine] for r in content["results"]]
+    results = [r for r in results if (r["op"], r["provider"]) not in yardsticks]
     lines = [
         "| op | cases | ours | lowest | highest | compiled | best other | most memory, eager | ours |",
         "|---|---|---|---|---|---|---|---|---|",

@@ -219,6 +219,14 @@ def check_reduction(op: str, reduction: Reduction) -> None:
         raise ValueError(f"{op}: expected reduction to be 'mean', 'sum' or 'none', got {reduction!r}")
 
 
+def rank(logits: Tensor, target: Tensor, need_rank: bool) -> Tensor:
+    """For the references: how many logits of each row are greater than its target's, (N,), or (0,)."""
+    if not need_rank:
+        return target.new_empty(0)
+    logits = logits.detach()
+    return (logits > logits.gather(1, target[:, None])).sum(dim=1)
+
+
 def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
     """Applies "mean", "sum" or "none" to per-sample losses."""
     if reduction == "none":

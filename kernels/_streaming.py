@@ -9,7 +9,8 @@ Z_i = 2^s_i + sum_j 2^s_ij:
 
 which is an attention forward pass with the keys as values. `partial_kernel` makes one pass over a part of the keys
 and writes the part's maximum, sum and weighted sum of keys; `merge_kernel` adds the parts in a fixed order, so
-that results are the same bits each time, and puts in the positive.
+that results are the same bits each time, and puts in the positive. With NEED_RANK the pass also counts the
+negatives with s_ij > s_i.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
 """
@@ -24,6 +25,7 @@ from torch import Tensor
 from sslfast.kernels._triton import LOG2_E, LOWEST, SHARED_MEMORY, processors, shared_memory
 
 MAX_RESIDENT_D = 512  # wider accumulators spill
+MAX_RANKED_D = 256  # the same beside ranks
 MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY
 
 
@@ -38,15 +40,17 @@ class Config(NamedTuple):
     num_stages: int
 
 
-def config(shape: tuple[int, int, int], processors: int, masked: bool = False) -> Config:
+def config(shape: tuple[int, int, int], processors: int, *, masked: bool = False, ranked: bool = False) -> Config:
     """The configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
 
-    masked: with targets and ids, whose comparisons need registers too.
+    masked: with targets and ids; ranked: with ranks. Both compare, which needs registers too.
     """
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
-    if masked:
+    if masked or (ranked and bd > 128):
         bn, bk = (64, 16) if bd == 512 else (64, 64)
+    elif ranked:
+        bn, bk = (128, 64)
     else:
         bn, bk = {256: (128, 64), 512: (64, 32)}.get(bd, (128, 128))
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
@@ -64,6 +68,8 @@ def partial_kernel(
     p_max,  # [splits, N] out: max_j s_ij over the part
     p_sum,  # [splits, N] out: sum_j 2^(s_ij - max)
     p_acc,  # [splits, N, D] out: sum_j 2^(s_ij - max) n_j
+    p_positive,  # [N], with NEED_RANK: q_i.k_i
+    p_above,  # [splits, N] out, with NEED_RANK: how many of the part's s_ij are greater than s_i
     N,
     K,
     D,
@@ -77,6 +83,7 @@ def partial_kernel(
     TARGETS: tl.constexpr,
     IDS: tl.constexpr,
     NEED_DQ: tl.constexpr,
+    NEED_RANK: tl.constexpr,
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1)
     o_n = i_n * BN + tl.arange(0, BN)
@@ -88,6 +95,9 @@ def partial_kernel(
     o_target = o_n % chunk_rows + offset
     if IDS:
         b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
+    if NEED_RANK:
+        b_positive = tl.load(p_positive + o_n, mask=m_n, other=0.0) * scale
+        b_above = tl.zeros([BN], tl.int32)
 
     b_max = tl.full([BN], LOWEST, tl.float32)
     b_sum = tl.zeros([BN], tl.float32)
@@ -105,6 +115,8 @@ def partial_kernel(
             b_key_ids = tl.load(p_key_ids + o_k, mask=o_k < K, other=0)
             m_s &= b_key_ids[None, :] != b_row_ids[:, None]
         b_s = tl.where(m_s, b_s, float("-inf"))
+        if NEED_RANK:
+            b_above += tl.sum((b_s > b_positive[:, None]).to(tl.int32), 1)
         b_new_max = tl.maximum(b_max, tl.max(b_s, 1))
         b_decay = tl.exp2(b_max - b_new_max)
         b_e = tl.exp2(b_s - b_new_max[:, None])
@@ -115,6 +127,8 @@ def partial_kernel(
     o_out = i_split.to(tl.int64) * N + o_n
     tl.store(p_max + o_out, b_max, mask=m_n)
     tl.store(p_sum + o_out, b_sum, mask=m_n)
+    if NEED_RANK:
+        tl.store(p_above + o_out, b_above, mask=m_n)
     if NEED_DQ:
         tl.store(p_acc + i_split.to(tl.int64) * N * D + o_query, b_acc, mask=m_query)
 
@@ -176,6 +190,7 @@ class Sums(NamedTuple):
     maxima: Tensor  # [splits, N]
     sums: Tensor  # [splits, N]
     acc: Tensor  # [splits, N, D] if a gradient is asked for, else [0, N, D]
+    above: Tensor | None  # [splits, N] if ranks are asked for: negatives above the positive
 
 
 class Targets(NamedTuple):
@@ -187,39 +202,49 @@ class Targets(NamedTuple):
     key_ids: Tensor | None
 
 
-def gather(query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool) -> Sums:
-    """The pass over the keys; with targets, past each row's target and past keys of its id."""
+def gather(
+    query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool, positive: Tensor | None
+) -> Sums:
+    """The pass over the keys; with targets, past each row's target and past keys of its id.
+
+    positive: q_i.k_i of the rows, [N], to rank; None: no ranks.
+    """
     (n, d), k = query.shape, len(keys)
-    c = config((n, k, d), processors(query), masked=targets is not None)
+    c = config((n, k, d), processors(query), masked=targets is not None, ranked=positive is not None)
     splits = triton.cdiv(k, c.split_rows) if k else 0
     maxima = query.new_empty((splits, n), dtype=torch.float32)
     sums = torch.empty_like(maxima)
     acc = query.new_empty((splits if need_dq else 0, n, d), dtype=torch.float32)
+    above = None if positive is None else query.new_empty((splits, n), dtype=torch.int32)
     chunk_rows, offset, row_ids, key_ids = targets or (n, 0, None, None)
     if splits:
         partial_kernel[(triton.cdiv(n, c.BN), splits)](
-            query, keys, row_ids, key_ids, maxima, sums, acc, n, k, d, c.split_rows, chunk_rows, offset, scale,
-            BN=c.BN, BK=c.BK, BD=c.BD, TARGETS=targets is not None, IDS=row_ids is not None, NEED_DQ=need_dq,
-            num_warps=c.num_warps, num_stages=c.num_stages,
+            query, keys, row_ids, key_ids, maxima, sums, acc, positive, above, n, k, d, c.split_rows, chunk_rows,
+            offset, scale, BN=c.BN, BK=c.BK, BD=c.BD, TARGETS=targets is not None, IDS=row_ids is not None,
+            NEED_DQ=need_dq, NEED_RANK=positive is not None, num_warps=c.num_warps, num_stages=c.num_stages,
         )  # fmt: skip
-    return Sums(maxima, sums, acc)
+    return Sums(maxima, sums, acc, above)
 
 
 def merge(
     query: Tensor, positives: Tensor, targets: Targets | None, parts: Sums, temperature: float, loss: Tensor,
-    dq: Tensor, rows: Tensor,
+    dq: Tensor, rows: Tensor, rank: Tensor,
 ) -> None:  # fmt: skip
-    """Writes the losses [N] and, unless they are empty, dq [N, D] and rows [3, N]."""
+    """Writes the losses [N] and, unless they are empty, dq [N, D], rows [3, N] and the ranks [N]."""
     (n, d), block = query.shape, triton.next_power_of_2(query.shape[1])
     chunk_rows, offset, _, _ = targets or (n, 0, None, None)
     merge_kernel[(n,)](
-        query, positives, *parts, loss, dq, rows, n, d, len(parts.maxima), chunk_rows, offset,
-        LOG2_E / temperature, 1 / temperature, BD=block, NEED_DQ=len(dq) > 0, NEED_ROWS=len(rows) > 0,
-        num_warps=max(1, min(8, block // 128)),
+        query, positives, parts.maxima, parts.sums, parts.acc, loss, dq, rows, n, d, len(parts.maxima),
+        chunk_rows, offset, LOG2_E / temperature, 1 / temperature,
+        BD=block, NEED_DQ=len(dq) > 0, NEED_ROWS=len(rows) > 0, num_warps=max(1, min(8, block // 128)),
     )  # fmt: skip
+    if parts.above is not None:
+        torch.sum(parts.above, 0, out=rank)
 
 
-def is_resident(query: Tensor) -> bool:
+def is_resident(query: Tensor, ranked: bool = False) -> bool:
     """Whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
     widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
+    if ranked:
+        widest = min(widest, MAX_RANKED_D)
     return query.shape[1] <= widest and query.dtype != torch.float32

@@ -28,19 +28,25 @@ class SettingsHelp(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
         from sslfast.config import Config, recipes
         from sslfast.settings import describe
+        from sslfast.views.presets import PRESETS
 
         print(parser.format_help())
         print(f"recipes:\n  {', '.join(recipes())}\n")
+        print(f"presets of data.views:\n  {', '.join(PRESETS)}\n")
         print(f"settings, with their defaults:\n{describe(Config)}")
         parser.exit()
+
+
+def data_setting(args: argparse.Namespace) -> list[str]:
+    """--data as an override."""
+    return [f"data.source={json.dumps(args.data)}"] if args.data is not None else []  # JSON: no YAML in a path
 
 
 def pretrain(args: argparse.Namespace) -> None:
     from sslfast.config import load_config, to_yaml
     from sslfast.train import pretrain as run
 
-    source = [f"data.source={json.dumps(args.data)}"] if args.data is not None else []  # JSON: no YAML in a path
-    config = load_config(args.recipe, [*args.overrides, *source])
+    config = load_config(args.recipe, [*args.overrides, *data_setting(args)])
     if args.print_config:
         print(to_yaml(config), end="")
         return
@@ -73,6 +79,13 @@ def info(args: argparse.Namespace) -> None:
     from sslfast.info import describe
 
     print(describe())
+
+
+def views(args: argparse.Namespace) -> None:
+    from sslfast.config import load_config
+    from sslfast.views.command import draw
+
+    print(draw(load_config(args.recipe, [*args.overrides, *data_setting(args)]), args.out, args.operation))
 
 
 def report(args: argparse.Namespace) -> None:
@@ -127,6 +140,19 @@ def parser() -> Parser:
     command.add_argument("--overwrite", action="store_true", help="replace FILE")
     command.set_defaults(run=export)
 
+    command = commands.add_parser(
+        "views",
+        help="draw what the networks of a recipe will see",
+        usage="sslfast views RECIPE [--data PATH|NAME] --out FILE.png [--operation NAME] [key.sub=value ...]",
+    )
+    command.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
+    command.add_argument("--data", metavar="PATH|NAME", help="the images (default: the recipe's)")
+    command.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="replaced where it exists")
+    command.add_argument(
+        "--operation", metavar="NAME", help="show what it makes of the views (default: what the method does)"
+    )
+    command.set_defaults(run=views)
+
     command = commands.add_parser("report", help="draw a run's curves and pictures")
     command.add_argument("run_dir", metavar="RUN_DIR", type=Path)
     command.add_argument("--data", metavar="PATH|NAME", help="the images to show (default: the run's)")
@@ -134,7 +160,12 @@ def parser() -> Parser:
 
     command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
     command.add_argument("--op", metavar="NAME", help="one op (default: all)")
-    command.add_argument("--json", metavar="FILE", type=Path, help="write the results and what they depend on")
+    command.add_argument(
+        "--json",
+        metavar="PATH",
+        type=Path,
+        help="write the results with what they depend on; in a folder, a file an op",
+    )
     command.add_argument("--csv", metavar="FILE", type=Path, help="write the results")
     command.add_argument("--plots", metavar="DIR", type=Path, help="draw them, a picture an op")
     command.set_defaults(run=bench)
@@ -149,8 +180,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     main = parser()
     args, rest = main.parse_known_args(argv)
     for word in rest:
-        if word.startswith("-") or "=" not in word or args.run not in (pretrain, evaluate):
-            main.error(f"unexpected argument {word!r}; pretrain and evaluate take key.sub=value")
+        if word.startswith("-") or "=" not in word or args.run not in (pretrain, evaluate, views):
+            main.error(f"unexpected argument {word!r}; pretrain, evaluate and views take key.sub=value")
     args.overrides = rest
     return args
 

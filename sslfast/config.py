@@ -29,6 +29,7 @@ from sslfast.schema import (
     ShareRange,
 )
 from sslfast.settings import apply_overrides, nearest, validate
+from sslfast.views.presets import PRESETS
 
 
 @dataclass(config=STRICT)
@@ -88,7 +89,7 @@ class DataConfig:
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Standard deviation of the channels."""
     views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
-    """The augmented views of an image, in order: data.views.0.blur=0.5 changes the first."""
+    """The augmented views of an image, in order, or a preset's name: data.views.0.blur=0.5 changes the first."""
 
 
 @dataclass(config=STRICT)
@@ -199,12 +200,29 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
         raise UsageError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"recipe {path}: expected a mapping, got {type(values).__name__}")
-    return from_dict(apply_overrides(Config, values, overrides), origin=f"recipe {recipe}")
+    for override in overrides:  # one by one, so that a view of a preset can be changed by those after it
+        values = apply_overrides(Config, _with_listed_views(values), [override])
+    return from_dict(values, origin=f"recipe {recipe}")
 
 
 def from_dict(values: dict[str, Any], origin: str = "config") -> Config:
     """A validated Config out of plain values, the inverse of `to_dict`; see `settings.validate`."""
-    return validate(Config, values, origin)
+    return validate(Config, _with_listed_views(values), origin)
+
+
+def _with_listed_views(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with the views of a preset in place of its name.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
+    data = values.get("data")
+    if not isinstance(data, dict) or not isinstance(data.get("views"), str):
+        return values
+    name = data["views"]
+    if name not in PRESETS:
+        raise UsageError(f"data.views: no preset {name!r}{nearest(name, PRESETS)}")
+    return {**values, "data": {**data, "views": [dict(view) for view in PRESETS[name]]}}
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -150,18 +150,23 @@ def test_json_has_what_the_results_depend_on_and_the_results(tmp_path, monkeypat
     content = json.loads(path.read_text())
     assert {"date", "CPU", "versions", "commit"} <= content["header"].keys()
     assert [common.Result(**result) for result in content["results"]] == results
+    results = common.run("info_nce", json_path=tmp_path)
+    content = json.loads((tmp_path / "info_nce.json").read_text())
+    assert [common.Result(**result) for result in content["results"]] == results
 
 
 @dataclass(frozen=True)
 class Shape:
     n: int
     k: int
+    kind: str = "plain"
 
 
 def test_csv_and_plots(tmp_path, monkeypatch):
     class Sweep(Tiny):
         def cases(self, device):
-            return [Shape(2, 8), Shape(2, 16), Shape(4, 8), Shape(2, 32)]
+            odd = [Shape(2, 8, "odd"), Shape(4, 16, "odd")]  # differ in two: no line
+            return [Shape(2, 8), Shape(2, 16), Shape(4, 8), Shape(2, 32), *odd]
 
         def step(self, case, provider, pass_name, device):
             return super().step(case.n * case.k, provider, pass_name, device)
@@ -175,6 +180,7 @@ def test_csv_and_plots(tmp_path, monkeypatch):
     assert Image.open(tmp_path / "plots" / "info_nce.png").width > 500
     assert {r.parameters["k"] for r in plots.sweep(results, "k")} == {8, 16, 32}
     assert {r.parameters["n"] for r in plots.sweep(results, "n")} == {2, 4}
+    assert {r.parameters["kind"] for r in plots.sweep(results, "n")} == {"plain"}
 
 
 def test_an_op_without_a_benchmark():

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 import yaml
+from PIL import Image
 
 from sslfast.cli import main
 
@@ -53,6 +54,19 @@ def test_overrides_may_stand_between_options(capsys):
         (["info", "train.epochs=3"], "unexpected argument 'train.epochs=3'"),
         (["evaluate", "knn", "no/such/checkpoint", "--data", "shapes"], "no/such/checkpoint"),
         (["report", "no/such/run"], "no/such/run"),
+        (["views", "moco_v2_shapes"], "--out"),
+        (["views", "moco_v2_shapes", "--out", "sheet.jpg"], "--out sheet.jpg: expected the name of a .png file"),
+        (
+            ["views", "moco_v2_shapes", "--out", "no/such/folder/sheet.png"],
+            "no/such/folder/sheet.png: cannot write",
+        ),
+        (["views", "moco_v2_shapes", "--out", "a.png", "data.views=byo1"], "did you mean 'byol'?"),
+        (["views", "moco_v2_shapes", "--out", "a.png", "--operation", "jigsav"], "did you mean 'jigsaw'?"),
+        (
+            ["views", "moco_v2_shapes", "--out", "a.png", "--operation", "divide", "data.size=31"],
+            "31 pixels cannot",
+        ),
+        (["views", "moco_v2_shapes", "--out", "a.png", "--data", "no/such/folder"], "no/such/folder"),
         (["frobnicate"], "frobnicate"),
     ],
 )
@@ -65,10 +79,19 @@ def test_bad_arguments_are_one_line_and_exit_code_2(capsys, tmp_path, monkeypatc
     assert not out
 
 
+def test_views_draws_a_sheet(capsys, tmp_path):
+    path = tmp_path / "sheet.png"
+    arguments = ["views", "moco_v2_shapes", "--out", str(path), "data.limit=20", "data.views=simclr_cifar"]
+    code, out, _ = run(capsys, *arguments)
+    assert (code, out) == (0, f"{path}\n")
+    with Image.open(path) as sheet:
+        assert sheet.format == "PNG"
+
+
 def test_help_lists_recipes_and_settings(capsys):
     code, out, _ = run(capsys, "pretrain", "--help")
     assert code == 0
-    for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step."):
+    for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step.", "barlow_twins"):
         assert text in out
 
 

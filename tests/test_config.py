@@ -1,5 +1,7 @@
 """Recipes, overrides, and what is said about a wrong one."""
 
+import dataclasses
+
 import pytest
 import yaml
 
@@ -44,10 +46,19 @@ def test_overrides_set_nested_values_with_their_types():
 
 
 def test_override_of_one_view_leaves_the_others():
-    plain = load_config("moco_v2_cifar10")  # takes the default views: it has none of its own
-    config = load_config("moco_v2_cifar10", ["data.views.1.blur=0.5"])
+    plain = load_config("moco_v2_shapes")  # takes the default views: it has none of its own
+    config = load_config("moco_v2_shapes", ["data.views.1.blur=0.5"])
     assert config.data.views[1].blur == 0.5
     assert config.data.views[0] == plain.data.views[0]
+
+
+def test_a_preset_stands_for_its_views_which_can_be_changed():
+    byol = load_config("moco_v2_cifar10", ["data.views=byol"]).data.views
+    assert [view.solarize for view in byol] == [0, 0.2]
+    changed = load_config("moco_v2_cifar10", ["data.views=byol", "data.views.1.blur=0.5"]).data.views
+    assert changed == [byol[0], dataclasses.replace(byol[1], blur=0.5)]
+    of_recipe = load_config("moco_v2", ["data.views.0.flip=0"]).data.views  # whose recipe names a preset
+    assert [(view.flip, view.blur) for view in of_recipe] == [(0, 0.5), (0.5, 0.5)]
 
 
 def test_a_recipe_file_is_read(tmp_path):
@@ -70,6 +81,8 @@ def test_a_recipe_file_is_read(tmp_path):
         ("optim.name=adam", "optim.name: input should be 'sgd', 'lars' or 'adamw', got 'adam'"),
         ("method.name=moco_2", "method.name: no method 'moco_2'; did you mean 'moco_v2'?"),
         ("data.mean=[0.5]", "data.mean.1 is missing"),
+        ("data.views=byo1", "data.views: no preset 'byo1'; did you mean 'byol'?"),
+        ("data.views=5", "data.views: input should be a valid list, got 5"),
         ("data.size.x=1", "data.size.x: 'x' is inside a setting that holds 32"),
         ("train.epochs", "'train.epochs': expected key.sub=value"),
         ("train.epochs=true", "train.epochs: input should be a valid integer, got True"),

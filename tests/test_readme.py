@@ -31,8 +31,8 @@ def row(provider, milliseconds, speedup, case="1x2x3", pass_name="both"):
 
 
 def record(folder, monkeypatch, header, rows):
-    (folder / "box").mkdir()
-    (folder / "box" / "ops.json").write_text(json.dumps({"header": header, "results": rows}))
+    (folder / "box" / "ops").mkdir(parents=True)
+    (folder / "box" / "ops" / "info_nce.json").write_text(json.dumps({"header": header, "results": rows}))
     monkeypatch.setattr(readme, "RESULTS", folder)
 
 
@@ -57,7 +57,7 @@ def test_what_no_gpu_has_run_is_said_not_to_have(tmp_path, monkeypatch):
     record(tmp_path, monkeypatch, {}, [row("triton", 1.0, 1.0)])
     assert "| `info_nce` | yes | yes | compiled and interpreted only |" in readme.implementations()
     record_gpu = {"header": {"GPU": "one"}, "results": [row("triton", 1.0, 1.0)]}
-    (tmp_path / "box" / "ops.json").write_text(json.dumps(record_gpu))
+    (tmp_path / "box" / "ops" / "info_nce.json").write_text(json.dumps(record_gpu))
     assert "| `info_nce` | yes | yes | yes |" in readme.implementations()
 
 

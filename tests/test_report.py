@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from sslfast import checkpoint
-from sslfast.config import DataConfig, ViewConfig, from_dict, to_dict, to_yaml
+from sslfast.config import from_dict, to_dict, to_yaml
 from sslfast.data import Source
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
@@ -228,22 +228,6 @@ def test_frames_tell_right_neighbours_from_wrong_ones(monkeypatch: pytest.Monkey
     assert [plot.get_xlabel() for plot in neighbours] == ["odd", "even", "even", "even", "odd"]
     frames = [to_hex(plot.spines["top"].get_edgecolor()).upper() for plot in neighbours]
     assert frames == [BLUE, VERMILION, VERMILION, VERMILION, BLUE]
-
-
-def test_views_are_the_runs_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    figures = captured(monkeypatch)
-    images = np.random.default_rng(0).integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
-    unchanged = ViewConfig(scale=(1, 1), ratio=(1, 1), flip=0, jitter=0, grayscale=0)
-    mirrored = ViewConfig(scale=(1, 1), ratio=(1, 1), flip=1, jitter=0, grayscale=0)
-    data = DataConfig(size=8, views=[unchanged, mirrored])
-    grids.draw_views(Source("noise", images=images), data, 0, tmp_path / "views.png")
-
-    shown = np.array([plot.images[0].get_array() for plot in figures[0].axes[:8]])  # the first row: the images
-    views = [np.array([plot.images[0].get_array() for plot in figures[0].axes[i : i + 8]]) for i in (8, 16)]
-    assert {image.tobytes() for image in shown} <= {image.tobytes() for image in images}
-    assert len({image.tobytes() for image in shown}) == 8
-    np.testing.assert_allclose(views[0], shown / 255, atol=1e-5)
-    np.testing.assert_allclose(views[1], shown[:, :, ::-1] / 255, atol=1e-5)
 
 
 def test_embedding_of_many_classes_and_of_too_few_images(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
 //   loss_i = ln 2 (log2 Z_i - c s_iT)
 //   g_ij = d loss_i / d s_ij = 2^(c s_ij) / (Z_i t), 0 where excluded; g_iT = -N_i / (Z_i t)
 //   dq_i = sum_j g_ij k_j        dk_j = sum_i g_ij q_i
+//   rank_i = |{j : s_ij > s_iT}| over the negatives
 //
 // The rows go by in batches whose products with all keys stay small. A thread takes a block of a batch's rows: a
 // matrix product gives s_ij, each row turns into g_ij where it lies, a second product gives dq. Then the threads take
@@ -44,8 +45,8 @@ struct Rule {
   const float* weights;  // of the rows' losses, which their gradients take; null: 1
 };
 
-// Turns a row of s_j into g_j, if asked to, and returns the row's loss.
-float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool need_gradient) {
+// Turns a row of s_j into g_j, if asked to, and returns the row's loss. Writes its rank unless `rank` is null.
+float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool need_gradient, int64_t* rank) {
   constexpr float excluded = -std::numeric_limits<float>::infinity();
   const float scale = static_cast<float>(M_LOG2E / rule.temperature);
   const int64_t target = i % rule.chunk_rows + rule.offset;
@@ -54,6 +55,7 @@ float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool ne
   if (rule.row_ids) {
     for (int64_t j = 0; j < keys; ++j) row[j] = rule.key_ids[j] == rule.row_ids[i] ? excluded : row[j];
   }
+  if (rank) *rank = count_above(row, keys, s);
   const float top = std::max(s, maximum(row, keys));
   const float negatives = powers(row, keys, scale, top), positive = std::exp2((s - top) * scale);
   if (need_gradient) {
@@ -74,10 +76,10 @@ Tensor part_of(const float* data, int64_t rows, int64_t columns, int64_t top, in
   return torch::stable::narrow(part, 1, left, std::min(width, columns - left));
 }
 
-// Writes the losses (N,) to `loss`, and the gradients of their weighted sum to `dq`, (N, D), and `dk`, (M, D), unless
-// they are null. All contiguous.
+// Writes the losses (N,) to `loss`, and the gradients of their weighted sum to `dq`, (N, D), and `dk`, (M, D), and the
+// ranks to `rank`, (N,), unless they are null. All contiguous.
 void run(const float* queries, int64_t n, const float* keys, int64_t m, int64_t d, const Rule& rule, float* loss,
-         float* dq, float* dk) {
+         float* dq, float* dk, int64_t* rank) {
   const int64_t batch = std::min(n, std::max(kBatch, kProducts / m / kBatch * kBatch));
   const int64_t query_rows = block_rows(n), strips = ceil_div(d, kColumns), key_rows = block_rows(m * strips);
   const auto products = std::make_unique_for_overwrite<float[]>(batch * m);
@@ -90,7 +92,9 @@ void run(const float* queries, int64_t n, const float* keys, int64_t m, int64_t 
       Tensor all_keys = as_matrix(keys, m, d);
       matmul_into(as_matrix(block, count, m), as_matrix(queries + i * d, count, d),
                   torch::stable::transpose(all_keys, 0, 1));
-      for (int64_t r = 0; r < count; ++r) loss[i + r] = to_gradient(block + r * m, i + r, m, rule, dq || dk);
+      for (int64_t r = 0; r < count; ++r) {
+        loss[i + r] = to_gradient(block + r * m, i + r, m, rule, dq || dk, rank ? rank + i + r : nullptr);
+      }
       if (dq) matmul_into(as_matrix(dq + i * d, count, d), as_matrix(block, count, m), all_keys);
     });
     if (!dk) continue;
@@ -113,47 +117,49 @@ const T* data(Optional& tensor) {
   return static_cast<const T*>(tensor->data_ptr());
 }
 
-// Losses (N,), dq (N, D) or (0, D) and dk (M, D) or (0, D).
-std::tuple<Tensor, Tensor, Tensor> compute(
+// Losses (N,), dq (N, D) or (0, D), dk (M, D) or (0, D), ranks (N,) or (0,).
+std::tuple<Tensor, Tensor, Tensor, Tensor> compute(
     const Tensor& query, const Tensor& keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
-    int64_t offset, int64_t chunks, bool need_dq, bool need_dk) {
+    int64_t offset, int64_t chunks, bool need_dq, bool need_dk, bool need_rank) {
   const int64_t n = query.size(0), m = keys.size(0), d = query.size(1);
   Tensor loss = torch::stable::empty({n}, ScalarType::Float);
   Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
   Tensor dk = torch::stable::empty({need_dk ? m : 0, d}, ScalarType::Float);
-  if (n == 0) return {loss, dq, torch::stable::zero_(dk)};
+  Tensor rank = torch::stable::empty({need_rank ? n : 0}, ScalarType::Long);
+  if (n == 0) return {loss, dq, torch::stable::zero_(dk), rank};
 
   const Tensor queries = as_fp32(query), all_keys = as_fp32(keys);
   const Rule rule = {temperature, offset, n / chunks, data<int64_t>(row_ids), data<int64_t>(key_ids),
                      data<float>(weights)};
   run(static_cast<const float*>(queries.data_ptr()), n, static_cast<const float*>(all_keys.data_ptr()), m, d, rule,
       loss.mutable_data_ptr<float>(), need_dq ? dq.mutable_data_ptr<float>() : nullptr,
-      need_dk ? dk.mutable_data_ptr<float>() : nullptr);
-  return {loss, dq, dk};
+      need_dk ? dk.mutable_data_ptr<float>() : nullptr, need_rank ? rank.mutable_data_ptr<int64_t>() : nullptr);
+  return {loss, dq, dk, rank};
 }
 
 }  // namespace
 
-// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D); both fp32.
-std::tuple<Tensor, Tensor> in_batch_info_nce(
+// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else (0,).
+std::tuple<Tensor, Tensor, Tensor> in_batch_info_nce(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, double temperature, int64_t offset, int64_t chunks,
-    bool need_dq) {
-  const auto [loss, dq, dk] =
-      compute(query, keys, row_ids, key_ids, {}, temperature, offset, chunks, need_dq, /*need_dk=*/false);
-  return {loss, dq};
+    bool need_dq, bool need_rank) {
+  const auto [loss, dq, dk, rank] =
+      compute(query, keys, row_ids, key_ids, {}, temperature, offset, chunks, need_dq, /*need_dk=*/false, need_rank);
+  return {loss, dq, rank};
 }
 
-// The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys; all fp32.
-std::tuple<Tensor, Tensor, Tensor> in_batch_info_nce_total(
+// The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys, all fp32, and
+// ranks (N,), if asked for.
+std::tuple<Tensor, Tensor, Tensor, Tensor> in_batch_info_nce_total(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
-    int64_t offset, int64_t chunks, bool need_dq) {
-  const auto [loss, dq, dk] =
-      compute(query, keys, row_ids, key_ids, weights, temperature, offset, chunks, need_dq, /*need_dk=*/true);
+    int64_t offset, int64_t chunks, bool need_dq, bool need_rank) {
+  const auto [loss, dq, dk, rank] =
+      compute(query, keys, row_ids, key_ids, weights, temperature, offset, chunks, need_dq, /*need_dk=*/true, need_rank);
   const float* const losses = static_cast<const float*>(loss.data_ptr());
   const float* const factors = data<float>(weights);
   double total = 0.0;
   for (int64_t i = 0; i < loss.size(0); ++i) total += factors ? double{factors[i]} * losses[i] : losses[i];
-  return {torch::stable::full({}, total, ScalarType::Float), dq, dk};
+  return {torch::stable::full({}, total, ScalarType::Float), dq, dk, rank};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {

@@ -2,6 +2,7 @@
 //
 //   loss_i = ln 2 (log2 Z_i - c s_i)
 //   dq_i = (sum_j 2^(c s_ij) n_j - (sum_j 2^(c s_ij)) k_i) / (Z_i t)
+//   rank_i = |{j : s_ij > s_i}|
 //
 // Queries and queue are cut into blocks. A thread takes a block of queries through a part of the queue in steps
 // that stay in its cache: a matrix product gives s_ij, a running maximum keeps the powers in range, a second
@@ -35,11 +36,13 @@ constexpr int64_t kTasks = 64;       // blocks times parts to aim at: work for s
 struct Gathered {
   float top = std::numeric_limits<float>::lowest();  // max_j s_ij
   float sum = 0.0f;                                  // sum_j 2^(c (s_ij - top))
+  int64_t above = 0;                                 // the s_ij > s_i, where they are asked for
 };
 
 // Takes a block of queries, (rows, D), through a part of the queue, (part_rows, D). `weighted`, (rows, D),
-// receives sum_j 2^(c (s_ij - top)) n_j; it may be null.
-void gather(const float* queries, int64_t rows, Tensor part, float scale, Gathered* gathered, float* weighted) {
+// receives sum_j 2^(c (s_ij - top)) n_j; it may be null. `positives` are the s_i to rank; null: no ranks.
+void gather(const float* queries, int64_t rows, Tensor part, float scale, const float* positives, Gathered* gathered,
+            float* weighted) {
   const int64_t part_rows = part.size(0), d = part.size(1);
   const Tensor query_block = as_matrix(queries, rows, d);
   const auto products = std::make_unique_for_overwrite<float[]>(rows * std::min(kQueueRows, part_rows));
@@ -53,20 +56,21 @@ void gather(const float* queries, int64_t rows, Tensor part, float scale, Gather
     matmul_into(block, query_block, torch::stable::transpose(keys, 0, 1));
     for (int64_t i = 0; i < rows; ++i) {
       float* const row = &products[i * columns];
+      const int64_t above = gathered[i].above + (positives ? count_above(row, columns, positives[i]) : 0);
       const float top = std::max(gathered[i].top, maximum(row, columns));
       const float decay = std::exp2((gathered[i].top - top) * scale);
       if (weighted && decay != 1.0f) scale_by(weighted + i * d, d, decay);
-      gathered[i] = {top, gathered[i].sum * decay + powers(row, columns, scale, top)};
+      gathered[i] = {top, gathered[i].sum * decay + powers(row, columns, scale, top), above};
     }
     if (weighted) matmul_add(as_matrix(weighted, rows, d), block, keys);
   }
 }
 
-// Brings the parts and the positive together for one query. `gathered` and `weighted` are the first part's; the
-// next lie `stride` queries further on. Returns the loss; writes the gradient to `dq` unless it is null.
-float merge(const float* query, const float* positive, int64_t d, double temperature, int64_t parts,
-            int64_t stride, const Gathered* gathered, const float* weighted, float* dq) {
-  const float scale = static_cast<float>(M_LOG2E / temperature), s = dot(query, positive, d);
+// Brings the parts and the positive, of product s, together for one query. `gathered` and `weighted` are the first
+// part's; the next lie `stride` queries further on. Returns the loss; writes the gradient to `dq` unless it is null.
+float merge(float s, const float* positive, int64_t d, double temperature, int64_t parts, int64_t stride,
+            const Gathered* gathered, const float* weighted, float* dq) {
+  const float scale = static_cast<float>(M_LOG2E / temperature);
   float top = s;
   for (int64_t p = 0; p < parts; ++p) top = std::max(top, gathered[p * stride].top);
   float negatives = 0.0f;  // sum_j 2^(c (s_ij - top))
@@ -86,12 +90,14 @@ float merge(const float* query, const float* positive, int64_t d, double tempera
 
 }  // namespace
 
-// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D); both fp32.
-std::tuple<Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue, double temperature, bool need_dq) {
+// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else (0,).
+std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue, double temperature,
+                                            bool need_dq, bool need_rank) {
   const int64_t n = query.size(0), d = query.size(1), k = queue.size(0);
   Tensor loss = torch::stable::empty({n}, ScalarType::Float);
   Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
-  if (n == 0) return {loss, dq};
+  Tensor rank = torch::stable::empty({need_rank ? n : 0}, ScalarType::Long);
+  if (n == 0) return {loss, dq, rank};
 
   const int64_t blocks = ceil_div(n, kQueryRows);
   const int64_t part_rows = ceil_div(ceil_div(k, ceil_div(kTasks, blocks)), kQueueRows) * kQueueRows;
@@ -99,6 +105,8 @@ std::tuple<Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue,
   const Tensor queries = as_fp32(query), positives = as_fp32(positive), negatives = detached(queue);
   const float* const query_data = static_cast<const float*>(queries.data_ptr());
   const float* const positive_data = static_cast<const float*>(positives.data_ptr());
+  std::vector<float> s(n);  // of the positives
+  for_each_row(n, d, [&](int64_t i) { s[i] = dot(query_data + i * d, positive_data + i * d, d); });
   std::vector<Gathered> gathered(parts * n);
   const auto weighted = std::make_unique_for_overwrite<float[]>(need_dq ? parts * n * d : 0);
 
@@ -107,17 +115,21 @@ std::tuple<Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue,
     Tensor keys = negatives;
     gather(query_data + row * d, std::min(kQueryRows, n - row),
            torch::stable::narrow(keys, 0, start, std::min(part_rows, k - start)),
-           static_cast<float>(M_LOG2E / temperature), &gathered[part * n + row],
+           static_cast<float>(M_LOG2E / temperature), need_rank ? &s[row] : nullptr, &gathered[part * n + row],
            need_dq ? &weighted[(part * n + row) * d] : nullptr);
   });
 
   float* const loss_data = loss.mutable_data_ptr<float>();
   float* const dq_data = need_dq ? dq.mutable_data_ptr<float>() : nullptr;
+  int64_t* const rank_data = rank.mutable_data_ptr<int64_t>();
   for_each_row(n, (parts + 1) * (d + 1), [&](int64_t i) {
-    loss_data[i] = merge(query_data + i * d, positive_data + i * d, d, temperature, parts, n, gathered.data() + i,
+    loss_data[i] = merge(s[i], positive_data + i * d, d, temperature, parts, n, gathered.data() + i,
                          need_dq ? weighted.get() + i * d : nullptr, need_dq ? dq_data + i * d : nullptr);
+    if (!need_rank) return;
+    rank_data[i] = 0;
+    for (int64_t p = 0; p < parts; ++p) rank_data[i] += gathered[p * n + i].above;
   });
-  return {loss, dq};
+  return {loss, dq, rank};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) { library.impl("info_nce.cpp", TORCH_BOX(&info_nce)); }

@@ -13,6 +13,13 @@ SSLFAST_SIMD float maximum(const float* x, int64_t size) {
   return result;
 }
 
+SSLFAST_SIMD int64_t count_above(const float* x, int64_t size, float threshold) {
+  int32_t count = 0;  // as wide as x_i
+#pragma omp simd reduction(+ : count)
+  for (int64_t i = 0; i < size; ++i) count += x[i] > threshold;
+  return count;
+}
+
 SSLFAST_SIMD void raise_to(float* x, int64_t size, const float* y) {
 #pragma omp simd
   for (int64_t i = 0; i < size; ++i) x[i] = y[i] > x[i] ? y[i] : x[i];

@@ -8,6 +8,9 @@ namespace sslfast {
 // max_i x_i, NaN passed over; the lowest float for an empty row.
 float maximum(const float* x, int64_t size);
 
+// How many x_i are greater than `threshold`; NaN is not, and nothing is greater than NaN.
+int64_t count_above(const float* x, int64_t size, float threshold);
+
 // x_i = max(x_i, y_i), NaN in y passed over.
 void raise_to(float* x, int64_t size, const float* y);
 

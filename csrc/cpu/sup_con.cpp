@@ -99,6 +99,20 @@ SSLFAST_SIMD Sums exchange(const float* s, int64_t size, float scale, float row_
   return {row_sum, row_positives};
 }
 
+// A row of products and the columns it meets count the negatives above their positives' products. `positive`, `group`
+// and `above` are the columns'; the row's number is returned.
+SSLFAST_SIMD int32_t count_each_other(const float* s, int64_t size, float row_positive, int32_t row_group,
+                                      const float* positive, const int32_t* group, int32_t* above) {
+  int32_t row_above = 0;
+#pragma omp simd reduction(+ : row_above)
+  for (int64_t j = 0; j < size; ++j) {
+    const int32_t negative = group[j] != row_group;
+    row_above += negative & (s[j] > row_positive);
+    above[j] += negative & (s[j] > positive[j]);
+  }
+  return row_above;
+}
+
 // What the gradient needs to know of a row, as arrays over the rows.
 struct Known {
   const float *top, *log_sum;
@@ -123,11 +137,20 @@ SSLFAST_SIMD void weigh(float* s, int64_t size, float scale, Known row, Known co
   }
 }
 
-}  // namespace
+// s_ip of the pairs of rows i and p = i + M / 2, for both.
+std::vector<float> pair_products(const Tensor& features) {
+  const int64_t pairs = features.size(0) / 2, d = features.size(1);
+  const float* const data = static_cast<const float*>(features.data_ptr());
+  std::vector<float> s(2 * pairs);
+  for_each_row(pairs, d, [&](int64_t i) { s[i] = s[i + pairs] = dot(data + i * d, data + (i + pairs) * d, d); });
+  return s;
+}
 
 // Losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32. Labels are int64;
-// without labels, rows i and i + M / 2 are a pair.
-std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optional<Tensor> labels, double temperature) {
+// without labels, rows i and i + M / 2 are a pair. Only then, `rank`, (M,), receives how many s_ij are above the
+// pair's s_ip, unless it is null.
+std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const std::optional<Tensor>& labels,
+                                                   double temperature, int64_t* rank) {
   const int64_t m = features.size(0);
   const float scale = static_cast<float>(M_LOG2E / temperature);
   const auto vector = [&] { return torch::stable::empty({m}, ScalarType::Float); };
@@ -137,6 +160,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optiona
   std::vector<float> sum(m), positives(m);  // over the pairs met so far
   const std::vector<int32_t> group = groups_of(labels, m);
   const Blocks blocks(features);
+  const std::vector<float> pair = rank ? pair_products(blocks.features) : std::vector<float>();
+  std::vector<int32_t> above(pair.size());
 
   for_each_pair(blocks.count(), [&](int64_t i, int64_t j) {
     const int64_t rows = blocks.rows(i), columns = blocks.rows(j), row = blocks.start(i), column = blocks.start(j);
@@ -162,8 +187,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optiona
                                  top + to, &group[to], &sum[to], &positives[to]);
       sum[row + k] += sums.powers;
       positives[row + k] += sums.positives;
+      if (!rank) continue;
+      above[row + k] += count_each_other(&tile[k * columns + skip], columns - skip, pair[row + k], group[row + k],
+                                         &pair[to], &group[to], &above[to]);
     }
   });
+  std::copy(above.begin(), above.end(), rank);
 
   std::vector<float> members(m);
   for (const int32_t g : group) ++members[g];
@@ -175,6 +204,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optiona
     loss.mutable_data_ptr<float>()[i] = count ? static_cast<float>(M_LN2) * (distance + log_sum) : 0.0f;
   }
   return {loss, tops, log_sums, counts};
+}
+
+}  // namespace
+
+// What `forward` returns.
+std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optional<Tensor> labels, double temperature) {
+  return forward(features, labels, temperature, nullptr);
+}
+
+// The same for pairs, and ranks (M,) if asked for, else (0,).
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> nt_xent(Tensor features, double temperature, bool need_rank) {
+  Tensor rank = torch::stable::empty({need_rank ? features.size(0) : 0}, ScalarType::Long);
+  const auto results = forward(features, {}, temperature, need_rank ? rank.mutable_data_ptr<int64_t>() : nullptr);
+  return std::tuple_cat(results, std::make_tuple(rank));
 }
 
 // The gradient to the features, (M, D), in their dtype, from the gradients of the losses and what the forward pass
@@ -217,7 +260,7 @@ Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> la
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {
   library.impl("sup_con.cpp", TORCH_BOX(&sup_con));
-  library.impl("nt_xent.cpp", TORCH_BOX(&sup_con));
+  library.impl("nt_xent.cpp", TORCH_BOX(&nt_xent));
   library.impl("sup_con_backward.cpp", TORCH_BOX(&sup_con_backward));
 }
 

@@ -61,11 +61,13 @@ def cross_correlation_loss(
                 f"{OP.name}: impl={impl!r} is not available: it works on one process; leave group out"
             )
         return reference.cross_correlation_loss(z1, z2, lambd, group)
+    need_dz1, need_dz2 = (torch.is_grad_enabled() and z.requires_grad for z in (z1, z2))
+    if impl == "auto" and z1.device.type == "cpu" and len(z1) >= z1.shape[1] and not (need_dz1 or need_dz2):
+        impl = "reference"  # c alone: PyTorch multiplies in one piece, 10 % faster than by blocks
     chosen = OP.choose(impl, z1.device, z1.dtype)
     if chosen == "reference":
         return reference.cross_correlation_loss(z1, z2, lambd)
-    grad = torch.is_grad_enabled()
-    loss, _, _ = OP.call(chosen, z1, z2, lambd, grad and z1.requires_grad, grad and z2.requires_grad)
+    loss, _, _ = OP.call(chosen, z1, z2, lambd, need_dz1, need_dz2)
     return loss
 
 

@@ -1,6 +1,6 @@
 """InfoNCE whose negatives are the batch's other keys, without the N x M matrix of logits."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -13,19 +13,32 @@ TARGETS = "float temperature, int offset, int chunks"
 
 OP = lib.Op(
     "in_batch_info_nce",
-    f"({INPUTS}, {TARGETS}, bool need_dq) -> (Tensor loss, Tensor dq)",
+    f"({INPUTS}, {TARGETS}, bool need_dq, bool need_rank) -> (Tensor loss, Tensor dq, Tensor rank)",
     impls=("cpp", "triton"),
 )
 # sum_i weights_i loss_i (without weights: 1 each) and its gradients. A gradient to the keys adds up what rows
 # send, so it can be taken in the forward pass only where the gradients of the losses are known to be equal.
 TOTAL = lib.Op(
     "in_batch_info_nce_total",
-    f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq) -> (Tensor total, Tensor dq, Tensor dk)",
+    f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq, bool need_rank)"
+    " -> (Tensor total, Tensor dq, Tensor dk, Tensor rank)",
     impls=OP.impls,
     internal=True,
 )
 
 
+@overload
+def in_batch_info_nce(
+    query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., reduction: lib.Reduction = ...,
+    return_rank: Literal[False] = ..., impl: lib.Impl = ...,
+) -> Tensor: ...  # fmt: skip
+@overload
+def in_batch_info_nce(
+    query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., reduction: lib.Reduction = ...,
+    return_rank: Literal[True], impl: lib.Impl = ...,
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def in_batch_info_nce(
     query: Tensor,
     keys: Tensor,
@@ -35,8 +48,9 @@ def in_batch_info_nce(
     chunks: int = 1,
     ids: tuple[Tensor, Tensor] | None = None,
     reduction: lib.Reduction = "mean",
+    return_rank: bool = False,
     impl: lib.Impl = "auto",
-) -> Tensor:
+) -> Tensor | tuple[Tensor, Tensor]:
     """In-batch InfoNCE: the cross-entropy of each row's own key among all keys of the batch.
 
     Of van den Oord et al. 2018 (equation 4), in the form of MoCo v3 (Chen et al. 2021, algorithm 1):
@@ -64,10 +78,14 @@ def in_batch_info_nce(
         ids: (row_ids, key_ids), int64 of shapes (N,) and (M,): keys that share the row's id, its target aside,
             are no negatives of it. None: all keys but the target are.
         reduction: "mean" or "sum" over the N rows, or "none".
+        return_rank: also return each row's rank: how many negatives' logits are greater than its positive's.
+            0 is the best; the contrastive top-k accuracy is `(rank < k).float().mean()`. A negative whose logit
+            equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than NaN.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
+        With return_rank, (loss, rank): rank is int64, (N,) whatever the reduction, and has no derivative.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit; targets beyond the keys.
@@ -82,16 +100,19 @@ def in_batch_info_nce(
     if impl == "auto" and _is_faster_eagerly(query, keys):
         impl = "reference"
     chosen = OP.choose(impl, query.device, query.dtype)
-    if chosen == "reference":
-        losses = reference.in_batch_info_nce(query, keys, row_ids, key_ids, temperature, offset, chunks)
-        return lib.reduce(losses, reduction)
+    inputs, targets = (query, keys, row_ids, key_ids), (temperature, offset, chunks)
     need_dq = torch.is_grad_enabled() and query.requires_grad
     need_dk = torch.is_grad_enabled() and keys.requires_grad
-    if need_dk and reduction != "none":
-        total, _, _ = TOTAL.call(chosen, query, keys, row_ids, key_ids, None, temperature, offset, chunks, need_dq)
-        return total / len(query) if reduction == "mean" else total
-    losses, _ = OP.call(chosen, query, keys, row_ids, key_ids, temperature, offset, chunks, need_dq)
-    return lib.reduce(losses, reduction)
+    if chosen == "reference":
+        losses, rank = reference.in_batch_info_nce(*inputs, *targets, return_rank)
+        loss = lib.reduce(losses, reduction)
+    elif need_dk and reduction != "none":
+        total, _, _, rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
+        loss = total / len(query) if reduction == "mean" else total
+    else:
+        losses, _, rank = OP.call(chosen, *inputs, *targets, need_dq, return_rank)
+        loss = lib.reduce(losses, reduction)
+    return (loss, rank) if return_rank else loss
 
 
 def _is_faster_eagerly(query: Tensor, keys: Tensor) -> bool:
@@ -132,50 +153,52 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
 @OP.fake
 def _(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
-    return loss, query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    return loss, dq, query.new_empty(n if need_rank else 0, dtype=torch.int64)
 
 
 @TOTAL.fake
 def _(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     n, d = query.shape
     total = query.new_empty((), dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
-    return total, dq, torch.empty_like(keys, dtype=torch.float32, memory_format=torch.contiguous_format)
+    dk = torch.empty_like(keys, dtype=torch.float32, memory_format=torch.contiguous_format)
+    return total, dq, dk, query.new_empty(n if need_rank else 0, dtype=torch.int64)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    query, keys, row_ids, key_ids, *ctx.targets, _ = inputs
-    _, dq = output
-    ctx.mark_non_differentiable(dq)
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    query, keys, row_ids, key_ids, *ctx.targets, _, _ = inputs
+    _, dq, rank = output
+    ctx.mark_non_differentiable(dq, rank)
     ctx.dtype = query.dtype
     # The inputs are for the gradient to the keys alone.
     ctx.save_for_backward(dq, *((query, keys, row_ids, key_ids) if ctx.needs_input_grad[1] else ()))
 
 
-def _backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     dq, *inputs = ctx.saved_tensors
     d_query = d_keys = None
     if ctx.needs_input_grad[0]:
         d_query = (d_loss[:, None] * dq).to(ctx.dtype)
     if ctx.needs_input_grad[1]:
-        _, _, dk = TOTAL.call(ctx.impl, *inputs, d_loss, *ctx.targets, False)
+        _, _, dk, _ = TOTAL.call(ctx.impl, *inputs, d_loss, *ctx.targets, False, False)
         d_keys = dk.to(ctx.dtype)
-    return d_query, d_keys, *[None] * 6
+    return d_query, d_keys, *[None] * 7
 
 
 OP.autograd(_setup_context, _backward)
 
 
-def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    _, dq, dk = output
-    ctx.mark_non_differentiable(dq, dk)
+def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    _, dq, dk, rank = output
+    ctx.mark_non_differentiable(dq, dk, rank)
     ctx.dtype = inputs[0].dtype
     ctx.save_for_backward(dq, dk)
 
@@ -183,7 +206,7 @@ def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _backward_total(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     asked = zip(ctx.needs_input_grad, ctx.saved_tensors, strict=False)
     gradients = [(d_total * gradient).to(ctx.dtype) if asks else None for asks, gradient in asked]
-    return *gradients, *[None] * 7
+    return *gradients, *[None] * 8
 
 
 TOTAL.autograd(_setup_context_total, _backward_total)

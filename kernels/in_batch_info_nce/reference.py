@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslfast.kernels._library import rank
+
 
 def in_batch_info_nce(
     query: Tensor,
@@ -13,8 +15,12 @@ def in_batch_info_nce(
     temperature: float,
     offset: int,
     chunks: int,
-) -> Tensor:
-    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs). Holds the (N, M) matrix of logits."""
+    need_rank: bool,
+) -> tuple[Tensor, Tensor]:
+    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs), and ranks, (N,) or (0,).
+
+    Holds the (N, M) matrix of logits.
+    """
     logits = query @ keys.T
     if logits.dtype != torch.float64:
         logits = logits.float()
@@ -23,4 +29,5 @@ def in_batch_info_nce(
         excluded = row_ids[:, None] == key_ids  # (N, M)
         excluded = excluded.scatter(1, target[:, None], False)
         logits = logits.masked_fill(excluded, float("-inf"))
-    return F.cross_entropy(logits / temperature, target, reduction="none")
+    losses = F.cross_entropy(logits / temperature, target, reduction="none")
+    return losses, rank(logits, target, need_rank)

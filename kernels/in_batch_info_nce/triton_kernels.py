@@ -17,6 +17,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sslfast.kernels import _streaming as streaming
+from sslfast.kernels._rank import positive_products
 from sslfast.kernels._streaming import Targets
 from sslfast.kernels._triton import LOG2_E, matmul, processors
 
@@ -84,6 +85,7 @@ def gradient_kernel(
     p_weights,  # [N], with WEIGHTS
     p_row_ids,  # [N], with IDS
     p_key_ids,  # [M], with IDS
+    p_rank,  # [N] out, with NEED_RANK
     start,  # the batch's first row
     M,
     chunk_rows,
@@ -94,6 +96,7 @@ def gradient_kernel(
     WEIGHTS: tl.constexpr,
     IDS: tl.constexpr,
     NEED_GRADIENTS: tl.constexpr,
+    NEED_RANK: tl.constexpr,
 ):
     i_row = tl.program_id(0).to(tl.int64)
     i_n = start + i_row
@@ -106,17 +109,23 @@ def gradient_kernel(
 
     top = s_positive
     negatives = tl.zeros([], tl.float32)  # sum_j 2^(s_ij - top)
+    if NEED_RANK:
+        above = tl.zeros([], tl.int32)
     for first in range(0, M, BM):
         o_m = first + tl.arange(0, BM)
         m_m = (o_m < M) & (o_m != i_target)
         if IDS:
             m_m &= tl.load(p_key_ids + o_m, mask=o_m < M, other=0) != row_id
         b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf")) * scale  # [BM]
+        if NEED_RANK:
+            above += tl.sum((b_s > s_positive).to(tl.int32), 0)
         new_top = tl.maximum(top, tl.max(b_s, 0))
         negatives = negatives * tl.exp2(top - new_top) + tl.sum(tl.exp2(b_s - new_top), 0)
         top = new_top
     z = negatives + tl.exp2(s_positive - top)
     tl.store(p_loss + i_n, (top - s_positive + tl.log2(z)) * 0.6931471805599453)
+    if NEED_RANK:
+        tl.store(p_rank + i_n, above)
     if NEED_GRADIENTS:
         factor = inverse_t / z
         if WEIGHTS:
@@ -133,22 +142,24 @@ def gradient_kernel(
 
 def in_batch_info_nce(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D); both fp32."""
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,),
+    else (0,)."""
     targets = _targets(query, row_ids, key_ids, offset, chunks)
-    loss, dq, _ = _compute(query, keys, targets, None, temperature, need_dq, need_dk=False)
-    return loss, dq
+    loss, dq, _, rank = _compute(query, keys, targets, None, temperature, need_dq, False, need_rank)
+    return loss, dq, rank
 
 
 def in_batch_info_nce_total(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys; fp32."""
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
+    """The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys, all fp32,
+    and ranks (N,), if asked for."""
     targets = _targets(query, row_ids, key_ids, offset, chunks)
-    loss, dq, dk = _compute(query, keys, targets, weights, temperature, need_dq, need_dk=True)
-    return (loss if weights is None else loss * weights).sum(), dq, dk
+    loss, dq, dk, rank = _compute(query, keys, targets, weights, temperature, need_dq, True, need_rank)
+    return (loss if weights is None else loss * weights).sum(), dq, dk, rank
 
 
 def _targets(query: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, offset: int, chunks: int) -> Targets:
@@ -159,33 +170,36 @@ def _targets(query: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, offs
 
 def _compute(
     query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
-    need_dq: bool, need_dk: bool,
-) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    need_dq: bool, need_dk: bool, need_rank: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     query, keys = query.contiguous(), keys.contiguous()
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
     dk = query.new_zeros((len(keys) if need_dk else 0, d), dtype=torch.float32)
+    rank = query.new_empty(n if need_rank else 0, dtype=torch.int64)
     if n == 0:
-        return loss, dq, dk
+        return loss, dq, dk, rank
     weights = None if weights is None else weights.contiguous()
     with torch.cuda.device_of(query):
-        run = _resident if streaming.is_resident(query) else _blockwise
-        run(query, keys, targets, weights, temperature, loss, dq, dk)
-    return loss, dq, dk
+        run = _resident if streaming.is_resident(query, need_rank) else _blockwise
+        run(query, keys, targets, weights, temperature, loss, dq, dk, rank)
+    return loss, dq, dk, rank
 
 
-# Both write the losses and, unless they are empty, dq and dk, which comes filled with zeros.
+# Both write the losses and, unless they are empty, dq, dk, which comes filled with zeros, and the ranks.
 
 
 def _resident(
     query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
-    loss: Tensor, dq: Tensor, dk: Tensor,
+    loss: Tensor, dq: Tensor, dk: Tensor, rank: Tensor,
 ) -> None:  # fmt: skip
     (n, d), m, scale = query.shape, len(keys), LOG2_E / temperature
-    parts = streaming.gather(query, keys, targets, scale, need_dq=len(dq) > 0)
+    positives = keys[targets.offset : targets.offset + targets.chunk_rows]
+    products = positive_products(query, positives) if len(rank) else None
+    parts = streaming.gather(query, keys, targets, scale, len(dq) > 0, products)
     rows = loss.new_empty((3 if len(dk) else 0, n))
-    streaming.merge(query, keys, targets, parts, temperature, loss, dq, rows)
+    streaming.merge(query, keys, targets, parts, temperature, loss, dq, rows, rank)
     if weights is not None:
         dq *= weights[: len(dq), None]
     if not len(dk):
@@ -204,7 +218,7 @@ def _resident(
 
 def _blockwise(
     query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
-    loss: Tensor, dq: Tensor, dk: Tensor,
+    loss: Tensor, dq: Tensor, dk: Tensor, rank: Tensor,
 ) -> None:  # fmt: skip
     m, scale, need_gradients = len(keys), LOG2_E / temperature, len(dq) + len(dk) > 0
     size = max(BATCH_ROWS, BATCH_ELEMENTS // m)
@@ -213,10 +227,10 @@ def _blockwise(
         products = matmul(batch, keys.T)
         gradients = batch.new_empty(products.shape if need_gradients else (0, 0))
         gradient_kernel[(len(batch),)](
-            products, gradients, loss, weights, targets.row_ids, targets.key_ids, start, m, targets.chunk_rows,
-            targets.offset, scale, 1 / temperature, BM=min(4096, triton.next_power_of_2(m)),
+            products, gradients, loss, weights, targets.row_ids, targets.key_ids, rank, start, m,
+            targets.chunk_rows, targets.offset, scale, 1 / temperature, BM=min(4096, triton.next_power_of_2(m)),
             WEIGHTS=weights is not None, IDS=targets.row_ids is not None, NEED_GRADIENTS=need_gradients,
-            num_warps=8,
+            NEED_RANK=len(rank) > 0, num_warps=8,
         )  # fmt: skip
         if len(dq):
             dq[start : start + size] = matmul(gradients, keys)

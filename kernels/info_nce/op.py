@@ -1,6 +1,6 @@
 """InfoNCE with a queue of negatives, as in MoCo, without the N x K matrix of logits."""
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -10,11 +10,22 @@ from sslfast.kernels.info_nce import reference
 
 OP = lib.Op(
     "info_nce",
-    "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq) -> (Tensor loss, Tensor dq)",
+    "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq, bool need_rank)"
+    " -> (Tensor loss, Tensor dq, Tensor rank)",
     impls=("cpp", "triton"),
 )
 
 
+@overload
+def info_nce(
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
+    return_rank: Literal[False] = ..., impl: lib.Impl = ...,
+) -> Tensor: ...  # fmt: skip
+@overload
+def info_nce(
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
+    return_rank: Literal[True], impl: lib.Impl = ...,
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def info_nce(
     query: Tensor,
     positive: Tensor,
@@ -22,8 +33,9 @@ def info_nce(
     *,
     temperature: float,
     reduction: lib.Reduction = "mean",
+    return_rank: bool = False,
     impl: lib.Impl = "auto",
-) -> Tensor:
+) -> Tensor | tuple[Tensor, Tensor]:
     """InfoNCE: the cross-entropy of each query's positive key among all keys of the queue.
 
     Of van den Oord et al. 2018 (equation 4), in the form of MoCo (He et al. 2020, equation 1):
@@ -43,10 +55,14 @@ def info_nce(
         queue: (K, D), the negative keys; same dtype as query. K = 0 is allowed: the loss is 0.
         temperature: t > 0, divides the logits.
         reduction: "mean" or "sum" over the N samples, or "none".
+        return_rank: also return each query's rank: how many negatives' logits are greater than its positive's.
+            0 is the best; the contrastive top-k accuracy is `(rank < k).float().mean()`. A negative whose logit
+            equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than NaN.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
+        With return_rank, (loss, rank): rank is int64, (N,) whatever the reduction, and has no derivative.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit; a queue that requires grad (it receives none).
@@ -59,11 +75,12 @@ def info_nce(
     lib.check_reduction("info_nce", reduction)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
-        losses = reference.info_nce(query, positive, queue, temperature)
+        losses, rank = reference.info_nce(query, positive, queue, temperature, return_rank)
     else:
         need_dq = torch.is_grad_enabled() and query.requires_grad
-        losses, _ = OP.call(chosen, query, positive, queue, temperature, need_dq)
-    return lib.reduce(losses, reduction)
+        losses, _, rank = OP.call(chosen, query, positive, queue, temperature, need_dq, return_rank)
+    loss = lib.reduce(losses, reduction)
+    return (loss, rank) if return_rank else loss
 
 
 def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
@@ -88,20 +105,23 @@ def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
 
 
 @OP.fake
-def _(query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool) -> tuple[Tensor, Tensor]:
+def _(
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_rank: bool
+) -> tuple[Tensor, Tensor, Tensor]:
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
-    return loss, query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    return loss, dq, query.new_empty(n if need_rank else 0, dtype=torch.int64)
 
 
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    query, _, _, ctx.temperature, _ = inputs
-    loss, dq = output
-    ctx.mark_non_differentiable(dq)
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    query, _, _, ctx.temperature, _, _ = inputs
+    loss, dq, rank = output
+    ctx.mark_non_differentiable(dq, rank)
     ctx.save_for_backward(query, loss, dq)
 
 
-def _backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     query, loss, dq = ctx.saved_tensors
     d_loss = d_loss[:, None]
     d_query = d_positive = None
@@ -110,7 +130,7 @@ def _backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
     if ctx.needs_input_grad[1]:
         # The positive's probability is p = exp(-loss), and d loss / d positive = (p - 1) / t * query.
         d_positive = (d_loss * torch.expm1(-loss)[:, None] / ctx.temperature * query).to(query.dtype)
-    return d_query, d_positive, None, None, None
+    return d_query, d_positive, *[None] * 4
 
 
 OP.autograd(_setup_context, _backward)

@@ -4,13 +4,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslfast.kernels._library import rank
 
-def info_nce(query: Tensor, positive: Tensor, queue: Tensor, temperature: float) -> Tensor:
-    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs). Holds the (N, 1 + K) matrix of logits."""
+
+def info_nce(
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_rank: bool
+) -> tuple[Tensor, Tensor]:
+    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs), and ranks, (N,) or (0,).
+
+    Holds the (N, 1 + K) matrix of logits.
+    """
     positive_logits = (query * positive).sum(dim=1, keepdim=True)  # (N, 1)
     negative_logits = query @ queue.T  # (N, K)
     logits = torch.cat([positive_logits, negative_logits], dim=1)
     if logits.dtype != torch.float64:
         logits = logits.float()
     target = torch.zeros(len(query), dtype=torch.long, device=query.device)  # the positive is column 0
-    return F.cross_entropy(logits / temperature, target, reduction="none")
+    losses = F.cross_entropy(logits / temperature, target, reduction="none")
+    return losses, rank(logits, target, need_rank)

@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sslfast.kernels import _streaming as streaming
+from sslfast.kernels._rank import positive_products
 from sslfast.kernels._triton import LOG2_E, LOWEST, matmul
 
 BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` aims at a time: in blocks of 1024 to 16384 keys
@@ -22,10 +23,13 @@ def power_kernel(
     p_max,  # [N] in and out: the maximum so far
     p_sum,  # [N] in and out
     p_decay,  # [N] out: what this block's maximum scales earlier sums by
+    p_positive,  # [N], with NEED_RANK: q_i.k_i
+    p_above,  # [N] in and out, with NEED_RANK: how many s_ij so far are greater than s_i
     C,
     scale,  # log2(e) / t
     BC: tl.constexpr,
     NEED_DQ: tl.constexpr,
+    NEED_RANK: tl.constexpr,
 ):
     i_n = tl.program_id(0).to(tl.int64)
     o_c = tl.arange(0, BC)
@@ -38,45 +42,54 @@ def power_kernel(
     b_e = tl.exp2(b_s - new_max)
     tl.store(p_max + i_n, new_max)
     tl.store(p_sum + i_n, tl.load(p_sum + i_n) * decay + tl.sum(b_e, 0))
+    if NEED_RANK:
+        above = tl.sum((b_s > tl.load(p_positive + i_n) * scale).to(tl.int32), 0)
+        tl.store(p_above + i_n, tl.load(p_above + i_n) + above)
     if NEED_DQ:
         tl.store(p_decay + i_n, decay)
         tl.store(p_powers + i_n * C + o_c, b_e.to(p_powers.dtype.element_ty), mask=m_c)
 
 
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool
-) -> tuple[Tensor, Tensor]:
-    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D); both fp32."""
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_rank: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,),
+    else (0,)."""
     query, positive, queue = query.contiguous(), positive.contiguous(), queue.contiguous()
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
+    rank = query.new_empty(n if need_rank else 0, dtype=torch.int64)
     if n == 0:
-        return loss, dq
+        return loss, dq, rank
     scale = LOG2_E / temperature
     with torch.cuda.device_of(query):
-        if streaming.is_resident(query):
-            parts = streaming.gather(query, queue, None, scale, need_dq)
+        products = positive_products(query, positive) if need_rank else None
+        if streaming.is_resident(query, need_rank):
+            parts = streaming.gather(query, queue, None, scale, need_dq, products)
         else:
-            parts = _blockwise(query, queue, scale, need_dq)
-        streaming.merge(query, positive, None, parts, temperature, loss, dq, rows=loss[:0])
-    return loss, dq
+            parts = _blockwise(query, queue, scale, need_dq, products)
+        streaming.merge(query, positive, None, parts, temperature, loss, dq, loss[:0], rank)
+    return loss, dq, rank
 
 
-def _blockwise(query: Tensor, queue: Tensor, scale: float, need_dq: bool) -> streaming.Sums:
+def _blockwise(
+    query: Tensor, queue: Tensor, scale: float, need_dq: bool, positive: Tensor | None
+) -> streaming.Sums:
     n, d = query.shape
     maxima = query.new_full((1, n), LOWEST.value, dtype=torch.float32)
     sums = torch.zeros_like(maxima)
     decay = torch.empty_like(maxima)
     acc = query.new_zeros((1 if need_dq else 0, n, d), dtype=torch.float32)
+    above = None if positive is None else torch.zeros_like(maxima, dtype=torch.int32)
     rows = max(1024, min(16384, triton.next_power_of_2(BLOCK_ELEMENTS // n)))
     for block in queue.split(rows) if len(queue) else ():
         products = matmul(query, block.T)
         powers = query.new_empty(products.shape if need_dq else (0, 0))
         power_kernel[(n,)](
-            products, powers, maxima, sums, decay, len(block), scale,
-            BC=triton.next_power_of_2(len(block)), NEED_DQ=need_dq, num_warps=8,
+            products, powers, maxima, sums, decay, positive, above, len(block), scale,
+            BC=triton.next_power_of_2(len(block)), NEED_DQ=need_dq, NEED_RANK=positive is not None, num_warps=8,
         )  # fmt: skip
         if need_dq:
             acc[0].mul_(decay[0, :, None]).add_(matmul(powers, block))
-    return streaming.Sums(maxima, sums, acc)
+    return streaming.Sums(maxima, sums, acc, above)

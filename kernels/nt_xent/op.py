@@ -1,23 +1,44 @@
 """NT-Xent, SimCLR's loss, without the 2N x 2N matrix of logits."""
 
+from typing import Any, Literal, overload
+
 import torch
 from torch import Tensor
 
 from sslfast.kernels import _library as lib
 from sslfast.kernels.nt_xent import reference
-from sslfast.kernels.sup_con import op as sup_con
+from sslfast.kernels.sup_con.op import BACKWARD
 
-OP = sup_con.register("nt_xent")
+# As sup_con's, for rows i and i + 2N / 2 as each other's positives, and the ranks.
+OP = lib.Op(
+    "nt_xent",
+    "(Tensor features, float temperature, bool need_rank)"
+    " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count, Tensor rank)",
+    impls=BACKWARD.impls,
+)
+# Rows; up to here calls take the time, and on a CPU eager PyTorch's forward and backward less of it.
+SMALL = 256
 
 
+@overload
+def nt_xent(
+    z1: Tensor, z2: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
+    return_rank: Literal[False] = ..., impl: lib.Impl = ...,
+) -> Tensor: ...  # fmt: skip
+@overload
+def nt_xent(
+    z1: Tensor, z2: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
+    return_rank: Literal[True], impl: lib.Impl = ...,
+) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def nt_xent(
     z1: Tensor,
     z2: Tensor,
     *,
     temperature: float,
     reduction: lib.Reduction = "mean",
+    return_rank: bool = False,
     impl: lib.Impl = "auto",
-) -> Tensor:
+) -> Tensor | tuple[Tensor, Tensor]:
     """NT-Xent: the cross-entropy of each view's other view among all other views of the batch.
 
     Of SimCLR (Chen et al. 2020, equation 1):
@@ -37,10 +58,14 @@ def nt_xent(
         z2: (N, D), the second views, in the same order; same dtype as z1.
         temperature: t > 0, divides the logits.
         reduction: "mean" or "sum" over the 2N samples, or "none".
+        return_rank: also return each sample's rank: how many negatives' logits are greater than its positive's.
+            0 is the best; the contrastive top-k accuracy is `(rank < k).float().mean()`. A negative whose logit
+            equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than NaN.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (2N,) with reduction="none", those of z1 first.
+        With return_rank, (loss, rank): rank is int64, (2N,) whatever the reduction, and has no derivative.
 
     Raises:
         ValueError: shapes, dtypes or devices that do not fit.
@@ -51,13 +76,16 @@ def nt_xent(
     _check(z1, z2)
     lib.check_temperature("nt_xent", temperature)
     lib.check_reduction("nt_xent", reduction)
-    chosen = OP.choose(impl, z1.device, z1.dtype)
     z = torch.cat([z1, z2])
+    if impl == "auto" and z.device.type == "cpu" and len(z) <= SMALL:
+        impl = "reference"
+    chosen = OP.choose(impl, z.device, z.dtype)
     if chosen == "reference":
-        losses = reference.nt_xent(z, temperature)
+        losses, rank = reference.nt_xent(z, temperature, return_rank)
     else:
-        losses, *_ = OP.call(chosen, z, None, temperature)
-    return lib.reduce(losses, reduction)
+        losses, *_, rank = OP.call(chosen, z, temperature, return_rank)
+    loss = lib.reduce(losses, reduction)
+    return (loss, rank) if return_rank else loss
 
 
 def _check(z1: Tensor, z2: Tensor) -> None:
@@ -66,3 +94,29 @@ def _check(z1: Tensor, z2: Tensor) -> None:
     if z2.shape != z1.shape:
         raise ValueError(f"nt_xent: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
     lib.check_alike("nt_xent", "z1", z1=z1, z2=z2)
+
+
+@OP.fake
+def _(features: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, ...]:
+    m = len(features)
+    rows = (features.new_empty(m, dtype=torch.float32) for _ in range(4))
+    return *rows, features.new_empty(m if need_rank else 0, dtype=torch.int64)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    features, ctx.temperature, _ = inputs
+    _, *rows, rank = output
+    ctx.mark_non_differentiable(*rows, rank)
+    ctx.save_for_backward(features, None, *rows)
+
+
+def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    return BACKWARD.call(ctx.impl, d_loss, *ctx.saved_tensors, ctx.temperature), None, None
+
+
+OP.autograd(_setup_context, _backward)
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.sup_con import triton_launch
+
+    OP.triton(triton_launch.nt_xent)

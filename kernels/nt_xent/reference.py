@@ -4,13 +4,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sslfast.kernels._library import rank
 
-def nt_xent(z: Tensor, temperature: float) -> Tensor:
-    """Per-sample losses (2N,), fp32 (fp64 for fp64 inputs). Holds the (2N, 2N) matrix of logits."""
+
+def nt_xent(z: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, Tensor]:
+    """Per-sample losses (2N,), fp32 (fp64 for fp64 inputs), and ranks, (2N,) or (0,).
+
+    Holds the (2N, 2N) matrix of logits.
+    """
     logits = z @ z.T
     if logits.dtype != torch.float64:
         logits = logits.float()
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     logits = (logits / temperature).masked_fill(itself, float("-inf"))
     target = torch.arange(len(z), device=z.device).roll(len(z) // 2)  # i and i + N are a pair
-    return F.cross_entropy(logits, target, reduction="none")
+    return F.cross_entropy(logits, target, reduction="none"), rank(logits, target, need_rank)

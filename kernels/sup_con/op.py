@@ -8,6 +8,22 @@ from torch import Tensor
 from sslfast.kernels import _library as lib
 from sslfast.kernels.sup_con import reference
 
+# Losses, what the backward pass needs of each row, and the numbers of positives, all (M,). Labels are int64.
+# Without labels rows i and i + M / 2 are each other's positive: that is NT-Xent, which shares the backward pass.
+OP = lib.Op(
+    "sup_con",
+    "(Tensor features, Tensor? labels, float temperature)"
+    " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count)",
+    impls=("cpp", "triton"),
+)
+BACKWARD = lib.Op(
+    "sup_con_backward",
+    "(Tensor d_loss, Tensor features, Tensor? labels, Tensor top, Tensor log_sum, Tensor count, float temperature)"
+    " -> Tensor",
+    impls=OP.impls,
+    internal=True,
+)
+
 
 def sup_con(
     features: Tensor,
@@ -78,22 +94,8 @@ def _check(features: Tensor, labels: Tensor) -> None:
         raise ValueError(f"sup_con: expected labels on {features.device} to match features, got {labels.device}")
 
 
-def register(name: str) -> lib.Op:
-    """The operator: losses, what the backward pass needs of each row, and the numbers of positives, all (M,).
-
-    Labels are int64. Without labels rows i and i + M / 2 are each other's positive: that is NT-Xent.
-    """
-    schema = "(Tensor features, Tensor? labels, float temperature)"
-    returns = "(Tensor loss, Tensor top, Tensor log_sum, Tensor count)"
-    op = lib.Op(name, f"{schema} -> {returns}", impls=("cpp", "triton"))
-    op.fake(_fake)
-    op.autograd(_setup_context, _backward)
-    if lib.MISSING["triton"] is None:
-        op.triton(triton_launch.sup_con)
-    return op
-
-
-def _fake(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, ...]:
+@OP.fake
+def _(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, ...]:
     return tuple(features.new_empty(len(features), dtype=torch.float32) for _ in range(4))
 
 
@@ -108,13 +110,7 @@ def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]
     return BACKWARD.call(ctx.impl, d_loss, *ctx.saved_tensors, ctx.temperature), None, None
 
 
-BACKWARD = lib.Op(
-    "sup_con_backward",
-    "(Tensor d_loss, Tensor features, Tensor? labels, Tensor top, Tensor log_sum, Tensor count, float temperature)"
-    " -> Tensor",
-    impls=("cpp", "triton"),
-    internal=True,
-)
+OP.autograd(_setup_context, _backward)
 
 
 @BACKWARD.fake
@@ -125,6 +121,5 @@ def _(d_loss: Tensor, features: Tensor, *_: Any) -> Tensor:
 if lib.MISSING["triton"] is None:
     from sslfast.kernels.sup_con import triton_launch
 
+    OP.triton(triton_launch.sup_con)
     BACKWARD.triton(triton_launch.sup_con_backward)
-
-OP = register("sup_con")

@@ -62,6 +62,8 @@ def partial_kernel(
     p_sum,  # [splits, M] out: sum_j 2^(c (s_ij - top))
     p_positive,  # [splits, M] out: sum over the positives of s_ij
     p_count,  # [splits, M] out: the number of positives
+    p_pair,  # [M / 2], with NEED_RANK: s_ij of the pairs
+    p_above,  # [splits, M] out, with NEED_RANK: how many of the part's s_ij are greater than the pair's
     M,
     D,
     split_rows,
@@ -69,6 +71,7 @@ def partial_kernel(
     BM: tl.constexpr,
     BN: tl.constexpr,
     BD: tl.constexpr,
+    NEED_RANK: tl.constexpr,
 ):
     i_m, i_split = tl.program_id(0), tl.program_id(1)
     o_m = i_m * BM + tl.arange(0, BM)
@@ -77,6 +80,9 @@ def partial_kernel(
     o_anchor = o_m.to(tl.int64)[:, None] * D + o_d[None, :]
     b_anchor = tl.load(p_features + o_anchor, mask=m_m[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
     b_group = group(p_labels, o_m, m_m, M)
+    if NEED_RANK:
+        b_pair = tl.load(p_pair + b_group)
+        b_above = tl.zeros([BM], tl.int32)
 
     b_top = tl.full([BM], LOWEST, tl.float32)
     b_sum = tl.zeros([BM], tl.float32)
@@ -93,6 +99,8 @@ def partial_kernel(
         m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
         b_positive += tl.sum(tl.where(m_positive, b_s, 0.0), 1)
         b_count += tl.sum(m_positive.to(tl.float32), 1)
+        if NEED_RANK:
+            b_above += tl.sum((m_s & ~m_positive & (b_s > b_pair[:, None])).to(tl.int32), 1)
         b_s = tl.where(m_s, b_s, float("-inf"))
         b_new_top = tl.maximum(b_top, tl.max(b_s, 1))
         b_e = tl.exp2((b_s - b_new_top[:, None]) * scale)
@@ -103,6 +111,8 @@ def partial_kernel(
     tl.store(p_sum + o_out, b_sum, mask=m_m)
     tl.store(p_positive + o_out, b_positive, mask=m_m)
     tl.store(p_count + o_out, b_count, mask=m_m)
+    if NEED_RANK:
+        tl.store(p_above + o_out, b_above, mask=m_m)
 
 
 @triton.jit
@@ -223,12 +233,15 @@ def row_kernel(
     p_top,  # [M] out
     p_log_sum,  # [M] out
     p_count,  # [M] out
+    p_pair,  # [M / 2], with NEED_RANK: s_ij of the pairs
+    p_rank,  # [M] out, with NEED_RANK
     first,
     rows,
     M,
     scale,  # log2(e) / t
     BM: tl.constexpr,
     BN: tl.constexpr,
+    NEED_RANK: tl.constexpr,
 ):
     o_row = tl.program_id(0) * BM + tl.arange(0, BM)
     m_m = o_row < rows
@@ -238,6 +251,9 @@ def row_kernel(
     b_sums = tl.zeros([BM, BN], tl.float32)
     b_positives = tl.zeros([BM, BN], tl.float32)
     b_counts = tl.zeros([BM, BN], tl.float32)
+    if NEED_RANK:
+        b_pair = tl.load(p_pair + b_group)
+        b_above = tl.zeros([BM, BN], tl.int32)
     for start in range(0, M, BN):
         o_n = start + tl.arange(0, BN)
         m_n = o_n < M
@@ -247,6 +263,8 @@ def row_kernel(
         m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
         b_positives += tl.where(m_positive, b_s, 0.0)
         b_counts += m_positive.to(tl.float32)
+        if NEED_RANK:
+            b_above += (m_s & ~m_positive & (b_s > b_pair[:, None])).to(tl.int32)
         b_new_tops = tl.maximum(b_tops, b_s)
         b_sums = b_sums * tl.exp2((b_tops - b_new_tops) * scale) + tl.exp2((b_s - b_new_tops) * scale)
         b_tops = b_new_tops
@@ -254,6 +272,8 @@ def row_kernel(
     b_sum = tl.sum(b_sums * tl.exp2((b_tops - b_top[:, None]) * scale), 1)
     b_positive, b_count = tl.sum(b_positives, 1), tl.sum(b_counts, 1)
     store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
+    if NEED_RANK:
+        tl.store(p_rank + o_m, tl.sum(b_above, 1), mask=m_m)
 
 
 @triton.jit

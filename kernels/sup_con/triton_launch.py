@@ -7,6 +7,7 @@ import torch
 import triton
 from torch import Tensor
 
+from sslfast.kernels._rank import positive_products
 from sslfast.kernels._triton import LOG2_E, SHARED_MEMORY, matmul, processors, shared_memory
 from sslfast.kernels.sup_con.triton_kernels import (
     gradient_kernel,
@@ -50,31 +51,46 @@ def is_resident(features: Tensor) -> bool:
     return features.dtype != torch.float32 and features.shape[1] <= widest
 
 
-def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, ...]:
     """Losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32."""
+    return _forward(features, labels, temperature, need_rank=False)[:4]
+
+
+def nt_xent(features: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, ...]:
+    """The same for the pairs of rows i and i + M / 2, and ranks (M,) if asked for, else (0,)."""
+    return _forward(features, None, temperature, need_rank)
+
+
+def _forward(features: Tensor, labels: Tensor | None, temperature: float, need_rank: bool) -> tuple[Tensor, ...]:
     features, labels = features.contiguous(), None if labels is None else labels.contiguous()
     m, d = features.shape
-    loss, top, log_sum, count = results = [features.new_empty(m, dtype=torch.float32) for _ in range(4)]
+    results = [features.new_empty(m, dtype=torch.float32) for _ in range(4)]
+    rank = features.new_empty(m if need_rank else 0, dtype=torch.int64)
     if m == 0:
-        return loss, top, log_sum, count
+        return *results, rank
     scale = LOG2_E / temperature
     with torch.cuda.device_of(features):
+        pair = positive_products(features[: m // 2], features[m // 2 :]) if need_rank else None
         if is_resident(features):
             c = config(m, d, processors(features), backward=False)
             splits = triton.cdiv(m, c.split_rows)
             partial = [features.new_empty((splits, m), dtype=torch.float32) for _ in results]
+            above = features.new_empty((splits, m), dtype=torch.int32) if need_rank else None
             partial_kernel[(triton.cdiv(m, c.BM), splits)](
-                features, labels, *partial, m, d, c.split_rows, scale,
-                BM=c.BM, BN=c.BN, BD=c.BD, num_warps=c.num_warps, num_stages=c.num_stages,
+                features, labels, *partial, pair, above, m, d, c.split_rows, scale,
+                BM=c.BM, BN=c.BN, BD=c.BD, NEED_RANK=need_rank, num_warps=c.num_warps, num_stages=c.num_stages,
             )  # fmt: skip
+            if above is not None:
+                torch.sum(above, 0, out=rank)
             merge_kernel[(triton.cdiv(m, 128),)](*partial, *results, m, splits, scale, BM=128, num_warps=4)
         else:
             for first, products in _products(features):
                 rows = len(products)
                 row_kernel[(triton.cdiv(rows, 4),)](
-                    products, labels, *results, first, rows, m, scale, BM=4, BN=512, num_warps=8
-                )
-    return loss, top, log_sum, count
+                    products, labels, *results, pair, rank, first, rows, m, scale,
+                    BM=4, BN=512, NEED_RANK=need_rank, num_warps=8,
+                )  # fmt: skip
+    return *results, rank
 
 
 def sup_con_backward(

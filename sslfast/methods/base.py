@@ -17,12 +17,14 @@ class Method(nn.Module, ABC):
     """A self-supervised method: its networks and buffers, its loss, and what moves after a step.
 
     A subclass sets `Config`, the dataclass of its settings, whose `name` is a Literal; `views`, how many
-    views of an image it takes; and is built from (its settings, the backbone, how many images there are to
+    views of an image it takes; `operation`, a key of `sslfast.views.shown.OPERATIONS`, where its networks do
+    not see whole views; and is built from (its settings, the backbone, how many images there are to
     train on, and how many a step takes).
     """
 
     Config: ClassVar[type[Any]]
     views: ClassVar[int]
+    operation: ClassVar[str | None] = None
     encoder: Encoder  # the backbone that pre-training is for
 
     @abstractmethod

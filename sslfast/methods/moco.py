@@ -85,17 +85,22 @@ class MoCoV1(Method):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
-        loss, self._keys = self._one_way(view1, view2)
+        loss, rank, self._keys = self._one_way(view1, view2)
         if self.config.symmetric:
-            other, keys = self._one_way(view2, view1)
-            loss, self._keys = (loss + other) / 2, torch.cat([self._keys, keys])
-        return loss, {}
+            other, other_rank, keys = self._one_way(view2, view1)
+            loss, rank, self._keys = (
+                (loss + other) / 2,
+                torch.cat([rank, other_rank]),
+                torch.cat([self._keys, keys]),
+            )
+        # The contrastive accuracy: how often no negative is nearer to the query than its key.
+        return loss, {"accuracy": (rank == 0).float().mean()}
 
-    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor]:
+    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         query = F.normalize(self.head(self.encoder(query_view)), dim=1)
         key = self._key(key_view)
-        loss = K.info_nce(query, key, self.queue.keys, temperature=self.config.temperature)
-        return loss, key
+        loss, rank = K.info_nce(query, key, self.queue.keys, temperature=self.config.temperature, return_rank=True)
+        return loss, rank, key
 
     @torch.no_grad()
     def _key(self, view: Tensor) -> Tensor:

@@ -15,13 +15,16 @@ class InfoNCELoss(ContrastiveLoss):
 
         loss = InfoNCELoss(temperature=0.2)
         loss(query, positive, queue)  # (N, D), (N, D), (K, D) -> scalar, or (N,) with reduction="none"
+        loss(query, positive, queue, return_rank=True)  # and each positive's rank, (N,), 0 where it comes first
 
     Args:
         temperature, reduction, impl: see ContrastiveLoss.
     """
 
-    def forward(self, query: Tensor, positive: Tensor, queue: Tensor) -> Tensor:
-        return K.info_nce(query, positive, queue, **self.settings())
+    def forward(
+        self, query: Tensor, positive: Tensor, queue: Tensor, *, return_rank: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        return K.info_nce(query, positive, queue, **(self.settings() | {"return_rank": return_rank}))
 
 
 class InBatchInfoNCELoss(ContrastiveLoss):
@@ -43,8 +46,14 @@ class InBatchInfoNCELoss(ContrastiveLoss):
         self.chunks = chunks
 
     def forward(
-        self, query: Tensor, keys: Tensor, *, offset: int = 0, ids: tuple[Tensor, Tensor] | None = None
-    ) -> Tensor:
+        self,
+        query: Tensor,
+        keys: Tensor,
+        *,
+        offset: int = 0,
+        ids: tuple[Tensor, Tensor] | None = None,
+        return_rank: bool = False,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """The loss.
 
         Args:
@@ -53,8 +62,10 @@ class InBatchInfoNCELoss(ContrastiveLoss):
             offset: n times the rank where keys were gathered.
             ids: (row_ids, key_ids), int64, (chunks * n,) and (M,): keys with the row's id, its own aside, are
                 no negatives of it.
+            return_rank: also return each positive's rank, (chunks * n,), 0 where it comes first.
         """
-        return K.in_batch_info_nce(query, keys, offset=offset, chunks=self.chunks, ids=ids, **self.settings())
+        settings = self.settings() | {"return_rank": return_rank}
+        return K.in_batch_info_nce(query, keys, offset=offset, chunks=self.chunks, ids=ids, **settings)
 
     def extra_repr(self) -> str:
         return f"chunks={self.chunks}, {super().extra_repr()}"

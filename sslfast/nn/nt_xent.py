@@ -15,10 +15,12 @@ class NTXentLoss(ContrastiveLoss):
 
         loss = NTXentLoss(temperature=0.5)
         loss(z1, z2)  # (N, D), (N, D) -> scalar, or (2N,) with reduction="none", those of z1 first
+        loss(z1, z2, return_rank=True)  # and each positive's rank, (2N,), 0 where it comes first
 
     Args:
         temperature, reduction, impl: see ContrastiveLoss.
     """
 
-    def forward(self, z1: Tensor, z2: Tensor) -> Tensor:
-        return K.nt_xent(F.normalize(z1, dim=1), F.normalize(z2, dim=1), **self.settings())
+    def forward(self, z1: Tensor, z2: Tensor, *, return_rank: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)
+        return K.nt_xent(z1, z2, **(self.settings() | {"return_rank": return_rank}))

@@ -1,10 +1,9 @@
-"""Grids of images: what augmentation makes of them, and what the encoder takes for alike."""
+"""Grids of images: what the encoder takes for alike."""
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from matplotlib.axes import Axes
@@ -13,46 +12,11 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from sslfast.data import Source, make_loader
+from sslfast.data import Source
 from sslfast.data.split import balanced_subset
 from sslfast.report.style import BLUE, GREY, VERMILION, WIDTH, save, shortened
 
-if TYPE_CHECKING:
-    from sslfast.config import DataConfig
-
-VIEWED = 8  # images whose views are shown
 QUERIES, NEIGHBOURS = 8, 5
-
-
-def draw_views(source: Source, data: DataConfig, seed: int, path: Path) -> Path:
-    """Draws some images, each above views of it by the run's augmentations.
-
-    They are made as the resident pipeline makes them: images of several sizes are cut to squares first, so of an
-    elongated one the ends never show, which training with DALI does see.
-
-    Args:
-        source: the images.
-        data: the run's settings.
-        seed: the run's seed.
-        path: the PNG to write.
-    """
-    shown = source.subset(balanced_subset(source.labels, len(source), VIEWED))
-    data = dataclasses.replace(data, batch_size=1, pipeline="resident")
-    loader = make_loader(shown, data, seed, torch.device("cpu"))
-    batches = sorted(loader.epoch(0), key=lambda batch: batch.index.item())
-
-    rows, columns = 1 + len(data.views), len(batches)
-    cell = WIDTH / (VIEWED + 0.6)  # inches; the row titles take the rest
-    figure = Figure(figsize=(WIDTH, rows * cell), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    titles = ["image", *(f"view {number}" for number in range(1, rows))]
-    for row, title in enumerate(titles):
-        grid[row, 0].set_ylabel(title, fontsize=9)
-    for column, batch in enumerate(batches):
-        _show(grid[0, column], shown.image(int(batch.index)))
-        for row, view in enumerate(batch.views, start=1):
-            _show(grid[row, column], _pixels(view[0], data))
-    return save(figure, path)
 
 
 def draw_neighbours(bank: Source, queries: Source, bank_x: Tensor, query_x: Tensor, path: Path) -> Path:
@@ -111,12 +75,6 @@ def _show(plot: Axes, image: Any, caption: str = "") -> None:
 def _frame(plot: Axes, colour: str, width: float) -> None:
     for spine in plot.spines.values():
         spine.set(color=colour, linewidth=width)
-
-
-def _pixels(view: Tensor, data: DataConfig) -> Any:
-    """A normalised view (3, S, S) as RGB (S, S, 3) in [0, 1]."""
-    pixels = view.permute(1, 2, 0) * torch.tensor(data.std) + torch.tensor(data.mean)
-    return pixels.clamp(0, 1).numpy()
 
 
 def _class_name(source: Source, index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,13 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluate.features import features
 from sslfast.evaluate.result import Evaluation
+from sslfast.methods import METHODS
 from sslfast.report.curves import Metrics, draw_curves, read_metrics, series
 from sslfast.report.embedding import draw_embedding
-from sslfast.report.grids import draw_neighbours, draw_views
+from sslfast.report.grids import draw_neighbours
 from sslfast.report.page import page, paragraph, picture, preformatted, section, table
 from sslfast.run import RunDirectory
+from sslfast.views.sheet import draw_views
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +126,11 @@ def _pictures(run: RunDirectory, config: Config, data: str | None, folder: Path)
         log.warning("report: no pictures of images: %s; give --data", error)
         yield section("Images", paragraph(f"Not shown: {error}. Give --data."))
         return
-    views = draw_views(source, config.data, config.train.seed, folder / "views.png")
+    # As the resident pipeline makes them, which needs no DALI: of an elongated image the ends do not show.
+    settings = dataclasses.replace(config.data, pipeline="resident")
+    operation = METHODS[config.method.name].operation
+    cpu = torch.device("cpu")
+    views = draw_views(source, settings, config.train.seed, cpu, folder / "views.png", operation)
     yield section(
         "Augmented views",
         paragraph("Images, and views of them as training brings them together."),

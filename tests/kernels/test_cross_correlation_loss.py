@@ -149,8 +149,13 @@ def test_a_group_is_for_the_reference():
 
 def test_auto_runs_the_compiled_kernel(record_impls):
     called = record_impls("cross_correlation_loss")
-    K.cross_correlation_loss(Z, Z, lambd=LAMBDA)
-    assert called == ["cpp"]
+    K.cross_correlation_loss(*inputs((3, 7)), lambd=LAMBDA)
+    asking = [z.requires_grad_() for z in inputs((7, 3))]
+    K.cross_correlation_loss(*asking, lambd=LAMBDA)
+    assert called == ["cpp", "cpp"]
+    with torch.no_grad():
+        K.cross_correlation_loss(*asking, lambd=LAMBDA)
+    assert called == ["cpp", "cpp"]  # the reference
 
 
 shapes, seeds = st.tuples(st.integers(2, 40), st.integers(1, 40)), st.integers(0, 2**31)

@@ -203,7 +203,7 @@ def test_no_gradient_is_computed_in_vain(impl, device, monkeypatch):
     called = []
     for op in (OP, TOTAL):
         monkeypatch.setattr(
-            op, "call", lambda *args, op=op, call=op.call: called.append((op, args[-1])) or call(*args)
+            op, "call", lambda *args, op=op, call=op.call: called.append((op, args[-2])) or call(*args)
         )
     query, keys = inputs((3, 20, 8), device=device)
 
@@ -237,9 +237,9 @@ def test_the_total_is_an_operator_like_the_others(impl, device):
     tensors = [tensor.requires_grad_() for tensor in inputs((7, 20, 8), device=device)]
     ids = random_ids(7, 20, device=device)
     for weights in (None, torch.linspace(-1, 2, 7, device=device)):
-        args = (*tensors, *ids, weights, T, 3, 1, True)
+        args = (*tensors, *ids, weights, T, 3, 1, True, True)
         torch.library.opcheck(getattr(torch.ops.sslfast.in_batch_info_nce_total, impl), args)
-    total, _, _ = TOTAL.call(impl, *tensors, *ids, None, T, 3, 1, True)
+    total, *_ = TOTAL.call(impl, *tensors, *ids, None, T, 3, 1, True, True)
     with pytest.raises(RuntimeError, match="its gradient cannot be differentiated again"):
         torch.autograd.grad(total, tensors, create_graph=True)
 
@@ -372,16 +372,17 @@ def launches(arch):
             "num_stages": num_stages,
         }
 
+    no_rank = {"NEED_RANK": False, "p_positive": None, "p_above": None}
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for d in widths:
         c = streaming.config((4096, 4096, d), processors=132, masked=True)
-        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TARGETS": True, "IDS": True, "NEED_DQ": True}
+        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TARGETS": True, "IDS": True, "NEED_DQ": True} | no_rank
         yield case(f"partial {d}", f"{streaming.__name__}:partial_kernel", tile, c.num_warps, c.num_stages)
         tile = {"BM": c.BN, "BN": c.BK, "BD": c.BD, "IDS": True}
         yield case(f"keys {d}", f"{module}:keys_kernel", tile, c.num_warps, c.num_stages)
     flags = {"BD": 256, "NEED_DQ": True, "NEED_ROWS": True}
     yield case("merge", f"{streaming.__name__}:merge_kernel", flags, 2)
-    flags = {"BM": 4096, "WEIGHTS": True, "IDS": True, "NEED_GRADIENTS": True}
+    flags = {"BM": 4096, "WEIGHTS": True, "IDS": True, "NEED_GRADIENTS": True, "NEED_RANK": False, "p_rank": None}
     yield case("gradient", f"{module}:gradient_kernel", flags, 8)
 
 

@@ -156,14 +156,14 @@ def test_a_bad_key_shows_everywhere(impl, device, dtype):
 def test_no_gradient_is_computed_in_vain(impl, device, dtype, monkeypatch):
     asked = []
     call = lib.OPS["info_nce"].call
-    monkeypatch.setattr(lib.OPS["info_nce"], "call", lambda *args: asked.append(args[-1]) or call(*args))
+    monkeypatch.setattr(lib.OPS["info_nce"], "call", lambda *args: asked.append(args[-2]) or call(*args))
     query, positive, queue = inputs((3, 20, 8), dtype, device)
     K.info_nce(query, positive, queue, temperature=T, impl=impl)
     K.info_nce(query.requires_grad_(), positive, queue, temperature=T, impl=impl)
     with torch.no_grad():
         K.info_nce(query, positive, queue, temperature=T, impl=impl)
     assert asked == [False, True, False]
-    loss, dq = lib.OPS["info_nce"].call(impl, query.detach(), positive, queue, T, False)
+    loss, dq, _ = lib.OPS["info_nce"].call(impl, query.detach(), positive, queue, T, False, False)
     torch.testing.assert_close(loss, run("reference", query, positive, queue)[0], rtol=1e-3, atol=1e-3)
     assert dq.shape == (0, 8)
 
@@ -307,7 +307,7 @@ def test_more_negatives_cost_more(losses, shape, seed):
     assert (few >= -1e-6).all()
 
 
-def launches(arch):
+def launches(arch, ranked=False):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
     streaming = "sslfast.kernels._streaming"
@@ -330,16 +330,17 @@ def launches(arch):
         }
 
     absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
+    no_rank = {"NEED_RANK": False, "p_positive": None, "p_above": None}
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
-        c = triton_kernels.streaming.config(shape, processors=132)
-        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent
+        c = triton_kernels.streaming.config(shape, processors=132, ranked=ranked)
+        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_rank
         yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
     for d in (128, 2048):
         constants = {"BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
         yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, max(1, min(8, d // 128)))
     power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
-    yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True}, 8)
+    yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_rank, 8)
 
 
 @pytest.mark.parametrize("arch", [80, 90, 100, 120])

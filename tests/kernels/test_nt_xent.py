@@ -150,5 +150,7 @@ def test_errors_say_what_came(change, message):
 
 def test_auto_runs_the_compiled_kernel(record_impls):
     called = record_impls("nt_xent")
-    K.nt_xent(*views(20, 8, device="cuda" if GPU else "cpu"), temperature=T)
+    K.nt_xent(*views(200, 8, device="cuda" if GPU else "cpu"), temperature=T)
     assert called == ["triton" if GPU else "cpp"]
+    K.nt_xent(*views(20, 8), temperature=T)
+    assert len(called) == 1  # the reference

@@ -307,10 +307,12 @@ def launches(arch):
         for kernel in ("partial_kernel", "gradient_kernel"):
             c = triton_launch.config(m, d, processors=132, backward=kernel == "gradient_kernel")
             tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
+            if kernel == "partial_kernel":
+                tile |= {"NEED_RANK": False, "p_pair": None, "p_above": None}
             yield case(kernel, tile, c.num_warps, labelled, c.num_stages)
     yield case("merge_kernel", {"BM": 128}, 4)
     yield case("prepare_kernel", {"BM": 1024}, 8)
-    yield case("row_kernel", {"BM": 4, "BN": 512}, 8)
+    yield case("row_kernel", {"BM": 4, "BN": 512, "NEED_RANK": False, "p_pair": None, "p_rank": None}, 8)
     yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
 
 

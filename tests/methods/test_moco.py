@@ -55,6 +55,22 @@ def test_loss_and_gradients_equal_the_transcription(name):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_accuracy_is_how_often_the_own_key_comes_first(symmetric):
+    method, data = build(symmetric=symmetric), batch()
+    directions = [data.views, data.views[::-1]][: 1 + symmetric]
+    first = []
+    for query_view, key_view in directions:
+        _, query_network, k = transcription(method, query_view, key_view)
+        q = F.normalize(query_network(query_view), dim=1)
+        first.append((q * k).sum(1) >= (q @ method.queue.keys.T).amax(1))
+    _, metrics = method.loss(data)
+    assert list(metrics) == ["accuracy"]
+    assert not metrics["accuracy"].requires_grad
+    assert metrics["accuracy"] == torch.cat(first).float().mean()
+    assert 0 < metrics["accuracy"] < 1
+
+
 def test_symmetric_loss_is_the_mean_of_both_directions():
     method, data = build(symmetric=True), batch()
     one, _, keys_of_second = transcription(method, *data.views)

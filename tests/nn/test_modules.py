@@ -33,6 +33,22 @@ def test_contrastive_losses_are_their_ops(module, op, extra, reduction):
     torch.testing.assert_close(loss(*tensors, *extra), expected)
 
 
+@pytest.mark.parametrize(
+    ("module", "op", "extra"),
+    [
+        (nn.InfoNCELoss, K.info_nce, [torch.eye(8)]),
+        (nn.InBatchInfoNCELoss, K.in_batch_info_nce, []),
+        (nn.NTXentLoss, K.nt_xent, []),
+    ],
+)
+def test_ranks_are_the_ops(module, op, extra):
+    tensors = [*normalized(6, 8), *extra]
+    loss, rank = module(temperature=0.2)(*tensors, return_rank=True)
+    expected_loss, expected_rank = op(*tensors, temperature=0.2, return_rank=True)
+    torch.testing.assert_close(loss, expected_loss)
+    assert torch.equal(rank, expected_rank)
+
+
 def test_in_batch_info_nce_passes_its_targets_on():
     query, keys = normalized(6, 4, count=1) + normalized(9, 4, seed=1, count=1)
     ids = torch.arange(6) % 2, torch.arange(9) % 2

@@ -1,0 +1,36 @@
+"""What methods make of views, beyond the views themselves: patches, cells, rotations, colour spaces.
+
+Every operation takes a batch of views on its device, works on the whole batch there, and waits for nothing. What
+is random comes from a `Key`, hence is a pure function of (seed, epoch, index, view), sample by sample. Patches are
+(B, N, C, h, w), each channels_last: `patches.flatten(0, 1)` is a batch that networks take, without a copy.
+"""
+
+from sslfast.views.color_drop import drop_colors
+from sslfast.views.color_spaces import split_lab, split_ydbdr, to_rgb
+from sslfast.views.context import context_pair
+from sslfast.views.division import divide
+from sslfast.views.draws import Key
+from sslfast.views.exemplar import surrogate
+from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
+from sslfast.views.patches import patch_grid, shift_patches
+from sslfast.views.permutations import permutation_set
+from sslfast.views.rotation import rotations
+
+__all__ = [
+    "Key",
+    "context_pair",
+    "divide",
+    "drop_colors",
+    "jigsaw_cells",
+    "normalize_patches",
+    "patch_grid",
+    "permutation_set",
+    "permuted",
+    "random_order",
+    "rotations",
+    "shift_patches",
+    "split_lab",
+    "split_ydbdr",
+    "surrogate",
+    "to_rgb",
+]

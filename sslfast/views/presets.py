@@ -1,0 +1,65 @@
+"""The views of each method, by the name that a recipe's `data.views` may give in place of a list.
+
+A view states what differs from the defaults of `ViewConfig`: crops of 0.2 to 1 of the area, flips, colour jitter
+of (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, neither blur nor solarisation. Sizes are
+data.size unless a view states its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+View = Mapping[str, Any]
+
+FROM_008 = {"scale": [0.08, 1.0]}
+WITHOUT_COLOR: View = {"jitter": 0.0, "grayscale": 0.0}
+
+# He et al. 2020 (arXiv:1911.05722), section 3.3, and their code: InstDisc's (Wu et al. 2018).
+MOCO_V1: View = {"jitter": 1.0, "hue": 0.4}
+# Chen et al. 2020 (arXiv:2003.04297), section 3, and their code.
+MOCO_V2: View = {"blur": 0.5}
+# Chen et al. 2020 (arXiv:2002.05709), appendix A: colour distortion of strength 1.
+SIMCLR: View = {**FROM_008, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "blur": 0.5}
+# Grill et al. 2020 (arXiv:2006.07733), appendix B, table 6: T and T'.
+BYOL: View = {**FROM_008, "saturation": 0.2, "blur": 1.0}
+BYOL_PRIME: View = {**BYOL, "blur": 0.1, "solarize": 0.2}
+# For tasks within one view. Their papers crop 224 or 225 pixels out of images whose shorter side is
+# 256: 0.77 of a square image's area, half of a 3:2 photograph's. The range between is ours.
+SQUARE_CROP: View = {**WITHOUT_COLOR, "scale": [0.5, 0.77], "ratio": [1.0, 1.0]}
+
+PRESETS: dict[str, list[View]] = {
+    "moco_v1": [MOCO_V1] * 2,
+    "moco_v2": [MOCO_V2] * 2,
+    # The CIFAR demo of MoCo's authors: crops of torchvision's default scale, no blur.
+    "moco_v2_cifar": [FROM_008] * 2,
+    "simclr": [SIMCLR] * 2,
+    # SimCLR, appendix B.9: colour distortion of strength 0.5, no blur.
+    "simclr_cifar": [FROM_008] * 2,
+    "byol": [BYOL, BYOL_PRIME],
+    # Zbontar et al. 2021 (arXiv:2103.03230), section 2.2: BYOL's.
+    "barlow_twins": [BYOL, BYOL_PRIME],
+    # Huang et al. 2022 (CVPR), section 4.1: BYOL's, with MoCo's crops.
+    "lewel_b": [{**BYOL, "scale": [0.2, 1.0]}, {**BYOL_PRIME, "scale": [0.2, 1.0]}],
+    # Chen and He 2021 (arXiv:2011.10566), section 3, "baseline settings": MoCo v2's; appendix D: without blur.
+    "simsiam": [MOCO_V2] * 2,
+    "simsiam_cifar": [{}] * 2,
+    # Caron et al. 2020 (arXiv:2006.09882), section 4.1 and appendix A: 2 x 224 + 6 x 96, SimCLR's distortion.
+    "swav": [{**SIMCLR, "scale": [0.14, 1.0]}] * 2 + [{**SIMCLR, "scale": [0.05, 0.14], "size": 96}] * 6,
+    # Li et al. (MNCL), section 4: crops, flips, colour distortion, blur; the strengths are MoCo v2's: ours.
+    "mncl": [MOCO_V2] * 3,
+    # Tian et al. 2020 (arXiv:1906.05849): their code crops and flips; the colours are the views.
+    "cmc": [WITHOUT_COLOR],
+    # Misra and van der Maaten 2020 (arXiv:1912.01991), section 3.2: the image, and what the cells are cut from.
+    "pirl": [MOCO_V1, {"size": 255, "scale": [0.6, 1.0]}],
+    # Van den Oord et al. 2018 (arXiv:1807.03748), section 3.2: 256 pixels out of 300, flips, always grayscale.
+    "cpc": [{**SQUARE_CROP, "scale": [0.5, 0.73], "grayscale": 1.0}],
+    # Noroozi and Favaro 2016 (arXiv:1603.09246), section 4: 225 out of 256; a share of the images is gray.
+    "jigsaw": [{**SQUARE_CROP, "flip": 0.0, "grayscale": 0.3}],
+    # Doersch et al. 2015 (arXiv:1505.05192), section 3: patches of whole images, altered one by one.
+    "context": [{**SQUARE_CROP, "scale": [0.5, 1.0], "flip": 0.0}],
+    # Gidaris et al. 2018 (arXiv:1803.07728) and their code: 224 out of 256, flips.
+    "rotation": [SQUARE_CROP],
+    # Dosovitskiy et al. 2016 (arXiv:1406.6909): `views.surrogate` makes the transformations.
+    "exemplar": [{**WITHOUT_COLOR, "scale": [1.0, 1.0], "ratio": [1.0, 1.0], "flip": 0.0}],
+}

@@ -1,0 +1,153 @@
+"""Contact sheets: images, and below them their views, pixel by pixel and to scale."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+from torch import Tensor
+
+from sslfast.atomic import atomic_write
+from sslfast.data import Batch, Source, make_loader
+from sslfast.data.split import balanced_subset
+from sslfast.errors import UsageError
+from sslfast.views.color_spaces import to_rgb
+from sslfast.views.draws import Key
+from sslfast.views.shown import OPERATIONS, PAPER
+
+if TYPE_CHECKING:
+    from sslfast.config import DataConfig, ViewConfig
+
+IMAGES = 6  # columns
+LEAST_SIDE = 112  # pixels; smaller views are enlarged by a whole factor
+MARGIN, GAP, TILE_GAP = 12, 8, 2  # pixels
+FONT_SIZE, LINE = 13, 17
+INK = "black"
+
+Pixels = NDArray[np.uint8]  # (H, W, 3)
+Row = tuple[str, list[Pixels]]  # what it shows, and a picture an image
+
+
+def draw_views(
+    source: Source, data: DataConfig, seed: int, device: torch.device, path: Path, operation: str | None = None
+) -> Path:
+    """Draws some images, and below them each of their views as the first epoch of training has it.
+
+    Args:
+        source: the images.
+        data: sizes, views, pipeline.
+        seed: the run's seed.
+        device: where the views are made.
+        path: the PNG to write; one that exists is replaced.
+        operation: a key of OPERATIONS: show, below each view, what it makes of that view.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UsageError: the images cannot be read, the operation cannot work on views of this size, or the file cannot
+            be written.
+    """
+    shown = source.subset(balanced_subset(source.labels, len(source), IMAGES))
+    loader = make_loader(shown, dataclasses.replace(data, batch_size=1), seed, device)
+    by_index = {int(batch.index): batch for batch in loader.epoch(0)}
+    batches = [by_index[index] for index in sorted(by_index)]
+    sizes = [view.shape[-1] for view in batches[0].views]
+    zoom = max(1, -(-LEAST_SIDE // max(sizes)))
+
+    rows: list[Row] = []
+    for number, (declared, size) in enumerate(zip(data.views, sizes, strict=True)):
+        views = [to_rgb(batch.views[number], data.mean, data.std)[:, None] for batch in batches]
+        rows.append((f"views.{number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
+        if operation is not None:
+            made = [_tiled(_operated(operation, batch, number, data, seed), zoom) for batch in batches]
+            rows.append((f"views.{number}, {operation}", made))
+    widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
+    images = [_fitted(shown.image(index), widest, zoom) for index in sorted(by_index)]
+    return _save(_sheet([("images", images), *rows]), path)
+
+
+def declaration(view: ViewConfig, size: int) -> str:
+    """A view's settings in a line, without those that do nothing."""
+    low, high = view.scale
+    parts = [f"{size} px", f"crop {low:g} to {high:g} of the area"]
+    if view.ratio != (3 / 4, 4 / 3):
+        parts.append("ratio {:.3g} to {:.3g}".format(*view.ratio))
+    if view.flip:
+        parts.append(f"flip {view.flip:g}")
+    if view.jitter:
+        strengths = f"{view.brightness:g} {view.contrast:g} {view.saturation:g} {view.hue:g}"
+        parts.append(f"jitter {view.jitter:g} ({strengths})")
+    if view.grayscale:
+        parts.append(f"gray {view.grayscale:g}")
+    if view.blur:
+        parts.append("blur {:g} (sigma {:g} to {:g})".format(view.blur, *view.blur_sigma))
+    if view.solarize:
+        parts.append(f"solarise {view.solarize:g}")
+    return ", ".join(parts)
+
+
+def _operated(operation: str, batch: Batch, number: int, data: DataConfig, seed: int) -> Tensor:
+    key = Key(seed, 0, batch.index, view=number)
+    try:
+        return OPERATIONS[operation](batch.views[number].float(), key, data)
+    except ValueError as error:
+        raise UsageError(f"views.{number}: {error}") from error
+
+
+def _tiled(pictures: Tensor, zoom: int) -> Pixels:
+    """RGB pictures in [0, 1], (1, N, 3, h, w), side by side in as many rows as columns, enlarged."""
+    tiles = (pictures[0].permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+    count, height, width, _ = tiles.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = -(-count // columns)
+    canvas = np.full((rows * (zoom * height + TILE_GAP), columns * (zoom * width + TILE_GAP), 3), PAPER, np.uint8)
+    for n, tile in enumerate(tiles):
+        top, left = n // columns * (zoom * height + TILE_GAP), n % columns * (zoom * width + TILE_GAP)
+        canvas[top : top + zoom * height, left : left + zoom * width] = tile.repeat(zoom, 0).repeat(zoom, 1)
+    return canvas[:-TILE_GAP, :-TILE_GAP]
+
+
+def _fitted(image: Image.Image, box: int, zoom: int) -> Pixels:
+    """A whole image, as large as fits into a square; where views are enlarged, its pixels stay visible too."""
+    how = Image.Resampling.NEAREST if zoom > 1 else Image.Resampling.BICUBIC
+    return np.asarray(ImageOps.contain(image, (box, box), how))
+
+
+def _sheet(rows: Sequence[Row]) -> Image.Image:
+    column = GAP + max(picture.shape[1] for _, pictures in rows for picture in pictures)
+    width = 2 * MARGIN - GAP + column * max(len(pictures) for _, pictures in rows)
+    font = ImageFont.load_default(FONT_SIZE)
+    letters = int((width - 2 * MARGIN) / (font.getlength("0 jitter") / 8))
+    labels = [textwrap.wrap(label, letters) for label, _ in rows]
+    heights = [
+        LINE * len(label) + max(p.shape[0] for p in pictures) + GAP
+        for label, (_, pictures) in zip(labels, rows, strict=True)
+    ]
+    sheet = Image.new("RGB", (width, 2 * MARGIN - GAP + sum(heights)), (PAPER, PAPER, PAPER))
+    draw = ImageDraw.Draw(sheet)
+    top = MARGIN
+    for label, height, (_, pictures) in zip(labels, heights, rows, strict=True):
+        for n, line in enumerate(label):
+            draw.text((MARGIN, top + n * LINE), line, INK, font)
+        for n, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(picture), (MARGIN + n * column, top + LINE * len(label)))
+        top += height
+    return sheet
+
+
+def _save(sheet: Image.Image, path: Path) -> Path:
+    try:
+        with atomic_write(path) as file:
+            sheet.save(file, format="PNG")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot write: {error.strerror or error}") from error
+    return path

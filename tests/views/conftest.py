@@ -1,0 +1,30 @@
+"""Images whose every pixel tells where it comes from, and keys."""
+
+import pytest
+import torch
+
+from sslfast.views import Key
+
+
+@pytest.fixture
+def places():
+    """(B, 3, side, side): a pixel's row, column and sample, so that a patch tells where it was cut."""
+
+    def make(side, batch=5):
+        row = torch.arange(side, dtype=torch.float32)
+        return torch.stack(
+            [
+                torch.stack((row[:, None].expand(side, side), row.expand(side, side), torch.full((side, side), b)))
+                for b in range(batch)
+            ]
+        ).contiguous(memory_format=torch.channels_last)
+
+    return make
+
+
+@pytest.fixture
+def key():
+    def make(batch=5, seed=3, epoch=2, view=0, start=0):
+        return Key(seed, epoch, torch.arange(start, start + batch), view)
+
+    return make

@@ -1,0 +1,77 @@
+"""The views of each method: the numbers of its paper."""
+
+import pytest
+
+from sslfast.config import ViewConfig, load_config
+from sslfast.methods import METHODS
+from sslfast.views.presets import PRESETS
+from sslfast.views.shown import OPERATIONS
+
+
+def views(preset):
+    return load_config("moco_v2", [f"data.views={preset}"]).data.views
+
+
+def strengths(view):
+    return view.jitter, (view.brightness, view.contrast, view.saturation, view.hue)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_valid(name):
+    assert len(views(name)) >= 1
+
+
+@pytest.mark.parametrize("recipe", METHODS)
+def test_the_recipe_of_a_method_has_its_preset(recipe):
+    assert load_config(recipe).data.views == views(recipe)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale", "jitter", "gray", "blur"),
+    [
+        ("moco_v1", (0.2, 1), (1.0, (0.4, 0.4, 0.4, 0.4)), 0.2, 0),
+        ("moco_v2", (0.2, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0.5),
+        ("simclr", (0.08, 1), (0.8, (0.8, 0.8, 0.8, 0.2)), 0.2, 0.5),
+        ("simsiam", (0.2, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0.5),
+        ("simclr_cifar", (0.08, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0),
+        ("simsiam_cifar", (0.2, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0),
+        ("moco_v2_cifar", (0.08, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0),
+    ],
+)
+def test_two_views_alike(name, scale, jitter, gray, blur):
+    first, second = views(name)
+    assert first == second
+    assert (first.scale, strengths(first), first.grayscale, first.blur) == (scale, jitter, gray, blur)
+    assert (first.flip, first.blur_sigma, first.solarize, first.size) == (0.5, (0.1, 2.0), 0, None)
+
+
+@pytest.mark.parametrize(("name", "least"), [("byol", 0.08), ("barlow_twins", 0.08), ("lewel_b", 0.2)])
+def test_byols_pair_is_asymmetric(name, least):
+    pair = views(name)
+    assert [(view.blur, view.solarize) for view in pair] == [(1, 0), (0.1, 0.2)]
+    for view in pair:
+        assert strengths(view) == (0.8, (0.4, 0.4, 0.2, 0.1))
+        assert (view.scale, view.flip, view.grayscale) == ((least, 1), 0.5, 0.2)
+
+
+def test_swavs_multi_crop():
+    found = [(view.size, view.scale) for view in views("swav")]
+    assert found == [(None, (0.14, 1))] * 2 + [(96, (0.05, 0.14))] * 6
+    assert {strengths(view) for view in views("swav")} == {(0.8, (0.8, 0.8, 0.8, 0.2))}
+
+
+@pytest.mark.parametrize("name", ["jigsaw", "rotation", "context", "cpc", "cmc", "exemplar"])
+def test_tasks_within_a_view_leave_its_colours(name):
+    (view,) = views(name)
+    assert (view.jitter, view.blur, view.solarize) == (0, 0, 0)
+
+
+def test_the_defaults_that_presets_start_from():
+    view = ViewConfig()
+    assert (view.scale, view.ratio, view.flip, view.grayscale) == ((0.2, 1), (3 / 4, 4 / 3), 0.5, 0.2)
+    assert strengths(view) == (0.8, (0.4, 0.4, 0.4, 0.1))
+    assert (view.blur, view.blur_sigma, view.solarize, view.size) == (0, (0.1, 2), 0, None)
+
+
+def test_methods_name_operations_that_there_are():
+    assert {method.operation for method in METHODS.values()} <= {None, *OPERATIONS}
