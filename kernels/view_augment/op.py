@@ -48,9 +48,8 @@ def view_augment(
         if d[SOLARIZE]: x = F.solarize(x, 128 / 255)
         view = F.normalize(x, mean, std).to(dtype)
 
-    Nothing is rounded in between. It is one pass over the images: "triton" is one launch for views of up to 64
-    pixels, and two for larger ones, of which the first finds the mean grays that contrast pivots on. There is no
-    derivative.
+    Nothing is rounded in between. "triton" is one launch for views of up to 64 pixels; for larger ones, one before
+    it finds the mean grays that contrast pivots on, and one after it blurs down the columns. There is no derivative.
 
     Args:
         images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3).
@@ -83,7 +82,8 @@ def view_augment(
 def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool) -> None:
     if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:3] or images.dtype != torch.uint8:
         raise ValueError(
-            f"view_augment: expected images of shape (B, H, W, 3), uint8, got {tuple(images.shape)}, {images.dtype}"
+            "view_augment: expected images of shape (B, H, W, 3), uint8, "
+            f"got {tuple(images.shape)}, {images.dtype}"
         )
     if size < 2:
         raise ValueError(f"view_augment: expected a size >= 2, got {size}")

@@ -37,7 +37,8 @@ def view_augment(
     if crop:
         x = crop_resize(x, draws[:, : Draw.WIDTH + 1], size, draws[:, Draw.FLIP] != 0)
     x = x / 255
-    x = torch.where(parameters[Draw.JITTER] != 0, color_jitter(x, *parameters[Draw.BRIGHTNESS : Draw.ORDER + 1]), x)
+    jittered = color_jitter(x, *parameters[Draw.BRIGHTNESS : Draw.ORDER + 1])
+    x = torch.where(parameters[Draw.JITTER] != 0, jittered, x)
     x = torch.where(parameters[Draw.GRAYSCALE] != 0, gray(x), x)
     sigma = parameters[Draw.SIGMA]
     x = torch.where(sigma > 0, gaussian_blur(x, sigma), x)

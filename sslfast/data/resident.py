@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sslfast.data.batch import Batch, full_batches
 from sslfast.data.in_memory import in_memory
-from sslfast.data.on_device import Drawer, shuffled
+from sslfast.data.on_device import drawer, shuffled
 from sslfast.data.sources import Source
 from sslfast.kernels import view_augment
 
@@ -32,7 +32,7 @@ class ResidentLoader:
         self.seed = seed
         _, height, width, _ = self.images.shape
         self.drawers = [
-            Drawer(view, seed, number, height, width, device) for number, view in enumerate(data.views)
+            drawer(view, seed, number, height, width, device) for number, view in enumerate(data.views)
         ]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:

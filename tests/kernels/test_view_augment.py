@@ -1,6 +1,7 @@
 """view_augment: every implementation pixel for pixel torchvision's, given the same draws."""
 
 import inspect
+from itertools import permutations
 
 import pytest
 import torch
@@ -34,10 +35,11 @@ def count(impl):
 
 @pytest.fixture
 def check(impl, device):
-    """check(images, draws, size, crop=True): views in [0, 1] that equal torchvision's to 1e-4, which are returned."""
+    """check(images, draws, size, crop=True, atol=1e-4): views in [0, 1], equal to torchvision's; returns them."""
 
     def check(images, draws, size, crop=True, atol=1e-4):
-        views = K.view_augment(images.to(device), draws.to(device), size=size, crop=crop, impl=impl, **LEVELS).cpu()
+        arguments = {"size": size, "crop": crop, "impl": impl, **LEVELS}
+        views = K.view_augment(images.to(device), draws.to(device), **arguments).cpu()
         expected = torch.stack([by_torchvision(*pair, size, crop) for pair in zip(images, draws, strict=True)])
         torch.testing.assert_close(views, expected, rtol=0, atol=atol)
         return views
@@ -98,8 +100,9 @@ def test_solarize_inverts_levels_from_128_on(impl, device):
     for crop in (True, False):
         views = K.view_augment(ramp.to(device), draws.to(device), size=16, crop=crop, impl=impl, **LEVELS).cpu()
         solarized, plain = views[:, 0].flatten(1) * 255
-        torch.testing.assert_close(plain, torch.arange(256.0))
-        torch.testing.assert_close(solarized, torch.cat([torch.arange(128.0), torch.arange(127.0, -1, -1)]))
+        inverted = torch.cat([torch.arange(128.0), torch.arange(127.0, -1, -1)])
+        torch.testing.assert_close(plain, torch.arange(256.0), rtol=0, atol=1e-3)
+        torch.testing.assert_close(solarized, inverted, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize(("size", "crop"), [(32, True), (32, False), (70, True)])
@@ -115,8 +118,6 @@ def test_the_whole_chain(check, count, size, crop):
 
 def test_all_orders(impl, device):
     """An image for each of the 24, with factors so far from 1 that another order would show."""
-    from itertools import permutations
-
     orders = list(permutations(range(4)))
     images = some_images(len(orders), 16, 16)
     draws = no_draws(len(orders), 16, 16)
@@ -169,9 +170,7 @@ def test_no_samples(impl, device):
     assert view.shape == (0, 3, 4, 4)
 
 
-@given(
-    height=st.integers(1, 60), width=st.integers(1, 60), size=st.integers(2, 40), seed=st.integers(0, 2**20)
-)
+@given(height=st.integers(1, 60), width=st.integers(1, 60), size=st.integers(2, 40), seed=st.integers(0, 2**20))
 @settings(max_examples=60)
 def test_any_size_on_the_cpu(height, width, size, seed):
     images, draws = some_images(3, height, width, seed), some_draws(3, height, width, seed)
@@ -206,7 +205,10 @@ IMAGES, DRAWS = some_images(4, 10, 12), no_draws(4, 10, 12)
             {"images": IMAGES.float()},
             "expected images of shape (B, H, W, 3), uint8, got (4, 10, 12, 3), torch.float32",
         ),
-        ({"images": IMAGES[:, :0]}, "expected images of shape (B, H, W, 3), uint8, got (4, 0, 12, 3), torch.uint8"),
+        (
+            {"images": IMAGES[:, :0]},
+            "expected images of shape (B, H, W, 3), uint8, got (4, 0, 12, 3), torch.uint8",
+        ),
         ({"size": 1}, "expected a size >= 2, got 1"),
         (
             {"crop": False},
@@ -273,8 +275,8 @@ def launches(arch):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
     triton_kernels = pytest.importorskip("sslfast.kernels.view_augment.triton_kernels")
     pointers = {"p_images": "*u8", "p_draws": "*fp32", "p_rows": "*i64", "p_sums": "*fp32", "p_planes": "*fp32"}
-    numbers = dict.fromkeys(("H", "W", "S", "RADIUS"), "i32") | dict.fromkeys(("mean", "inverse_std"), ["fp32"] * 3)
-    signature = pointers | {"p_out": "*bf16"} | numbers
+    signature = pointers | {"p_out": "*bf16"} | dict.fromkeys(("H", "W", "S", "RADIUS"), "i32")
+    signature |= dict.fromkeys(("mean", "inverse_std"), ["fp32"] * 3)
     for size, crop in ((32, True), (64, True), (224, True), (224, False)):
         c = triton_kernels.config(size)
         blocks = -(-size // c.BR)
@@ -309,7 +311,9 @@ def test_kernels_compile_ahead_of_time(arch, compile_ahead):
 def test_offsets_of_samples_are_int64():
     """A data set, and a batch of views, may have more than 2^31 numbers; an image has fewer."""
     triton_kernels = pytest.importorskip("sslfast.kernels.view_augment.triton_kernels")
-    source = inspect.getsource(triton_kernels)
+    from sslfast.kernels.view_augment import triton_pixels
+
+    source = inspect.getsource(triton_kernels) + inspect.getsource(triton_pixels)
     assert source.count("i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)") == 3
     assert "p_rows,  # [B] int64" in source
     assert "image * H * W * 3" in source
