@@ -48,8 +48,8 @@ def view_augment(
         if d[SOLARIZE]: x = F.solarize(x, 128 / 255)
         view = F.normalize(x, mean, std).to(dtype)
 
-    Nothing is rounded in between. "triton" is one launch for views of up to 64 pixels; for larger ones, one before
-    it finds the mean grays that contrast pivots on, and one after it blurs down the columns. There is no derivative.
+    Nothing is rounded in between. There is no derivative. "triton" is one launch for views of up to 64 pixels; for
+    larger ones, one before it finds the mean grays that contrast pivots on, and one after blurs down the columns.
 
     Args:
         images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3).

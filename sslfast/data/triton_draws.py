@@ -1,9 +1,8 @@
 """The draws of views and the order of an epoch, computed on the GPU.
 
 The numbers and the rules that make draws of them are those of `random.py` and `draws.py`, in fp64 as there and
-without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU than
-on the host, in the last of 53 bits: the exponential of a crop's ratio, which shows only where a side of the crop is
-as close to half a pixel.
+without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU, in
+the last of 53 bits: the exponential of a crop's ratio, which shows only where a side is as close to half a pixel.
 
 Names: o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BB, BT] are shapes: samples, tries at a crop.
 """
@@ -187,7 +186,7 @@ def draw_kernel(
     o_try = tl.arange(0, BT)[None, :]
     b_scale = between(uniform(seed, epoch, o_index[:, None], stream + CROP, o_try), p_rules + R_SCALE)  # [BB, BT]
     b_area = image_height * image_width * b_scale
-    b_log_ratio = uniform(seed, epoch, o_index[:, None], stream + CROP, TRIES + o_try)
+    b_log_ratio = uniform(seed, epoch, o_index[:, None], stream + CROP, o_try + TRIES)
     b_ratio = tl.exp(between(b_log_ratio, p_rules + R_LOG_RATIO))
     b_widths = (tl.sqrt(b_area * b_ratio) + ROUND) - ROUND
     b_heights = (tl.sqrt(b_area / b_ratio) + ROUND) - ROUND
