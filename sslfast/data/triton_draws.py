@@ -1,8 +1,8 @@
 """The draws of views and the order of an epoch, computed on the GPU.
 
 The numbers and the rules that make draws of them are those of `random.py` and `draws.py`, in fp64 as there and
-without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU, in
-the last of 53 bits: the exponential of a crop's ratio, which shows only where a side is as close to half a pixel.
+without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU,
+in the last of 53 bits: the exponential of a crop's ratio. It shows only where a side is as close to half a pixel.
 
 Names: o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BB, BT] are shapes: samples, tries at a crop.
 """

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")
-SAMPLES = 100_000 if GPU else 70
+SAMPLES = 100_000 if GPU else 40
 VIEW = ViewConfig(scale=(0.08, 1), brightness=0.8, contrast=1.2, hue=0.5, blur=0.5, solarize=0.3)
 
 
