@@ -44,7 +44,7 @@ def config(size: int) -> Config:
     """The configuration for views of (size, size)."""
     width = triton.next_power_of_2(size)
     if size <= 64:
-        return Config(width, width, num_warps=min(8, max(1, width**2 // 256)))
+        return Config(width, width, num_warps=max(1, width**2 // 256))
     return Config(max(1, 1024 // width), width, num_warps=8)
 
 
