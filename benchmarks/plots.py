@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 if TYPE_CHECKING:
     from sslfast.benchmarks.common import Result
@@ -27,23 +28,26 @@ def draw(results: Sequence[Result], folder: Path) -> list[Path]:
         passes = list(dict.fromkeys(result.pass_name for result in of_op))
         if not sweeps:
             continue
+        providers = dict.fromkeys(result.provider for result in of_op)
+        colors = {provider: f"C{number}" for number, provider in enumerate(providers)}  # the same in every panel
         size = (1 + 4.5 * len(sweeps), 3.6 * len(passes))
         figure, axes = plt.subplots(len(passes), len(sweeps), figsize=size, squeeze=False, layout="constrained")
         for row, pass_name in zip(axes, passes, strict=True):
             for axis, (name, rows) in zip(row, sweeps, strict=True):
-                draw_lines(axis, name, [result for result in rows if result.pass_name == pass_name])
+                draw_lines(axis, name, [result for result in rows if result.pass_name == pass_name], colors)
                 axis.set_title(f"{op}, {pass_name}", fontsize=10)
-        axes[0][-1].legend(fontsize=8)
+        lines = [Line2D([], [], color=color, marker="o", markersize=4) for color in colors.values()]
+        figure.legend(lines, colors, fontsize=8, loc="outside right upper")
         paths.append(folder / f"{op.strip('_')}.png")
         figure.savefig(paths[-1], dpi=120)
         plt.close(figure)
     return paths
 
 
-def draw_lines(axis: Axes, name: str, results: Sequence[Result]) -> None:
+def draw_lines(axis: Axes, name: str, results: Sequence[Result], colors: Mapping[str, str]) -> None:
     for provider in dict.fromkeys(result.provider for result in results):
         points = sorted((r.parameters[name], r.milliseconds) for r in results if r.provider == provider)
-        axis.plot(*zip(*points, strict=True), marker="o", markersize=4, label=provider)
+        axis.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colors[provider])
     fixed = {key: value for key, value in results[0].parameters.items() if key != name}
     rest = ", ".join(f"{key}={value}" for key, value in fixed.items() if isinstance(value, int))
     axis.set_xlabel(f"{name}   ({rest})" if rest else name)

@@ -26,10 +26,13 @@ from sslfast.schema import (
     Positive,
     Probability,
     Range,
+    Share,
     ShareRange,
 )
 from sslfast.settings import apply_overrides, nearest, validate
 from sslfast.views.presets import PRESETS
+
+PHOTOGRAPHS = "_imagenette"  # ends the names of the recipes that a method's bare name stands for
 
 
 @dataclass(config=STRICT)
@@ -112,6 +115,8 @@ class OptimConfig:
     """The optimizer."""
     lr: Positive = 0.03
     """Learning rate at a batch of 256; scaled linearly with the batch size."""
+    bias_lr: Positive | None = None
+    """That of biases and normalisation parameters; null: lr."""
     momentum: Probability = 0.9
     """Of sgd and lars."""
     betas: tuple[Probability, Probability] = (0.9, 0.999)
@@ -123,9 +128,15 @@ class OptimConfig:
     trust_coefficient: Positive = 1e-3
     """Of lars."""
     warmup_epochs: NonNegative = 0.0
-    """Epochs of linear warm-up before the cosine."""
+    """Epochs of linear warm-up."""
+    schedule: Literal["cosine", "steps"] = "cosine"
+    """How the learning rate falls after the warm-up."""
     final_lr: Probability = 0.0
     """Where the cosine ends, as a share of lr."""
+    step_at: tuple[Share, ...] = (0.6, 0.8)
+    """Shares of the training after which the steps fall."""
+    step_factor: Share = 0.1
+    """What a step multiplies the learning rate by."""
 
 
 @dataclass(config=STRICT)
@@ -184,14 +195,15 @@ def load_config(recipe: str, overrides: Sequence[str] = ()) -> Config:
     """A recipe with overrides applied.
 
     Args:
-        recipe: the name of a recipe of the package, or the path of a YAML file.
+        recipe: the name of a recipe of the package, that of a method, for its recipe for photographs at 128
+            pixels, or the path of a YAML file.
         overrides: "key.sub=value"; the value is read as YAML, a number as a key indexes a list.
 
     Raises:
         UsageError: no such recipe, unreadable YAML, an unknown key, or a value of the wrong type or range.
     """
     known = recipes()
-    path = known.get(recipe, Path(recipe))
+    path = known.get(recipe) or known.get(f"{recipe}{PHOTOGRAPHS}") or Path(recipe)
     if not path.is_file():
         raise UsageError(f"recipe {recipe!r}: no such recipe or file{nearest(recipe, known)}")
     try:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 from torch import nn
 
 
-def mlp(*widths: int, norm: bool = False) -> nn.Sequential:
+def mlp(*widths: int, norm: bool = False, last_norm: Literal["none", "affine", "plain"] = "none") -> nn.Sequential:
     """Linear layers with ReLU between: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
+
+    A layer that batch normalisation follows has no bias.
 
     Args:
         widths: input, hidden and output widths; with two of them it is one linear layer.
         norm: batch normalisation before each ReLU.
+        last_norm: batch normalisation of the output; plain: without scale and shift.
     """
     layers: list[nn.Module] = []
+    last = len(widths) - 2
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        if i:
-            layers += [nn.BatchNorm1d(fan_in), nn.ReLU(inplace=True)] if norm else [nn.ReLU(inplace=True)]
-        layers.append(nn.Linear(fan_in, fan_out, bias=not norm or i == len(widths) - 2))
+        normalised = norm if i < last else last_norm != "none"
+        layers.append(nn.Linear(fan_in, fan_out, bias=not normalised))
+        if normalised:
+            layers.append(nn.BatchNorm1d(fan_out, affine=i < last or last_norm == "affine"))
+        if i < last:
+            layers.append(nn.ReLU(inplace=True))
     return nn.Sequential(*layers)

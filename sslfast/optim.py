@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -108,36 +108,52 @@ def start_momentum(optimizer: Optimizer) -> None:
 
 
 def parameter_groups(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig
+    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig, constant_lr: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The trained parameters in one or two groups for an optimizer.
+    """The trained parameters in groups for an optimizer.
 
-    With `exclude_bias_and_norm`, parameters of at most one dimension, which are the biases and the scales and
-    shifts of normalisation layers, form a group without weight decay and without LARS's adaptation.
+    Parameters of at most one dimension are the biases and the scales and shifts of normalisation layers. With
+    `exclude_bias_and_norm` they are without weight decay and LARS's adaptation; with `bias_lr` they have a
+    learning rate of their own.
+
+    Args:
+        named_parameters: as of `nn.Module.named_parameters`; those without requires_grad are left out.
+        config: the settings.
+        constant_lr: modules, by the beginning of their parameters' names, whose learning rate stays at its peak.
     """
-    trained = [parameter for _, parameter in named_parameters if parameter.requires_grad]
-    excluded = [p for p in trained if config.exclude_bias_and_norm and p.ndim <= 1]
-    included = [p for p in trained if not (config.exclude_bias_and_norm and p.ndim <= 1)]
-    groups = [
-        {"params": included, "weight_decay": config.weight_decay, "adapt": True},
-        {"params": excluded, "weight_decay": 0.0, "adapt": False},
+    members: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    apart = config.exclude_bias_and_norm or config.bias_lr is not None
+    for name, parameter in named_parameters:
+        if parameter.requires_grad:
+            constant = any(name.startswith(f"{module}.") for module in constant_lr)
+            members.setdefault((apart and parameter.ndim <= 1, constant), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "weight_decay": 0.0 if small and config.exclude_bias_and_norm else config.weight_decay,
+            "adapt": not (small and config.exclude_bias_and_norm),
+            "lr_scale": config.bias_lr / config.lr if small and config.bias_lr is not None else 1.0,
+            "constant_lr": constant,
+        }
+        for (small, constant), parameters in members.items()
     ]
-    return [group for group in groups if group["params"]]
 
 
 def build_optimizer(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig, batch_size: int
+    named_parameters: Iterable[tuple[str, nn.Parameter]],
+    config: OptimConfig,
+    batch_size: int,
+    constant_lr: Sequence[str] = (),
 ) -> Optimizer:
     """The optimizer that a recipe's `optim` section describes.
 
     Its momentum takes on each parameter's device and memory format, so build it when these are settled.
 
     Args:
-        named_parameters: as of `nn.Module.named_parameters`; those without requires_grad are left out.
-        config: the settings.
+        named_parameters, config, constant_lr: as of `parameter_groups`.
         batch_size: images a step over all ranks, for `scaled_lr`.
     """
-    groups, lr = parameter_groups(named_parameters, config), scaled_lr(config, batch_size)
+    groups, lr = parameter_groups(named_parameters, config, constant_lr), scaled_lr(config, batch_size)
     match config.name:
         case "sgd":
             optimizer = SGD(groups, lr, momentum=config.momentum, fused=True)
@@ -154,28 +170,35 @@ def scaled_lr(config: OptimConfig, batch_size: int) -> float:
     return config.lr * batch_size / 256
 
 
-def learning_rate(step: int, total_steps: int, warmup_steps: int, base: float, final: float) -> float:
-    """Linear warm-up from 0, then half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+def learning_rate(step: int, total_steps: int, warmup_steps: int, config: OptimConfig, peak: float) -> float:
+    """The rate of a step: linear warm-up from 0, then half a cosine or steps.
 
     Args:
-        step: counted from 0; the rate of this step.
-        total_steps: steps of the whole training; at this step the rate would be `final`.
-        warmup_steps: the rate is `base` at this step.
-        base: peak.
-        final: end of the cosine.
+        step: counted from 0.
+        total_steps: steps of the whole training.
+        warmup_steps: the rate is `peak` at this step.
+        config: the schedule.
+        peak: the rate after the warm-up.
     """
     if step < warmup_steps:
-        return base * step / warmup_steps
-    return final + (base - final) * _falling(step - warmup_steps, total_steps - warmup_steps)
+        return peak * step / warmup_steps
+    if config.schedule == "steps":
+        return peak * config.step_factor ** sum(step >= share * total_steps for share in config.step_at)
+    return cosine(step - warmup_steps, total_steps - warmup_steps, peak, config.final_lr * peak)
+
+
+def cosine(step: int, total_steps: int, first: float, last: float) -> float:
+    """Half a cosine from `first` at step 0 to `last` at step `total_steps` (Loshchilov and Hutter 2017,
+    arXiv:1608.03983)."""
+    return last + (first - last) * (1 + math.cos(math.pi * step / total_steps)) / 2
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float, peak: float) -> None:
+    """Gives each group its rate of a step; `lr` and `peak` of this step and of the whole training."""
+    for group in optimizer.param_groups:
+        group["lr"] = (peak if group["constant_lr"] else lr) * group["lr_scale"]
 
 
 def momentum_schedule(step: int, total_steps: int, base: float, kind: Literal["constant", "cosine"]) -> float:
     """Momentum of a moving average: constant, or by a cosine from `base` to 1 (BYOL, Grill et al. 2020)."""
-    if kind == "constant":
-        return base
-    return 1 - (1 - base) * _falling(step, total_steps)
-
-
-def _falling(step: int, total: int) -> float:
-    """Half a cosine, from 1 at step 0 to 0 at step `total`."""
-    return (1 + math.cos(math.pi * step / total)) / 2
+    return base if kind == "constant" else cosine(step, total_steps, base, 1.0)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.errors import UsageError
 
 
 class Queue(nn.Module):
@@ -59,6 +60,32 @@ class Queue(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.size}, {self.dim}"
+
+
+def queue_size(asked: int | None, keys_of_step: int, images: int) -> int:
+    """How many keys a queue is to hold: whole batches of them, so that all of a batch leave together.
+
+    A queue that held most of the data set would set against a query the keys of its own image from the epoch
+    before. Unless another size is asked for it is therefore the largest power of two up to an eighth of the
+    images, at most 65536, as on ImageNet and on CIFAR-10 in the code of MoCo's authors; the rule is ours.
+
+    Args:
+        asked: the size in the recipe, or None.
+        keys_of_step: how many keys join in a step.
+        images: how many there are to train on.
+
+    Raises:
+        UsageError: the size asked for is not a multiple of `keys_of_step`.
+    """
+    if asked is None:
+        eighth = min(65536, 1 << max(0, (images // 8).bit_length() - 1))
+        return max(eighth // keys_of_step, 1) * keys_of_step
+    if asked % keys_of_step:
+        raise UsageError(
+            f"method.queue_size={asked}: expected a multiple of the {keys_of_step} keys of a step; "
+            f"take {-(-asked // keys_of_step) * keys_of_step}"
+        )
+    return asked
 
 
 class MomentumCopy(nn.Module):

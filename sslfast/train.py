@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
@@ -24,13 +24,13 @@ from sslfast.data import Batch, Source, load_small, make_loader, open_source, sp
 from sslfast.device import choose_device
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
-from sslfast.evaluate.features import labelled_features
+from sslfast.evaluate.features import features, labelled_features
 from sslfast.evaluate.knn import knn_accuracy
 from sslfast.export import write_backbone
 from sslfast.finite import FiniteGuard
 from sslfast.interrupt import Interrupt
 from sslfast.methods import METHODS
-from sslfast.optim import build_optimizer, learning_rate, scaled_lr
+from sslfast.optim import build_optimizer, learning_rate, scaled_lr, set_learning_rate
 from sslfast.rng import rng_state, seed_everything, set_rng_state
 from sslfast.run import MetricsLog, RunDirectory, log_to
 
@@ -71,16 +71,17 @@ def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool
 def check(config: Config) -> None:
     """Refuses what cannot work before anything is read or written. Raises UsageError."""
     views = METHODS[config.method.name].views
-    if len(config.data.views) != views:
+    if views is not None and len(config.data.views) != views:
         raise UsageError(
             f"data.views: expected the {views} views of {config.method.name}, got {len(config.data.views)}"
         )
     if config.optim.warmup_epochs >= config.train.epochs:
         raise UsageError(
             f"optim.warmup_epochs={config.optim.warmup_epochs:g}: expected fewer than "
-            f"train.epochs={config.train.epochs}"
+            f"train.epochs={config.train.epochs}; for so short a training set optim.warmup_epochs=0"
         )
-    METHODS[config.method.name].check(config)
+    if config.data.batch_size == 1:
+        raise UsageError("data.batch_size=1: expected at least 2, for batch normalisation")
     if config.encoder.norm == "split" and config.data.batch_size % config.encoder.norm_splits:
         raise UsageError(
             f"data.batch_size={config.data.batch_size}: expected a multiple of "
@@ -110,14 +111,20 @@ class Trainer:
         self.loader = make_loader(self.train_set, data, config.train.seed, self.device)
         self.total_steps = config.train.epochs * self.loader.steps_per_epoch
 
-        method, encoder = METHODS[config.method.name], build_encoder(config.encoder)
-        self.method = method(config.method, encoder, len(self.train_set), data.batch_size)
+        method = METHODS[config.method.name]
+        if method.needs_labels and self.train_set.labels is None:
+            raise UsageError(f"{source.name}: {config.method.name} learns from labels, and these images have none")
+        method.check(config, len(self.train_set))
+        self.method = method(config, build_encoder(config.encoder), len(self.train_set))
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if on_gpu if config.train.compile is None else config.train.compile:
             for network in self.method.compiled():
                 network.compile()
         self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
-        self.optimizer = build_optimizer(self.method.named_parameters(), config.optim, data.batch_size)
+        self.optimizer = build_optimizer(
+            self.method.named_parameters(), config.optim, data.batch_size, method.constant_lr
+        )
+        self.peak_lr = scaled_lr(config.optim, data.batch_size)
         self.guard = FiniteGuard(self.method, self.optimizer)
 
         self.checkpoints = Checkpoints(run.checkpoints, config.train.keep_checkpoints)
@@ -153,13 +160,17 @@ class Trainer:
         """The batches of the steps that are still to do."""
         steps = self.loader.steps_per_epoch
         for epoch in range(self.step // steps, self.config.train.epochs):
+            if self.step % steps == 0:
+                self.method.start_epoch(epoch, self.embed)
             yield from self.loader.epoch(epoch, start=self.step % steps)
+
+    def embed(self, network: nn.Module) -> tuple[Tensor, Tensor]:
+        """`methods.base.Embed`."""
+        return features(network, self.train_set, self.config.data, self.device)
 
     def train_step(self, batch: Batch) -> dict[str, Tensor]:
         """One step. Returns scalars on the device; nothing here waits for it."""
-        lr = self.learning_rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
+        set_learning_rate(self.optimizer, self.learning_rate(self.step), self.peak_lr)
         self.guard.remember()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             loss, values = self.method.loss(batch)
@@ -171,11 +182,11 @@ class Trainer:
         self.step += 1
         return {"loss": loss.detach(), **values}
 
-    def learning_rate(self) -> float:
-        optim, batch_size = self.config.optim, self.config.data.batch_size
-        base = scaled_lr(optim, batch_size)
+    def learning_rate(self, step: int) -> float:
+        """Of a step, counted from 0, before a parameter group's own scale."""
+        optim = self.config.optim
         warmup = round(optim.warmup_epochs * self.loader.steps_per_epoch)
-        return learning_rate(self.step, self.total_steps, warmup, base, optim.final_lr * base)
+        return learning_rate(step, self.total_steps, warmup, optim, self.peak_lr)
 
     def report(self, values: dict[str, Tensor], bar: tqdm[Any]) -> None:
         """Logs a step: the one place in the loop where the host waits for the device."""
@@ -202,7 +213,7 @@ class Trainer:
         self.metrics.write(
             self.step,
             self.step / self.loader.steps_per_epoch,
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.learning_rate(self.step - 1),
             images_per_second=round(rate, 1),
             skipped_steps=skipped,
             **numbers,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from matplotlib.axes import Axes
 from PIL import Image
 
 from sslfast.benchmarks import common, memory, plots, timing
@@ -181,6 +182,20 @@ def test_csv_and_plots(tmp_path, monkeypatch):
     assert {r.parameters["k"] for r in plots.sweep(results, "k")} == {8, 16, 32}
     assert {r.parameters["n"] for r in plots.sweep(results, "n")} == {2, 4}
     assert {r.parameters["kind"] for r in plots.sweep(results, "n")} == {"plain"}
+
+
+def test_a_provider_has_one_color_in_a_plot(tmp_path, monkeypatch):
+    """Even where a panel lacks the provider before it."""
+    drawn = []
+    monkeypatch.setattr(Axes, "plot", lambda self, *points, color, **_: drawn.append((len(points[0]), color)))
+
+    def result(provider, **parameters):
+        return common.Result("info_nce", str(parameters), parameters, "forward", provider, 1.0, *[None] * 7)
+
+    eager = [result("eager", n=n, k=8) for n in (2, 4, 8)]
+    ours = [result("ours", n=32, k=k) for k in (8, 16, 32, 64)]  # alone in the panel of k
+    plots.draw([*eager, *ours], tmp_path)
+    assert sorted(drawn) == [(1, "C1"), (3, "C0"), (4, "C1")]
 
 
 def test_an_op_without_a_benchmark():

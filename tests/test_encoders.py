@@ -40,6 +40,14 @@ def test_cifar_stem_keeps_the_resolution():
     assert sizes == [(2, 16, 32, 32)]
 
 
+def test_features_are_the_means_of_the_dense_map():
+    encoder = build_encoder(EncoderConfig(stem="cifar", width=0.25), channels=2).eval()
+    images = torch.randn(2, 2, 32, 32)
+    dense = encoder(images, dense=True)
+    assert dense.shape == (2, encoder.feature_dim, 4, 4)
+    torch.testing.assert_close(dense.mean((2, 3)), encoder(images))
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(UsageError, match="encoder.name: expected one of resnet18.*got 'resnet19'"):
         build_encoder(EncoderConfig(name="resnet19"))

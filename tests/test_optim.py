@@ -8,7 +8,15 @@ import torch
 from torch import nn
 
 from sslfast.config import OptimConfig
-from sslfast.optim import LARS, build_optimizer, learning_rate, momentum_schedule, parameter_groups, scaled_lr
+from sslfast.optim import (
+    LARS,
+    build_optimizer,
+    learning_rate,
+    momentum_schedule,
+    parameter_groups,
+    scaled_lr,
+    set_learning_rate,
+)
 
 OPTIMIZERS = ["sgd", "lars", "adamw"]
 
@@ -183,6 +191,21 @@ def test_groups_exclude_biases_and_norms_when_asked(module):
     assert (excluded["weight_decay"], excluded["adapt"]) == (0.0, False)
 
 
+def test_biases_may_have_a_rate_of_their_own_and_parts_a_constant_one(module):
+    config = OptimConfig(lr=0.2, bias_lr=0.05)
+    optimizer = build_optimizer(module.named_parameters(), config, 512, constant_lr=("5",))
+    set_learning_rate(optimizer, 0.1, peak=0.4)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    named = {name: rates[id(p)] for name, p in module.named_parameters()}
+    assert named == {
+        **dict.fromkeys(("0.weight", "2.weight"), 0.1),
+        **{name: pytest.approx(0.025) for name in ("0.bias", "1.weight", "1.bias", "2.bias")},
+        "5.weight": 0.4,
+        "5.bias": pytest.approx(0.1),
+    }
+    assert all(group["adapt"] and group["weight_decay"] == config.weight_decay for group in optimizer.param_groups)
+
+
 def test_groups_leave_out_what_is_not_trained(module):
     module[0].requires_grad_(False)
     (group,) = parameter_groups(module.named_parameters(), OptimConfig())
@@ -198,7 +221,7 @@ def test_learning_rate_scales_with_the_batch(module):
 
 def test_learning_rate_at_its_key_points():
     def rate(step):
-        return learning_rate(step, total_steps=110, warmup_steps=10, base=2.0, final=0.5)
+        return learning_rate(step, 110, 10, OptimConfig(final_lr=0.25), peak=2.0)
 
     assert [rate(0), rate(5), rate(10)] == [0.0, 1.0, 2.0]
     assert rate(60) == pytest.approx(1.25)  # half-way down
@@ -207,12 +230,18 @@ def test_learning_rate_at_its_key_points():
     assert falling == sorted(falling, reverse=True)
 
 
+def test_learning_rate_may_fall_in_steps():
+    config = OptimConfig(schedule="steps", step_at=(0.5, 0.75), step_factor=0.5)
+    rates = [learning_rate(step, 8, 1, config, peak=2.0) for step in range(8)]
+    assert rates == [0.0, 2.0, 2.0, 2.0, 1.0, 1.0, 0.5, 0.5]
+
+
 def test_learning_rate_without_warmup_starts_at_the_peak():
-    assert learning_rate(0, 100, 0, base=2.0, final=0.0) == 2.0
+    assert learning_rate(0, 100, 0, OptimConfig(), peak=2.0) == 2.0
 
 
 def test_learning_rate_of_a_training_shorter_than_its_warmup_only_rises():
-    assert [learning_rate(step, 2, 4, base=1.0, final=0.0) for step in range(2)] == [0.0, 0.25]
+    assert [learning_rate(step, 2, 4, OptimConfig(), peak=1.0) for step in range(2)] == [0.0, 0.25]
 
 
 def test_momentum_schedules():

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from sslfast.state import MomentumCopy, Queue
+from sslfast.errors import UsageError
+from sslfast.state import MomentumCopy, Queue, queue_size
 
 
 def numbered(start: int, count: int, dim: int = 3) -> torch.Tensor:
@@ -163,3 +164,18 @@ def test_a_momentum_of_one_stops_the_average():
     disturb(source)
     follower.update(1.0)
     assert all(torch.equal(tensor, before[name]) for name, tensor in follower.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [(1_281_167, 65536), (50_000, 4096), (45_000, 4096), (4500, 512), (4096, 512), (4095, 256), (461, 128)],
+)
+def test_a_queue_holds_an_eighth_of_the_images_by_default(images, size):
+    assert queue_size(None, 128, images) == size
+
+
+def test_a_queue_holds_whole_batches():
+    assert queue_size(None, 100, 45_000) == 4000
+    assert queue_size(512, 128, 100) == 512
+    with pytest.raises(UsageError, match="queue_size=500: expected a multiple of the 128 keys .*; take 512"):
+        queue_size(500, 128, 45_000)

@@ -28,6 +28,7 @@ TINY = [
     "method.dim=16",
     "method.hidden=16",
     "method.queue_size=64",
+    "optim.warmup_epochs=0",
     "train.epochs=3",
     "train.log_every=1",
     "train.knn_every=3",
@@ -210,7 +211,7 @@ def test_overwrite_replaces_the_run(tmp_path):
 
 
 def test_resume_refuses_another_configuration(finished):
-    with pytest.raises(UsageError, match=r"optim.lr was 0.006 and is 0.5"):
+    with pytest.raises(UsageError, match=r"optim.lr was 0.003 and is 0.5"):
         pretrain(tiny("optim.lr=0.5"), finished, resume=True)
 
 

@@ -139,7 +139,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> compute(
 
 }  // namespace
 
-// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else (0,).
+// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else
+// (0,).
 std::tuple<Tensor, Tensor, Tensor> in_batch_info_nce(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, double temperature, int64_t offset, int64_t chunks,
     bool need_dq, bool need_rank) {
@@ -153,8 +154,8 @@ std::tuple<Tensor, Tensor, Tensor> in_batch_info_nce(
 std::tuple<Tensor, Tensor, Tensor, Tensor> in_batch_info_nce_total(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
     int64_t offset, int64_t chunks, bool need_dq, bool need_rank) {
-  const auto [loss, dq, dk, rank] =
-      compute(query, keys, row_ids, key_ids, weights, temperature, offset, chunks, need_dq, /*need_dk=*/true, need_rank);
+  const auto [loss, dq, dk, rank] = compute(query, keys, row_ids, key_ids, weights, temperature, offset, chunks,
+                                            need_dq, /*need_dk=*/true, need_rank);
   const float* const losses = static_cast<const float*>(loss.data_ptr());
   const float* const factors = data<float>(weights);
   double total = 0.0;

@@ -90,7 +90,8 @@ float merge(float s, const float* positive, int64_t d, double temperature, int64
 
 }  // namespace
 
-// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else (0,).
+// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else
+// (0,).
 std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue, double temperature,
                                             bool need_dq, bool need_rank) {
   const int64_t n = query.size(0), d = query.size(1), k = queue.size(0);

@@ -27,7 +27,8 @@ constexpr int64_t kPowerCost = 8;  // of exp2_nonpositive, in additions
 template <class Row>
 void for_each_row(int64_t rows, int64_t cost, const Row& row) {
   constexpr int64_t worth_a_thread = 1 << 15;  // additions
-  torch::stable::parallel_for(0, rows, worth_a_thread / std::max<int64_t>(cost, 1) + 1, [&](int64_t begin, int64_t end) {
+  const int64_t grain = worth_a_thread / std::max<int64_t>(cost, 1) + 1;
+  torch::stable::parallel_for(0, rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) row(i);
   });
 }

@@ -18,6 +18,8 @@ class Batch:
     views: tuple[Tensor, ...]  # each float32 (B, 3, S, S), normalised, channels_last
     index: Tensor  # int64 (B,): positions in the source
     label: Tensor | None  # int64 (B,); None where the source has none
+    seed: int  # of the run
+    epoch: int  # counted from 0
 
 
 class Loader(Protocol):

@@ -76,7 +76,8 @@ class DaliLoader:
                 finish(crop.permute(0, 3, 1, 2), draws, self.data.mean, self.data.std)
                 for crop, draws in zip(crops, done.draws, strict=True)
             )
-            yield Batch(views, index, None if self.labels is None else self.labels[index])
+            label = None if self.labels is None else self.labels[index]
+            yield Batch(views, index, label, self.seed, epoch)
 
     def _plan(self, epoch: int, order: NDArray[np.int64], step: int) -> Plan:
         indices = self._readable(order, step)

@@ -55,4 +55,5 @@ class ResidentLoader:
             )
             for view, draw in zip(self.data.views, self.drawers, strict=True)
         )
-        return Batch(views, index, None if self.labels is None else self.labels[rows])
+        label = None if self.labels is None else self.labels[rows]
+        return Batch(views, index, label, self.seed, epoch)

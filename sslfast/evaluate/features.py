@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from sslfast.data import Source, eval_batches
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 @torch.no_grad()
 def features(
-    encoder: Encoder, source: Source, data: DataConfig, device: torch.device, *, batch_size: int = 256
+    encoder: nn.Module, source: Source, data: DataConfig, device: torch.device, *, batch_size: int = 256
 ) -> tuple[Tensor, Tensor]:
     """Features of every image that can be read: resized, centre-cropped, not augmented.
 
     The encoder runs in evaluation mode and is put back into the mode it was in.
 
     Args:
-        encoder: on `device`.
+        encoder: on `device`; any network of (B, 3, S, S) -> (B, feature_dim).
         source: N images.
         data: `size`, `mean` and `std` of the encoder's input.
         device: where to compute.

@@ -14,7 +14,7 @@ from tqdm import trange
 
 from sslfast.evaluate.options import EvaluationConfig
 from sslfast.evaluate.ranks import accuracy, ranks
-from sslfast.optim import LARS, learning_rate
+from sslfast.optim import LARS, cosine
 from sslfast.schema import STRICT, CountOrZero, NonNegative, Probability
 
 
@@ -115,5 +115,5 @@ def _optimizer(classifier: nn.Module, config: LinearConfig, lr: float) -> Optimi
 
 def _learning_rate(step: int, total_steps: int, form: str, base: float) -> float:
     if form == "lars":
-        return learning_rate(step, total_steps, warmup_steps=0, base=base, final=0.0)
+        return cosine(step, total_steps, base, 0.0)
     return base * 0.1 ** ((step >= 0.6 * total_steps) + (step >= 0.8 * total_steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor, nn
@@ -12,20 +13,37 @@ if TYPE_CHECKING:
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
 
+# A network's outputs for the training images, not augmented: fp32 (M, D), and int64 (M,) on the CPU, their
+# positions in rising order; M is less than the number of images where some cannot be read.
+Embed = Callable[[nn.Module], tuple[Tensor, Tensor]]
+
 
 class Method(nn.Module, ABC):
     """A self-supervised method: its networks and buffers, its loss, and what moves after a step.
 
-    A subclass sets `Config`, the dataclass of its settings, whose `name` is a Literal; `views`, how many
-    views of an image it takes; `operation`, a key of `sslfast.views.shown.OPERATIONS`, where its networks do
-    not see whole views; and is built from (its settings, the backbone, how many images there are to
-    train on, and how many a step takes).
+    A subclass is built from the recipe, the backbone, and how many images there are to train on.
+
+    Attributes:
+        Config: the dataclass of its settings, whose `name` is a Literal.
+        views: how many views of an image it takes; None: as many as `check` allows.
+        needs_labels: it learns from labels.
+        operation: a key of `sslfast.views.shown.OPERATIONS`, where its networks do not see whole views.
+        constant_lr: the parts whose learning rate stays at its peak.
+        encoder: the backbone that pre-training is for.
     """
 
     Config: ClassVar[type[Any]]
-    views: ClassVar[int]
+    views: ClassVar[int | None]
+    needs_labels: ClassVar[bool] = False
     operation: ClassVar[str | None] = None
-    encoder: Encoder  # the backbone that pre-training is for
+    constant_lr: ClassVar[tuple[str, ...]] = ()
+    encoder: Encoder
+
+    @abstractmethod
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__()
+        self.config = recipe.method
+        self.encoder = encoder
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -34,6 +52,9 @@ class Method(nn.Module, ABC):
     def compiled(self) -> list[nn.Module]:
         """The networks that torch.compile speeds up."""
         return [self.encoder]
+
+    def start_epoch(self, epoch: int, embed: Embed) -> None:
+        """Prepares an epoch, counted from 0: clusters, for example. A run resumed within an epoch skips it."""
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         """Moves momentum networks and queues, after the optimizer's step.
@@ -45,5 +66,13 @@ class Method(nn.Module, ABC):
         """
 
     @classmethod
-    def check(cls, recipe: Recipe) -> None:
-        """Refuses settings that cannot work together, before training. Raises UsageError."""
+    def check(cls, recipe: Recipe, images: int) -> None:
+        """Refuses settings that cannot work together, before training.
+
+        Args:
+            recipe: what is to run.
+            images: how many there are to train on.
+
+        Raises:
+            UsageError: they cannot.
+        """

@@ -10,12 +10,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
-from sslfast.state import MomentumCopy, Queue
+from sslfast.state import MomentumCopy, Queue, queue_size
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -33,7 +32,7 @@ class MoCoV1Config:
     head_norm: bool = False
     """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
     queue_size: Count | None = None
-    """Keys of earlier batches that serve as negatives; null: up to an eighth of the images, at most 65536."""
+    """Keys of earlier batches that serve as negatives; null: an eighth of the images, at most 65536."""
     temperature: Positive = 0.07
     """Divides the similarities."""
     momentum: Probability = 0.999
@@ -53,35 +52,19 @@ class MoCoV2Config(MoCoV1Config):
     """Divides the similarities."""
 
 
-def default_queue_size(images: int, keys_of_step: int) -> int:
-    """The largest power of two up to an eighth of the images, at most 65536, and at least the keys of a step.
-
-    A queue that held most of the data set would set against a query the keys of its own image from the epoch
-    before. On ImageNet and on CIFAR-10 the rule gives what MoCo's authors use, 65536 and 4096; it is ours.
-    """
-    return max(min(65536, 1 << max(0, (images // 8).bit_length() - 1)), keys_of_step)
-
-
-def keys_of_step(config: MoCoV1Config, batch_size: int) -> int:
-    """How many keys join the queue in a step."""
-    return batch_size * (2 if config.symmetric else 1)
-
-
 class MoCoV1(Method):
     """Queries from the trained network, keys from its moving average, negatives from a queue of past keys."""
 
     Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config
     views = 2
 
-    def __init__(self, config: MoCoV1Config, encoder: Encoder, images: int, batch_size: int) -> None:
-        super().__init__()
-        self.config = config
-        self.encoder = encoder
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config = self.config
         hidden = [config.hidden] if config.hidden else []
         self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.head_norm)
         self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
-        keys = keys_of_step(config, batch_size)
-        self.queue = Queue(config.queue_size or default_queue_size(images, keys), config.dim)
+        self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
@@ -118,11 +101,13 @@ class MoCoV1(Method):
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, self.key_network.module.get_submodule("0")]
 
+    @staticmethod
+    def _keys_of_step(recipe: Recipe) -> int:
+        return recipe.data.batch_size * (2 if recipe.method.symmetric else 1)
+
     @classmethod
-    def check(cls, recipe: Recipe) -> None:
-        size, keys = recipe.method.queue_size, keys_of_step(recipe.method, recipe.data.batch_size)
-        if size and keys > size:
-            raise UsageError(f"method.queue_size={size}: expected at least the {keys} keys of a step")
+    def check(cls, recipe: Recipe, images: int) -> None:
+        queue_size(recipe.method.queue_size, cls._keys_of_step(recipe), images)
 
 
 class MoCoV2(MoCoV1):

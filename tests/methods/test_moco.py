@@ -6,27 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.config import EncoderConfig, load_config
-from sslfast.data import Batch
-from sslfast.encoders import build_encoder
+from sslfast.config import EncoderConfig
 from sslfast.errors import UsageError
-from sslfast.methods import METHODS
-from sslfast.methods.moco import default_queue_size
-
-KEEP, SKIP = torch.tensor(False), torch.tensor(True)
+from tests.methods.harness import KEEP, SKIP, build_method, tiny_batch
 
 
 def build(name="moco_v2", **settings):
-    torch.manual_seed(0)
-    method = METHODS[name]
-    config = method.Config(name=name, **{"dim": 8, "hidden": 16, "queue_size": 32, "momentum": 0.9, **settings})
-    return method(config, build_encoder(EncoderConfig(stem="cifar", width=0.125)), images=64, batch_size=8)
-
-
-def batch(size=8):
-    generator = torch.Generator().manual_seed(1)
-    views = tuple(torch.randn(size, 3, 16, 16, generator=generator) for _ in range(2))
-    return Batch(views=views, index=torch.arange(size), label=None)
+    return build_method(name, **{"dim": 8, "hidden": 16, "queue_size": 32, "momentum": 0.9, **settings})
 
 
 def transcription(method, query_view, key_view):
@@ -44,7 +30,7 @@ def transcription(method, query_view, key_view):
 
 @pytest.mark.parametrize("name", ["moco_v1", "moco_v2"])
 def test_loss_and_gradients_equal_the_transcription(name):
-    method, data = build(name), batch()
+    method, data = build(name), tiny_batch()
     expected, network, _ = transcription(method, *data.views)
     expected.backward()
     loss, _ = method.loss(data)
@@ -57,7 +43,7 @@ def test_loss_and_gradients_equal_the_transcription(name):
 
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_accuracy_is_how_often_the_own_key_comes_first(symmetric):
-    method, data = build(symmetric=symmetric), batch()
+    method, data = build(symmetric=symmetric), tiny_batch()
     directions = [data.views, data.views[::-1]][: 1 + symmetric]
     first = []
     for query_view, key_view in directions:
@@ -72,7 +58,7 @@ def test_accuracy_is_how_often_the_own_key_comes_first(symmetric):
 
 
 def test_symmetric_loss_is_the_mean_of_both_directions():
-    method, data = build(symmetric=True), batch()
+    method, data = build(symmetric=True), tiny_batch()
     one, _, keys_of_second = transcription(method, *data.views)
     two, _, keys_of_first = transcription(method, *reversed(data.views))
     loss, _ = method.loss(data)
@@ -83,13 +69,13 @@ def test_symmetric_loss_is_the_mean_of_both_directions():
 
 def test_the_key_network_receives_no_gradient():
     method = build()
-    method.loss(batch())[0].backward()
+    method.loss(tiny_batch())[0].backward()
     assert all(p.grad is None for p in method.key_network.parameters())
     assert not any(p.requires_grad for p in method.key_network.parameters())
 
 
 def test_a_step_moves_queue_and_key_network_as_prescribed():
-    method, data = build(), batch()
+    method, data = build(), tiny_batch()
     _, _, keys = transcription(method, *data.views)
     old_queue, old_key = method.queue.keys.clone(), copy.deepcopy(method.key_network.module)
     method.loss(data)
@@ -108,7 +94,7 @@ def test_a_step_moves_queue_and_key_network_as_prescribed():
 def test_a_skipped_step_moves_nothing():
     method = build()
     before = copy.deepcopy({k: v for k, v in method.state_dict().items() if "running" not in k})
-    method.loss(batch())
+    method.loss(tiny_batch())
     method.after_step(0, 1, SKIP)
     for key, value in before.items():
         if "num_batches" not in key:
@@ -117,37 +103,27 @@ def test_a_skipped_step_moves_nothing():
 
 def test_a_positive_shares_no_batch_statistics_under_split_norm():
     """The keys are shuffled before they are split: an unshuffled key network would give other keys."""
-    torch.manual_seed(0)
-    method = METHODS["moco_v2"](
-        METHODS["moco_v2"].Config(name="moco_v2", dim=8, hidden=16, queue_size=32),
-        build_encoder(EncoderConfig(stem="cifar", width=0.125, norm="split", norm_splits=4)),
-        images=64,
-        batch_size=8,
-    )
-    _, _, unshuffled = transcription(method, *batch().views)
-    method.loss(batch())
+    encoder = EncoderConfig(stem="cifar", width=0.125, norm="split", norm_splits=4)
+    method = build_method("moco_v2", dim=8, hidden=16, queue_size=32, encoder=encoder)
+    _, _, unshuffled = transcription(method, *tiny_batch().views)
+    method.loss(tiny_batch())
     method.after_step(0, 1, KEEP)
     assert not torch.allclose(method.queue.keys[:8], unshuffled, atol=1e-4)
     # In evaluation mode no statistics are shared, and every key must be back at its own image's place.
     method.eval()
-    _, _, expected = transcription(method, *batch().views)
-    method.loss(batch())
+    _, _, expected = transcription(method, *tiny_batch().views)
+    method.loss(tiny_batch())
     torch.testing.assert_close(method._keys, expected)
 
 
-@pytest.mark.parametrize(
-    ("images", "size"),
-    [(1_281_167, 65536), (50_000, 4096), (45_000, 4096), (4500, 512), (4096, 512), (4095, 256), (461, 128)],
-)
-def test_the_queue_holds_an_eighth_of_the_images_by_default(images, size):
-    assert default_queue_size(images, keys_of_step=128) == size
+def test_the_queue_holds_an_eighth_of_the_images_by_default():
     assert len(build(queue_size=None).queue.keys) == 8
     assert len(build(queue_size=None, symmetric=True).queue.keys) == 16
 
 
 def test_the_momentum_may_rise_to_one():
     method = build(momentum=0.5, momentum_schedule="cosine")
-    method.loss(batch())
+    method.loss(tiny_batch())
     before = copy.deepcopy(method.key_network.state_dict())
     with torch.no_grad():
         for p in method.encoder.parameters():
@@ -157,13 +133,7 @@ def test_the_momentum_may_rise_to_one():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (["method.queue_size=64"], "queue_size=64: expected at least the 256 keys of a step"),
-        (["method.queue_size=128", "method.symmetric=true"], "queue_size=128: expected at least the 256 keys"),
-    ],
-)
-def test_a_queue_smaller_than_a_step_is_refused(settings, message):
-    with pytest.raises(UsageError, match=message):
-        METHODS["moco_v2"].check(load_config("moco_v2_cifar10", settings))
+def test_a_queue_that_batches_do_not_fill_is_refused():
+    with pytest.raises(UsageError, match=r"queue_size=24: expected a multiple of the 16 keys of a step; take 32"):
+        build(queue_size=24, symmetric=True)
+    assert build(queue_size=24).queue.size == 24

@@ -52,7 +52,7 @@ def test_views_of_several_sizes_are_to_scale(tmp_path, monkeypatch):
     class Loader:
         def epoch(self, epoch):
             red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
-            yield Batch((red.expand(1, 3, 120, 120), red.expand(1, 3, 40, 40)), torch.tensor([0]), None)
+            yield Batch((red.expand(1, 3, 120, 120), red.expand(1, 3, 40, 40)), torch.tensor([0]), None, 0, 0)
 
     monkeypatch.setattr(sheet, "make_loader", lambda *_: Loader())
     data = DataConfig(mean=(0, 0, 0), std=(1, 1, 1), views=[ViewConfig(), ViewConfig(size=40)])

@@ -1,0 +1,51 @@
+"""Batch normalisation with statistics of another batch than the one that a device holds."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslfast.errors import UsageError
+
+
+class SplitBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation with statistics over each of `splits` parts of the batch apart.
+
+    One device then normalises as `splits` devices would, so that MoCo's query and key cannot tell a positive
+    by their shared statistics (He et al. 2020, section 3.3). The running statistics take one step of
+    `momentum` a batch in all, as those of BatchNorm2d do: our choice, where devices would keep the first's.
+    """
+
+    num_batches_tracked: Tensor
+
+    def __init__(self, channels: int, *, splits: int, momentum: float = 0.1) -> None:
+        super().__init__(channels, momentum=momentum)
+        self.splits = splits
+        # s updates with momentum m' decay the old value by (1 - m')^s = 1 - m.
+        self.split_momentum = 1 - (1 - momentum) ** (1 / splits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, H, W); in training B must be a multiple of `splits`."""
+        if not self.training:
+            return super().forward(x)
+        if x.shape[0] % self.splits:
+            raise UsageError(
+                f"split batch norm: expected a batch divisible by encoder.norm_splits={self.splits}, "
+                f"got {x.shape[0]}"
+            )
+        self.num_batches_tracked.add_(1)
+        parts = [
+            F.batch_norm(
+                part,
+                self.running_mean,
+                self.running_var,
+                self.weight,
+                self.bias,
+                training=True,
+                momentum=self.split_momentum,
+                eps=self.eps,
+            )
+            for part in x.chunk(self.splits)
+        ]
+        return torch.cat(parts)

@@ -1,0 +1,73 @@
+"""torchvision's ResNets, with a stem for small images and a width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchvision.models import resnet
+
+from sslfast.encoders.base import Encoder
+
+# Block type and blocks a stage (He et al. 2016, table 1).
+RESNETS: dict[str, tuple[type[nn.Module], list[int]]] = {
+    "resnet18": (resnet.BasicBlock, [2, 2, 2, 2]),
+    "resnet34": (resnet.BasicBlock, [3, 4, 6, 3]),
+    "resnet50": (resnet.Bottleneck, [3, 4, 6, 3]),
+    "resnet101": (resnet.Bottleneck, [3, 4, 23, 3]),
+    "resnet152": (resnet.Bottleneck, [3, 8, 36, 3]),
+}
+STEM_CHANNELS = 64
+CONVOLUTIONAL = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")  # in order
+
+
+class ResNet(resnet.ResNet, Encoder):
+    """A ResNet without its classifier. Parameters bear torchvision's names, so that weights move both ways.
+
+    Args:
+        block: torchvision's block.
+        layers: blocks a stage.
+        width: multiplies every channel count.
+        stem: "imagenet", or "cifar": a 3x3 convolution of stride 1 and no max-pool.
+        norm_layer: channels -> normalisation.
+        channels: of the images.
+    """
+
+    def __init__(
+        self,
+        block: type[nn.Module],
+        layers: list[int],
+        *,
+        width: float,
+        stem: str,
+        norm_layer: Callable[..., nn.Module],
+        channels: int = 3,
+    ) -> None:
+        self.width = width
+        super().__init__(block, layers, norm_layer=norm_layer)
+        planes = self._scale(STEM_CHANNELS)
+        if stem == "cifar":
+            self.conv1 = nn.Conv2d(channels, planes, kernel_size=3, padding=1, bias=False)
+            self.maxpool = nn.Identity()
+        elif (channels, planes) != (3, STEM_CHANNELS):
+            self.conv1 = nn.Conv2d(channels, planes, kernel_size=7, stride=2, padding=3, bias=False)
+        nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
+        self.bn1 = norm_layer(planes)
+        self.feature_dim = self.inplanes
+        self.fc = nn.Identity()
+
+    def forward(self, x: Tensor, dense: bool = False) -> Tensor:
+        for part in CONVOLUTIONAL:
+            x = getattr(self, part)(x)
+        return x if dense else F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+    def _scale(self, channels: int) -> int:
+        return max(8, round(channels * self.width))
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+        # torchvision fixes the channel counts in its constructor, and asks for every stage here.
+        if planes == STEM_CHANNELS:
+            self.inplanes = self._scale(STEM_CHANNELS)
+        return super()._make_layer(block, self._scale(planes), *args, **kwargs)

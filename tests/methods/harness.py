@@ -1,0 +1,30 @@
+"""Methods small enough for tests, and batches for them."""
+
+import torch
+
+from sslfast.config import Config, DataConfig, EncoderConfig
+from sslfast.data import Batch
+from sslfast.encoders import build_encoder
+from sslfast.methods import METHODS
+
+KEEP, SKIP = torch.tensor(False), torch.tensor(True)
+BATCH, IMAGES, SIDE = 8, 64, 16
+TINY = EncoderConfig(stem="cifar", width=0.125)
+
+
+def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
+    """A method on a small encoder, freshly initialised from seed 0, for batches of 8 of 64 images."""
+    torch.manual_seed(0)
+    data = data or DataConfig(size=SIDE, batch_size=BATCH)
+    method = METHODS[name]
+    recipe = Config(method=method.Config(name=name, **settings), encoder=encoder, data=data)
+    method.check(recipe, images)
+    return method(recipe, build_encoder(encoder), images)
+
+
+def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4):
+    """Random views of the images 0 to size - 1."""
+    generator = torch.Generator().manual_seed(seed)
+    pixels = tuple(torch.randn(size, 3, side, side, generator=generator) for _ in range(views))
+    index = torch.arange(size)
+    return Batch(views=pixels, index=index, label=index % classes, seed=0, epoch=epoch)

@@ -1,0 +1,166 @@
+"""What every method promises, whatever its loss: see subjects.py for the methods."""
+
+import copy
+import json
+import math
+import signal
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sslfast.checkpoint import load
+from sslfast.config import load_config, recipes
+from sslfast.errors import UsageError
+from sslfast.methods import METHODS
+from sslfast.run import RunDirectory
+from sslfast.train import Trainer, open_source, pretrain
+from tests.methods.harness import KEEP, SKIP
+from tests.methods.subjects import SUBJECTS
+from tests.test_train import assert_same
+
+RUN = [
+    "data.source=shapes",
+    "data.limit=72",  # 64 to train on: 4 steps an epoch
+    "data.batch_size=16",
+    "data.size=32",
+    "data.val_fraction=0.1112",
+    "encoder.name=resnet18",
+    "encoder.stem=cifar",
+    "encoder.width=0.125",
+    "encoder.norm=batch",
+    "optim.warmup_epochs=0",
+    "train.epochs=2",
+    "train.log_every=1",
+    "train.knn_every=0",
+    "train.threads=1",  # so that the sums of two runs agree to the bit
+    "train.checkpoint_every=1",
+]
+
+
+def config(name, *overrides):
+    subject = SUBJECTS[name]
+    return load_config(subject.recipe, [*RUN, *subject.overrides, *overrides])
+
+
+@pytest.fixture(params=sorted(METHODS))
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def trainer(name, tmp_path):
+    recipe = config(name)
+    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
+    trainer.method.start_epoch(0, trainer.embed)
+    return trainer
+
+
+def batch_of(trainer, epoch=None):
+    return next(iter(trainer.loader.epoch(SUBJECTS[trainer.config.method.name].epoch if epoch is None else epoch)))
+
+
+class StopAfter:
+    """An interrupt that comes after so many steps."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    @property
+    def received(self):
+        self.steps -= 1
+        return signal.SIGTERM if self.steps == 0 else None
+
+
+def test_every_method_has_a_subject():
+    assert SUBJECTS.keys() == METHODS.keys()
+
+
+def test_a_run_stopped_and_resumed_equals_one_that_was_not(name, tmp_path):
+    """Four steps an epoch, two epochs, stopped within the second."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    pretrain(config(name), whole)
+    recipe = config(name)
+    first = Trainer(recipe, RunDirectory(parts), open_source("shapes", limit=recipe.data.limit))
+    first.run.start(recipe, resume=False)
+    first.fit(StopAfter(6))
+    assert load(parts / "checkpoints" / "last.pt")["step"] == 6
+    pretrain(config(name), parts, resume=True)
+    assert_same(load(whole / "checkpoints" / "last.pt"), load(parts / "checkpoints" / "last.pt"))
+    losses = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
+    assert len(losses) == 8
+    assert all(math.isfinite(line["loss"]) and line["skipped_steps"] == 0 for line in losses)
+
+
+def test_every_trained_parameter_receives_gradient_and_no_other(trainer):
+    loss, values = trainer.method.loss(batch_of(trainer))
+    loss.backward()
+    assert loss.shape == ()
+    assert loss.isfinite()
+    assert not any(value.requires_grad for value in values.values())
+    without = SUBJECTS[trainer.config.method.name].without_gradient
+    for name, parameter in trainer.method.named_parameters():
+        moved = parameter.grad is not None and parameter.grad.abs().max() > 0
+        assert moved == (parameter.requires_grad and not name.startswith(without)), name
+
+
+def test_the_loss_changes_nothing_but_batch_statistics(trainer):
+    before = copy.deepcopy(trainer.method.state_dict())
+    trainer.method.loss(batch_of(trainer))
+    after = trainer.method.state_dict()
+    changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    assert all(key.endswith(("running_mean", "running_var", "num_batches_tracked")) for key in changed), changed
+
+
+@pytest.mark.parametrize("skip", [KEEP, SKIP], ids=["kept", "skipped"])
+def test_what_a_step_moves_stays_where_the_step_is_skipped(trainer, skip):
+    method = trainer.method
+    loss, _ = method.loss(batch_of(trainer))
+    loss.backward()
+    before = copy.deepcopy(method.state_dict())
+    method.after_step(0, 8, skip)
+    changed = [key for key, value in method.state_dict().items() if not torch.equal(value, before[key])]
+    if skip is SKIP:
+        assert not changed
+    else:
+        assert bool(changed) == SUBJECTS[trainer.config.method.name].moves
+
+
+class NoHostRead(TorchDispatchMode):
+    """Refuses the operations that make the host wait for a value of the device."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        forbidden = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "_unique2", "bincount")
+        assert func.overloadpacket.__name__ not in forbidden, f"{func} waits for the device"
+        if func.overloadpacket.__name__ in ("index", "index_put", "index_put_"):
+            assert not any(i is not None and i.dtype == torch.bool for i in args[1]), f"{func} by a mask waits"
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_reads_nothing_back_from_the_device(trainer):
+    trainer.train_step(batch_of(trainer))  # what the first step sets up may wait
+    batch = batch_of(trainer)
+    with NoHostRead():
+        trainer.train_step(batch)
+
+
+def test_the_guard_against_host_reads_guards():
+    with NoHostRead(), pytest.raises(AssertionError, match="waits"):
+        torch.ones(1).item()
+    with NoHostRead(), pytest.raises(AssertionError, match="waits"):
+        torch.ones(3)[torch.tensor([True, False, True])]
+
+
+def test_a_batch_of_one_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match="batch_size=1: expected at least 2"):
+        pretrain(config(name, "data.batch_size=1"), tmp_path / "run")
+
+
+@pytest.mark.parametrize("recipe", sorted(recipes()))
+def test_every_recipe_can_be_built(recipe):
+    """Its settings fit together: the method's own check passes on a data set of the size it is meant for."""
+    loaded = load_config(recipe)
+    method = METHODS[loaded.method.name]
+    assert method.views in (None, len(loaded.data.views))
+    images = {"cifar10": 50_000, "shapes": 4_500, "imagenette": 9_469, "imagenet": 1_281_167}
+    method.check(loaded, images[recipe.rpartition("_")[2]])
