@@ -1,8 +1,8 @@
-# make demo | test | bench | lint: each first makes the virtual environment .venv and builds the extensions.
+# make demo | test | bench | bench-views | lint: each first makes the virtual environment .venv and builds the extensions.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-compare gpu-check readme lint lock clean
+.PHONY: demo test bench bench-views bench-compare gpu-check readme lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -15,6 +15,10 @@ test: .venv/built
 
 bench: .venv/built
 	$(BIN)/sslfast bench
+
+# The input pipelines beside torchvision's; ARGS="--data photographs/ --json views.json"
+bench-views: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.bench_views $(ARGS)
 
 # make bench-compare BASE=<git ref> [OP=<op>]: the kernels of that commit beside this tree's
 bench-compare: .venv/built

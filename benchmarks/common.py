@@ -157,7 +157,8 @@ def find(op: str | None) -> list[Benchmark]:
     import sslfast.benchmarks as package
 
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.startswith("bench_"))
-    benchmarks = [importlib.import_module(f"{package.__name__}.{name}").BENCHMARK for name in names]
+    modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
+    benchmarks = [module.BENCHMARK for module in modules if hasattr(module, "BENCHMARK")]  # the rest: no ops
     if op is None:
         return benchmarks
     chosen = [benchmark for benchmark in benchmarks if benchmark.op == op]

@@ -46,6 +46,9 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
             found.append(Step(tool, command))
     found.append(Step("benchmarks", [*bench, *(["--op", "ema_update_"] if dry_run else [])]))
+    if not dry_run:
+        bench_views = [python, "-m", "sslfast.benchmarks.bench_views"]
+        found.append(Step("views", [*bench_views, "--json", str(results / "views.json")]))
     return found
 
 

@@ -1,6 +1,6 @@
 """The tables of README.md that are generated: `make readme` writes them, and a test holds README.md to them.
 
-Which implementations an op has, and what a recorded run of the benchmarks measured; each stands between a line
+Which implementations an op has, and what recorded runs of the benchmarks measured; each stands between a line
 `<!-- NAME -->` and a line `<!-- /NAME -->`.
 """
 
@@ -79,6 +79,20 @@ def figures(machine: str) -> str:
     return "\n".join(lines)
 
 
+def views() -> str:
+    """The table of the input pipelines, by what `bench_views` recorded on each machine."""
+    lines = ["| machine | views | pipeline | images/s | x torchvision |", "|---|---|---|---|---|"]
+    missing = ["CPU", "GPU"]
+    for path in sorted(RESULTS.glob("*/views.json")):
+        content = json.loads(path.read_text())
+        device = "GPU" if "GPU" in content["header"] else "CPU"
+        missing = [kind for kind in missing if kind != device]
+        for r in content["results"]:
+            cells = [path.parent.name, f"{r['views']} of {r['recipe']}", r["pipeline"]]
+            lines.append(f"| {' | '.join(cells)} | {r['images_per_second']:,.0f} | {r['ratio']:.2f}x |")
+    return "\n".join([*lines, *(f"| {device} | not measured yet | | | |" for device in missing)])
+
+
 def speedups(results: Sequence[dict[str, Any]], providers: Collection[str]) -> list[float]:
     """Of each case, the highest ratio to eager of these providers, where one ran."""
     best: dict[str, float] = {}
@@ -99,7 +113,11 @@ def most_memory(results: Sequence[dict[str, Any]], provider: str) -> str:
 
 def generate(text: str) -> str:
     """README's text with its tables made anew."""
-    tables = {"implementations": implementations(), **{f"figures {name}": figures(name) for name in recorded()}}
+    tables = {
+        "implementations": implementations(),
+        "views": views(),
+        **{f"figures {name}": figures(name) for name in recorded()},
+    }
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if begin in text:

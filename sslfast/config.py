@@ -74,25 +74,32 @@ class DataConfig:
     size: Count = 32
     """Side of a view, pixels."""
     batch_size: Count = 256
-    """Images a step."""
+    """Images a step. Processes share them equally."""
     limit: Count | None = None
     """Use so many images, balanced over the classes; null: all."""
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share held out for evaluation where there are labels."""
-    pipeline: Literal["auto", "resident", "dali"] = "auto"
-    """resident: all images on the device; dali: read and decoded as needed; auto: by their size."""
+    pipeline: Literal["auto", "resident", "dali", "dali_only"] = "auto"
+    """resident: images on the device; dali: decoded as needed; auto: by size; dali_only: augmented by DALI too."""
     workers: Count = 2
     """DALI's threads."""
     prefetch: Count = 2
     """Batches that DALI prepares ahead."""
+    on_error: Literal["skip", "stop"] = "skip"
+    """What an unreadable image does: skip: it is named in the log and left out; stop: so is the run."""
     max_bad: Probability = 0.01
-    """Stop when more than this share of the images cannot be read."""
+    """Under on_error=skip, stop when more than this share of the images cannot be read."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Mean of the red, green, blue channels over [0, 1]; the default is ImageNet's."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
     """Standard deviation of the channels."""
     views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
     """The augmented views of an image, in order, or a preset's name: data.views.0.blur=0.5 changes the first."""
+
+    @property
+    def sizes(self) -> list[int]:
+        """Side of each view, pixels."""
+        return [view.size or self.size for view in self.views]
 
 
 @dataclass(config=STRICT)

@@ -30,6 +30,8 @@ CHANGEABLE = {
     "data.source",
     "data.workers",
     "data.prefetch",
+    "data.on_error",
+    "data.max_bad",
     "train.compile",
     "train.threads",
     "train.log_every",

@@ -56,7 +56,8 @@ def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool
     check(config)
     run = RunDirectory(out)
     run.check(config, resume=resume, overwrite=overwrite)
-    source = open_source(config.data.source, limit=config.data.limit, max_bad=config.data.max_bad)
+    data = config.data
+    source = open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
     trainer = Trainer(config, run, source)
     if resume:
         trainer.resume()

@@ -32,10 +32,19 @@ def test_every_step_leaves_its_log_and_a_failure_fails_the_check(tmp_path, capsy
 def test_what_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check.shutil, "which", lambda name: f"/bin/{name}")
     whole = gpu_check.steps(tmp_path, dry_run=False)
-    assert [step.name for step in whole] == ["build", "info", "tests", "memcheck", "racecheck", "benchmarks"]
+    assert [step.name for step in whole] == [
+        "build",
+        "info",
+        "tests",
+        "memcheck",
+        "racecheck",
+        "benchmarks",
+        "views",
+    ]
     dry = gpu_check.steps(tmp_path, dry_run=True)
     assert [step.name for step in dry] == ["build", "info", "tests", "benchmarks"]
-    assert str(tmp_path / "ops") in whole[-1].command
+    assert str(tmp_path / "ops") in whole[-2].command
+    assert str(tmp_path / "views.json") in whole[-1].command
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="of machines without a GPU")

@@ -61,6 +61,18 @@ def test_what_no_gpu_has_run_is_said_not_to_have(tmp_path, monkeypatch):
     assert "| `info_nce` | yes | yes | yes |" in readme.implementations()
 
 
+def test_input_pipelines_by_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    assert [line.count("not measured yet") for line in readme.views().splitlines()] == [0, 0, 1, 1]
+    (tmp_path / "box").mkdir()
+    result = {"recipe": "CIFAR, 32", "pipeline": "kornia", "images_per_second": 1234.5, "views": 2, "ratio": 0.516}
+    (tmp_path / "box" / "views.json").write_text(json.dumps({"header": {"CPU": "one"}, "results": [result]}))
+    assert readme.views().splitlines()[2:] == [
+        "| box | 2 of CIFAR, 32 | kornia | 1,234 | 0.52x |",
+        "| GPU | not measured yet | | | |",
+    ]
+
+
 def test_the_python_of_readme_runs():
     kernels, optimizers, compat = re.findall(r"```python\n(.*?)```", readme.README.read_text(), flags=re.DOTALL)
     names = {

@@ -210,9 +210,16 @@ def test_overwrite_replaces_the_run(tmp_path):
     assert state(run)["config"]["train"]["seed"] == 5
 
 
-def test_resume_refuses_another_configuration(finished):
-    with pytest.raises(UsageError, match=r"optim.lr was 0.003 and is 0.5"):
-        pretrain(tiny("optim.lr=0.5"), finished, resume=True)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("optim.lr=0.5", "optim.lr was 0.003 and is 0.5"),
+        ("data.batch_size=16", "data.batch_size was 32 and is 16"),  # a step would mean other images
+    ],
+)
+def test_resume_refuses_another_configuration(finished, change, message):
+    with pytest.raises(UsageError, match=f"--resume: the run was started otherwise: {message}; use another --out"):
+        pretrain(tiny(change), finished, resume=True)
 
 
 class Diverging(MoCoV1):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sslfast.errors import UsageError
@@ -13,9 +15,9 @@ from sslfast.errors import UsageError
 
 @dataclass(frozen=True)
 class Batch:
-    """B images, on the device."""
+    """B images, on the device: data.batch_size of them, or of several ranks each its equal part."""
 
-    views: tuple[Tensor, ...]  # each float32 (B, 3, S, S), normalised, channels_last
+    views: tuple[Tensor, ...]  # each float32 (B, 3, S, S) of its own S, normalised, channels_last
     index: Tensor  # int64 (B,): positions in the source
     label: Tensor | None  # int64 (B,); None where the source has none
     seed: int  # of the run
@@ -43,3 +45,25 @@ def full_batches(name: str, images: int, batch_size: int) -> int:
             f"set data.batch_size to {images} or less"
         )
     return images // batch_size
+
+
+def rows_of_rank(batch_size: int, rank: int, world_size: int) -> NDArray[np.int64]:
+    """The rows of a batch that a rank makes: the ranks' parts, one after the other, are the whole batch.
+
+    Args:
+        batch_size: of all ranks together.
+        rank: in [0, world_size).
+        world_size: processes.
+
+    Returns:
+        int64 (batch_size / world_size,).
+
+    Raises:
+        UsageError: the parts would not be equal.
+    """
+    if batch_size % world_size:
+        raise UsageError(
+            f"data.batch_size={batch_size}: expected a multiple of the {world_size} processes that share a batch"
+        )
+    own = batch_size // world_size
+    return np.arange(rank * own, (rank + 1) * own)

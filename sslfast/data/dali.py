@@ -1,15 +1,15 @@
 """Photographs: too large and varied to keep decoded, so NVIDIA DALI decodes them again each epoch.
 
 DALI reads, decodes, crops, resizes and flips, on the CPU or, decoding JPEGs too, on the GPU; what follows is
-`augment.finish`. The draws come from `draws.py`.
+`augment.finish`, or DALI's own form of it (data.pipeline=dali_only). The draws come from `draws.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sslfast.data.augment import finish, normalize
-from sslfast.data.batch import Batch, full_batches
+from sslfast.data.batch import Batch, full_batches, rows_of_rank
 from sslfast.data.dali_files import Files
-from sslfast.data.dali_pipeline import Plan, Runner, evaluation_graph, training_graph
-from sslfast.data.draws import ViewDraws, draw_view
+from sslfast.data.dali_graphs import colour_arguments, crop_arguments, crop_graph, evaluation_graph, view_graph
+from sslfast.data.dali_pipeline import Plan, Runner
+from sslfast.data.draws import draw_view
+from sslfast.data.images import STRIP
 from sslfast.data.random import permutation
 from sslfast.data.sources import Source
 from sslfast.errors import UsageError
@@ -32,33 +34,50 @@ if TYPE_CHECKING:
 class DaliLoader:
     """Batches of augmented views; a pure function of (seed, epoch, step) and of which files are unreadable.
 
-    Each epoch visits every image once, but for an incomplete last batch and unreadable files. An unreadable
-    file's place is taken by the next readable image that follows the batch in the epoch's order, so no image is
-    twice in a batch. Which files are unreadable is found out as they are met; nothing of it is saved to resume.
+    Each epoch visits every image once, but for an incomplete last batch and unreadable files, whose rows others
+    take (`_substitute`). Which files are unreadable is found out as they are met; nothing of it is saved to
+    resume.
     """
 
-    def __init__(self, source: Source, data: DataConfig, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        source: Source,
+        data: DataConfig,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
         """
         Args:
             source: of files.
-            data: sizes, views, threads, prefetching.
+            data: sizes, views, threads, prefetching; pipeline=dali_only: everything in DALI, see `view_graph`.
             seed: of the order and the draws.
             device: where the batches shall be.
+            rank: of the process, which makes its part of each batch only.
+            world_size: processes.
 
         Raises:
-            UsageError: the source holds fewer images than a batch.
+            UsageError: the source holds fewer images than a batch, or the ranks cannot share one equally.
         """
         self.steps_per_epoch = full_batches(source.name, len(source), data.batch_size)
+        self.rows = rows_of_rank(data.batch_size, rank, world_size)
         self.source = source
         self.data = data
         self.seed = seed
         self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(device)
         self.files = Files(source, data.workers)
+        self.dali_only = data.pipeline == "dali_only"
+        graph = (
+            partial(view_graph, sizes=data.sizes, mean=data.mean, std=data.std)
+            if self.dali_only
+            else partial(crop_graph, sizes=data.sizes)
+        )
         self.runner = Runner(
-            partial(training_graph, views=len(data.views), size=data.size),
+            graph,
             self.files,
             device,
-            batch_size=data.batch_size,
+            batch_size=len(self.rows),
             threads=data.workers,
             prefetch=data.prefetch,
         )
@@ -71,11 +90,13 @@ class DaliLoader:
         """
         order = permutation(self.seed, epoch, len(self.source))
         plan = partial(self._plan, epoch, order)
-        for done, (*crops, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
-            views = tuple(
-                finish(crop.permute(0, 3, 1, 2), draws, self.data.mean, self.data.std)
-                for crop, draws in zip(crops, done.draws, strict=True)
-            )
+        for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
+            views = tuple(output.permute(0, 3, 1, 2) for output in outputs)
+            if not self.dali_only:
+                views = tuple(
+                    finish(crop, draws, self.data.mean, self.data.std)
+                    for crop, draws in zip(views, done.draws, strict=True)
+                )
             label = None if self.labels is None else self.labels[index]
             yield Batch(views, index, label, self.seed, epoch)
 
@@ -86,26 +107,33 @@ class DaliLoader:
             draw_view(view, self.seed, epoch, indices, number, heights, widths)
             for number, view in enumerate(self.data.views)
         )
-        return Plan(step, indices, [argument for d in draws for argument in _crop_arguments(d)], draws)
+        makers = (crop_arguments, colour_arguments) if self.dali_only else (crop_arguments,)
+        return Plan(step, indices, [argument for d in draws for make in makers for argument in make(d)], draws)
 
     def _readable(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-        """The images of a step, each unreadable one replaced by the next in the epoch's order after the batch."""
+        """The images of this rank's rows of a step, with a substitute for each that is unreadable."""
         size = self.data.batch_size
-        indices = order[step * size : (step + 1) * size].copy()
+        indices = order[step * size + self.rows]
         bad = ~self.files.readable(indices)
         if bad.any():
-            following = np.roll(order, -(step + 1) * size)
-            spares = list(islice((i for i in following if self.files.readable(i[None])), int(bad.sum())))
-            if not spares:
-                raise UsageError(f"{self.source.name}: none of the {len(self.source)} images can be read")
-            indices[bad] = np.resize(spares, bad.sum())  # repeated if fewer are readable than are needed
+            others = np.roll(order, -(step + 1) * size)  # what follows the batch, and at last the batch itself
+            indices[bad] = [self._substitute(others, row) for row in self.rows[bad]]
         return indices
 
+    def _substitute(self, others: NDArray[np.int64], row: int) -> np.int64:
+        """The readable image for a row of a batch whose own is not.
 
-def _crop_arguments(draws: ViewDraws) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
-    """`training_graph`'s: start and shape of the crop, flip."""
-    boxes = draws.boxes.astype(np.int32)
-    return boxes[:, :2].copy(), boxes[:, 2:].copy(), draws.flip.astype(np.int32)  # DALI takes no strided arrays
+        Counted on from the batch in the epoch's order, round its end, it is the first that lies whole batches from
+        the row; should none of these be readable, the first that does from the next row, and so on, and at last
+        one of the batch itself. It does not depend on the other rows, which may be another rank's, and no two rows
+        take the same unless one has run out.
+        """
+        size = self.data.batch_size
+        following, batch = others[:-size], others[-size:]
+        for i in chain(*(following[r % size :: size] for r in range(row, row + size)), batch):
+            if self.files.readable(i[None]).all():
+                return i
+        raise UsageError(f"{self.source.name}: none of the {len(self.source)} images can be read")
 
 
 def dali_eval_batches(
@@ -139,16 +167,19 @@ def dali_eval_batches(
     def plan(step: int) -> Plan:
         indices = np.arange(step * batch_size, min((step + 1) * batch_size, len(source)))
         indices = indices[files.readable(indices)]
-        resized = _resized_shapes(files.heights[indices], files.widths[indices], size)
-        start = np.rint((resized - size) / 2)  # halves to even, as torchvision's center_crop
-        return Plan(step, indices, [resized.astype(np.float32), start.astype(np.int32)])
+        shape = np.stack((files.heights[indices], files.widths[indices]), axis=1)
+        return Plan(step, indices, _evaluation_arguments(shape, size))
 
     for _, (images, index) in runner.run(plan, range(-(-len(source) // batch_size))):
         yield normalize(images.permute(0, 3, 1, 2), data.mean, data.std), index
 
 
-def _resized_shapes(heights: NDArray[np.int64], widths: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """(B, 2) heights and widths, the shorter brought into [size, 8/7 size] as by `loader.resize_center_crop`."""
-    shape = np.stack((heights, widths), axis=1)
+def _evaluation_arguments(shape: NDArray[np.int64], size: int) -> list[NDArray[Any]]:
+    """Those of `evaluation_graph` that do what `loader.resize_center_crop` does to images of shapes (B, 2)."""
     shorter = shape.min(axis=1, keepdims=True)
-    return shape * shorter.clip(size, round(size * 8 / 7)) // shorter
+    part = np.minimum(shape, STRIP * shorter)
+    part_start = (shape - part) // 2
+    resized = part * shorter.clip(size, round(size * 8 / 7)) // shorter
+    start = np.rint((resized - size) / 2)  # halves to even, as torchvision's center_crop
+    floats = [array.astype(np.float32) for array in (part_start, part_start + part, resized)]
+    return [*floats, start.astype(np.int32)]

@@ -1,8 +1,4 @@
-"""Running DALI: the graphs, and going on when a file breaks a batch.
-
-All randomness comes from the host, as arguments of each sample: the graphs have none of their own, so their
-output depends neither on threads nor on what ran before.
-"""
+"""Running a graph of DALI over planned batches, and going on when a file breaks one."""
 
 from __future__ import annotations
 
@@ -16,15 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from nvidia.dali import fn, pipeline_def, types
 from nvidia.dali.pipeline import Pipeline
 from torch import Tensor
 
 from sslfast.data.dali_files import Decoder, Files, Shape
+from sslfast.data.dali_graphs import Inputs, decoding_graph
 from sslfast.data.draws import ViewDraws
 from sslfast.data.images import UnreadableImage
 
-Inputs = Iterator[tuple[Any, ...]]
 NO_PIXELS = np.zeros((1, 1, 3), dtype=np.uint8)  # stands where DALI decodes
 NO_PATH = np.zeros(0, dtype=np.uint8)  # stands where Pillow has decoded
 
@@ -37,71 +32,6 @@ class Plan:
     indices: NDArray[np.int64]  # (B,) positions in the source
     arguments: list[NDArray[Any]]  # of the graph, (B, ...) each
     draws: tuple[ViewDraws, ...] = ()  # for what follows the graph
-
-
-def _decode(path: Any, device: str) -> Any:
-    backend = "mixed" if device == "gpu" else "cpu"
-    return fn.decoders.image(fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True)
-
-
-def _decoded(source: Inputs, device: str, argument_types: list[Any], argument_dims: list[int]) -> list[Any]:
-    """Nodes: decoded image, index in the source, the graph's own arguments."""
-    path, by_pillow, pixels, index, *arguments = fn.external_source(
-        source,
-        num_outputs=4 + len(argument_types),
-        dtype=[types.UINT8, types.BOOL, types.UINT8, types.INT64, *argument_types],
-        ndim=[1, 0, 3, 0, *argument_dims],
-        layout=["", "", "HWC"],
-    )
-    on_gpu = device == "gpu"
-    # A statement, because DALI makes no conditional node of an expression.
-    if by_pillow:  # noqa: SIM108
-        image = pixels.gpu() if on_gpu else pixels
-    else:
-        image = _decode(path, device)
-    return [image, index.gpu() if on_gpu else index, *arguments]
-
-
-@pipeline_def(enable_conditionals=True)
-def training_graph(source: Inputs, device: str, views: int, size: int) -> tuple[Any, ...]:
-    """Crop, resize and flip each view from one decoded image.
-
-    Resizing is bilinear with antialiasing, as torchvision's, but for the outermost pixels of a view that shrinks:
-    where the filter reaches beyond the crop, DALI repeats the edge and torchvision weighs the rest alone.
-
-    Arguments of a sample, for each view: start int32 (2,) and shape int32 (2,) of the crop, flip int32 ().
-
-    Returns:
-        A uint8 (B, size, size, 3) a view; the index, int64 (B,).
-    """
-    image, index, *arguments = _decoded(source, device, [types.INT32] * 3 * views, [1, 1, 0] * views)
-    crops = []
-    for view in range(views):
-        start, shape, flip = arguments[3 * view : 3 * view + 3]
-        crop = fn.slice(image, start=start, shape=shape, axes=[0, 1])
-        crops.append(fn.flip(fn.resize(crop, size=[size, size]), horizontal=flip))
-    return *crops, index
-
-
-@pipeline_def(enable_conditionals=True)
-def evaluation_graph(source: Inputs, device: str, size: int) -> tuple[Any, ...]:
-    """Resize, then crop.
-
-    Arguments of a sample: height and width to resize to, float32 (2,); start of the crop, int32 (2,).
-
-    Returns:
-        uint8 (B, size, size, 3); the index, int64 (B,).
-    """
-    image, index, resized, start = _decoded(source, device, [types.FLOAT, types.INT32], [1, 1])
-    image = fn.resize(image, size=resized)
-    return fn.slice(image, start=start, shape=[size, size], axes=[0, 1]), index
-
-
-@pipeline_def(batch_size=1, prefetch_queue_depth=1)
-def decoding_graph(source: Inputs, device: str) -> Any:
-    """Only decode, one file at a time."""
-    (path,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
-    return _decode(path, device)
 
 
 class Runner:
@@ -124,7 +54,7 @@ class Runner:
     ) -> None:
         """
         Args:
-            graph: one of the graphs above, with its own options given.
+            graph: one of `dali_graphs`, with its own options given.
             files: of the source.
             device: where the outputs shall be.
             batch_size: samples of the largest plan.

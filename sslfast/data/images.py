@@ -12,6 +12,8 @@ EXTENSIONS = frozenset(
     for name in ("avif", "bmp", "gif", "jp2", "jpeg", "jpg", "pbm", "pgm", "png", "ppm", "tif", "tiff", "webp")
 )
 
+STRIP = 8  # an image that is longer than so many times its width is a strip
+
 
 class UnreadableImage(Exception):
     """A file that cannot be decoded: empty, truncated, not an image. The text says why."""
@@ -54,3 +56,15 @@ def to_rgb(image: Image.Image) -> Image.Image:
             raise ValueError(f"integers in [{values.min()}, {values.max()}], expected 16 bits: [0, 65535]")
         return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
     return image.convert("RGB")
+
+
+def without_ends(image: Image.Image) -> Image.Image:
+    """The middle of a strip, 8 times as long as it is wide; any other image as it is.
+
+    Whoever resizes an image by its shorter side and then takes its centre does this first: 1 x 5000 pixels would
+    become 224 x 1,120,000.
+    """
+    longest = STRIP * min(image.size)
+    width, height = (min(side, longest) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height)) if (width, height) != image.size else image

@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
+from sslfast.data.images import without_ends
 from sslfast.data.reading import read_all
 from sslfast.data.sources import Source
 from sslfast.errors import UsageError
@@ -100,6 +101,7 @@ def _fit(image: Image.Image, height: int, width: int) -> Image.Image:
     """Resize to cover (height, width), then cut the centre; nothing where the size is right already."""
     if image.size == (width, height):
         return image
+    image = without_ends(image)
     scale = max(height / image.height, width / image.width)
     covering = [max(height, round(image.height * scale)), max(width, round(image.width * scale))]
     return F.center_crop(F.resize(image, covering), [height, width])

@@ -16,6 +16,7 @@ from torchvision.transforms.v2 import functional as F
 
 from sslfast.data.augment import normalize, to_device
 from sslfast.data.batch import Batch, Loader, full_batches
+from sslfast.data.images import without_ends
 from sslfast.data.in_memory import in_memory, is_small
 from sslfast.data.reading import read_all
 from sslfast.data.resident import ResidentLoader
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["Batch", "Loader", "eval_batches", "load_small", "make_loader"]
 
 
-def make_loader(source: Source, data: DataConfig, seed: int, device: torch.device) -> Loader:
+def make_loader(
+    source: Source, data: DataConfig, seed: int, device: torch.device, rank: int = 0, world_size: int = 1
+) -> Loader:
     """Make the training batches of a source.
 
     `data.pipeline=auto` keeps small images on the device (`in_memory.is_small`) and reads others with DALI.
@@ -38,17 +41,20 @@ def make_loader(source: Source, data: DataConfig, seed: int, device: torch.devic
         data: sizes, views, pipeline.
         seed: of the order and of the augmentations.
         device: where the batches go.
+        rank: of this process, in [0, world_size), which makes its part of each batch only.
+        world_size: processes. Their parts, one after the other, are the batch that one process would make.
 
     Raises:
-        UsageError: fewer images than a batch, too many unreadable ones, or a pipeline that cannot serve the
-            source.
+        UsageError: fewer images than a batch, too many unreadable ones, a batch that the processes cannot share
+            equally, or a pipeline that cannot serve the source.
     """
     full_batches(source.name, len(source), data.batch_size)
     if _is_resident(source, data, device):
-        return ResidentLoader(source, data, seed, device)
+        return ResidentLoader(source, data, seed, device, rank, world_size)
     if source.paths is None:
         raise UsageError(
-            f"{source.name}: data.pipeline=dali reads files, and these images are an array; leave it auto"
+            f"{source.name}: data.pipeline={data.pipeline} reads files, and these images are an array; "
+            "leave it auto"
         )
     if not _has_dali():
         raise UsageError(
@@ -57,7 +63,7 @@ def make_loader(source: Source, data: DataConfig, seed: int, device: torch.devic
         )
     from sslfast.data.dali import DaliLoader
 
-    return DaliLoader(source, data, seed, device)
+    return DaliLoader(source, data, seed, device, rank, world_size)
 
 
 def load_small(source: Source, data: DataConfig, device: torch.device) -> Source:
@@ -76,7 +82,13 @@ def load_small(source: Source, data: DataConfig, device: torch.device) -> Source
 
 
 def eval_batches(
-    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+    source: Source,
+    size: int,
+    data: DataConfig,
+    batch_size: int,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Each readable image once, in order, without augmentation.
 
@@ -88,8 +100,10 @@ def eval_batches(
         source: the images.
         size: side of the result, in pixels.
         data: its mean and std.
-        batch_size: images a batch; the last one may be smaller.
+        batch_size: images a batch; the last one may be smaller, and so is one with unreadable images in DALI.
         device: where the batches go.
+        rank: of this process, in [0, world_size), which takes its part of the images only.
+        world_size: processes. Their parts, one after the other, are the source: none is twice in it.
 
     Yields:
         (float32 (B, 3, size, size), normalised, channels_last; int64 (B,) positions in the source).
@@ -97,11 +111,18 @@ def eval_batches(
     Raises:
         UsageError: more than the source allows cannot be read.
     """
+    batches = _pillow_eval_batches
     if source.paths is not None and not _is_resident(source, data, device) and _has_dali():
-        from sslfast.data.dali import dali_eval_batches
+        from sslfast.data.dali import dali_eval_batches as batches
+    first, last = (len(source) * part // world_size for part in (rank, rank + 1))
+    part = source if world_size == 1 else source.subset(np.arange(first, last))
+    for images, index in batches(part, size, data, batch_size, device):
+        yield images, index + first
 
-        yield from dali_eval_batches(source, size, data, batch_size, device)
-        return
+
+def _pillow_eval_batches(
+    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
     readable = read_all(source, partial(resize_center_crop, size=size))
     while batch := list(islice(readable, batch_size)):
         index, pixels = zip(*batch, strict=True)
@@ -111,6 +132,7 @@ def eval_batches(
 
 def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
     """Bring the shorter side into [size, 8/7 size] and cut out the central square."""
+    image = without_ends(image)
     shorter = min(image.size)
     target = min(max(shorter, size), round(size * 8 / 7))
     resized = image if target == shorter else F.resize(image, [target])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sslfast.data.batch import Batch, full_batches
+from sslfast.data.batch import Batch, full_batches, rows_of_rank
 from sslfast.data.in_memory import in_memory
 from sslfast.data.on_device import drawer, shuffled
 from sslfast.data.sources import Source
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 class ResidentLoader:
     """Batches cut from images that lie on the device. Unreadable files are dropped when it is made."""
 
-    def __init__(self, source: Source, data: DataConfig, seed: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        source: Source,
+        data: DataConfig,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        self.rows = torch.from_numpy(rows_of_rank(data.batch_size, rank, world_size)).to(device)
         decoded, positions = in_memory(source, device)
         assert decoded.images is not None
         self.steps_per_epoch = full_batches(source.name, len(decoded), data.batch_size)
@@ -38,9 +47,8 @@ class ResidentLoader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on, in an order of its own."""
         order = shuffled(self.seed, epoch, len(self.positions), self.images.device)
-        size = self.data.batch_size
         for step in range(start, self.steps_per_epoch):
-            yield self._batch(epoch, order[step * size : (step + 1) * size])
+            yield self._batch(epoch, order[step * self.data.batch_size + self.rows])
 
     def _batch(self, epoch: int, rows: Tensor) -> Batch:
         index = self.positions[rows]
@@ -49,11 +57,11 @@ class ResidentLoader:
                 self.images,
                 draw(epoch, index),
                 rows=rows,
-                size=view.size or self.data.size,
+                size=size,
                 mean=self.data.mean,
                 std=self.data.std,
             )
-            for view, draw in zip(self.data.views, self.drawers, strict=True)
+            for size, draw in zip(self.data.sizes, self.drawers, strict=True)
         )
         label = None if self.labels is None else self.labels[rows]
         return Batch(views, index, label, self.seed, epoch)

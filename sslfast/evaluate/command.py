@@ -129,12 +129,12 @@ def _with_split(options: EvaluationConfig, data: DataConfig) -> EvaluationConfig
 
 def _open(data: str, val: str | None, options: EvaluationConfig) -> tuple[Source, Source]:
     """Training and held-out images, labelled by the same classes."""
-    source = open_source(data, limit=options.limit, max_bad=options.max_bad)
+    source = open_source(data, limit=options.limit, max_bad=options.max_bad, on_error=options.on_error)
     _require_labels(source, "--data")
     if val is None:
         assert options.val_fraction is not None
         return split(source, options.val_fraction)
-    held_out = open_source(val, limit=options.limit, max_bad=options.max_bad)
+    held_out = open_source(val, limit=options.limit, max_bad=options.max_bad, on_error=options.on_error)
     _require_labels(held_out, "--val")
     return source, _relabelled(held_out, source)
 

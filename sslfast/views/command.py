@@ -35,5 +35,5 @@ def draw(config: Config, out: Path, operation: str | None = None) -> Path:
     if operation is not None and operation not in OPERATIONS:
         raise UsageError(f"--operation {operation}: no such operation{nearest(operation, OPERATIONS)}")
     data = config.data
-    source = open_source(data.source, limit=data.limit, max_bad=data.max_bad)
+    source = open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
     return draw_views(source, data, config.train.seed, choose_device(config.train.device), out, operation)

@@ -85,6 +85,7 @@ def member(name, **attributes):
 @pytest.mark.parametrize(
     "attack",
     [
+        member("/outside.png"),
         member("../outside.png"),
         member("train/../../outside.png"),
         member("link.png", type=tarfile.SYMTYPE, linkname="../../outside.png"),
@@ -103,16 +104,6 @@ def test_unsafe_members_are_refused_by_name(tmp_path, cache, attack):
         open_source(str(path))
     assert list(cache.iterdir()) == []
     assert not list(tmp_path.rglob("outside.png"))
-
-
-def test_absolute_names_land_inside(make_image, tmp_path, cache):
-    path = tmp_path / "absolute.tar"
-    image = make_image(tmp_path / "one.png").read_bytes()
-    info = member("/train/one.png")
-    info.size = len(image)
-    with tarfile.open(path, "w") as tar:
-        tar.addfile(info, io.BytesIO(image))
-    assert open_source(str(path)).paths[0].is_relative_to(cache)
 
 
 def test_a_cache_that_cannot_be_made(make_archive, tmp_path, monkeypatch):

@@ -46,6 +46,21 @@ def test_views_equal_torchvision(tmp_path: Path, extension: str) -> None:
     assert 0 < sum(flipped) < len(flipped)
 
 
+def test_views_of_several_sizes_come_from_one_image(tmp_path: Path) -> None:
+    """SwAV's multi-crop: each crop at its own size, beside torchvision."""
+    source = photographs(tmp_path)
+    local = ViewConfig(size=10, scale=(0.05, 0.14), jitter=0, grayscale=0)
+    views = [GEOMETRY_ONLY] * 2 + [local] * 6
+    batch = next(loader(source, views=views).epoch(0))
+    assert [tuple(view.shape) for view in batch.views] == [(4, 3, SIZE, SIZE)] * 2 + [(4, 3, 10, 10)] * 6
+    images = [source.image(int(i)) for i in batch.index]
+    heights, widths = [i.height for i in images], [i.width for i in images]
+    for number, view in enumerate(views):
+        draws = draw_view(view, SEED, 0, batch.index.numpy(), number, heights, widths)
+        for row, image in enumerate(images):
+            assert_view_of(image, batch.views[number][row], draws, row)
+
+
 def test_colours_follow_the_draws_of_each_sample(tmp_path: Path) -> None:
     """Colour jitter and grayscale reach the samples they were drawn for."""
     view = ViewConfig(jitter=0, grayscale=0.5)

@@ -13,7 +13,8 @@ import torch
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.data.dali_files import Files
-from sslfast.data.dali_pipeline import Plan, Runner, training_graph
+from sslfast.data.dali_graphs import crop_graph
+from sslfast.data.dali_pipeline import Plan, Runner
 from sslfast.data.sources import open_source
 from sslfast.errors import UsageError
 from tests.data.photographs import CPU, SIZE, assert_equal_batches, cut, loader, photographs
@@ -60,7 +61,7 @@ def test_bad_file_is_named_counted_and_skipped(
     assert [str(source.paths[bad]) in record.getMessage() for record in caplog.records] == [True]
 
     substitute = int(actual[step].index[row])
-    assert substitute == int(expected[step + 1].index[0])  # the next of the epoch's order
+    assert substitute == int(expected[step + 1].index[row])  # the same row of the next batch
     for a, e in zip(actual, expected, strict=True):
         kept = e.index != bad
         assert torch.equal(a.index[kept], e.index[kept])
@@ -89,6 +90,26 @@ def test_known_bad_files_are_not_tried_again(tmp_path: Path, monkeypatch: pytest
     first = list(subject.epoch(0))
     monkeypatch.setattr(Files, "examine", None)
     assert_equal_batches(list(subject.epoch(0)), first)
+
+
+@pytest.mark.parametrize("pipeline", ["dali", "dali_only"])
+@pytest.mark.parametrize("extension", ["jpg", "gif"])  # decoded by DALI, by Pillow
+@pytest.mark.parametrize("known", [False, True])  # whether the header was read before
+def test_file_that_vanishes_within_an_epoch(tmp_path: Path, pipeline: str, extension: str, known: bool) -> None:
+    source = photographs(tmp_path, extension=extension)
+    subject = loader(source, pipeline=pipeline, prefetch=1)
+    expected = list(subject.epoch(0))
+    vanishing = int(expected[3].index[2])
+    subject = subject if known else loader(source, pipeline=pipeline, prefetch=1)
+    batches = subject.epoch(0)
+    actual = [next(batches)]
+    assert source.paths is not None
+    source.paths[vanishing].unlink()
+    actual += batches
+    assert_equal_batches(actual[:3], expected[:3])
+    assert vanishing not in actual[3].index
+    assert len(actual[3].index.unique()) == 4
+    assert list(source.bad.reasons) == [source.paths[vanishing]]
 
 
 @pytest.mark.parametrize("extension", ["jpg", "gif"])  # decoded by DALI, by Pillow
@@ -134,7 +155,7 @@ def test_failure_without_a_bad_file_is_raised(tmp_path: Path) -> None:
         return Plan(step, indices, [outside, outside, np.zeros(4, dtype=np.int32)])
 
     def graph(*arguments: object, **options: object) -> object:
-        return training_graph(*arguments, views=1, size=SIZE, **options)
+        return crop_graph(*arguments, sizes=[SIZE], **options)
 
     runner = Runner(graph, files, CPU, batch_size=4, threads=1, prefetch=1)
     with pytest.raises(RuntimeError, match="out of bounds"):

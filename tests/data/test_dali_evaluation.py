@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as F
 
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
-from sslfast.data.dali import dali_eval_batches
+from sslfast.data.dali import _evaluation_arguments, dali_eval_batches
 from sslfast.data.loader import resize_center_crop
 from tests.data.photographs import CPU, SIZE, config, cut, levels, photographs
 
@@ -41,3 +42,13 @@ def test_evaluation_leaves_bad_files_out(tmp_path: Path) -> None:
     batches = list(dali_eval_batches(source, SIZE, config(), 3, CPU))
     assert [index.tolist() for _, index in batches] == [[0, 2], [6, 7, 8]]
     assert len(source.bad) == 4
+
+
+def test_of_a_strip_only_the_middle_is_resized() -> None:
+    """By its shorter side, 1 x 5000 would become 224 x 1,120,000."""
+    shapes = np.array([[1, 5000], [5000, 2], [80, 10]])
+    start, end, resized, crop = _evaluation_arguments(shapes, 224)
+    assert start.tolist() == [[0, 2496], [2492, 0], [0, 0]]
+    assert end.tolist() == [[1, 2504], [2508, 2], [80, 10]]
+    assert resized.tolist() == [[224, 1792], [1792, 224], [1792, 224]]
+    assert crop.tolist() == [[0, 784], [784, 0], [784, 0]]

@@ -37,6 +37,13 @@ def same(image: Image.Image) -> Image.Image:
     return image
 
 
+def transparent_palette(image: Image.Image) -> Image.Image:
+    """Of every palette entry another transparency."""
+    image = image.convert("P")
+    image.info["transparency"] = bytes(range(256))
+    return image
+
+
 def mode(name: str) -> Callable[[Image.Image], Image.Image]:
     return lambda image: image.convert(name)
 
@@ -50,6 +57,7 @@ KINDS: list[tuple[str, Callable[[Image.Image], Image.Image], dict[str, object]]]
     ("rgb.png", same, {}),
     ("gray.png", mode("L"), {}),
     ("palette.png", mode("P"), {}),
+    ("transparent-palette.png", transparent_palette, {}),
     ("bilevel.png", mode("1"), {}),
     ("gray16.png", gray16, {}),
     ("rgba.png", translucent, {}),
@@ -65,6 +73,11 @@ KINDS: list[tuple[str, Callable[[Image.Image], Image.Image], dict[str, object]]]
     ("bilevel.tif", mode("1"), {}),
     ("cmyk.tif", mode("CMYK"), {}),
     ("rgb.gif", same, {}),
+    (
+        "animated.gif",
+        same,
+        {"save_all": True, "append_images": [photograph(100, 32, 40)]},
+    ),
     ("rgb.ppm", same, {}),
 ]
 

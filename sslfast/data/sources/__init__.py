@@ -6,7 +6,7 @@ import difflib
 import os
 from pathlib import Path
 
-from sslfast.data.bad_files import BadFiles
+from sslfast.data.bad_files import BadFiles, Policy
 from sslfast.data.sources.archive import SUFFIXES, extracted
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.folder import open_folder
@@ -18,7 +18,9 @@ from sslfast.errors import UsageError
 __all__ = ["Source", "open_source"]
 
 
-def open_source(name_or_path: str, *, limit: int | None = None, max_bad: float = 0.01) -> Source:
+def open_source(
+    name_or_path: str, *, limit: int | None = None, max_bad: float = 0.01, on_error: Policy = "skip"
+) -> Source:
     """Open a source by what the user typed. An existing path wins over a name.
 
     Args:
@@ -26,6 +28,7 @@ def open_source(name_or_path: str, *, limit: int | None = None, max_bad: float =
             of a torchvision data set, or `shapes`.
         limit: keep so many images, balanced over the classes; the same ones every time.
         max_bad: share of the images that may be unreadable.
+        on_error: "skip" what is unreadable, or "stop" at the first.
 
     Raises:
         UsageError: there is no such path or name, or it holds no usable images.
@@ -33,7 +36,7 @@ def open_source(name_or_path: str, *, limit: int | None = None, max_bad: float =
     source = _open(name_or_path)
     if limit is not None and limit < len(source):
         source = source.subset(balanced_subset(source.labels, len(source), limit))
-    source.bad = BadFiles(name_or_path, len(source), max_bad)
+    source.bad = BadFiles(name_or_path, len(source), max_bad, on_error)
     return source
 
 

@@ -24,9 +24,8 @@ def extracted(archive: Path) -> Path:
     only when it is complete: two processes, or one that is killed, leave no half of it.
 
     Raises:
-        UsageError: the archive is corrupt or holds no files, or a member would land outside the folder (`..`, a
-            link that leads out) or is a device: the whole archive is refused. Of an absolute path, the leading
-            slash is dropped.
+        UsageError: the archive is corrupt or holds no files, or a member would land outside the folder (an
+            absolute path, `..`, a link that leads out) or is a device: the whole archive is refused.
     """
     status = archive.stat()
     identity = f"{archive.resolve()}:{status.st_size}:{status.st_mtime_ns}"
@@ -53,7 +52,7 @@ def _extract(archive: Path, folder: Path, size: int) -> None:
     try:
         with archive.open("rb") as file, bar, tarfile.open(fileobj=file, mode="r:*") as tar:
             for member in tar:
-                tar.extract(member, folder, filter="data")
+                tar.extract(member, folder, filter=_safe)
                 bar.update(file.tell() - bar.n)
     except tarfile.FilterError as error:
         raise UsageError(f"{archive}: refused, its member is unsafe: {error}") from error
@@ -62,3 +61,10 @@ def _extract(archive: Path, folder: Path, size: int) -> None:
         raise UsageError(f"{archive}: truncated or corrupt{where} ({error}); copy or download it again") from error
     except OSError as error:
         raise UsageError(f"{archive}: cannot be extracted to {folder.parent.parent} ({error})") from error
+
+
+def _safe(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
+    """tarfile's `data` filter, which would make an absolute path a relative one, that refuses it."""
+    if member.name.startswith("/"):
+        raise tarfile.AbsolutePathError(member)
+    return tarfile.data_filter(member, folder)

@@ -1,0 +1,82 @@
+"""The benchmark of the input pipelines: what is compared gives the same kind of batch, and a record is left."""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+
+import pytest
+import torch
+
+pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
+
+from sslfast.benchmarks import bench_views
+from tests.data.photographs import photographs
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setattr(bench_views, "ROUNDS", 1)
+    monkeypatch.setattr(bench_views, "WARM_UP", 1)
+    monkeypatch.setattr(bench_views, "DRAWN", 2)
+    recipes = bench_views.recipes
+
+    def small(source):
+        return [
+            dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=4))
+            for recipe in recipes(source)
+        ]
+
+    monkeypatch.setattr(bench_views, "recipes", small)
+
+
+def test_every_pipeline_gives_normalised_views(tmp_path, short):
+    for recipe, size in zip(bench_views.recipes(photographs(tmp_path)), (224, 32), strict=True):
+        for name, pipeline in recipe.pipelines.items():
+            with contextlib.closing(pipeline(recipe.source, recipe.data, CPU)) as batches:
+                for views in itertools.islice(batches, 6):  # over the end of an epoch
+                    assert len(views) == 2, name
+                    for view in views:
+                        assert view.shape == (4, 3, size, size), name
+                        assert view.dtype == torch.float32, name
+                        assert -3 < view.min() < view.max() < 3, name
+
+
+def test_the_record(tmp_path, short):
+    folder = tmp_path / "photographs"
+    folder.mkdir()
+    photographs(folder)
+    path = tmp_path / "views.json"
+    assert bench_views.main(["--data", str(folder), "--seconds", "0", "--json", str(path)]) == 0
+    content = json.loads(path.read_text())
+    assert {"date", "CPU", "versions", "commit", "photographs"} <= content["header"].keys()
+    assert str(tmp_path) not in path.read_text()  # a record does not name this machine's folders
+    by_recipe = {}
+    for result in content["results"]:
+        by_recipe.setdefault(result["recipe"], {})[result["pipeline"]] = result
+        assert result["images_per_second"] > 0
+    assert {*by_recipe["photographs, 224"]} >= {
+        "sslfast",
+        "DALI alone",
+        "torchvision, tensors",
+        "torchvision, PIL",
+    }
+    assert {*by_recipe["CIFAR, 32"]} >= {"sslfast", "torchvision, tensors", "torchvision, PIL"}
+    for results in by_recipe.values():
+        base = results[bench_views.BASE]["images_per_second"]
+        assert all(r["ratio"] == pytest.approx(r["images_per_second"] / base) for r in results.values())
+
+
+def test_photographs_are_drawn_where_none_are_given(tmp_path, short):
+    source, origin = bench_views.photographs(None, tmp_path)
+    assert "none given by --data or SSLFAST_PHOTOGRAPHS: drawn ones of 500x375" in origin
+    assert len(source) == bench_views.DRAWN * bench_views.LINKS
+    assert source.image(0).size == bench_views.SIZE
+    assert source.image(0) != source.image(bench_views.LINKS)
+
+
+def test_photographs_that_are_not_there(capsys):
+    assert bench_views.main(["--data", "/no/such/folder"]) == 2
+    assert "no such file or folder" in capsys.readouterr().err
