@@ -23,7 +23,8 @@ struct Taps {
 // (size, size), into [0, 1].
 class Resizer {
  public:
-  void operator()(const uint8_t* image, int64_t image_width, const Box& box, bool flip, int64_t size, const Pixels& out);
+  void operator()(
+      const uint8_t* image, int64_t image_width, const Box& box, bool flip, int64_t size, const Pixels& out);
 
  private:
   Taps rows_, columns_;

@@ -84,8 +84,8 @@ SSLFAST_SIMD void adjust_saturation(const Pixels& x, float factor) {
   }
 }
 
-// In HSV (hexcone), value and saturation kept. A channel is value - chroma * clamp(min(k, 4 - k)) with k = (n + h) mod 6,
-// h the hue in sixths of a turn and n = 5, 3, 1 for red, green, blue; here in terms of k - 2.
+// In HSV (hexcone), value and saturation kept. A channel is value - chroma * clamp(min(k, 4 - k)) with
+// k = (n + h) mod 6, h the hue in sixths of a turn and n = 5, 3, 1 for red, green, blue; here in terms of k - 2.
 SSLFAST_SIMD void adjust_hue(const Pixels& x, float shift) {
 #pragma omp simd
   for (int64_t i = 0; i < x.count; ++i) {
