@@ -16,6 +16,7 @@ from sslfast.kernels.nt_xent import nt_xent
 from sslfast.kernels.sinkhorn_knopp import sinkhorn_knopp
 from sslfast.kernels.soft_cross_entropy import soft_cross_entropy
 from sslfast.kernels.sup_con import sup_con
+from sslfast.kernels.view_augment import view_augment
 
 __all__ = [
     "adamw_ema_step_",
@@ -33,4 +34,5 @@ __all__ = [
     "sinkhorn_knopp",
     "soft_cross_entropy",
     "sup_con",
+    "view_augment",
 ]

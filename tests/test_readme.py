@@ -80,10 +80,13 @@ def test_the_python_of_readme_runs():
     }
     names |= {"queue": torch.randn(32, 16), "pointer": torch.tensor(0), "labels": torch.arange(8) % 3}
     names |= {"scores": torch.randn(8, 5), "features": torch.randn(2, 8, 3, 3), "maps": torch.randn(2, 4, 3, 3)}
+    names |= {"images": torch.zeros(2, 9, 9, 3, dtype=torch.uint8), "mean": (0, 0, 0), "std": (1, 1, 1)}
+    names |= {"draws": torch.tensor([[0.0, 0, 9, 9] + [0] * 10] * 2)}
     names |= {"key_parameters": [torch.zeros(3)], "query_parameters": [torch.ones(3)]}
     exec(kernels, names)
     assert names["pooled"].shape == (2, 1, 8)
     assert names["pointer"] == 8
+    assert names["view"].shape == (2, 3, 224, 224)
 
     network, teacher = nn.Linear(3, 2), nn.Linear(3, 2)
     network(torch.ones(1, 3)).sum().backward()

@@ -1,9 +1,9 @@
 """What an augmentation does to each sample, drawn before it is done: torchvision's rules, one draw a sample.
 
-The draws are numpy arrays on the host, computed from `random.py`, so that every pipeline (device-resident, DALI,
-a fused kernel) applies the same views to the same samples. The rules, of torchvision.transforms.v2 and in this
-order: RandomResizedCrop, RandomHorizontalFlip, ColorJitter under RandomApply, RandomGrayscale, GaussianBlur under
-RandomApply.
+The draws are computed from `random.py`, so that every pipeline applies the same views to the same samples: here on
+the host, the specification; on a GPU by a kernel (`on_device.py`). The rules, of torchvision.transforms.v2 and in
+this order: RandomResizedCrop, RandomHorizontalFlip, ColorJitter under RandomApply, RandomGrayscale, GaussianBlur
+under RandomApply, RandomSolarize.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslfast.data.random import uniform
+from sslfast.kernels.view_augment import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw, blur_window
 
 if TYPE_CHECKING:
     from sslfast.config import ViewConfig
 
+__all__ = ["BRIGHTNESS", "CONTRAST", "HUE", "SATURATION", "ViewDraws", "blur_window", "crop_boxes", "draw_view"]
+
 CROP, FLIP, JITTER, GRAYSCALE, BLUR, SOLARIZE = range(6)
 STREAMS_PER_VIEW = 16  # room for the transformations to come: a new one must not change the draws of the others
 CROP_TRIES = 10
-BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # the operations of `ViewDraws.order`
 ORDERS = np.array(list(permutations(range(4))))  # [24, 4]
 
 
@@ -43,6 +45,22 @@ class ViewDraws:
     grayscale: NDArray[np.bool_]  # (B,)
     blur_sigma: NDArray[np.float32]  # (B,) standard deviation in pixels of the view; 0: no blur
     solarize: NDArray[np.bool_]  # (B,)
+
+    def table(self) -> NDArray[np.float32]:
+        """float32 (B, 14), as `view_augment` takes them: the columns of its `Draw`."""
+        table = np.empty((len(self.boxes), len(Draw)), dtype=np.float32)
+        table[:, : Draw.FLIP] = self.boxes
+        table[:, Draw.FLIP] = self.flip
+        table[:, Draw.JITTER] = self.jitter
+        table[:, Draw.BRIGHTNESS] = self.brightness
+        table[:, Draw.CONTRAST] = self.contrast
+        table[:, Draw.SATURATION] = self.saturation
+        table[:, Draw.HUE] = self.hue
+        table[:, Draw.ORDER] = self.order @ 4 ** np.arange(4)
+        table[:, Draw.GRAYSCALE] = self.grayscale
+        table[:, Draw.SIGMA] = self.blur_sigma
+        table[:, Draw.SOLARIZE] = self.solarize
+        return table
 
 
 def draw_view(
@@ -129,9 +147,7 @@ def crop_boxes(
     height = np.take_along_axis(height, first, axis=0)[0]
     width = np.take_along_axis(width, first, axis=0)[0]
 
-    # An image narrower than the least ratio keeps its width, one wider than the largest keeps its height.
-    central_height = np.minimum(heights, np.maximum(1, np.rint(widths / ratio[0])))
-    central_width = np.minimum(widths, np.maximum(1, np.rint(heights * ratio[1])))
+    central_height, central_width = central_crop(heights, widths, ratio)
     height = np.where(found, height, central_height).astype(np.int64)
     width = np.where(found, width, central_width).astype(np.int64)
 
@@ -141,9 +157,19 @@ def crop_boxes(
     return np.stack((top.astype(np.int64), left.astype(np.int64), height, width), axis=1)
 
 
-def blur_window(size: int) -> int:
-    """Side of the Gaussian blur's window, in pixels: a tenth of the view's side (SimCLR), made odd, at least 3."""
-    return max(3, size // 10 | 1)
+def central_crop(heights: ArrayLike, widths: ArrayLike, ratio: Sequence[float]) -> tuple[ArrayLike, ArrayLike]:
+    """Height and width of the largest crops whose ratio comes nearest to the range.
+
+    An image narrower than the least ratio keeps its width, one wider than the largest keeps its height.
+    """
+    central_heights = np.minimum(heights, np.maximum(1, np.rint(np.divide(widths, ratio[0]))))
+    central_widths = np.minimum(widths, np.maximum(1, np.rint(np.multiply(heights, ratio[1]))))
+    return central_heights, central_widths
+
+
+def factor_range(strength: float) -> tuple[float, float]:
+    """Of ColorJitter's factors: [max(0, 1 - strength), 1 + strength]."""
+    return max(0.0, 1 - strength), 1 + strength
 
 
 def _between(numbers: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
@@ -151,5 +177,4 @@ def _between(numbers: NDArray[np.float64], low: float, high: float) -> NDArray[n
 
 
 def _factor(numbers: NDArray[np.float64], strength: float) -> NDArray[np.float32]:
-    """ColorJitter's factor: uniform in [max(0, 1 - strength), 1 + strength]."""
-    return _between(numbers, max(0.0, 1 - strength), 1 + strength).astype(np.float32)
+    return _between(numbers, *factor_range(strength)).astype(np.float32)

@@ -1,20 +1,18 @@
-"""The pipeline of small images: one uint8 tensor on the device, augmented there."""
+"""The pipeline of small images: one uint8 tensor on the device, shuffled, drawn and augmented there."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
-from sslfast.data.augment import crop_resize, finish, to_device
 from sslfast.data.batch import Batch, full_batches, rows_of_rank
-from sslfast.data.draws import draw_view
 from sslfast.data.in_memory import in_memory
-from sslfast.data.random import permutation
+from sslfast.data.on_device import drawer, shuffled
 from sslfast.data.sources import Source
+from sslfast.kernels import view_augment
 
 if TYPE_CHECKING:
     from sslfast.config import DataConfig
@@ -32,30 +30,38 @@ class ResidentLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        self.rows = rows_of_rank(data.batch_size, rank, world_size)
-        decoded, self.positions = in_memory(source, device)  # positions: of the decoded images in the source
+        self.rows = torch.from_numpy(rows_of_rank(data.batch_size, rank, world_size)).to(device)
+        decoded, positions = in_memory(source, device)
         assert decoded.images is not None
         self.steps_per_epoch = full_batches(source.name, len(decoded), data.batch_size)
         self.images = torch.from_numpy(decoded.images).to(device)  # [N, H, W, 3]
+        self.positions = torch.from_numpy(positions).to(device)  # of the decoded images in the source
         self.labels = None if decoded.labels is None else torch.from_numpy(decoded.labels).to(device)
         self.data = data
         self.seed = seed
+        _, height, width, _ = self.images.shape
+        self.drawers = [
+            drawer(view, seed, number, height, width, device) for number, view in enumerate(data.views)
+        ]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         """The batches of an epoch from step `start` on, in an order of its own."""
-        order = permutation(self.seed, epoch, len(self.positions))
+        order = shuffled(self.seed, epoch, len(self.positions), self.images.device)
         for step in range(start, self.steps_per_epoch):
             yield self._batch(epoch, order[step * self.data.batch_size + self.rows])
 
-    def _batch(self, epoch: int, rows: NDArray[np.int64]) -> Batch:
-        device = self.images.device
-        on_device = to_device(rows, device)
-        images = self.images[on_device].permute(0, 3, 1, 2)
+    def _batch(self, epoch: int, rows: Tensor) -> Batch:
         index = self.positions[rows]
-        views = []
-        for number, (view, size) in enumerate(zip(self.data.views, self.data.sizes, strict=True)):
-            draws = draw_view(view, self.seed, epoch, index, number, *images.shape[2:])
-            crops = crop_resize(images, draws.boxes, size, draws.flip)
-            views.append(finish(crops, draws, self.data.mean, self.data.std))
-        label = None if self.labels is None else self.labels[on_device]
-        return Batch(tuple(views), to_device(index, device), label, self.seed, epoch)
+        views = tuple(
+            view_augment(
+                self.images,
+                draw(epoch, index),
+                rows=rows,
+                size=size,
+                mean=self.data.mean,
+                std=self.data.std,
+            )
+            for size, draw in zip(self.data.sizes, self.drawers, strict=True)
+        )
+        label = None if self.labels is None else self.labels[rows]
+        return Batch(views, index, label, self.seed, epoch)

@@ -1,6 +1,7 @@
 """Draws: torchvision's distributions, valid boxes, purity."""
 
 import dataclasses
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
 from sslfast.config import ViewConfig
-from sslfast.data.draws import CROP_TRIES, ORDERS, blur_window, crop_boxes, draw_view
+from sslfast.data.draws import CROP_TRIES, ORDERS, crop_boxes, draw_view
+from sslfast.kernels.view_augment import Draw
 
 N = 4000
 
@@ -52,27 +54,28 @@ def test_colour_is_distributed_as_torchvisions():
 
 
 def test_probabilities_are_kept():
-    view = ViewConfig(flip=0.3, jitter=0.8, grayscale=0.2, blur=0.6, blur_sigma=(0.1, 2.0))
+    view = ViewConfig(flip=0.3, jitter=0.8, grayscale=0.2, blur=0.6, blur_sigma=(0.1, 2.0), solarize=0.1)
     draws = draw(view)
     shares = {
         "flip": draws.flip,
         "jitter": draws.jitter,
         "grayscale": draws.grayscale,
         "blur": draws.blur_sigma > 0,
+        "solarize": draws.solarize,
     }
     for name, share in shares.items():
         p = getattr(view, name)
         assert abs(share.mean() - p) < 4 * np.sqrt(p * (1 - p) / N), name
     sigma = draws.blur_sigma[draws.blur_sigma > 0]
     assert ks_2samp(sigma, np.linspace(0.1, 2.0, N)).pvalue > 1e-3
-    for first, second in (("flip", "jitter"), ("jitter", "grayscale"), ("grayscale", "blur"), ("flip", "blur")):
+    for first, second in combinations(shares, 2):
         assert abs(np.corrcoef(shares[first], shares[second])[0, 1]) < 4 / np.sqrt(N)
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_certain_events(p):
-    draws = draw(ViewConfig(flip=p, jitter=p, grayscale=p, blur=p))
-    for events in (draws.flip, draws.jitter, draws.grayscale, draws.blur_sigma > 0):
+    draws = draw(ViewConfig(flip=p, jitter=p, grayscale=p, blur=p, solarize=p))
+    for events in (draws.flip, draws.jitter, draws.grayscale, draws.blur_sigma > 0, draws.solarize):
         assert (events == bool(p)).all()
 
 
@@ -124,6 +127,23 @@ def test_sizes_may_differ_by_sample():
         assert (mixed[i] == draw(indices=[i], height=height, width=width).boxes[0]).all()
 
 
-@pytest.mark.parametrize(("size", "window"), [(224, 23), (128, 13), (96, 9), (32, 3), (8, 3)])
-def test_blur_window_is_an_odd_tenth(size, window):
-    assert blur_window(size) == window
+def test_the_table_holds_the_draws():
+    draws = draw(ViewConfig(grayscale=0.5, blur=0.5, solarize=0.5), indices=np.arange(50))
+    table = draws.table()
+    assert table.dtype == np.float32
+    assert (table[:, : Draw.FLIP] == draws.boxes).all()
+    columns = {
+        Draw.FLIP: draws.flip,
+        Draw.JITTER: draws.jitter,
+        Draw.BRIGHTNESS: draws.brightness,
+        Draw.CONTRAST: draws.contrast,
+        Draw.SATURATION: draws.saturation,
+        Draw.HUE: draws.hue,
+        Draw.GRAYSCALE: draws.grayscale,
+        Draw.SIGMA: draws.blur_sigma,
+        Draw.SOLARIZE: draws.solarize,
+    }
+    for column, values in columns.items():
+        assert (table[:, column] == values).all(), column
+    for step in range(4):
+        assert (table[:, Draw.ORDER].astype(int) >> 2 * step & 3 == draws.order[:, step]).all()

@@ -11,10 +11,10 @@ from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import Source, eval_batches, load_small, loader, make_loader, open_source, split
-from sslfast.data.augment import crop_resize, finish
 from sslfast.data.draws import draw_view
 from sslfast.data.resident import ResidentLoader
 from sslfast.errors import UsageError
+from sslfast.kernels import view_augment
 
 CPU = torch.device("cpu")
 SEED = 3
@@ -54,25 +54,21 @@ def test_a_batch(source):
 
 
 def test_views_are_the_draws_of_their_image(source):
-    data = config(views=[ViewConfig(), ViewConfig(blur=1.0)])
+    """Each of its own size."""
+    data = config(views=[ViewConfig(), ViewConfig(blur=1.0, size=24), ViewConfig(solarize=1.0, size=8)])
     epoch = 2
     batch = list(make_loader(source, data, SEED, CPU).epoch(epoch))[1]
-    images = torch.from_numpy(source.images)[batch.index].permute(0, 3, 1, 2)
-    for number, view in enumerate(data.views):
+    images = torch.from_numpy(source.images)[batch.index]
+    for number, (view, size) in enumerate(zip(data.views, (16, 24, 8), strict=True)):
         draws = draw_view(view, SEED, epoch, batch.index.numpy(), number, 20, 24)
-        crops = crop_resize(images, draws.boxes, 16, draws.flip)
-        assert torch.equal(batch.views[number], finish(crops, draws, data.mean, data.std))
+        table = torch.from_numpy(draws.table())
+        expected = view_augment(images, table, size=size, mean=data.mean, std=data.std)
+        assert torch.equal(batch.views[number], expected)
+
+
+def test_views_differ(source):
+    batch = next(make_loader(source, config(), SEED, CPU).epoch(0))
     assert not torch.equal(*batch.views)
-
-
-def test_views_have_their_own_sizes(source):
-    views = [ViewConfig(), ViewConfig(size=8), ViewConfig(size=24, blur=1.0)]
-    batch = next(make_loader(source, config(views=views), SEED, CPU).epoch(0))
-    assert [view.shape[2:] for view in batch.views] == [(16, 16), (8, 8), (24, 24)]
-    images = torch.from_numpy(source.images)[batch.index].permute(0, 3, 1, 2)
-    draws = draw_view(views[1], SEED, 0, batch.index.numpy(), 1, 20, 24)
-    crops = crop_resize(images, draws.boxes, 8, draws.flip)
-    assert torch.equal(batch.views[1], finish(crops, draws, config().mean, config().std))
 
 
 def test_an_epoch_resumes_bit_for_bit(source):

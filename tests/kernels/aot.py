@@ -4,7 +4,7 @@ A program: reads a JSON list of cases on stdin, writes a JSON list of their reso
 
     kernel: "module:name"
     arch: 80, 90, 100 or 120
-    signature: argument -> "*bf16", "i32", "fp32"; arguments that are left out are constants
+    signature: argument -> "*bf16", "i32", "fp32", of a tuple a list; arguments that are left out are constants
     constants: argument -> value
     multiples_of_16: arguments that are, at a usual launch; they decide how wide the loads are
     num_warps, num_stages
@@ -28,11 +28,12 @@ SHARED_MEMORY = {80: 166912, 90: 232448, 100: 232448, 120: 101376}  # bytes that
 def compile_case(case):
     module, name = case["kernel"].split(":")
     kernel = getattr(importlib.import_module(module), name)
-    signature = {arg: case["signature"].get(arg, "constexpr") for arg in kernel.arg_names}
+    kinds = {arg: case["signature"].get(arg, "constexpr") for arg in kernel.arg_names}
+    signature = {arg: tuple(kind) if isinstance(kind, list) else kind for arg, kind in kinds.items()}
     divisible = [
         i
         for i, (arg, kind) in enumerate(signature.items())
-        if kind.startswith("*") or arg in case["multiples_of_16"]
+        if str(kind).startswith("*") or arg in case["multiples_of_16"]
     ]
     source = ASTSource(
         kernel,

@@ -1,11 +1,5 @@
 """What the tests of the ops share: where an implementation runs, how exact it must be, how it compiles."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
@@ -56,27 +50,6 @@ def record_impls(monkeypatch):
         return called
 
     return record
-
-
-@pytest.fixture(scope="session")
-def compile_ahead():
-    """compile_ahead(cases): compiles Triton kernels for GPUs that need not be there; see aot.py."""
-
-    def compile_all(cases):
-        # A process of its own: under TRITON_INTERPRET=1 `triton.jit` makes kernels that cannot be compiled.
-        environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-        result = subprocess.run(
-            [sys.executable, Path(__file__).parent / "aot.py"],
-            input=json.dumps(cases),
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout)
-
-    return compile_all
 
 
 @pytest.fixture

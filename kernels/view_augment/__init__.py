@@ -1,0 +1,5 @@
+from sslfast.kernels.view_augment.draw import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw
+from sslfast.kernels.view_augment.op import view_augment
+from sslfast.kernels.view_augment.reference import blur_window
+
+__all__ = ["BRIGHTNESS", "CONTRAST", "HUE", "SATURATION", "Draw", "blur_window", "view_augment"]

@@ -1,0 +1,139 @@
+"""Augmented views of uint8 images, each sample with its own draw."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sslfast.kernels import _library as lib
+from sslfast.kernels.view_augment import reference
+from sslfast.kernels.view_augment.draw import Draw
+
+OP = lib.Op(
+    "view_augment",
+    "(Tensor images, Tensor draws, Tensor? rows, int size, float[] mean, float[] std, bool crop, ScalarType dtype)"
+    " -> Tensor",
+    impls=("cpp", "triton"),
+    dtypes=(torch.float32,),  # of the draws
+)
+for compiled in OP.impls:  # no derivative: images are numbers of levels
+    lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+RESULTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def view_augment(
+    images: Tensor,
+    draws: Tensor,
+    *,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    rows: Tensor | None = None,
+    crop: bool = True,
+    dtype: torch.dtype = torch.float32,
+    impl: lib.Impl = "auto",
+) -> Tensor:
+    """Views of images, as torchvision's transforms make them, but each sample with its own draw.
+
+    In this order: crop, resize (bilinear with antialiasing) and mirror; colour jitter in the sample's own order of
+    its four operations; grayscale; Gaussian blur, in a window of `blur_window(size)` pixels; solarisation;
+    normalisation; conversion. With `torchvision.transforms.v2.functional` as F, and of one sample, d a row of the
+    draws as `Draw` numbers them:
+
+        x = F.resized_crop(image.float() / 255, d[TOP], d[LEFT], d[HEIGHT], d[WIDTH], [size, size])
+        if d[FLIP]: x = F.horizontal_flip(x)
+        if d[JITTER]: for o in order: x = (F.adjust_brightness, F.adjust_contrast, ...)[o](x, d[BRIGHTNESS + o])
+        if d[GRAYSCALE]: x = F.rgb_to_grayscale(x, 3)
+        if d[SIGMA] > 0: x = F.gaussian_blur(x, blur_window(size), d[SIGMA])
+        if d[SOLARIZE]: x = F.solarize(x, 128 / 255)
+        view = F.normalize(x, mean, std).to(dtype)
+
+    Nothing is rounded in between. There is no derivative. "triton" is one launch for views of up to 64 pixels; for
+    larger ones, one before it finds the mean grays that contrast pivots on, and one after blurs down the columns.
+
+    Args:
+        images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3).
+        draws: fp32 (B, len(Draw)), fp64 in the reference only, which then computes in fp64; on the images' device.
+            What it holds is not looked at on the host: boxes have to lie in their image.
+        size: S >= 2, side of the views, in pixels.
+        mean: of red, green, blue over [0, 1].
+        std: standard deviation of the same, > 0.
+        rows: int64 (B,): sample i is of image rows[i]; None: of image i.
+        crop: False: the images are views already, H = W = S; box and flip are not looked at.
+        dtype: of the result: fp32, fp16, bf16, or fp64 (reference only).
+        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+
+    Returns:
+        (B, 3, S, S), channels_last.
+
+    Raises:
+        ValueError: shapes, dtypes or devices that do not fit; numbers out of range.
+        RuntimeError: an explicit `impl` that is not available.
+    """
+    _check(images, draws, rows, size, crop)
+    _check_numbers(mean, std, dtype)
+    chosen = OP.choose(impl, images.device, torch.float64 if dtype == torch.float64 else draws.dtype)
+    if chosen == "reference":
+        return reference.view_augment(images, draws, rows, size, mean, std, crop, dtype)
+    out: Tensor = OP.call(chosen, images, draws, rows, size, list(mean), list(std), crop, dtype)
+    return out
+
+
+def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool) -> None:
+    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:3] or images.dtype != torch.uint8:
+        raise ValueError(
+            "view_augment: expected images of shape (B, H, W, 3), uint8, "
+            f"got {tuple(images.shape)}, {images.dtype}"
+        )
+    if size < 2:
+        raise ValueError(f"view_augment: expected a size >= 2, got {size}")
+    if not crop and images.shape[1:3] != (size, size):
+        raise ValueError(
+            f"view_augment: expected images of shape (B, {size}, {size}, 3) to finish without a crop, "
+            f"got {tuple(images.shape)}"
+        )
+    if rows is not None and (rows.ndim != 1 or rows.dtype != torch.int64):
+        raise ValueError(
+            f"view_augment: expected rows of shape (B,), torch.int64, got {tuple(rows.shape)}, {rows.dtype}"
+        )
+    expected = (len(images if rows is None else rows), len(Draw))
+    if draws.shape != expected or draws.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"view_augment: expected draws of shape {expected}, torch.float32, "
+            f"got {tuple(draws.shape)}, {draws.dtype}"
+        )
+    for name, tensor in (("draws", draws), ("rows", rows)):
+        if tensor is not None and tensor.device != images.device:
+            raise ValueError(
+                f"view_augment: expected {name} on {images.device} to match images, got {tensor.device}"
+            )
+
+
+def _check_numbers(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
+    if len(mean) != 3:
+        raise ValueError(f"view_augment: expected a mean of 3 numbers, got {mean!r}")
+    if len(std) != 3 or min(std) <= 0:
+        raise ValueError(f"view_augment: expected a std of 3 numbers > 0, got {std!r}")
+    if dtype not in RESULTS:
+        raise ValueError(f"view_augment: expected dtype to be one of {RESULTS}, got {dtype}")
+
+
+@OP.fake
+def _(
+    images: Tensor,
+    draws: Tensor,
+    rows: Tensor | None,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    crop: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    shape = (draws.shape[0], 3, size, size)
+    return torch.empty(shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
+
+
+if lib.MISSING["triton"] is None:
+    from sslfast.kernels.view_augment import triton_launch
+
+    OP.triton(triton_launch.view_augment)

@@ -1,0 +1,106 @@
+"""The draws and the order that a GPU computes: the host's, bit for bit."""
+
+import numpy as np
+import pytest
+import torch
+
+from sslfast.config import ViewConfig
+from sslfast.data.draws import draw_view
+from sslfast.data.on_device import drawer, shuffled
+from sslfast.data.random import permutation
+
+triton_draws = pytest.importorskip("sslfast.data.triton_draws")
+
+# What Triton's interpreter makes numpy say.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
+)
+GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if GPU else "cpu")
+SAMPLES = 100_000 if GPU else 40
+VIEW = ViewConfig(scale=(0.08, 1), brightness=0.8, contrast=1.2, hue=0.5, blur=0.5, solarize=0.3)
+
+
+def on_gpu(view, seed, number, epoch, indices, height, width):
+    rules = torch.tensor(triton_draws.rules(view, height, width), dtype=torch.float64, device=DEVICE)
+    return triton_draws.draw_view(rules, seed, number, epoch, indices.to(DEVICE)).cpu()
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (375, 500), (20, 200), (200, 7), (1, 1)])
+def test_draws_are_the_hosts(height, width):
+    """The last three shapes need the central crop often."""
+    indices = torch.from_numpy(np.random.default_rng(0).integers(0, 2**32, SAMPLES))
+    table = on_gpu(VIEW, 5, 1, 3, indices, height, width)
+    expected = draw_view(VIEW, 5, 3, indices.numpy(), 1, height, width).table()
+    assert torch.equal(table, torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("seed", [0, 2**31, 2**32 + 1, 2**63 - 1])
+@pytest.mark.parametrize(("epoch", "number"), [(0, 0), (1, 1), (2**31 + 5, 9)])
+def test_draws_of_any_seed_epoch_and_view(seed, epoch, number):
+    indices = torch.tensor([0, 2**32 - 1, 77])
+    table = on_gpu(VIEW, seed, number, epoch, indices, 40, 50)
+    expected = draw_view(VIEW, seed, epoch, indices.numpy(), number, 40, 50).table()
+    assert torch.equal(table, torch.from_numpy(expected))
+
+
+def test_certain_events_and_fixed_numbers():
+    """Probabilities and ranges of no width, and a batch of none."""
+    for p in (0.0, 1.0):
+        view = ViewConfig(
+            flip=p, jitter=p, brightness=0, hue=0, grayscale=p, blur=p, blur_sigma=(1, 1), solarize=p
+        )
+        indices = torch.arange(40)
+        expected = draw_view(view, 0, 0, indices.numpy(), 0, 32, 32).table()
+        assert torch.equal(on_gpu(view, 0, 0, 0, indices, 32, 32), torch.from_numpy(expected))
+        assert on_gpu(view, 0, 0, 0, indices[:0], 32, 32).shape == (0, 14)
+
+
+@pytest.mark.parametrize("n", [1, 1024, 2500])
+@pytest.mark.parametrize(("seed", "epoch"), [(0, 0), (2**40 + 7, 2)])
+def test_the_order_is_the_hosts(seed, epoch, n):
+    order = triton_draws.permutation(seed, epoch, n, DEVICE).cpu()
+    assert torch.equal(order, torch.from_numpy(permutation(seed, epoch, n)))
+
+
+def test_the_device_may_be_the_host():
+    cpu = torch.device("cpu")
+    index = shuffled(1, 2, 50, cpu)
+    assert torch.equal(index, torch.from_numpy(permutation(1, 2, 50)))
+    draws = drawer(VIEW, 1, 3, 20, 24, cpu)(2, index)
+    assert torch.equal(draws, torch.from_numpy(draw_view(VIEW, 1, 2, index.numpy(), 3, 20, 24).table()))
+
+
+@pytest.mark.gpu
+def test_a_gpu_draws_itself_and_is_never_waited_for():
+    draw = drawer(VIEW, 1, 3, 20, 24, DEVICE)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        index = shuffled(1, 2, 50, DEVICE)
+        draws = draw(2, index)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    on_host = draw_view(VIEW, 1, 2, permutation(1, 2, 50), 3, 20, 24).table()
+    assert torch.equal(draws.cpu(), torch.from_numpy(on_host))
+
+
+@pytest.mark.parametrize("arch", [80, 90, 100, 120])
+def test_kernels_compile_ahead_of_time(arch, compile_ahead):
+    numbers = {"B": "i32", "N": "i32", "seed": "i64", "epoch": "i32", "stream": "i32"}
+    pointers = {"p_indices": "*i64", "p_rules": "*fp64", "p_draws": "*fp32", "p_keys": "*i64"}
+    signature = numbers | pointers
+    cases = [
+        {
+            "kernel": f"sslfast.data.triton_draws:{kernel}",
+            "arch": arch,
+            "signature": {name: kind for name, kind in signature.items() if name in arguments},
+            "constants": constants,
+            "multiples_of_16": [],
+            "num_warps": 4,
+            "num_stages": 3,
+        }
+        for kernel, constants in (("draw_kernel", {"BB": 32, "BT": 16}), ("key_kernel", {"BN": 1024}))
+        for arguments in [getattr(triton_draws, kernel).arg_names]
+    ]
+    for resources in compile_ahead(cases):
+        assert resources["spilled"] == 0
