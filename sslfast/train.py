@@ -123,7 +123,7 @@ class Trainer:
                 network.compile()
         self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
         self.optimizer = build_optimizer(
-            self.method.named_parameters(), config.optim, data.batch_size, method.constant_lr
+            self.method.named_parameters(), config.optim, data.batch_size, self.method.constant_lr
         )
         self.peak_lr = scaled_lr(config.optim, data.batch_size)
         self.guard = FiniteGuard(self.method, self.optimizer)

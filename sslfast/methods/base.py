@@ -36,7 +36,7 @@ class Method(nn.Module, ABC):
     views: ClassVar[int | None]
     needs_labels: ClassVar[bool] = False
     operation: ClassVar[str | None] = None
-    constant_lr: ClassVar[tuple[str, ...]] = ()
+    constant_lr: tuple[str, ...] = ()
     encoder: Encoder
 
     @abstractmethod

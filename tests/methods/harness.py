@@ -1,5 +1,8 @@
 """Methods small enough for tests, and batches for them."""
 
+import copy
+import dataclasses
+
 import torch
 
 from sslfast.config import Config, DataConfig, EncoderConfig
@@ -28,3 +31,19 @@ def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4):
     pixels = tuple(torch.randn(size, 3, side, side, generator=generator) for _ in range(views))
     index = torch.arange(size)
     return Batch(views=pixels, index=index, label=index % classes, seed=0, epoch=epoch)
+
+
+def assert_equals_transcription(method, data, transcription):
+    """Loss and gradients of all parameters are those of `transcription(a copy of the method, data)`, in fp64."""
+    method.double()
+    data = dataclasses.replace(data, views=tuple(view.double() for view in data.views))
+    twin = copy.deepcopy(method)
+    expected = transcription(twin, data)
+    expected.backward()
+    loss, _ = method.loss(data)
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    for (name, ours), theirs in zip(method.named_parameters(), twin.parameters(), strict=True):
+        assert (ours.grad is None) == (theirs.grad is None), name
+        if ours.grad is not None:
+            torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-9, msg=name)

@@ -24,7 +24,16 @@ class Subject:
 
 MOCO = ("method.dim=16", "method.hidden=16", "method.queue_size=32", "method.symmetric=false")
 
+HEAD = ("method.dim=16", "method.hidden=16")
+
 SUBJECTS: dict[str, Subject] = {
+    "barlow_twins": Subject("barlow_twins_cifar10", HEAD, moves=False),
+    "byol": Subject("byol_cifar10", HEAD),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
+    "moco_v3": Subject("moco_v3_cifar10", HEAD),
+    "nnclr": Subject("nnclr_cifar10", (*HEAD, "method.predictor_hidden=16", "method.queue_size=32")),
+    "simclr": Subject("simclr_cifar10", HEAD, moves=False),
+    "simsiam": Subject("simsiam_cifar10", (*HEAD, "method.predictor_hidden=8"), moves=False),
+    "supcon": Subject("supcon_cifar10", HEAD, moves=False),
 }

@@ -1,0 +1,49 @@
+"""Barlow Twins (Zbontar, Jing, Misra, LeCun, Deny 2021, arXiv:2103.03230)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.heads import mlp
+from sslfast.methods.base import Method
+from sslfast.schema import STRICT, Count, NonNegative
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class BarlowTwinsConfig:
+    name: Literal["barlow_twins"]
+    dim: Count = 8192
+    """Width of an embedding."""
+    hidden: Count = 8192
+    """Width of the projector's hidden layers."""
+    layers: Count = 3
+    """Of the projector."""
+    lambd: NonNegative = 0.0051
+    """Weight of the redundancy term: the squares of the correlations between different components."""
+
+
+class BarlowTwins(Method):
+    """The cross-correlation matrix of the two views' embeddings is drawn to the identity (equation 1)."""
+
+    Config: ClassVar[type[BarlowTwinsConfig]] = BarlowTwinsConfig
+    views = 2
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config = self.config
+        hidden = [config.hidden] * (config.layers - 1)
+        # The loss standardises each component of the output: a bias would have no effect.
+        self.projector = mlp(encoder.feature_dim, *hidden, config.dim, norm=True, last_bias=False)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        z1, z2 = (self.projector(self.encoder(view)) for view in batch.views)
+        return K.cross_correlation_loss(z1, z2, lambd=self.config.lambd), {}

@@ -1,0 +1,73 @@
+"""BYOL (Grill et al. 2020, arXiv:2006.07733)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast.heads import mlp
+from sslfast.methods.base import Method
+from sslfast.methods.collapse import embedding_std
+from sslfast.optim import momentum_schedule
+from sslfast.schema import STRICT, Count, Probability
+from sslfast.state import MomentumCopy
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class BYOLConfig:
+    name: Literal["byol"]
+    dim: Count = 256
+    """Width of an embedding."""
+    hidden: Count = 4096
+    """Width of the hidden layers of projector and predictor."""
+    momentum: Probability = 0.996
+    """Of the target network's moving average; 1: the target stays random, 0: it is the online network."""
+    momentum_schedule: Literal["constant", "cosine"] = "cosine"
+    """cosine: the momentum rises to 1 by the end of training."""
+
+
+class BYOL(Method):
+    """The online network predicts, from one view, what its moving average makes of the other view.
+
+    The transformations that the paper removes one by one (section 5, figure 3b) are settings of data.views.
+    """
+
+    Config: ClassVar[type[BYOLConfig]] = BYOLConfig
+    views = 2
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        self.projector, self.predictor = self._heads(encoder.feature_dim)
+        self.target = MomentumCopy(nn.Sequential(encoder, self.projector))
+
+    def _heads(self, features: int) -> tuple[nn.Module, nn.Module]:
+        hidden, dim = self.config.hidden, self.config.dim
+        return mlp(features, hidden, dim, norm=True), mlp(dim, hidden, dim, norm=True)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        (q1, z1), (q2, z2) = (self._embed(view) for view in batch.views)
+        return _distance(q1, z2) + _distance(q2, z1), {"std": embedding_std(z1)}
+
+    def _embed(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        """The online network's prediction and the target network's projection, not normalised."""
+        return self.predictor(self.projector(self.encoder(view))), self.target(view)
+
+    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
+        momentum = momentum_schedule(step, total_steps, self.config.momentum, self.config.momentum_schedule)
+        self.target.update(momentum, skip=skip)
+
+    def compiled(self) -> list[nn.Module]:
+        return [self.encoder, self.target.module.get_submodule("0")]
+
+
+def _distance(prediction: Tensor, target: Tensor) -> Tensor:
+    """|p - z|^2 = 2 - 2 cos(p, z) of the normalised vectors (equation 2), the mean over the batch."""
+    return 2 - 2 * F.cosine_similarity(prediction, target).mean()

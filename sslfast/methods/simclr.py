@@ -1,0 +1,64 @@
+"""SimCLR (Chen, Kornblith, Norouzi, Hinton 2020, arXiv:2002.05709) and v2 (Chen et al. 2020, arXiv:2006.10029)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.distributed import gather
+from sslfast.heads import mlp
+from sslfast.methods.base import Method
+from sslfast.schema import STRICT, Count, Positive
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class SimCLRConfig:
+    name: Literal["simclr"]
+    dim: Count = 128
+    """Width of an embedding."""
+    hidden: Count = 2048
+    """Width of the head's hidden layers; in the paper the encoder's."""
+    layers: Count = 2
+    """Of the head; SimCLR v2 has 3."""
+    norm: bool = True
+    """Batch normalisation after every layer of the head, the last one's without shift, as in the authors' code."""
+    temperature: Positive = 0.1
+    """Divides the similarities; the paper has 0.5 on CIFAR-10."""
+
+
+class SimCLR(Method):
+    """The two views of an image are each other's positives, all other views of the batch are negatives."""
+
+    Config: ClassVar[type[SimCLRConfig]] = SimCLRConfig
+    views = 2
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config = self.config
+        hidden = [config.hidden] * (config.layers - 1)
+        last_norm: Literal["scale", "none"] = "scale" if config.norm else "none"
+        self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.norm, last_norm=last_norm)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        z1, z2 = self._embed(batch)
+        loss, rank = K.nt_xent(z1, z2, temperature=self.config.temperature, return_rank=True)
+        # The contrastive accuracy: how often no negative is nearer to a view than its image's other view.
+        return loss, {"accuracy": (rank == 0).float().mean()}
+
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The normalised embeddings of both views, of all ranks' images.
+
+        The views pass as one batch, so that batch normalisation takes its statistics over both.
+        """
+        z1, z2 = F.normalize(self.head(self.encoder(torch.cat(batch.views))), dim=1).chunk(2)
+        return gather(z1), gather(z2)

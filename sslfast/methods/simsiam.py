@@ -1,0 +1,87 @@
+"""SimSiam (Chen and He 2021, arXiv:2011.10566), with the switches of its ablations (section 4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.heads import mlp
+from sslfast.methods.base import Method
+from sslfast.methods.collapse import embedding_std
+from sslfast.schema import STRICT, Count
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class SimSiamConfig:
+    name: Literal["simsiam"]
+    dim: Count = 2048
+    """Width of an embedding."""
+    hidden: Count = 2048
+    """Width of the projector's hidden layers."""
+    layers: Count = 3
+    """Of the projector; the paper has 2 on CIFAR-10."""
+    predictor_hidden: Count = 512
+    """Width of the predictor's hidden layer."""
+    stop_gradient: bool = True
+    """Targets are constants; without, embeddings collapse (figure 2)."""
+    predictor: Literal["trained", "fixed", "none"] = "trained"
+    """fixed: as initialised; without one, embeddings collapse (table 1)."""
+    predictor_decay: bool = False
+    """The predictor's learning rate falls like the others' (table 1)."""
+    norm: Literal["none", "hidden", "default", "all"] = "default"
+    """Batch normalisation in the heads (table 3): default has it in all layers but the predictor's last."""
+    similarity: Literal["cosine", "cross_entropy"] = "cosine"
+    """cross_entropy: of the softmax over the components (section 4.5)."""
+    symmetric: bool = True
+    """Each view predicts the other; else the first the second (section 4.6)."""
+
+
+class SimSiam(Method):
+    """One network on both views; a predictor on one side, a stop-gradient on the other."""
+
+    Config: ClassVar[type[SimSiamConfig]] = SimSiamConfig
+    views = 2
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config = self.config
+        self.constant_lr = () if config.predictor_decay else ("predictor",)
+        hidden_norm = config.norm != "none"
+        self.projector = mlp(
+            encoder.feature_dim,
+            *[config.hidden] * (config.layers - 1),
+            config.dim,
+            norm=hidden_norm,
+            last_norm="plain" if config.norm in ("default", "all") else "none",
+        )
+        self.predictor: nn.Module = nn.Identity()
+        if config.predictor != "none":
+            last_norm: Literal["affine", "none"] = "affine" if config.norm == "all" else "none"
+            widths = config.dim, config.predictor_hidden, config.dim
+            self.predictor = mlp(*widths, norm=hidden_norm, last_norm=last_norm)
+            self.predictor.requires_grad_(config.predictor == "trained")
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        z1, z2 = (self.projector(self.encoder(view)) for view in batch.views)
+        loss = self._distance(z1, z2)
+        if self.config.symmetric:  # equation 2
+            loss = (loss + self._distance(z2, z1)) / 2
+        return loss, {"std": embedding_std(z1)}
+
+    def _distance(self, z: Tensor, target: Tensor) -> Tensor:
+        """D(h(z), stopgrad(target)), the mean over the batch."""
+        prediction = self.predictor(z)
+        if self.config.stop_gradient:
+            target = target.detach()
+        if self.config.similarity == "cosine":  # equation 1
+            return -F.cosine_similarity(prediction, target).mean()
+        return K.soft_cross_entropy(prediction, target.softmax(dim=1), temperature=1.0)

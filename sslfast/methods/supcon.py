@@ -1,0 +1,43 @@
+"""Supervised contrastive learning, SupCon (Khosla et al. 2020, arXiv:2004.11362)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast import kernels as K
+from sslfast.distributed import gather
+from sslfast.methods.simclr import SimCLR, SimCLRConfig
+from sslfast.schema import STRICT, Positive
+
+if TYPE_CHECKING:
+    from sslfast.data import Batch
+
+
+@dataclass(config=STRICT)
+class SupConConfig(SimCLRConfig):
+    name: Literal["supcon"]  # type: ignore[assignment]
+    norm: bool = False
+    """Batch normalisation after every layer of the head."""
+    base_temperature: Positive = 0.07
+    """The loss is scaled by temperature / base_temperature, as in the authors' code."""
+
+
+class SupCon(SimCLR):
+    """SimCLR whose positives are all views of all images of the same label (equation 2, L_out).
+
+    The head takes the encoder's features as they are, as in the published code; the paper normalises them first.
+    """
+
+    Config: ClassVar[type[SimCLRConfig]] = SupConConfig
+    needs_labels = True
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        assert batch.label is not None  # the trainer has refused images without
+        features = torch.cat(self._embed(batch))
+        labels = gather(batch.label).repeat(2)
+        loss = K.sup_con(features, labels, temperature=self.config.temperature)
+        return loss * (self.config.temperature / self.config.base_temperature), {}

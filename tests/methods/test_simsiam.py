@@ -1,0 +1,176 @@
+"""SimSiam against plain transcriptions of its paper, the switches of its ablations, and its collapse."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sslfast.config import Config, DataConfig, OptimConfig
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
+from sslfast.methods.simsiam import SimSiam, SimSiamConfig
+from sslfast.optim import build_optimizer, set_learning_rate
+from tests.methods.harness import assert_equals_transcription, build_method, tiny_batch
+
+
+def build(**settings):
+    return build_method("simsiam", **{"dim": 8, "hidden": 16, "layers": 2, "predictor_hidden": 4, **settings})
+
+
+def cosine(p, z):
+    """Chen and He 2021, equation 1."""
+    return -(p / p.norm(dim=1, keepdim=True) * z / z.norm(dim=1, keepdim=True)).sum(1).mean()
+
+
+def cross_entropy(p, z):
+    """Section 4.5."""
+    return -(z.softmax(1) * p.log_softmax(1)).sum(1).mean()
+
+
+def simsiam(method, data, *, similarity=cosine, stop=torch.Tensor.detach, symmetric=True, predictor=True):
+    """Algorithm 1 and what section 4 changes of it."""
+    z1, z2 = (method.projector(method.encoder(view)) for view in data.views)
+    p1, p2 = (method.predictor(z1), method.predictor(z2)) if predictor else (z1, z2)
+    if not symmetric:
+        return similarity(p1, stop(z2))
+    return similarity(p1, stop(z2)) / 2 + similarity(p2, stop(z1)) / 2
+
+
+def itself(z):
+    return z
+
+
+@pytest.mark.parametrize(
+    ("settings", "changes"),
+    [
+        ({}, {}),
+        ({"layers": 3, "norm": "none"}, {}),
+        ({"stop_gradient": False}, {"stop": itself}),
+        ({"predictor": "none"}, {"predictor": False}),
+        ({"predictor": "fixed"}, {}),
+        ({"similarity": "cross_entropy"}, {"similarity": cross_entropy}),
+        (
+            {"similarity": "cross_entropy", "stop_gradient": False},
+            {"similarity": cross_entropy, "stop": itself},
+        ),
+        ({"symmetric": False}, {"symmetric": False}),
+    ],
+    ids=str,
+)
+def test_loss_and_gradients_equal_the_transcription(settings, changes):
+    def transcription(method, data):
+        return simsiam(method, data, **changes)
+
+    assert_equals_transcription(build(**settings), tiny_batch(), transcription)
+
+
+def test_std_is_that_of_the_normalised_embeddings():
+    method, data = build(), tiny_batch()
+    z = method.projector(method.encoder(data.views[0])).detach()
+    _, metrics = method.loss(data)
+    torch.testing.assert_close(metrics["std"], F.normalize(z, dim=1).std(0, correction=0).mean())
+
+
+def layers(network):
+    return [type(layer).__name__ for layer in network]
+
+
+@pytest.mark.parametrize(
+    ("norm", "hidden", "projector_output", "predictor_output"),
+    [
+        ("none", False, False, False),
+        ("hidden", True, False, False),
+        ("default", True, True, False),
+        ("all", True, True, True),
+    ],
+)
+def test_batch_normalisation_stands_where_table_3_has_it(norm, hidden, projector_output, predictor_output):
+    method = build(norm=norm)
+    inner = ["Linear", "BatchNorm1d", "ReLU"] if hidden else ["Linear", "ReLU"]
+    assert layers(method.projector) == [*inner, "Linear", *["BatchNorm1d"] * projector_output]
+    assert layers(method.predictor) == [*inner, "Linear", *["BatchNorm1d"] * predictor_output]
+    if projector_output:
+        assert not method.projector[-1].affine
+
+
+def test_a_fixed_predictor_stays_as_it_is():
+    method = build(predictor="fixed")
+    method.loss(tiny_batch())[0].backward()
+    assert not any(p.requires_grad or p.grad is not None for p in method.predictor.parameters())
+    assert all(p.grad is not None for p in method.projector.parameters())
+
+
+@pytest.mark.parametrize("decay", [False, True])
+def test_the_predictors_learning_rate_falls_only_where_asked(decay):
+    method = build(predictor_decay=decay)
+    optimizer = build_optimizer(method.named_parameters(), OptimConfig(), 256, method.constant_lr)
+    set_learning_rate(optimizer, 0.1, 1.0)
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in method.encoder.parameters()} == {0.1}
+    assert {rates[id(p)] for p in method.projector.parameters()} == {0.1}
+    assert {rates[id(p)] for p in method.predictor.parameters()} == {0.1 if decay else 1.0}
+
+
+class Perceptron(Encoder):
+    """Three layers for images of 8 x 8: a run of 150 steps takes a second."""
+
+    feature_dim = 32
+
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(192, 64, bias=False),
+            nn.BatchNorm1d(64),
+            nn.ReLU(),
+            nn.Linear(64, 32, bias=False),
+            nn.BatchNorm1d(32),
+            nn.ReLU(),
+        )
+
+    def forward(self, x, dense=False):
+        return self.net(x)
+
+
+def train(*, norm, **settings):
+    """150 steps on views of 64 smooth images under strong noise; (loss, std * sqrt(dim)) every 50 steps.
+
+    Scaled so, the std is 1 for embeddings spread evenly over the sphere, whatever their width.
+    """
+    torch.manual_seed(0)
+    config = SimSiamConfig("simsiam", dim=64, hidden=64, layers=2, predictor_hidden=16, norm=norm, **settings)
+    method = SimSiam(Config(config, data=DataConfig(size=8, batch_size=64)), Perceptron(), 64)
+    images = F.interpolate(torch.randn(64, 3, 2, 2), 8, mode="bilinear")
+    optimizer = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
+    values = []
+    for step in range(151):
+        views = images + 3 * torch.randn_like(images), images + 3 * torch.randn_like(images)
+        loss, metrics = method.loss(Batch(views, torch.arange(64), None, 0, 0))
+        if step % 50 == 0:
+            values.append((loss.item(), metrics["std"].item() * 64**0.5))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    losses, stds = zip(*values, strict=True)
+    return losses, stds
+
+
+# Without batch normalisation of the projector's output, (a) and (b) in table 3: where it is, as by default, the
+# mean of a batch's embeddings is 0 by construction, and a run this short makes no constant of them.
+
+
+def test_with_stop_gradient_and_predictor_embeddings_stay_apart():
+    losses, stds = train(norm="hidden")
+    assert losses[-1] < -0.5  # it learns
+    assert min(stds) > 0.75
+
+
+@pytest.mark.parametrize("norm", ["none", "hidden"])
+@pytest.mark.parametrize("ablation", [{"stop_gradient": False}, {"predictor": "none"}], ids=str)
+def test_without_stop_gradient_or_predictor_embeddings_collapse(ablation, norm):
+    """Figure 2 and table 1 (a): the loss reaches its minimum, -1, and the std falls to 0."""
+    losses, stds = train(norm=norm, **ablation)
+    assert stds[0] > 0.6
+    assert losses[-1] < -0.99
+    assert list(stds) == sorted(stds, reverse=True)
+    assert stds[-1] < 0.1
