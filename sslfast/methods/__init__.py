@@ -1,11 +1,17 @@
 """The methods, by the name that recipes use. Adding one: its file here, its line below, a recipe, a test."""
 
 from sslfast.methods.base import Method
+from sslfast.methods.context_prediction import ContextPrediction
+from sslfast.methods.jigsaw import Jigsaw
 from sslfast.methods.moco import MoCoV1, MoCoV2
+from sslfast.methods.rotation import Rotation
 
 METHODS: dict[str, type[Method]] = {
+    "context_prediction": ContextPrediction,
+    "jigsaw": Jigsaw,
     "moco_v1": MoCoV1,
     "moco_v2": MoCoV2,
+    "rotation": Rotation,
 }
 
 __all__ = ["METHODS", "Method"]

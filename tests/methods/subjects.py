@@ -23,8 +23,12 @@ class Subject:
 
 
 MOCO = ("method.dim=16", "method.hidden=16", "method.queue_size=32", "method.symmetric=false")
+PUZZLE = ("method.trunk=16", "method.hidden=[16]")
 
 SUBJECTS: dict[str, Subject] = {
+    "context_prediction": Subject("context_prediction_cifar10", PUZZLE, moves=False),
+    "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
+    "rotation": Subject("rotation_cifar10", moves=False),
 }
