@@ -23,10 +23,14 @@ class Subject:
 
 
 MOCO = ("method.dim=16", "method.hidden=16", "method.queue_size=32", "method.symmetric=false")
+CPC = ("method.context_blocks=1", "method.context_width=8", "method.last_step=4")
 PUZZLE = ("method.trunk=16", "method.hidden=[16]")
 
 SUBJECTS: dict[str, Subject] = {
     "context_prediction": Subject("context_prediction_cifar10", PUZZLE, moves=False),
+    "cpc_v1": Subject("cpc_v1_cifar10", CPC, moves=False),
+    "cpc_v2": Subject("cpc_v2_cifar10", (*CPC, "method.dim=16"), moves=False),
+    "exemplar": Subject("exemplar_cifar10", ("method.dim=16",), moves=False),
     "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
