@@ -29,7 +29,15 @@ OPERATIONS = {
     "split_lab": lambda x, key: torch.cat(views.split_lab(colored(x)), dim=1),
     "split_ydbdr": lambda x, key: torch.cat(views.split_ydbdr(colored(x)), dim=1),
 }
-RANDOM = ("shift_patches", "flip_patches", "jigsaw_cells", "random_order", "context_pair", "drop_colors", "surrogate")
+RANDOM = (
+    "shift_patches",
+    "flip_patches",
+    "jigsaw_cells",
+    "random_order",
+    "context_pair",
+    "drop_colors",
+    "surrogate",
+)
 
 
 @pytest.fixture(params=OPERATIONS)
