@@ -104,7 +104,7 @@ class EncoderConfig:
     width: Positive = 1.0
     """Multiplies every channel count."""
     norm: Literal["batch", "split", "layer"] = "batch"
-    """split: over `norm_splits` parts of the batch apart, as if on so many devices; layer: over each image apart."""
+    """split: over `norm_splits` parts of the batch apart, as if on so many devices; layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
 

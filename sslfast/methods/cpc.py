@@ -31,7 +31,7 @@ class CPCV1Config:
     stride: Count | None = None
     """Pixels from a patch to the next; null: half a patch."""
     shift: CountOrZero | None = None
-    """Zeros around a window that moves within its patch, pixels; null: a thirty-second of the patch, at least 1."""
+    """Zeros around a window that moves within its patch, pixels; null: 1 / 32 of the patch, at least 1."""
     flip_patches: Probability = 0.0
     """Probability of a patch to be mirrored."""
     drop_colors: Probability = 0.0
@@ -39,9 +39,9 @@ class CPCV1Config:
     directions: Literal[1, 2, 4] = 1
     """1: rows are predicted from those above; 2: from those below as well; 4: columns too, from both sides."""
     first_step: Count = 1
-    """Rows from a context to the nearest that is predicted; at 1 that one shares half of its pixels with the context."""
+    """Rows from a context to the nearest predicted; the first row shares half of its pixels with the context."""
     last_step: Count = 5
-    """Rows from a context to the farthest that is predicted."""
+    """Rows from a context to the farthest predicted."""
     context_blocks: Count = 5
     """Residual blocks of the context network, each of which sees a row farther."""
     context_width: Count = 256
@@ -82,18 +82,52 @@ class ContextBlock(nn.Module):
         return x + self.expand(y)
 
 
+class Direction(nn.Module):
+    """Contexts of what lies before, and what they predict of the places behind: a linear map for each step.
+
+    Args:
+        config: the method's.
+        turn: quarters of a turn after which this direction leads downwards.
+        width: of the features.
+        dim: of the predictions.
+    """
+
+    def __init__(self, config: CPCV1Config, turn: int, width: int, dim: int) -> None:
+        super().__init__()
+        self.turn, self.first_step, self.temperature = turn, config.first_step, config.temperature
+        blocks = (ContextBlock(width, config.context_width) for _ in range(config.context_blocks))
+        self.context = nn.Sequential(*blocks, nn.ReLU())
+        steps = range(config.first_step, config.last_step + 1)
+        self.maps = nn.ModuleList(nn.Linear(width, dim, bias=False) for _ in steps)
+
+    def forward(self, z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss, and the ranks of all predictions, of features (B, n, n, D) and their targets."""
+        context = self.context(z.rot90(self.turn, (1, 2)).permute(0, 3, 1, 2)).permute(2, 0, 3, 1)  # [n, B, n, D]
+        keys = targets.rot90(self.turn, (1, 2)).transpose(0, 1).flatten(0, 2)  # [n * B * n, D]: row after row
+        losses, ranks = [], []
+        for k, predict in enumerate(self.maps, self.first_step):
+            query = predict(context[:-k]).flatten(0, 2)  # of all rows but the last k
+            # The target of a row's query is k rows on.
+            loss, rank = K.in_batch_info_nce(
+                query, keys, temperature=self.temperature, offset=len(keys) - len(query), return_rank=True
+            )
+            losses.append(loss)
+            ranks.append(rank)
+        return torch.stack(losses).mean(), torch.cat(ranks)
+
+
 class CPCV1(Method):
     """Predicts the features of patches from those of the rows before them.
 
-    z (B, n, n, D): features of the overlapping patches, each encoded by itself. c_i: what the context network makes
-    of the rows up to i. For each step k of a context, and each place (i, j) whose row i + k there is, the loss is
-    the InfoNCE (equation 4) of
+    z (B, n, n, D): features of the overlapping patches, each encoded by itself. c_i: what the context network
+    makes of the rows up to i. For each step k and each place (i, j) that has a row i + k, the loss is the InfoNCE
+    (equation 4) of
 
         logits = (W_k c_ij) . z / temperature
 
     whose target is z_(i+k)j, and whose negatives are the features at all other places of all images of the batch.
     It is the mean over places, steps and directions, where the papers sum. The context network is the one that the
-    appendix of v2 lists, for v1 too, which says of its own only that it is a PixelCNN.
+    appendix of v2 lists, for v1 too, whose paper says of its own that it is a PixelCNN.
     """
 
     Config: ClassVar[type[CPCV1Config]] = CPCV1Config
@@ -103,44 +137,20 @@ class CPCV1(Method):
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
         config, width = self.config, encoder.feature_dim
-        dim = config.dim or width
-        self.turns = range(0, 4, 4 // config.directions)  # quarters of a turn until rows are predicted downwards
-        self.target = nn.Linear(width, dim) if config.dim else nn.Identity()
-        self.contexts = nn.ModuleList(self._context_network(width) for _ in self.turns)
-        steps = range(config.first_step, config.last_step + 1)
-        self.predictions = nn.ModuleList(
-            nn.ModuleList(nn.Linear(width, dim, bias=False) for _ in steps) for _ in self.turns
-        )
-
-    def _context_network(self, channels: int) -> nn.Module:
-        config = self.config
-        blocks = (ContextBlock(channels, config.context_width) for _ in range(config.context_blocks))
-        return nn.Sequential(*blocks, nn.ReLU())
+        self.target = nn.Linear(width, config.dim) if config.dim else nn.Identity()
+        turns = range(0, 4, 4 // config.directions)
+        self.directions = nn.ModuleList(Direction(config, turn, width, config.dim or width) for turn in turns)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         patches = _patches(self.config, batch.views[0], Key(batch.seed, batch.epoch, batch.index))
         n = math.isqrt(patches.shape[1])
         z = self.encoder(patches.flatten(0, 1)).view(len(patches), n, n, -1)
         targets = self.target(z)
-        losses, ranks = [], []
-        for turn, network, predictions in zip(self.turns, self.contexts, self.predictions, strict=True):
-            context = network(z.rot90(turn, (1, 2)).permute(0, 3, 1, 2)).permute(2, 0, 3, 1)  # [n, B, n, D]
-            keys = targets.rot90(turn, (1, 2)).transpose(0, 1).flatten(0, 2)  # [n * B * n, D]: row after row
-            for k, predict in enumerate(predictions, self.config.first_step):
-                query = predict(context[:-k]).flatten(0, 2)  # all rows but the last k
-                loss, rank = K.in_batch_info_nce(
-                    query,
-                    keys,
-                    temperature=self.config.temperature,
-                    offset=len(keys) - len(query),  # k rows on
-                    return_rank=True,
-                )
-                losses.append(loss)
-                ranks.append(rank)
+        losses, ranks = zip(*(direction(z, targets) for direction in self.directions), strict=True)
         return torch.stack(losses).mean(), {"accuracy": (torch.cat(ranks) == 0).float().mean()}
 
     def compiled(self) -> list[nn.Module]:
-        return [self.encoder, *self.contexts]
+        return [self.encoder, *(direction.get_submodule("context") for direction in self.directions)]
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
@@ -154,9 +164,11 @@ class CPCV1(Method):
 
 
 class CPCV2(CPCV1):
-    """CPC v1 in four directions, with each patch altered by itself and more steps between; layer normalisation
-    and the views in colour stand in the recipes. Of the paper's patch augmentation it has mirroring and dropped
-    colours, not AutoAugment's and the elastic ones."""
+    """CPC v1 in four directions, from farther off, each patch altered by itself.
+
+    Layer normalisation and views in colour stand in the recipes. Of the paper's augmentation of patches, these are
+    mirrored and lose colours; AutoAugment's and the elastic transformations are left out.
+    """
 
     Config: ClassVar[type[CPCV1Config]] = CPCV2Config
     operation = "altered_patches"

@@ -1,4 +1,4 @@
-"""What pretext tasks share: patches of an image, and a class that follows from how they were cut or put together."""
+"""What pretext tasks share: patches of an image, and a class that follows from how they were cut or ordered."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def check_patches(recipe: Recipe, cut: Callable[[Tensor, Key], Tensor]) -> int:
     # Layers of stride 2 round up: the last one has more than a pixel to halve where patch > step / 2.
     if 2 * patch <= step:
         raise UsageError(
-            f"{recipe.method.name}: expected patches of more than {step // 2} pixels, for the encoder makes one of "
-            f"{step} x {step}, got {patch} x {patch}; take encoder.stem=cifar, or a larger data.size"
+            f"{recipe.method.name}: expected patches of more than {step // 2} pixels, for the encoder makes one "
+            f"of {step} x {step}, got {patch} x {patch}; take encoder.stem=cifar, or a larger data.size"
         )
     return patches.shape[1]
 
@@ -84,10 +84,8 @@ class Puzzle(Method):
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int, patches: int, classes: int) -> None:
         super().__init__(recipe, encoder, images)
         config = self.config
-        last_norm = "affine" if config.head_norm else "none"
-        self.trunk = nn.Sequential(
-            mlp(encoder.feature_dim, config.trunk, last_norm=last_norm), nn.ReLU(inplace=True)
-        )
+        layer = mlp(encoder.feature_dim, config.trunk, last_norm="affine" if config.head_norm else "none")
+        self.trunk = nn.Sequential(layer, nn.ReLU(inplace=True))
         self.head = mlp(patches * config.trunk, *config.hidden, classes, norm=config.head_norm)
 
     @abstractmethod

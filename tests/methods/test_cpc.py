@@ -45,8 +45,8 @@ def transcription(method, data):
     for direction in range(config.directions):
         place = TURNED[direction * 4 // config.directions]
         turned = torch.stack([torch.stack([z[:, *place(i, j)] for j in range(3)], 1) for i in range(3)], 1)
-        context = method.contexts[direction](turned.permute(0, 3, 1, 2))
-        for k, predict in enumerate(method.predictions[direction], config.first_step):
+        context = method.directions[direction].context(turned.permute(0, 3, 1, 2))
+        for k, predict in enumerate(method.directions[direction].maps, config.first_step):
             terms = []
             for b in range(len(patches)):
                 for i in range(3 - k):
@@ -85,7 +85,7 @@ def test_loss_and_gradients_equal_the_transcription(name, settings):
 def test_a_context_knows_its_row_and_those_above_and_no_other():
     method = build()
     grid = torch.randn(1, 64, 5, 5, requires_grad=True)
-    context = method.contexts[0](grid)
+    context = method.directions[0].context(grid)
     (gradient,) = torch.autograd.grad(context[:, :, 3].sum(), grid)
     reached = gradient.abs().sum((0, 1, 3)) > 0
     assert reached.tolist() == [False, True, True, True, False]  # two blocks see two rows up
@@ -102,7 +102,7 @@ def test_v2_is_v1_in_four_directions_with_altered_patches():
     one, two = (dataclasses.asdict(METHODS[name].Config(name=name)) for name in ("cpc_v1", "cpc_v2"))
     changed = {key for key in one if one[key] != two[key]}
     assert changed == {"name", "directions", "first_step", "flip_patches", "drop_colors", "dim", "temperature"}
-    assert len(build("cpc_v2").contexts) == 4
+    assert len(build("cpc_v2").directions) == 4
 
 
 def test_the_order_of_the_batch_does_not_matter():

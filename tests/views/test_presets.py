@@ -7,7 +7,6 @@ from sslfast.methods import METHODS
 from sslfast.views.presets import PRESETS
 from sslfast.views.shown import OPERATIONS
 
-
 PRESET_OF = {"context_prediction": "context", "cpc_v1": "cpc"}  # whose names differ
 
 
