@@ -81,6 +81,12 @@ def info(args: argparse.Namespace) -> None:
     print(describe())
 
 
+def list_all(args: argparse.Namespace) -> None:
+    from sslfast.listing import listing
+
+    print(listing())
+
+
 def views(args: argparse.Namespace) -> None:
     from sslfast.config import load_config
     from sslfast.views.command import draw
@@ -139,6 +145,9 @@ def parser() -> Parser:
     command.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .safetensors file")
     command.add_argument("--overwrite", action="store_true", help="replace FILE")
     command.set_defaults(run=export)
+
+    command = commands.add_parser("list", help="the methods and the recipes, a line each")
+    command.set_defaults(run=list_all)
 
     command = commands.add_parser(
         "views",

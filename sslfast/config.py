@@ -110,8 +110,8 @@ class EncoderConfig:
     """cifar: a 3x3 convolution of stride 1 and no max-pool, for small images."""
     width: Positive = 1.0
     """Multiplies every channel count."""
-    norm: Literal["batch", "split"] = "batch"
-    """split: batch normalisation over `norm_splits` parts of the batch apart, as if on so many devices."""
+    norm: Literal["batch", "split", "layer"] = "batch"
+    """split: over `norm_splits` parts of the batch apart, as if on so many devices; layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
 

@@ -20,6 +20,7 @@ RESNETS: dict[str, tuple[type[nn.Module], list[int]]] = {
     "resnet152": (resnet.Bottleneck, [3, 8, 36, 3]),
 }
 STEM_CHANNELS = 64
+STRIDES = {"imagenet": 32, "cifar": 8}  # of all layers together, by stem
 CONVOLUTIONAL = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")  # in order
 
 

@@ -6,13 +6,13 @@ is random comes from a `Key`, hence is a pure function of (seed, epoch, index, v
 """
 
 from sslfast.views.color_drop import drop_colors
-from sslfast.views.color_spaces import split_lab, split_ydbdr, to_rgb
+from sslfast.views.color_spaces import from_rgb, split_lab, split_ydbdr, to_rgb
 from sslfast.views.context import context_pair
 from sslfast.views.division import divide
 from sslfast.views.draws import Key
 from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
-from sslfast.views.patches import patch_grid, shift_patches
+from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
 from sslfast.views.rotation import rotations
 
@@ -21,6 +21,8 @@ __all__ = [
     "context_pair",
     "divide",
     "drop_colors",
+    "flip_patches",
+    "from_rgb",
     "jigsaw_cells",
     "normalize_patches",
     "patch_grid",

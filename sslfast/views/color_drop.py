@@ -22,6 +22,8 @@ def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
     Returns:
         Of the same shape and dtype.
     """
+    if not probability:
+        return patches
     count, channels, height, width = patches.shape[1:]
     chance, choice = key.uniform(Stream.DROPPED, 2, count).unbind(1)  # [B, N] each
     kept = (choice * channels).long()[:, :, None] == torch.arange(channels, device=patches.device)

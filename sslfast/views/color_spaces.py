@@ -40,6 +40,12 @@ def to_rgb(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor
     return torch.stack([channel * s + m for channel, m, s in channels], dim=1).clamp_(0, 1)
 
 
+def from_rgb(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Normalises a view, (B, 3, H, W), as loaders do: the inverse of `to_rgb`."""
+    channels = zip(rgb.unbind(1), mean, std, strict=True)
+    return torch.stack([(channel - m) / s for channel, m, s in channels], dim=1)
+
+
 def split_lab(rgb: Tensor) -> tuple[Tensor, Tensor]:
     """CMC's two views by luminance and chrominance (section 4.1): L, and ab.
 

@@ -28,6 +28,7 @@ class Stream(IntEnum):
     NOISE = 6
     GEOMETRY = 7
     COLOR = 8
+    FLIP = 9
 
 
 @dataclass(frozen=True)

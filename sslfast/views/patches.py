@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -65,3 +66,18 @@ def shift_patches(patches: Tensor, key: Key, margin: int = 2) -> Tensor:
     windows = cut(patches.flatten(0, 1), top.reshape(-1, 1), left.reshape(-1, 1), side - 2 * margin)
     padded = F.pad(windows.permute(0, 1, 3, 4, 2), (0, 0, margin, margin, margin, margin))
     return padded.view(samples, count, side, side, -1).permute(0, 1, 4, 2, 3)
+
+
+def flip_patches(patches: Tensor, key: Key, probability: float = 0.5) -> Tensor:
+    """Mirrors some patches left to right, each by a draw of its own, as CPC v2 does.
+
+    Args:
+        patches: (B, N, C, h, w).
+        key: of the B samples.
+        probability: of a patch to be mirrored.
+
+    Returns:
+        Of the same shape and dtype.
+    """
+    flipped = key.uniform(Stream.FLIP, patches.shape[1]) < probability
+    return torch.where(flipped[..., None, None, None], patches.flip(-1), patches)

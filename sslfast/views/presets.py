@@ -54,6 +54,8 @@ PRESETS: dict[str, list[View]] = {
     "pirl": [MOCO_V1, {"size": 255, "scale": [0.6, 1.0]}],
     # Van den Oord et al. 2018 (arXiv:1807.03748), section 3.2: 256 pixels out of 300, flips, always grayscale.
     "cpc": [{**SQUARE_CROP, "scale": [0.5, 0.73], "grayscale": 1.0}],
+    # Henaff et al. 2020 (arXiv:1905.09272): in colour, which `views.drop_colors` drops patch by patch.
+    "cpc_v2": [{**SQUARE_CROP, "scale": [0.5, 0.73]}],
     # Noroozi and Favaro 2016 (arXiv:1603.09246), section 4: 225 out of 256; a share of the images is gray.
     "jigsaw": [{**SQUARE_CROP, "flip": 0.0, "grayscale": 0.3}],
     # Doersch et al. 2015 (arXiv:1505.05192), section 3: patches of whole images, altered one by one.

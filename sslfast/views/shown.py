@@ -16,7 +16,7 @@ from sslfast.views.division import divide
 from sslfast.views.draws import Key, Stream
 from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted
-from sslfast.views.patches import patch_grid, shift_patches
+from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
 from sslfast.views.rotation import rotations
 
@@ -42,6 +42,12 @@ def _patch_grid(views: Tensor, key: Key, data: DataConfig) -> Tensor:
 def _shifted_patches(views: Tensor, key: Key, data: DataConfig) -> Tensor:
     patches = patch_grid(views)
     return _pictures(shift_patches(patches, key, max(1, patches.shape[-1] // 32)), data)
+
+
+def _altered_patches(views: Tensor, key: Key, data: DataConfig) -> Tensor:
+    patches = patch_grid(views)
+    patches = flip_patches(shift_patches(patches, key, max(1, patches.shape[-1] // 32)), key)
+    return _pictures(drop_colors(patches, key), data)
 
 
 def _jigsaw(views: Tensor, key: Key, data: DataConfig) -> Tensor:
@@ -94,6 +100,7 @@ def _pictures(patches: Tensor, data: DataConfig) -> Tensor:
 
 
 OPERATIONS: dict[str, Operation] = {
+    "altered_patches": _altered_patches,
     "context": _context,
     "divide": _divide,
     "drop_colors": _drop_colors,

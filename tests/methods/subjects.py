@@ -23,16 +23,23 @@ class Subject:
 
 
 MOCO = ("method.dim=16", "method.hidden=16", "method.queue_size=32", "method.symmetric=false")
-
 HEAD = ("method.dim=16", "method.hidden=16")
+CPC = ("method.context_blocks=1", "method.context_width=8", "method.last_step=4")
+PUZZLE = ("method.trunk=16", "method.hidden=[16]")
 
 SUBJECTS: dict[str, Subject] = {
     "barlow_twins": Subject("barlow_twins_cifar10", HEAD, moves=False),
     "byol": Subject("byol_cifar10", HEAD),
+    "context_prediction": Subject("context_prediction_cifar10", PUZZLE, moves=False),
+    "cpc_v1": Subject("cpc_v1_cifar10", CPC, moves=False),
+    "cpc_v2": Subject("cpc_v2_cifar10", (*CPC, "method.dim=16"), moves=False),
+    "exemplar": Subject("exemplar_cifar10", ("method.dim=16",), moves=False),
+    "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
     "moco_v3": Subject("moco_v3_cifar10", HEAD),
     "nnclr": Subject("nnclr_cifar10", (*HEAD, "method.predictor_hidden=16", "method.queue_size=32")),
+    "rotation": Subject("rotation_cifar10", moves=False),
     "simclr": Subject("simclr_cifar10", HEAD, moves=False),
     "simsiam": Subject("simsiam_cifar10", (*HEAD, "method.predictor_hidden=8"), moves=False),
     "supcon": Subject("supcon_cifar10", HEAD, moves=False),

@@ -18,6 +18,7 @@ OPERATIONS = {
     "divide with overlap": lambda x, key: views.divide(x, parts=3, overlap=6),
     "patch_grid": lambda x, key: views.patch_grid(x),
     "shift_patches": lambda x, key: views.shift_patches(views.patch_grid(x), key),
+    "flip_patches": lambda x, key: views.flip_patches(views.patch_grid(x), key),
     "jigsaw_cells": lambda x, key: views.jigsaw_cells(x, key),
     "normalize_patches": lambda x, key: views.normalize_patches(views.divide(x)),
     "random_order": lambda x, key: views.permuted(views.divide(x), views.random_order(key, 4)),
@@ -28,7 +29,15 @@ OPERATIONS = {
     "split_lab": lambda x, key: torch.cat(views.split_lab(colored(x)), dim=1),
     "split_ydbdr": lambda x, key: torch.cat(views.split_ydbdr(colored(x)), dim=1),
 }
-RANDOM = ("shift_patches", "jigsaw_cells", "random_order", "context_pair", "drop_colors", "surrogate")
+RANDOM = (
+    "shift_patches",
+    "flip_patches",
+    "jigsaw_cells",
+    "random_order",
+    "context_pair",
+    "drop_colors",
+    "surrogate",
+)
 
 
 @pytest.fixture(params=OPERATIONS)

@@ -1,0 +1,59 @@
+"""Context prediction: which neighbour of a patch another one is (Doersch, Gupta, Efros 2015, arXiv:1505.05192)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast.methods.pretext import Puzzle, PuzzleConfig, check_patches
+from sslfast.schema import STRICT, Count, CountOrZero, Probability
+from sslfast.views import Key, context_pair, drop_colors
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.encoders import Encoder
+
+WHOLE = 398  # pixels that 3 patches of 96, the paper's gaps of 48 and its jitter of 7 need
+POSITIONS = 8
+
+
+@dataclass(config=STRICT)
+class ContextPredictionConfig(PuzzleConfig):
+    name: Literal["context_prediction"]
+    gap: CountOrZero | None = None
+    """Pixels between the patches; null: half a patch."""
+    jitter: CountOrZero | None = None
+    """Pixels that each patch is moved by at most; null: 7 / 96 of a patch."""
+    drop_colors: Probability = 1.0
+    """Probability of a patch to keep one colour channel only, against chromatic aberration."""
+    hidden: tuple[Count, ...] = (4096, 4096)
+    head_norm: bool = True
+
+
+class ContextPrediction(Puzzle):
+    """The centre and a neighbour side by side, 8 positions (section 3).
+
+    The layers are those of the published code, except that its last hidden layer has no batch normalisation. That
+    code also shows a third of the patches at low resolution and divides each by its contrast: left out here.
+    """
+
+    Config: ClassVar[type[ContextPredictionConfig]] = ContextPredictionConfig
+    operation = "context"
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images, patches=2, classes=POSITIONS)
+
+    def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        pair, position = _pair(self.config, view, key)
+        return drop_colors(pair, key, self.config.drop_colors), position
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        check_patches(recipe, lambda view, key: _pair(recipe.method, view, key)[0])
+
+
+def _pair(config: ContextPredictionConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    patch = config.patch or max(1, view.shape[-1] * 96 // WHOLE)
+    return context_pair(view, key, patch, config.gap, config.jitter)

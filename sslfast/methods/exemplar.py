@@ -1,0 +1,124 @@
+"""Exemplar-CNN: each image is a class of its own (Dosovitskiy et al. 2016, arXiv:1406.6909)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.errors import UsageError
+from sslfast.heads import mlp
+from sslfast.methods.base import Method
+from sslfast.schema import STRICT, Count, CountOrZero, Positive
+from sslfast.views import Key, from_rgb, surrogate, to_rgb
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class ExemplarConfig:
+    name: Literal["exemplar"]
+    form: Literal["classifier", "triplet"] = "classifier"
+    """classifier: tell the image among all; triplet: nearer to its own kind than to others, by a margin."""
+    members: Count = 1
+    """Transformed copies of each image in a step; triplets need 2."""
+    dim: Count = 1024
+    """Width of the layer before the classes, or of the embedding that triplets are of."""
+    sampled: CountOrZero | None = None
+    """Images that the classifier chooses among beside the batch's, drawn each step; null: all."""
+    margin: Positive = 0.5
+    """Of triplets."""
+
+
+class Exemplar(Method):
+    """A classifier over the images, exact or by a sampled softmax; or, without classes, triplets.
+
+    The sampled softmax and the logits without bias are ours. The triplets are those of Kolesnikov et al. 2019
+    (arXiv:1901.09005), whose code mines them as FaceNet does.
+    """
+
+    Config: ClassVar[type[ExemplarConfig]] = ExemplarConfig
+    views = 1
+    operation = "exemplar"
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        self.mean, self.std = recipe.data.mean, recipe.data.std
+        self.head = mlp(encoder.feature_dim, self.config.dim)
+        if self.config.form == "classifier":
+            self.classes = nn.Linear(self.config.dim, images, bias=False)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        embedding = self.head(self.encoder(self._members(batch)))
+        if self.config.form == "triplet":
+            return semi_hard_triplets(F.normalize(embedding, dim=1), self.config.members, self.config.margin)
+        candidates = self._candidates(batch.index)
+        loss, rank = K.in_batch_info_nce(
+            embedding.relu(),
+            self.classes.weight[candidates],
+            temperature=1.0,
+            chunks=self.config.members,
+            return_rank=True,
+        )
+        return loss, {"accuracy": (rank == 0).float().mean()}
+
+    def _members(self, batch: Batch) -> Tensor:
+        """(members * B, 3, S, S): all images once, then all again."""
+        rgb = to_rgb(batch.views[0], self.mean, self.std)
+        keys = (Key(batch.seed, batch.epoch, batch.index, view) for view in range(self.config.members))
+        members = torch.cat([surrogate(rgb, key) for key in keys])
+        return from_rgb(members, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+
+    def _candidates(self, index: Tensor) -> Tensor:
+        """The classes to choose among: those of the batch, in its order, then others in random order."""
+        batch = len(index)
+        place = torch.rand(self.classes.out_features, device=index.device)
+        place[index] = torch.arange(-batch, 0, device=index.device, dtype=place.dtype)
+        sampled = self.config.sampled
+        return place.argsort()[: None if sampled is None else batch + sampled]
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        config = recipe.method
+        if config.form == "triplet" and config.members == 1:
+            raise UsageError("method.members=1: expected at least 2 for method.form=triplet")
+
+
+def semi_hard_triplets(z: Tensor, members: int, margin: float) -> tuple[Tensor, dict[str, Tensor]]:
+    """The triplet loss with semi-hard negatives (Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832).
+
+    With squared distances d, the mean over all ordered pairs (a, p) of members of a class of
+
+        max(0, d(a, p) - d(a, n) + margin)
+
+    n is the nearest to a of those of other classes that are farther from it than p, and the farthest of all where
+    none is.
+
+    Args:
+        z: (members * B, D), of length 1: all images once, then all again.
+        members: of each class.
+        margin: by which other classes should be farther away.
+
+    Returns:
+        (the loss, {"accuracy": how often p is nearer to a than any of another class}).
+    """
+    image = torch.arange(len(z) // members, device=z.device).repeat(members)
+    own = image[:, None] == image
+    distance = 2 - 2 * z @ z.T
+    others = distance.masked_fill(own, torch.inf)
+    farthest = distance.masked_fill(own, -torch.inf).amax(1)
+    losses, nearer = [], []
+    for shift in range(1, members):
+        positive = 2 - 2 * (z * z.roll(shift * len(z) // members, 0)).sum(1)
+        beyond = others.masked_fill(distance <= positive[:, None], torch.inf).amin(1)
+        negative = torch.where(beyond.isfinite(), beyond, farthest)
+        losses.append(F.relu(positive - negative + margin))
+        nearer.append(positive < others.amin(1))
+    return torch.stack(losses).mean(), {"accuracy": torch.stack(nearer).float().mean()}

@@ -1,0 +1,54 @@
+"""Jigsaw puzzles: which permutation nine patches are in (Noroozi and Favaro 2016, arXiv:1603.09246)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast.methods.pretext import Puzzle, PuzzleConfig, check_patches
+from sslfast.schema import STRICT, Count
+from sslfast.views import Key, jigsaw_cells, normalize_patches, permutation_set, permuted
+from sslfast.views.draws import Stream
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.encoders import Encoder
+
+CELLS = 3  # along a side
+
+
+@dataclass(config=STRICT)
+class JigsawConfig(PuzzleConfig):
+    name: Literal["jigsaw"]
+    classes: Annotated[int, Field(ge=2, le=362_880, strict=True)] = 1000
+    """Permutations to tell apart, far from each other; the paper compares 24 to 1000 (table 4)."""
+    normalize: bool = True
+    """Give each patch mean 0 and standard deviation 1, so that neither tells neighbours."""
+    trunk: Count = 1024
+
+
+class Jigsaw(Puzzle):
+    """The context-free network: patches meet only after the trunk. Ours leaves out its dropout."""
+
+    Config: ClassVar[type[JigsawConfig]] = JigsawConfig
+    operation = "jigsaw"
+    permutations: Tensor
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        classes = recipe.method.classes
+        super().__init__(recipe, encoder, images, patches=CELLS**2, classes=classes)
+        self.register_buffer("permutations", permutation_set(classes), persistent=False)
+
+    def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+        cells = jigsaw_cells(view, key, CELLS, self.config.patch)
+        if self.config.normalize:
+            cells = normalize_patches(cells)
+        answer = key.integers(Stream.PERMUTATION, self.config.classes)
+        return permuted(cells, self.permutations[answer]), answer
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        check_patches(recipe, lambda view, key: jigsaw_cells(view, key, CELLS, recipe.method.patch))
