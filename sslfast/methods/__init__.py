@@ -1,9 +1,13 @@
 """The methods, by the name that recipes use. Adding one: its file here, its line below, a recipe, a test."""
 
 from sslfast.methods.base import Method
+from sslfast.methods.fast_moco import FastMoCo
+from sslfast.methods.mncl import MNCL
 from sslfast.methods.moco import MoCoV1, MoCoV2
 
 METHODS: dict[str, type[Method]] = {
+    "fast_moco": FastMoCo,
+    "mncl": MNCL,
     "moco_v1": MoCoV1,
     "moco_v2": MoCoV2,
 }

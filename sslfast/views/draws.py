@@ -28,6 +28,7 @@ class Stream(IntEnum):
     NOISE = 6
     GEOMETRY = 7
     COLOR = 8
+    COMBINATION = 12
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,11 @@ class Subject:
 
 MOCO = ("method.dim=16", "method.hidden=16", "method.queue_size=32", "method.symmetric=false")
 
+FAST_MOCO = ("method.dim=16", "method.hidden=16", "method.predictor_hidden=8")
+
 SUBJECTS: dict[str, Subject] = {
+    "fast_moco": Subject("fast_moco_cifar10", FAST_MOCO),
+    "mncl": Subject("mncl_cifar10", (*FAST_MOCO, "method.queue_size=32")),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
 }
