@@ -27,7 +27,7 @@ class DenseCLConfig(MoCoV2Config):
 
 
 class DenseCL(MoCoV2):
-    """MoCo v2, and the same loss of each pixel, whose positive is the pixel of the other view that is most like it.
+    """MoCo v2, and the same loss of each pixel, whose positive is the pixel of the other view most like it.
 
     Likeness is that of the backbones' features. The negatives are dense embeddings of earlier images, averaged
     over their pixels, in a queue of their own.

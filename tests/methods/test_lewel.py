@@ -117,7 +117,7 @@ def test_the_global_keys_alone_are_enqueued():
 
 @pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
 def test_the_moving_average_receives_no_gradient_and_follows(name):
-    method = build(name, **({"momentum_schedule": "constant"}))
+    method = build(name, momentum_schedule="constant")
     method.loss(tiny_batch())[0].backward()
     follower = method.key_network if name == "lewel_m" else method.target
     before = copy.deepcopy(follower.module)

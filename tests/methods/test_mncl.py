@@ -130,8 +130,8 @@ def test_one_embedding_is_one_combination_an_image_drawn_anew_each_epoch():
     method.stopped.module[1] = torch.nn.Identity()
     choices = F.normalize(torch.stack(combined(torch.nn.Flatten(), view, 2)), dim=2)  # [6, B, D]
 
-    def drawn(**changes):
-        parts = method._parts(view, replace(batch, **changes), 0)
+    def drawn(number=0, **changes):
+        parts = method._parts(view, replace(batch, **changes), number)
         assert parts.shape == (8, choices.shape[2])
         match = torch.isclose(parts, choices).all(2)  # [6, B]
         assert match.sum(0).eq(1).all()
@@ -142,6 +142,7 @@ def test_one_embedding_is_one_combination_an_image_drawn_anew_each_epoch():
     assert torch.equal(drawn(), first)
     assert not torch.equal(drawn(epoch=1), first)
     assert not torch.equal(drawn(seed=1), first)
+    assert not torch.equal(drawn(number=2), first)
 
 
 def test_one_embedding_makes_a_loss_of_its_own():
