@@ -108,7 +108,7 @@ class MomentumCopy(nn.Module):
         self.buffer_rule = buffers
         self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
         self._pairs: tuple[list[Tensor], list[Tensor]] | None = None  # the copy's tensors, the source's
-        self.train()
+        self.train(source.training)
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:

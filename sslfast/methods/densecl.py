@@ -43,12 +43,12 @@ class DenseCL(MoCoV2):
         return nn.ModuleList([self._mlp(self.config.dim), self._mlp(self.config.dim)])  # global, dense
 
     def _embed(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
-        """z (B, dim), each pixel's embedding (B, P, dim), their mean (B, dim), the pixels' features (B, P, D)."""
+        """z (B, dim), embeddings of pixels (B, P, dim), their mean (B, dim), features of pixels (B, P, D)."""
         global_head, dense_head = head.children()
         pixels = encoder(view, dense=True).flatten(2).mT
         dense = dense_head(pixels)
-        z = global_head(pixels.mean(1)), dense, dense.mean(1), pixels
-        return tuple(F.normalize(rows, dim=-1) for rows in z)
+        outputs = global_head(pixels.mean(1)), dense, dense.mean(1), pixels
+        return tuple(F.normalize(output, dim=-1) for output in outputs)
 
     def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         t, lam = self.config.temperature, self.config.lam

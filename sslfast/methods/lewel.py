@@ -63,21 +63,23 @@ class AlignedHead(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         pixels = features.flatten(2).mT  # [B, H * W, D]
         pooled = pixels.mean(1, keepdim=True)  # [B, 1, D]
-        if self.maps == "coupled":
-            z = _apply(self.projector, torch.cat([pooled, pixels], dim=1))
-            z, maps = z[:, 0], z[:, 1:]
-        else:
-            z, maps = self.projector(pooled[:, 0]), self._other_maps(pixels)
-        if self.maps != "gap":
-            maps = maps.mT.unflatten(2, features.shape[2:])  # [B, d, H, W]
+        z, scores = self._project(pooled, pixels)
+        if scores is not None:
+            maps = scores.mT.unflatten(2, features.shape[2:])  # [B, d, H, W]
             pooled = K.aligned_pooling(features, maps, groups=self.groups)  # [B, d / h, D]
         return z, _apply(self.aligned_projector, pooled)
 
-    def _other_maps(self, pixels: Tensor) -> Tensor:
-        """Scores (B, H * W, d) that do not come from the projector; drawn ones are normal, which is ours."""
+    def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """z (B, d), and for the maps scores (B, H * W, d), before their normalisation; None: there are none."""
+        if self.maps == "coupled":
+            rows = _apply(self.projector, torch.cat([pooled, pixels], dim=1))
+            return rows[:, 0], rows[:, 1:]
+        z: Tensor = self.projector(pooled[:, 0])
         if self.map_projector is not None:
-            return _apply(self.map_projector, pixels)
-        return torch.randn(*pixels.shape[:2], self.dim, dtype=pixels.dtype, device=pixels.device)
+            return z, _apply(self.map_projector, pixels)
+        if self.maps == "random":  # normal scores: ours
+            return z, torch.randn(*pixels.shape[:2], self.dim, dtype=pixels.dtype, device=pixels.device)
+        return z, None
 
 
 def _apply(network: nn.Module, rows: Tensor) -> Tensor:

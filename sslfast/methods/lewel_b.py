@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -48,7 +49,7 @@ class LEWELB(Method):
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
         config = self.config
-        self.head = AlignedHead(encoder.feature_dim, config, lambda dim: self._mlp(encoder.feature_dim, dim))
+        self.head = AlignedHead(encoder.feature_dim, config, partial(self._mlp, encoder.feature_dim))
         self.predictor = self._mlp(config.dim, config.dim)  # q
         self.aligned_predictor = self._mlp(config.aligned_dim, config.aligned_dim)  # s
         self.target = MomentumCopy(nn.Sequential(encoder, self.head), buffers=config.target_norm)

@@ -92,7 +92,7 @@ class MoCoV1(Method):
         return loss, rank, key
 
     def _embed(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
-        """The embedding of a view, of length 1, and what else a loss needs of it; of a sample in each row."""
+        """The embeddings of a view, of length 1, and what else a subclass needs of it; each (B, ...)."""
         return (F.normalize(head(encoder(view)), dim=1),)
 
     @torch.no_grad()
