@@ -97,7 +97,9 @@ class MomentumCopy(nn.Module):
         source: what to follow; it is referred to, not registered as a part of this module.
         buffers: what `update` does with the copy's buffers. "own": nothing; in training mode its batch
             normalisation uses and tracks the batches it sees itself, as in the code published with MoCo
-            and BYOL. "ema": moves the floating-point ones like the parameters and copies the others.
+            and BYOL. "ema": moves the floating-point ones like the parameters and copies the others; the copy
+            stays in evaluation mode, so that its batch normalisation uses these averages (EMAN: Cai et al.
+            2021, arXiv:2101.08482).
     """
 
     def __init__(self, source: nn.Module, *, buffers: Literal["own", "ema"] = "own") -> None:
@@ -106,10 +108,14 @@ class MomentumCopy(nn.Module):
         self.buffer_rule = buffers
         self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
         self._pairs: tuple[list[Tensor], list[Tensor]] | None = None  # the copy's tensors, the source's
+        self.train(source.training)
 
     @torch.no_grad()
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
+
+    def train(self, mode: bool = True) -> MomentumCopy:
+        return super().train(mode and self.buffer_rule != "ema")
 
     @torch.no_grad()
     def update(self, momentum: float | Tensor, *, skip: Tensor | None = None) -> None:

@@ -146,6 +146,20 @@ def test_buffers_of_its_own_come_from_its_own_batches():
     assert torch.equal(follower.module[1].running_mean, moved)
 
 
+def test_averaged_buffers_are_used_and_move_with_the_average_alone():
+    source = network()
+    follower = MomentumCopy(source, buffers="ema")
+    disturb(source)
+    follower.update(0.9)
+    both, x = nn.ModuleList([source, follower]).train(), torch.randn(8, 4)
+    before = copy.deepcopy(follower.state_dict())
+    output = follower(x)
+    torch.testing.assert_close(follower.state_dict(), before, rtol=0, atol=0)
+    torch.testing.assert_close(output, copy.deepcopy(follower.module).eval()(x))
+    assert source.training
+    assert not both.eval()[1].module.training
+
+
 def test_update_follows_buffers_that_a_move_has_replaced():
     source = network()
     follower = MomentumCopy(source, buffers="ema")

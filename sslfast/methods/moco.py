@@ -60,11 +60,18 @@ class MoCoV1(Method):
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
-        config = self.config
-        hidden = [config.hidden] if config.hidden else []
-        self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.head_norm)
+        self.head = self._head()
         self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
-        self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
+        size = queue_size(self.config.queue_size, self._keys_of_step(recipe), images)
+        self.queue = Queue(size, self.config.dim)
+
+    def _head(self) -> nn.Module:
+        """What makes embeddings of the encoder's features."""
+        return self._mlp(self.config.dim)
+
+    def _mlp(self, dim: int) -> nn.Sequential:
+        hidden = [self.config.hidden] if self.config.hidden else []
+        return mlp(self.encoder.feature_dim, *hidden, dim, norm=self.config.head_norm)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
@@ -80,17 +87,21 @@ class MoCoV1(Method):
         return loss, {"accuracy": (rank == 0).float().mean()}
 
     def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query = F.normalize(self.head(self.encoder(query_view)), dim=1)
-        key = self._key(key_view)
+        (query,), (key,) = self._embed(self.encoder, self.head, query_view), self._key(key_view)
         loss, rank = K.info_nce(query, key, self.queue.keys, temperature=self.config.temperature, return_rank=True)
         return loss, rank, key
 
+    def _embed(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
+        """The embeddings of a view, of length 1, and what else a subclass needs of it; each (B, ...)."""
+        return (F.normalize(head(encoder(view)), dim=1),)
+
     @torch.no_grad()
-    def _key(self, view: Tensor) -> Tensor:
+    def _key(self, view: Tensor) -> tuple[Tensor, ...]:
         # Shuffled: under split batch norm a key's statistics then come from other images than its query's.
         order = torch.randperm(len(view), device=view.device)
-        key = F.normalize(self.key_network(view[order]), dim=1)
-        return torch.empty_like(key).index_copy_(0, order, key)
+        encoder, head = self.key_network.module.children()
+        shuffled = self._embed(encoder, head, view[order])
+        return tuple(torch.empty_like(rows).index_copy_(0, order, rows) for rows in shuffled)
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         # The keys join after their own loss, so that a positive is never among the negatives.

@@ -29,6 +29,7 @@ class Stream(IntEnum):
     GEOMETRY = 7
     COLOR = 8
     FLIP = 9
+    COMBINATION = 10
 
 
 @dataclass(frozen=True)

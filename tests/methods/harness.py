@@ -25,10 +25,10 @@ def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
     return method(recipe, build_encoder(encoder), images)
 
 
-def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4):
+def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4, dtype=torch.float32):
     """Random views of the images 0 to size - 1."""
     generator = torch.Generator().manual_seed(seed)
-    pixels = tuple(torch.randn(size, 3, side, side, generator=generator) for _ in range(views))
+    pixels = tuple(torch.randn(size, 3, side, side, generator=generator).to(dtype) for _ in range(views))
     index = torch.arange(size)
     return Batch(views=pixels, index=index, label=index % classes, seed=0, epoch=epoch)
 

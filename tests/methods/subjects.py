@@ -26,6 +26,7 @@ MOCO = ("method.dim=16", "method.hidden=16", "method.queue_size=32", "method.sym
 HEAD = ("method.dim=16", "method.hidden=16")
 CPC = ("method.context_blocks=1", "method.context_width=8", "method.last_step=4")
 PUZZLE = ("method.trunk=16", "method.hidden=[16]")
+FAST_MOCO = ("method.dim=16", "method.hidden=16", "method.predictor_hidden=8")
 
 SUBJECTS: dict[str, Subject] = {
     "barlow_twins": Subject("barlow_twins_cifar10", HEAD, moves=False),
@@ -33,8 +34,13 @@ SUBJECTS: dict[str, Subject] = {
     "context_prediction": Subject("context_prediction_cifar10", PUZZLE, moves=False),
     "cpc_v1": Subject("cpc_v1_cifar10", CPC, moves=False),
     "cpc_v2": Subject("cpc_v2_cifar10", (*CPC, "method.dim=16"), moves=False),
+    "densecl": Subject("densecl_cifar10", MOCO),
     "exemplar": Subject("exemplar_cifar10", ("method.dim=16",), moves=False),
+    "fast_moco": Subject("fast_moco_cifar10", FAST_MOCO),
     "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
+    "lewel_b": Subject("lewel_b_cifar10", ("method.dim=16", "method.aligned_dim=8", "method.hidden=16")),
+    "lewel_m": Subject("lewel_m_cifar10", (*MOCO, "method.aligned_dim=8")),
+    "mncl": Subject("mncl_cifar10", (*FAST_MOCO, "method.queue_size=32")),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
     "moco_v3": Subject("moco_v3_cifar10", HEAD),

@@ -121,6 +121,7 @@ def test_what_a_step_moves_stays_where_the_step_is_skipped(trainer, skip):
     before = copy.deepcopy(method.state_dict())
     method.after_step(0, 8, skip)
     changed = [key for key, value in method.state_dict().items() if not torch.equal(value, before[key])]
+    changed = [key for key in changed if not key.endswith("num_batches_tracked")]  # which nothing reads
     if skip is SKIP:
         assert not changed
     else:

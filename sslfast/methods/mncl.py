@@ -1,0 +1,114 @@
+"""MNCL: "Multi-network Contrastive Learning Based on Global and Local Representations" (Li, Long, Li 2023)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.methods.fast_moco import FastMoCo, FastMoCoConfig, combined_features
+from sslfast.schema import STRICT, Count, NonNegative
+from sslfast.state import MomentumCopy, Queue, queue_size
+from sslfast.views import Key
+from sslfast.views.draws import Stream
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class MNCLConfig(FastMoCoConfig):
+    name: Literal["mncl"]  # type: ignore[assignment]
+    lam: NonNegative = 6.0
+    """lambda, the weight of one of the two losses."""
+    weighed: Literal["global", "local"] = "global"
+    """Which of them: global, as in the paper's algorithm 1 and its ablation; local, as in its equation 7."""
+    one_embedding: bool = False
+    """Contrast one combination of patches of each image, drawn at random each epoch, instead of all."""
+    queue_size: Count = 16384
+    """Embeddings of earlier batches among which nearest neighbours are looked up."""
+
+
+class MNCL(FastMoCo):
+    """Three networks: the trained one predicts neighbours of whole views, and combined patches of another view.
+
+    The momentum network is Fast-MoCo's target. The stop-gradient network takes over the trained encoder and
+    projector after each step; it is a copy so that its patches leave the running statistics of the encoder alone.
+    """
+
+    Config: ClassVar[type[MNCLConfig]] = MNCLConfig
+    views = 3
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        self.stopped = MomentumCopy(nn.Sequential(encoder, self.projector))
+        self.queue = Queue(self.config.queue_size, self.config.dim)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        view1, view2, view3 = batch.views
+        p1, p2, p3 = map(self._predict, batch.views)
+        # Algorithm 1 leaves the pairs open that make up the two losses: these are our reading of it.
+        z1, z2 = self.target(view1), self.target(view2)
+        global1, rank1 = self._contrast(self._neighbor(z1), p2)
+        global2, rank2 = self._contrast(self._neighbor(z2), p1)
+        local1, _ = self._contrast(self._parts(view1, batch, 0), p3)
+        local3, _ = self._contrast(self._parts(view3, batch, 2), p1)
+        # Algorithm 1 enqueues what has become the neighbour of z1; the text, and NNCLR, the embedding itself.
+        self._keys = F.normalize(z1, dim=1)
+
+        global_loss, local_loss, lam = global1 + global2, local1 + local3, self.config.lam
+        on_global = self.config.weighed == "global"
+        total = local_loss + lam * global_loss if on_global else global_loss + lam * local_loss
+        return total, {
+            "global_loss": global_loss.detach(),
+            "local_loss": local_loss.detach(),
+            "accuracy": (torch.cat([rank1, rank2]) == 0).float().mean(),
+        }
+
+    def _predict(self, view: Tensor) -> Tensor:
+        return F.normalize(self.predictor(self.projector(self.encoder(view))), dim=1)
+
+    def _contrast(self, targets: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
+        """L(k, p) of algorithm 1: each target's own prediction among those of the batch. Gradient to p alone."""
+        return K.in_batch_info_nce(
+            targets,
+            prediction,
+            temperature=self.config.temperature,
+            chunks=len(targets) // len(prediction),
+            return_rank=True,
+        )
+
+    def _neighbor(self, z: Tensor) -> Tensor:
+        index, _ = K.nearest_neighbor(z, self.queue.keys)
+        return self.queue.keys[index]  # of length 1
+
+    @torch.no_grad()
+    def _parts(self, view: Tensor, batch: Batch, number: int) -> Tensor:
+        """c of algorithm 1: a view's combined patches by the stop-gradient network, (B or C(4, k) * B, dim)."""
+        encoder, projector = self.stopped.module.children()
+        features = combined_features(encoder, view, self.config.combine)
+        if self.config.one_embedding:
+            features = features.unflatten(0, (-1, len(view)))  # [C(4, k), B, D]
+            key = Key(batch.seed, batch.epoch, batch.index, view=number)
+            drawn = key.integers(Stream.COMBINATION, len(features))
+            features = features[drawn, torch.arange(len(view), device=view.device)]
+        return F.normalize(projector(features), dim=1)
+
+    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
+        super().after_step(step, total_steps, skip)
+        self.stopped.update(0.0, skip=skip)  # copies the trained networks
+        self.queue.enqueue(self._keys, skip=skip)
+
+    def compiled(self) -> list[nn.Module]:
+        return [*super().compiled(), self.stopped.module.get_submodule("0")]
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        super().check(recipe, images)
+        queue_size(recipe.method.queue_size, recipe.data.batch_size, images)

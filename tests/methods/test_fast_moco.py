@@ -1,0 +1,110 @@
+"""Fast-MoCo against a plain transcription of its split, encode, combine and of its loss."""
+
+import copy
+from dataclasses import replace
+from itertools import combinations
+from math import comb
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sslfast.config import DataConfig
+from sslfast.errors import UsageError
+from sslfast.methods.fast_moco import combined_features
+from tests.methods.harness import KEEP, build_method, tiny_batch
+
+SMALL = {"dim": 8, "hidden": 16, "predictor_hidden": 4, "momentum": 0.9}
+
+
+def build(**settings):
+    return build_method("fast_moco", **{**SMALL, **settings})
+
+
+def quarters(view):
+    half = view.shape[-1] // 2
+    return [view[:, :, i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
+
+
+def combined(encoder, view, k):
+    """The features of each combination, a list of (B, D)."""
+    features = encoder(torch.cat(quarters(view))).split(len(view))
+    return [sum(features[i] for i in chosen) / k for chosen in combinations(range(4), k)]
+
+
+def transcription(method):
+    """The loss of both directions, a mean over all pairs of a combination and a whole view; and the networks."""
+    encoder, projector, predictor = copy.deepcopy((method.encoder, method.projector, method.predictor))
+    target = copy.deepcopy(method.target.module)
+    view1, view2 = tiny_batch(dtype=torch.float64).views
+    terms = []
+    for view, other in ((view1, view2), (view2, view1)):
+        features = combined(encoder, view, method.config.combine)
+        z = F.normalize(target(other), dim=1).detach()
+        for p in predictor(projector(torch.cat(features))).split(len(view)):
+            logits = F.normalize(p, dim=1) @ z.T / method.config.temperature
+            terms.append(F.cross_entropy(logits, torch.arange(len(view))))
+    return torch.stack(terms), torch.nn.Sequential(encoder, projector, predictor)
+
+
+@pytest.mark.parametrize(("combine", "temperature"), [(1, 1.0), (2, 0.2), (3, 1.0), (4, 1.0)])
+def test_loss_and_gradients_equal_the_transcription(combine, temperature):
+    method = build(combine=combine, temperature=temperature).double()
+    terms, networks = transcription(method)
+    assert len(terms) == 2 * comb(4, combine)
+    terms.mean().backward()
+    loss, _ = method.loss(tiny_batch(dtype=torch.float64))
+    loss.backward()
+    torch.testing.assert_close(loss, terms.mean())
+    trained = torch.nn.Sequential(method.encoder, method.projector, method.predictor)
+    for ours, theirs in zip(trained.parameters(), networks.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    assert all(p.grad is None for p in method.target.parameters())
+
+
+def test_combinations_are_means_of_patches_each_after_the_other():
+    view = tiny_batch().views[0]
+    pixels = torch.nn.Flatten()  # "features" that show which patch they are of
+    for k in range(1, 5):
+        expected = torch.cat(combined(pixels, view, k))
+        torch.testing.assert_close(combined_features(pixels, view, k), expected)
+
+
+def test_the_order_of_views_and_of_images_does_not_matter():
+    method, batch = build().double(), tiny_batch(dtype=torch.float64)
+    order = torch.randperm(len(batch.index), generator=torch.Generator().manual_seed(0))
+    loss, _ = method.loss(batch)
+    swapped, _ = method.loss(replace(batch, views=batch.views[::-1]))
+    permuted, _ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
+    torch.testing.assert_close(swapped, loss)
+    torch.testing.assert_close(permuted, loss)
+
+
+def test_the_target_follows_encoder_and_projector():
+    method = build()
+    method.loss(tiny_batch())
+    before = copy.deepcopy(method.target.module)
+    trained = [*method.encoder.parameters(), *method.projector.parameters()]
+    with torch.no_grad():
+        for p in trained:
+            p.add_(1.0)  # an optimizer's step
+    method.after_step(0, 1, KEEP)
+    for now, old, source in zip(method.target.parameters(), before.parameters(), trained, strict=True):
+        torch.testing.assert_close(now, 0.9 * old + 0.1 * source)
+
+
+def test_a_rising_momentum_ends_at_one():
+    method = build(momentum=0.5, momentum_schedule="cosine")
+    before = copy.deepcopy(method.target.state_dict())
+    with torch.no_grad():
+        for p in method.encoder.parameters():
+            p.add_(1.0)
+    method.after_step(10, 10, KEEP)
+    torch.testing.assert_close(method.target.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["fast_moco", "mncl"])
+def test_views_that_cannot_be_halved_are_refused(name):
+    message = rf"data.views.0: {name} divides views 2 x 2, expected an even size, got 33 pixels; take 32 or 34"
+    with pytest.raises(UsageError, match=message):
+        build_method(name, data=DataConfig(size=33, batch_size=8))

@@ -1,0 +1,178 @@
+"""Both forms of LEWEL against a plain transcription of the paper's equations and of the published head."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sslfast.errors import UsageError
+from tests.methods.harness import KEEP, build_method, tiny_batch
+
+SMALL = {"dim": 8, "aligned_dim": 6, "hidden": 16, "momentum": 0.9, "groups": 4}
+
+
+def build(name, **settings):
+    extra = {"queue_size": 32} if name == "lewel_m" else {}
+    return build_method(name, **{**SMALL, **extra, **settings})
+
+
+def projections(encoder, head, view, h):
+    """z and the aligned embeddings z_k, [B, k, c]: section 3.2, with the published order of the groups."""
+    features = encoder(view, dense=True)
+    b, channels, height, width = features.shape
+    pixels = features.flatten(2).transpose(1, 2)
+    gap = F.adaptive_avg_pool2d(features, 1).flatten(1)
+    if head.maps == "coupled":
+        rows = head.projector(torch.cat([gap[:, None], pixels], dim=1).reshape(-1, channels))
+        rows = rows.view(b, 1 + height * width, -1)
+        z, scores = rows[:, 0], rows[:, 1:]
+    else:
+        z = head.projector(gap)
+        if head.maps == "gap":
+            return z, head.aligned_projector(gap)[:, None]
+        scores = head.map_projector(pixels.reshape(-1, channels)).view(b, height * width, -1)
+    weights = F.normalize(scores, dim=2).softmax(1)  # over channels, then over positions
+    groups = zip(pixels.chunk(h, dim=2), weights.chunk(h, dim=2), strict=True)
+    y = torch.cat([torch.einsum("bpk,bpc->bkc", w, f) for f, w in groups], dim=2)  # [B, d / h, D]
+    return z, head.aligned_projector(y.reshape(-1, channels)).view(b, y.shape[1], -1)
+
+
+def transcription_m(method, view1, view2):
+    """Equations 3 and 4, and the networks that they train."""
+    config, h = method.config, method.config.groups
+    encoder, head = copy.deepcopy((method.encoder, method.head))
+    key_encoder, key_head = copy.deepcopy(method.key_network.module)
+    z, aligned = projections(encoder, head, view1, h)
+    with torch.no_grad():
+        key, aligned_key = projections(key_encoder, key_head, view2, h)
+    q, k = F.normalize(z, dim=1), F.normalize(key, dim=1)
+    logits = torch.cat([(q * k).sum(1, keepdim=True), q @ method.queue.keys.T], dim=1) / config.temperature
+    loss_g = F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
+    a, ak = F.normalize(aligned, dim=2), F.normalize(aligned_key, dim=2)
+    terms = []
+    for i in range(len(a)):
+        others = torch.cat([ak[j] for j in range(len(a)) if j != i])
+        for m in range(a.shape[1]):
+            logits = torch.cat([(a[i, m] @ ak[i, m])[None], others @ a[i, m]]) / config.temperature
+            terms.append(F.cross_entropy(logits, torch.tensor(0)))
+    loss = (1 - config.beta) * loss_g + config.beta * torch.stack(terms).mean()
+    return loss, [encoder, head], k
+
+
+def transcription_b(method, view1, view2):
+    """Equations 3 and 5 of one direction, and the networks that they train."""
+    config, h = method.config, method.config.groups
+    networks = copy.deepcopy([method.encoder, method.head, method.predictor, method.aligned_predictor])
+    encoder, head, q, s = networks
+    target_encoder, target_head = copy.deepcopy(method.target.module)
+
+    def mse(x, y):
+        return (F.normalize(x, dim=-1) - F.normalize(y, dim=-1).detach()).square().sum(-1).mean()
+
+    total = 0
+    for view, other in ((view1, view2), (view2, view1)):
+        z, aligned = projections(encoder, head, view, h)
+        target, aligned_target = projections(target_encoder, target_head, other, h)
+        predicted = s(aligned.reshape(-1, aligned.shape[2]))
+        loss_a = mse(predicted, aligned_target.reshape(-1, aligned.shape[2]))
+        total = total + (1 - config.beta) * mse(q(z), target) + config.beta * loss_a
+    return total, networks
+
+
+@pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"groups": 1, "beta": 0.3}, {"groups": 8}, {"maps": "separate"}, {"maps": "gap"}, {"beta": 1.0}],
+    ids=str,
+)
+def test_loss_and_gradients_equal_the_transcription(name, settings):
+    method, batch = build(name, **settings).double(), tiny_batch(dtype=torch.float64)
+    if name == "lewel_m":
+        expected, networks, _ = transcription_m(method, *batch.views)
+        trained = [method.encoder, method.head]
+    else:
+        expected, networks = transcription_b(method, *batch.views)
+        trained = [method.encoder, method.head, method.predictor, method.aligned_predictor]
+    expected.backward()
+    loss, _ = method.loss(batch)
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    for ours, theirs in zip(trained, networks, strict=True):
+        for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+            gradients = [torch.zeros_like(r) if r.grad is None else r.grad for r in (p, q)]
+            torch.testing.assert_close(*gradients, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_the_global_keys_alone_are_enqueued():
+    method, batch = build("lewel_m"), tiny_batch()
+    _, _, keys = transcription_m(method, *batch.views)
+    before = method.queue.keys.clone()
+    method.loss(batch)
+    method.after_step(0, 1, KEEP)
+    torch.testing.assert_close(method.queue.keys[:8], keys)
+    torch.testing.assert_close(method.queue.keys[8:], before[8:], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
+def test_the_moving_average_receives_no_gradient_and_follows(name):
+    method = build(name, momentum_schedule="constant")
+    method.loss(tiny_batch())[0].backward()
+    follower = method.key_network if name == "lewel_m" else method.target
+    before = copy.deepcopy(follower.module)
+    assert all(p.grad is None and not p.requires_grad for p in follower.parameters())
+    trained = [*method.encoder.parameters(), *method.head.parameters()]
+    with torch.no_grad():
+        for p in trained:
+            p.add_(1.0)
+    method.after_step(0, 1, KEEP)
+    for now, old, source in zip(follower.parameters(), before.parameters(), trained, strict=True):
+        torch.testing.assert_close(now, 0.9 * old + 0.1 * source)
+
+
+@pytest.mark.parametrize("target_norm", ["ema", "own"])
+def test_the_target_normalises_by_averages_or_by_its_own_batches(target_norm):
+    method = build("lewel_b", target_norm=target_norm).train()
+    before = copy.deepcopy(method.target.state_dict())
+    method.loss(tiny_batch())
+    statistics = [key for key in before if key.endswith(("running_mean", "running_var"))]
+    moved = [not torch.equal(method.target.state_dict()[key], before[key]) for key in statistics]
+    assert all(moved) if target_norm == "own" else not any(moved)
+    method.after_step(0, 2, KEEP)
+    if target_norm == "ema":  # momentum 0.9 at the first step
+        online = torch.nn.Sequential(method.encoder, method.head).state_dict()
+        for key in statistics:
+            expected = 0.9 * before[key] + 0.1 * online[key.removeprefix("module.")]
+            torch.testing.assert_close(method.target.state_dict()[key], expected)
+
+
+@pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
+def test_random_maps_are_drawn_anew_and_train_no_head_of_maps(name):
+    method = build(name, maps="random")
+    assert method.head.map_projector is None
+    features = torch.randn(2, method.encoder.feature_dim, 4, 4)
+    method.eval()
+    (z, first), (same, second) = method.head(features), method.head(features)
+    assert first.shape == (2, 2, 6)
+    torch.testing.assert_close(z, same)
+    assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
+def test_the_order_of_the_images_does_not_matter(name):
+    method, batch = build(name).double(), tiny_batch(dtype=torch.float64)
+    order = torch.randperm(len(batch.index), generator=torch.Generator().manual_seed(0))
+    loss, _ = method.loss(batch)
+    permuted, _ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
+    torch.testing.assert_close(permuted, loss)
+    if name == "lewel_b":
+        swapped, _ = method.loss(replace(batch, views=batch.views[::-1]))
+        torch.testing.assert_close(swapped, loss)
+
+
+def test_groups_that_do_not_divide_are_refused():
+    for groups in (3, 16):  # of 64 channels and 8 maps
+        message = rf"method.groups={groups}: expected a divisor of the encoder's 64 channels and of method.dim=8"
+        with pytest.raises(UsageError, match=message):
+            build("lewel_b", groups=groups)
