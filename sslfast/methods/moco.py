@@ -10,7 +10,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.errors import UsageError
 from sslfast.heads import mlp
+from sslfast.memory_bank import MemoryBank, check_bank
 from sslfast.methods.base import Method
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
@@ -32,7 +34,8 @@ class MoCoV1Config:
     head_norm: bool = False
     """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
     queue_size: Count | None = None
-    """Keys of earlier batches that serve as negatives; null: an eighth of the images, at most 65536."""
+    """Keys of earlier batches that serve as negatives; null: an eighth of the images, at most 65536.
+    Of the bank: how many rows are drawn as negatives."""
     temperature: Positive = 0.07
     """Divides the similarities."""
     momentum: Probability = 0.999
@@ -40,7 +43,12 @@ class MoCoV1Config:
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """cosine: the momentum rises to 1 by the end of training."""
     symmetric: bool = False
-    """Each view is once the query and once the key; doubles the work of a step."""
+    """Each view is once the query and once the key; doubles the work of a step. With the queue only."""
+    negatives: Literal["queue", "batch", "bank"] = "queue"
+    """batch: end-to-end, the keys are of the trained network, the negatives the batch's others. bank: key and
+    negatives are rows of a memory bank, which moves towards the queries; the second view is left aside."""
+    bank_momentum: Probability = 0.5
+    """Of the memory bank's rows (Wu et al. 2018)."""
 
 
 @dataclass(config=STRICT)
@@ -53,7 +61,10 @@ class MoCoV2Config(MoCoV1Config):
 
 
 class MoCoV1(Method):
-    """Queries from the trained network, keys from its moving average, negatives from a queue of past keys."""
+    """Queries from the trained network, keys from its moving average, negatives from a queue of past keys.
+
+    `negatives` chooses in place of this the two mechanisms that the paper compares it with (figure 2).
+    """
 
     Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config
     views = 2
@@ -63,14 +74,19 @@ class MoCoV1(Method):
         config = self.config
         hidden = [config.hidden] if config.hidden else []
         self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.head_norm)
-        self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
-        self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
+        if config.negatives == "queue":
+            self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
+            self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
+        elif config.negatives == "bank":
+            self.bank = MemoryBank(images, config.dim)
+            self.noise = queue_size(config.queue_size, self._keys_of_step(recipe), images)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
-        loss, rank, self._keys = self._one_way(view1, view2)
+        self._index = batch.index
+        loss, rank, self._keys = self._one_way(self._query(view1), view2, batch)
         if self.config.symmetric:
-            other, other_rank, keys = self._one_way(view2, view1)
+            other, other_rank, keys = self._one_way(self._query(view2), view1, batch)
             loss, rank, self._keys = (
                 (loss + other) / 2,
                 torch.cat([rank, other_rank]),
@@ -79,11 +95,24 @@ class MoCoV1(Method):
         # The contrastive accuracy: how often no negative is nearer to the query than its key.
         return loss, {"accuracy": (rank == 0).float().mean()}
 
-    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        query = F.normalize(self.head(self.encoder(query_view)), dim=1)
-        key = self._key(key_view)
-        loss, rank = K.info_nce(query, key, self.queue.keys, temperature=self.config.temperature, return_rank=True)
-        return loss, rank, key
+    def _one_way(self, query: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, the ranks of the positives, and what joins queue or bank after the step."""
+        match self.config.negatives:
+            case "queue":
+                key, negatives = self._key(key_view), self.queue.keys
+            case "bank":
+                key, negatives = self.bank.rows[batch.index], self.bank.rows[self.bank.noise(batch, self.noise)]
+            case "batch":  # end-to-end: the keys receive gradient too
+                keys = self._query(key_view)
+                loss, rank = K.in_batch_info_nce(
+                    query, keys, temperature=self.config.temperature, return_rank=True
+                )
+                return loss, rank, keys.detach()
+        loss, rank = K.info_nce(query, key, negatives, temperature=self.config.temperature, return_rank=True)
+        return loss, rank, key if self.config.negatives == "queue" else query.detach()
+
+    def _query(self, view: Tensor) -> Tensor:
+        return F.normalize(self.head(self.encoder(view)), dim=1)
 
     @torch.no_grad()
     def _key(self, view: Tensor) -> Tensor:
@@ -93,13 +122,18 @@ class MoCoV1(Method):
         return torch.empty_like(key).index_copy_(0, order, key)
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        # The keys join after their own loss, so that a positive is never among the negatives.
-        self.queue.enqueue(self._keys, skip=skip)
-        momentum = momentum_schedule(step, total_steps, self.config.momentum, self.config.momentum_schedule)
-        self.key_network.update(momentum, skip=skip)
+        config = self.config
+        if config.negatives == "queue":
+            # The keys join after their own loss, so that a positive is never among the negatives.
+            self.queue.enqueue(self._keys, skip=skip)
+            momentum = momentum_schedule(step, total_steps, config.momentum, config.momentum_schedule)
+            self.key_network.update(momentum, skip=skip)
+        elif config.negatives == "bank":
+            self.bank.update(self._index, self._keys, momentum=config.bank_momentum, skip=skip)
 
     def compiled(self) -> list[nn.Module]:
-        return [self.encoder, self.key_network.module.get_submodule("0")]
+        momentum = [self.key_network.module.get_submodule("0")] if self.config.negatives == "queue" else []
+        return [self.encoder, *momentum]
 
     @staticmethod
     def _keys_of_step(recipe: Recipe) -> int:
@@ -108,6 +142,13 @@ class MoCoV1(Method):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         queue_size(recipe.method.queue_size, cls._keys_of_step(recipe), images)
+        if recipe.method.symmetric and recipe.method.negatives != "queue":
+            raise UsageError(
+                f"method.symmetric=true: expected method.negatives=queue, got {recipe.method.negatives}; "
+                "set method.symmetric=false"
+            )
+        if recipe.method.negatives == "bank":
+            check_bank(recipe, images)
 
 
 class MoCoV2(MoCoV1):

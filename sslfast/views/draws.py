@@ -28,6 +28,9 @@ class Stream(IntEnum):
     NOISE = 6
     GEOMETRY = 7
     COLOR = 8
+    CENTROID = 9
+    WEIGHT = 10
+    NEGATIVE = 11
 
 
 @dataclass(frozen=True)
