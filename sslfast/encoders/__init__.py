@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from torch import nn
 
 from sslfast.encoders.base import Encoder
+from sslfast.encoders.colors import ColorEncoder, channels_of
 from sslfast.encoders.norm import SplitBatchNorm2d
 from sslfast.encoders.resnet import RESNETS, ResNet
 from sslfast.errors import UsageError
@@ -16,15 +17,24 @@ from sslfast.errors import UsageError
 if TYPE_CHECKING:
     from sslfast.config import EncoderConfig
 
-__all__ = ["RESNETS", "Encoder", "SplitBatchNorm2d", "build_encoder"]
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+__all__ = ["RESNETS", "ColorEncoder", "Encoder", "SplitBatchNorm2d", "build_encoder"]
 
 
-def build_encoder(config: EncoderConfig, channels: int = 3) -> Encoder:
+def build_encoder(
+    config: EncoderConfig,
+    channels: int = 3,
+    *,
+    mean: Sequence[float] = IMAGENET_MEAN,
+    std: Sequence[float] = IMAGENET_STD,
+) -> Encoder:
     """The backbone that a recipe's `encoder` section names, freshly initialised from torch's generator.
 
     Args:
         config: the section.
-        channels: of the images.
+        channels: of the images; 3 unless `colors` is rgb.
+        mean, std: that images are normalised by; a ColorEncoder has them among its weights.
 
     Raises:
         UsageError: no encoder has that name.
@@ -35,4 +45,9 @@ def build_encoder(config: EncoderConfig, channels: int = 3) -> Encoder:
     norm: Callable[..., nn.Module] = nn.BatchNorm2d
     if config.norm == "split":
         norm = partial(SplitBatchNorm2d, splits=config.norm_splits)
-    return ResNet(block, layers, width=config.width, stem=config.stem, norm_layer=norm, channels=channels)
+    build = partial(ResNet, block, layers, stem=config.stem, norm_layer=norm)
+    if config.colors == "rgb":
+        return build(width=config.width, channels=channels)
+    width = config.width / config.color_parts
+    parts = [build(width=width, channels=count) for count in channels_of(config.color_parts)]
+    return ColorEncoder(parts, config.colors, mean, std)

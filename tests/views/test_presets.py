@@ -23,7 +23,8 @@ def test_every_preset_is_valid(name):
 
 @pytest.mark.parametrize("recipe", METHODS)
 def test_the_recipe_of_a_method_has_its_preset(recipe):
-    assert load_config(recipe).data.views == views(recipe)
+    at_128 = f"{recipe}_128"  # where the numbers of pixels of some views are the preset's
+    assert load_config(recipe).data.views == views(at_128 if at_128 in PRESETS else recipe)
 
 
 @pytest.mark.parametrize(
