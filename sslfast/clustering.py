@@ -39,7 +39,7 @@ class Clusters:
 def kmeans(
     points: Tensor, k: int, *, seed: int, epoch: int, run: int = 0, iterations: int = 20, spherical: bool = False
 ) -> Clusters:
-    """Lloyd's k-means from k random points, of which no two are one.
+    """Lloyd's k-means, from k of the points, drawn without replacement.
 
     An iteration assigns every point to its nearest centroid and moves each centroid to the mean of its points. A
     cluster that is left without points starts anew at one of the points that lie farthest from their centroids:
@@ -120,8 +120,7 @@ def sums(values: Tensor, assignment: Tensor, counts: Tensor) -> Tensor:
 def whiten(points: Tensor, dim: int) -> Tensor:
     """The first `dim` principal components, each of variance 1; then rows of length 1.
 
-    What DeepCluster clusters (Caron et al. 2018, section 3.3, "implementation details": "PCA-reduced to 256
-    dimensions, whitened and l2-normalized").
+    What DeepCluster clusters (Caron et al. 2018, section 3.3).
 
     Args:
         points: fp32 (N, D).

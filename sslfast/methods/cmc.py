@@ -48,6 +48,7 @@ class CMC(Method):
 
     Config = CMCConfig
     views = 1
+    operation = "lab"
 
     encoder: ColorEncoder
 
@@ -56,7 +57,7 @@ class CMC(Method):
         config, widths = self.config, self.encoder.feature_dims
         self.heads = nn.ModuleList(mlp(width, config.dim) for width in widths)
         banks = nn.ModuleList(MemoryBank(images, config.dim) for _ in widths)
-        # (anchor, bank), both ways of every pair (equations 8 and 9), each with a partition constant of its own.
+        # (anchor, bank), both ways of every pair, each with a partition constant of its own.
         pairs = [(i, j) for i, j in combinations(range(len(widths)), 2) if i == 0 or config.graph == "full"]
         self.edges = [edge for i, j in pairs for edge in ((i, j), (j, i))]
         losses = nn.ModuleList(BankLoss(config.objective, config.temperature) for _ in self.edges)

@@ -39,9 +39,8 @@ class DeepClusterConfig:
 class DeepCluster(Method):
     """Each epoch clusters the features of all images by k-means, then learns the clusters as classes.
 
-    The classifier starts anew with every clustering, as the new clusters do not correspond to the old ones; the
-    optimizer's momentum of it lives on for its few steps of memory: ours. The paper's Sobel filter in front of its
-    AlexNet is left out.
+    The classifier starts anew with every clustering, as the new clusters do not correspond to the old ones; its
+    momentum in the optimizer does not: ours. The Sobel filter in front of the paper's networks is left out.
     """
 
     Config = DeepClusterConfig
@@ -66,8 +65,8 @@ class DeepCluster(Method):
             components, self.config.clusters, seed=self.seed, epoch=epoch, iterations=self.config.iterations
         )
         self.labels[kept.to(self.labels.device)] = found.assignment
-        # To draw clusters uniformly is to weigh an image by the inverse of its cluster's size (section 3.3,
-        # "trivial parametrization"): sum of weights over the images = images.
+        # To draw clusters uniformly is to weigh an image by the inverse of its cluster's size (section 3.2,
+        # "trivial parametrization"). The mean weight of an image is 1.
         counts = found.sizes()
         self.weights.copy_(len(features) / (counts.clamp(min=1) * (counts > 0).sum()))
         self._start_classifier(epoch)

@@ -34,8 +34,7 @@ class MoCoV1Config:
     head_norm: bool = False
     """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
     queue_size: Count | None = None
-    """Keys of earlier batches that serve as negatives; null: an eighth of the images, at most 65536.
-    Of the bank: how many rows are drawn as negatives."""
+    """Negatives: past keys, or rows of the bank; null: an eighth of the images, at most 65536."""
     temperature: Positive = 0.07
     """Divides the similarities."""
     momentum: Probability = 0.999
@@ -43,10 +42,9 @@ class MoCoV1Config:
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """cosine: the momentum rises to 1 by the end of training."""
     symmetric: bool = False
-    """Each view is once the query and once the key; doubles the work of a step. With the queue only."""
+    """Each view is once the query and once the key; doubles the work of a step. Of the queue alone."""
     negatives: Literal["queue", "batch", "bank"] = "queue"
-    """batch: end-to-end, the keys are of the trained network, the negatives the batch's others. bank: key and
-    negatives are rows of a memory bank, which moves towards the queries; the second view is left aside."""
+    """queue: past keys; batch: end-to-end, the batch's other keys; bank: rows of a memory bank, as the key is."""
     bank_momentum: Probability = 0.5
     """Of the memory bank's rows (Wu et al. 2018)."""
 
@@ -63,7 +61,9 @@ class MoCoV2Config(MoCoV1Config):
 class MoCoV1(Method):
     """Queries from the trained network, keys from its moving average, negatives from a queue of past keys.
 
-    `negatives` chooses in place of this the two mechanisms that the paper compares it with (figure 2).
+    `negatives` sets beside it the two mechanisms that the paper compares (figure 2). End-to-end, the trained
+    network makes the keys too, and learns from both. With a memory bank, an image's key is its row, which moves
+    towards its queries (Wu et al. 2018); the second view is left aside.
     """
 
     Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config

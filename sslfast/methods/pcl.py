@@ -29,7 +29,7 @@ PERCENTILES = (0.1, 0.9)  # between which the authors' code keeps the concentrat
 class PCLConfig(MoCoV2Config):
     name: Literal["pcl"]  # type: ignore[assignment]
     queue_size: Count | None = 16384
-    """Keys of earlier batches that serve as negatives; null: an eighth of the images, at most 65536."""
+    """Negatives: past keys; null: an eighth of the images, at most 65536."""
     clusters: Annotated[tuple[Count, ...], Field(min_length=1)] = (25000, 50000, 100000)
     """Clusters of each clustering; the losses against their prototypes are averaged."""
     warmup_epochs: CountOrZero = 20

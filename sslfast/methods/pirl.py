@@ -48,11 +48,13 @@ class PIRLConfig:
 class PIRL(Method):
     """An image and its transformed version are both drawn to the image's row of a memory bank (equation 5).
 
-    The rows are moving averages of the images' embeddings alone.
+    The rows are moving averages of the images' embeddings alone. The loss is InstDisc's estimator with a constant
+    partition, as in the authors' code.
     """
 
     Config = PIRLConfig
     views = 2
+    operation = "jigsaw"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
