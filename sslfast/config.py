@@ -114,6 +114,10 @@ class EncoderConfig:
     """split: over `norm_splits` parts of the batch apart, as if on so many devices; layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
+    colors: Literal["rgb", "lab", "ydbdr"] = "rgb"
+    """lab, ydbdr: an encoder, of width / color_parts, for each part of these colours, in place of one of RGB."""
+    color_parts: Literal[2, 3] = 2
+    """2: luminance and chrominance; 3: each channel apart."""
 
 
 @dataclass(config=STRICT)

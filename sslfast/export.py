@@ -64,11 +64,11 @@ def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) 
     if out.exists() and not overwrite:
         raise UsageError(f"--out {out}: exists; choose another file, or replace it with --overwrite")
     encoder, config = load_encoder(checkpoint)
-    if config.encoder.stem != "imagenet" or config.encoder.width != 1:
+    if config.encoder.stem != "imagenet" or config.encoder.width != 1 or config.encoder.colors != "rgb":
         raise UsageError(
-            f"{checkpoint}: torchvision has no {config.encoder.name} with stem={config.encoder.stem} and "
-            f"width={config.encoder.width:g}; load the run's backbone.safetensors into "
-            "sslfast.encoders.build_encoder(config.encoder) instead"
+            f"{checkpoint}: torchvision has no {config.encoder.name} with stem={config.encoder.stem}, "
+            f"width={config.encoder.width:g} and colors={config.encoder.colors}; load the run's "
+            "backbone.safetensors into sslfast.encoders.build_encoder(config.encoder) instead"
         )
     classifier = {
         "fc.weight": torch.zeros(IMAGENET_CLASSES, encoder.feature_dim),

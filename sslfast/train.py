@@ -116,7 +116,8 @@ class Trainer:
         if method.needs_labels and self.train_set.labels is None:
             raise UsageError(f"{source.name}: {config.method.name} learns from labels, and these images have none")
         method.check(config, len(self.train_set))
-        self.method = method(config, build_encoder(config.encoder), len(self.train_set))
+        encoder = build_encoder(config.encoder, mean=data.mean, std=data.std)
+        self.method = method(config, encoder, len(self.train_set))
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if on_gpu if config.train.compile is None else config.train.compile:
             for network in self.method.compiled():

@@ -3,11 +3,15 @@
 from sslfast.methods.barlow_twins import BarlowTwins
 from sslfast.methods.base import Method
 from sslfast.methods.byol import BYOL
+from sslfast.methods.cmc import CMC
 from sslfast.methods.context_prediction import ContextPrediction
 from sslfast.methods.cpc import CPCV1, CPCV2
+from sslfast.methods.deepcluster import DeepCluster
+from sslfast.methods.deepcluster_v2 import DeepClusterV2
 from sslfast.methods.densecl import DenseCL
 from sslfast.methods.exemplar import Exemplar
 from sslfast.methods.fast_moco import FastMoCo
+from sslfast.methods.instdisc import InstDisc
 from sslfast.methods.jigsaw import Jigsaw
 from sslfast.methods.lewel_b import LEWELB
 from sslfast.methods.lewel_m import LEWELM
@@ -15,20 +19,27 @@ from sslfast.methods.mncl import MNCL
 from sslfast.methods.moco import MoCoV1, MoCoV2
 from sslfast.methods.moco_v3 import MoCoV3
 from sslfast.methods.nnclr import NNCLR
+from sslfast.methods.pcl import PCL
+from sslfast.methods.pirl import PIRL
 from sslfast.methods.rotation import Rotation
 from sslfast.methods.simclr import SimCLR
 from sslfast.methods.simsiam import SimSiam
 from sslfast.methods.supcon import SupCon
+from sslfast.methods.swav import SwAV
 
 METHODS: dict[str, type[Method]] = {
     "barlow_twins": BarlowTwins,
     "byol": BYOL,
+    "cmc": CMC,
     "context_prediction": ContextPrediction,
     "cpc_v1": CPCV1,
     "cpc_v2": CPCV2,
+    "deepcluster": DeepCluster,
+    "deepcluster_v2": DeepClusterV2,
     "densecl": DenseCL,
     "exemplar": Exemplar,
     "fast_moco": FastMoCo,
+    "instdisc": InstDisc,
     "jigsaw": Jigsaw,
     "lewel_b": LEWELB,
     "lewel_m": LEWELM,
@@ -37,10 +48,13 @@ METHODS: dict[str, type[Method]] = {
     "moco_v2": MoCoV2,
     "moco_v3": MoCoV3,
     "nnclr": NNCLR,
+    "pcl": PCL,
+    "pirl": PIRL,
     "rotation": Rotation,
     "simclr": SimCLR,
     "simsiam": SimSiam,
     "supcon": SupCon,
+    "swav": SwAV,
 }
 
 __all__ = ["METHODS", "Method"]

@@ -16,6 +16,7 @@ from sslfast.state import Queue
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
     from sslfast.encoders import Encoder
 
 
@@ -34,6 +35,7 @@ class DenseCL(MoCoV2):
     """
 
     Config: ClassVar[type[DenseCLConfig]] = DenseCLConfig
+    queue_only = True
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -50,7 +52,7 @@ class DenseCL(MoCoV2):
         outputs = global_head(pixels.mean(1)), dense, dense.mean(1), pixels
         return tuple(F.normalize(output, dim=-1) for output in outputs)
 
-    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         t, lam = self.config.temperature, self.config.lam
         query, dense_query, _, query_pixels = self._embed(self.encoder, self.head, query_view)
         key, dense_key, mean_key, key_pixels = self._key(key_view)

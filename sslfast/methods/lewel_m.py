@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,9 @@ from sslfast import kernels as K
 from sslfast.methods.lewel import AlignedHead, LEWELConfig
 from sslfast.methods.moco import MoCoV2, MoCoV2Config
 from sslfast.schema import STRICT
+
+if TYPE_CHECKING:
+    from sslfast.data import Batch
 
 
 @dataclass(config=STRICT)
@@ -29,6 +32,7 @@ class LEWELM(MoCoV2):
     """
 
     Config: ClassVar[type[LEWELMConfig]] = LEWELMConfig
+    queue_only = True
 
     def _head(self) -> nn.Module:
         return AlignedHead(self.encoder.feature_dim, self.config, self._mlp)
@@ -37,7 +41,7 @@ class LEWELM(MoCoV2):
         z, aligned = head(encoder(view, dense=True))
         return F.normalize(z, dim=1), F.normalize(aligned, dim=2)
 
-    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         t, beta = self.config.temperature, self.config.beta
         query, aligned_query = self._embed(self.encoder, self.head, query_view)
         key, aligned_key = self._key(key_view)

@@ -10,7 +10,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.errors import UsageError
 from sslfast.heads import mlp
+from sslfast.memory_bank import MemoryBank, check_bank
 from sslfast.methods.base import Method
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
@@ -32,7 +34,7 @@ class MoCoV1Config:
     head_norm: bool = False
     """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
     queue_size: Count | None = None
-    """Keys of earlier batches that serve as negatives; null: an eighth of the images, at most 65536."""
+    """Negatives: past keys, or rows of the bank; null: an eighth of the images, at most 65536."""
     temperature: Positive = 0.07
     """Divides the similarities."""
     momentum: Probability = 0.999
@@ -40,7 +42,11 @@ class MoCoV1Config:
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """cosine: the momentum rises to 1 by the end of training."""
     symmetric: bool = False
-    """Each view is once the query and once the key; doubles the work of a step."""
+    """Each view is once the query and once the key; doubles the work of a step. Of the queue alone."""
+    negatives: Literal["queue", "batch", "bank"] = "queue"
+    """queue: past keys; batch: end-to-end, the batch's other keys; bank: rows of a memory bank, as the key is."""
+    bank_momentum: Probability = 0.5
+    """Of the memory bank's rows (Wu et al. 2018)."""
 
 
 @dataclass(config=STRICT)
@@ -53,17 +59,27 @@ class MoCoV2Config(MoCoV1Config):
 
 
 class MoCoV1(Method):
-    """Queries from the trained network, keys from its moving average, negatives from a queue of past keys."""
+    """Queries from the trained network, keys from its moving average, negatives from a queue of past keys.
+
+    `negatives` sets beside it the two mechanisms that the paper compares (figure 2). End-to-end, the trained
+    network makes the keys too, and learns from both. With a memory bank, an image's key is its row, which moves
+    towards its queries (Wu et al. 2018); the second view is left aside.
+    """
 
     Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config
     views = 2
+    queue_only: ClassVar[bool] = False  # a subclass whose loss is made for the queue
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
+        config = self.config
         self.head = self._head()
-        self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
-        size = queue_size(self.config.queue_size, self._keys_of_step(recipe), images)
-        self.queue = Queue(size, self.config.dim)
+        if config.negatives == "queue":
+            self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
+            self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
+        elif config.negatives == "bank":
+            self.bank = MemoryBank(images, config.dim)
+            self.noise = queue_size(config.queue_size, self._keys_of_step(recipe), images)
 
     def _head(self) -> nn.Module:
         """What makes embeddings of the encoder's features."""
@@ -75,9 +91,10 @@ class MoCoV1(Method):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
-        loss, rank, self._keys = self._one_way(view1, view2)
+        self._index = batch.index
+        loss, rank, self._keys = self._one_way(view1, view2, batch)
         if self.config.symmetric:
-            other, other_rank, keys = self._one_way(view2, view1)
+            other, other_rank, keys = self._one_way(view2, view1, batch)
             loss, rank, self._keys = (
                 (loss + other) / 2,
                 torch.cat([rank, other_rank]),
@@ -86,10 +103,22 @@ class MoCoV1(Method):
         # The contrastive accuracy: how often no negative is nearer to the query than its key.
         return loss, {"accuracy": (rank == 0).float().mean()}
 
-    def _one_way(self, query_view: Tensor, key_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        (query,), (key,) = self._embed(self.encoder, self.head, query_view), self._key(key_view)
-        loss, rank = K.info_nce(query, key, self.queue.keys, temperature=self.config.temperature, return_rank=True)
-        return loss, rank, key
+    def _one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, the ranks of the positives, and what joins queue or bank after the step."""
+        (query,) = self._embed(self.encoder, self.head, query_view)
+        return self._contrast(query, key_view, batch)
+
+    def _contrast(self, query: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        t, form = self.config.temperature, self.config.negatives
+        if form == "batch":  # end-to-end: the keys receive gradient too
+            (keys,) = self._embed(self.encoder, self.head, key_view)
+            return *K.in_batch_info_nce(query, keys, temperature=t, return_rank=True), keys.detach()
+        if form == "bank":
+            rows = self.bank.rows
+            key, negatives = rows[batch.index], rows[self.bank.noise(batch, self.noise)]
+            return *K.info_nce(query, key, negatives, temperature=t, return_rank=True), query.detach()
+        (key,) = self._key(key_view)
+        return *K.info_nce(query, key, self.queue.keys, temperature=t, return_rank=True), key
 
     def _embed(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
         """The embeddings of a view, of length 1, and what else a subclass needs of it; each (B, ...)."""
@@ -104,13 +133,18 @@ class MoCoV1(Method):
         return tuple(torch.empty_like(rows).index_copy_(0, order, rows) for rows in shuffled)
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        # The keys join after their own loss, so that a positive is never among the negatives.
-        self.queue.enqueue(self._keys, skip=skip)
-        momentum = momentum_schedule(step, total_steps, self.config.momentum, self.config.momentum_schedule)
-        self.key_network.update(momentum, skip=skip)
+        config = self.config
+        if config.negatives == "queue":
+            # The keys join after their own loss, so that a positive is never among the negatives.
+            self.queue.enqueue(self._keys, skip=skip)
+            momentum = momentum_schedule(step, total_steps, config.momentum, config.momentum_schedule)
+            self.key_network.update(momentum, skip=skip)
+        elif config.negatives == "bank":
+            self.bank.update(self._index, self._keys, momentum=config.bank_momentum, skip=skip)
 
     def compiled(self) -> list[nn.Module]:
-        return [self.encoder, self.key_network.module.get_submodule("0")]
+        momentum = [self.key_network.module.get_submodule("0")] if self.config.negatives == "queue" else []
+        return [self.encoder, *momentum]
 
     @staticmethod
     def _keys_of_step(recipe: Recipe) -> int:
@@ -119,6 +153,17 @@ class MoCoV1(Method):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         queue_size(recipe.method.queue_size, cls._keys_of_step(recipe), images)
+        if cls.queue_only and recipe.method.negatives != "queue":
+            raise UsageError(
+                f"method.negatives={recipe.method.negatives}: expected queue for {recipe.method.name}"
+            )
+        if recipe.method.symmetric and recipe.method.negatives != "queue":
+            raise UsageError(
+                f"method.symmetric=true: expected method.negatives=queue, got {recipe.method.negatives}; "
+                "set method.symmetric=false"
+            )
+        if recipe.method.negatives == "bank":
+            check_bank(recipe, images)
 
 
 class MoCoV2(MoCoV1):

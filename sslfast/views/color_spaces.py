@@ -6,7 +6,7 @@ would have to be sent to the device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -25,13 +25,13 @@ LAB_RANGE = ((0.0, 100.0), (-86.183, 98.233), (-107.857, 94.478))
 YDBDR_RANGE = ((0.0, 1.0), (-1.333, 1.333), (-1.333, 1.333))
 
 
-def to_rgb(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def to_rgb(views: Tensor, mean: Iterable[float | Tensor], std: Iterable[float | Tensor]) -> Tensor:
     """Undoes a view's normalisation.
 
     Args:
         views: (B, 3, H, W), normalised.
         mean: of red, green, blue over [0, 1]; data.mean.
-        std: standard deviation of the same; data.std.
+        std: standard deviation of the same; data.std. Both may be tensors (3,), with the views.
 
     Returns:
         float32 (B, 3, H, W) in [0, 1].

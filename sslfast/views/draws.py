@@ -30,6 +30,9 @@ class Stream(IntEnum):
     COLOR = 8
     FLIP = 9
     COMBINATION = 10
+    CENTROID = 11
+    WEIGHT = 12
+    NEGATIVE = 13
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ BYOL_PRIME: View = {**BYOL, "blur": 0.1, "solarize": 0.2}
 # 256: 0.77 of a square image's area, half of a 3:2 photograph's. The range between is ours.
 SQUARE_CROP: View = {**WITHOUT_COLOR, "scale": [0.5, 0.77], "ratio": [1.0, 1.0]}
 
+# Caron et al. 2020 (arXiv:2006.09882), section 4.1 and appendix A: SimCLR's distortion; crops of two sizes.
+SWAV: View = {**SIMCLR, "scale": [0.14, 1.0]}
+SWAV_LOCAL: View = {**SIMCLR, "scale": [0.05, 0.14], "size": 96}
+
 PRESETS: dict[str, list[View]] = {
     "moco_v1": [MOCO_V1] * 2,
     "moco_v2": [MOCO_V2] * 2,
@@ -44,14 +48,28 @@ PRESETS: dict[str, list[View]] = {
     # Chen and He 2021 (arXiv:2011.10566), section 3, "baseline settings": MoCo v2's; appendix D: without blur.
     "simsiam": [MOCO_V2] * 2,
     "simsiam_cifar": [{}] * 2,
-    # Caron et al. 2020 (arXiv:2006.09882), section 4.1 and appendix A: 2 x 224 + 6 x 96, SimCLR's distortion.
-    "swav": [{**SIMCLR, "scale": [0.14, 1.0]}] * 2 + [{**SIMCLR, "scale": [0.05, 0.14], "size": 96}] * 6,
+    # 2 x 224 + 6 x 96 pixels; at 128 and 32 pixels the small crops shrink alike, and there are fewer: ours.
+    "swav": [SWAV] * 2 + [SWAV_LOCAL] * 6,
+    "swav_128": [SWAV] * 2 + [{**SWAV_LOCAL, "size": 56}] * 4,
+    "swav_cifar": [{"scale": [0.2, 1.0]}] * 2 + [{"scale": [0.1, 0.4], "size": 16}] * 2,
+    # The same paper, appendix D.
+    "deepcluster_v2": [SWAV] * 2 + [SWAV_LOCAL] * 6,
+    "deepcluster_v2_128": [SWAV] * 2 + [{**SWAV_LOCAL, "size": 56}] * 4,
+    # Caron et al. 2018 (arXiv:1807.05520), section 3.3: crops and flips.
+    "deepcluster": [{**WITHOUT_COLOR, **FROM_008}],
+    # Wu et al. 2018 (arXiv:1805.01978), their code.
+    "instdisc": [MOCO_V1],
+    # Li et al. 2021 (arXiv:2005.04966), their code: MoCo v2's.
+    "pcl": [MOCO_V2] * 2,
     # Li et al. (MNCL), section 4: crops, flips, colour distortion, blur; the strengths are MoCo v2's: ours.
     "mncl": [MOCO_V2] * 3,
     # Tian et al. 2020 (arXiv:1906.05849): their code crops and flips; the colours are the views.
     "cmc": [WITHOUT_COLOR],
     # Misra and van der Maaten 2020 (arXiv:1912.01991), section 3.2: the image, and what the cells are cut from.
+    # At 128 and 32 pixels cells of 49 and of 16, patches of 36 and of 12: ours.
     "pirl": [MOCO_V1, {"size": 255, "scale": [0.6, 1.0]}],
+    "pirl_128": [MOCO_V1, {"size": 147, "scale": [0.6, 1.0]}],
+    "pirl_cifar": [{}, {"size": 48, "scale": [0.6, 1.0]}],
     # Van den Oord et al. 2018 (arXiv:1807.03748), section 3.2: 256 pixels out of 300, flips, always grayscale.
     "cpc": [{**SQUARE_CROP, "scale": [0.5, 0.73], "grayscale": 1.0}],
     # Henaff et al. 2020 (arXiv:1905.09272): in colour, which `views.drop_colors` drops patch by patch.

@@ -31,12 +31,16 @@ FAST_MOCO = ("method.dim=16", "method.hidden=16", "method.predictor_hidden=8")
 SUBJECTS: dict[str, Subject] = {
     "barlow_twins": Subject("barlow_twins_cifar10", HEAD, moves=False),
     "byol": Subject("byol_cifar10", HEAD),
+    "cmc": Subject("cmc_imagenette", ("method.dim=16", "method.noise=32")),
     "context_prediction": Subject("context_prediction_cifar10", PUZZLE, moves=False),
     "cpc_v1": Subject("cpc_v1_cifar10", CPC, moves=False),
     "cpc_v2": Subject("cpc_v2_cifar10", (*CPC, "method.dim=16"), moves=False),
+    "deepcluster": Subject("deepcluster_imagenette", ("method.clusters=8", "method.components=4"), moves=False),
+    "deepcluster_v2": Subject("deepcluster_v2_cifar10", ("method.dim=16", "method.clusters=[8, 12]")),
     "densecl": Subject("densecl_cifar10", MOCO),
     "exemplar": Subject("exemplar_cifar10", ("method.dim=16",), moves=False),
     "fast_moco": Subject("fast_moco_cifar10", FAST_MOCO),
+    "instdisc": Subject("instdisc_imagenette", ("method.dim=16", "method.noise=32")),
     "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
     "lewel_b": Subject("lewel_b_cifar10", ("method.dim=16", "method.aligned_dim=8", "method.hidden=16")),
     "lewel_m": Subject("lewel_m_cifar10", (*MOCO, "method.aligned_dim=8")),
@@ -45,8 +49,13 @@ SUBJECTS: dict[str, Subject] = {
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
     "moco_v3": Subject("moco_v3_cifar10", HEAD),
     "nnclr": Subject("nnclr_cifar10", (*HEAD, "method.predictor_hidden=16", "method.queue_size=32")),
+    "pcl": Subject("pcl_cifar10", (*MOCO, "method.clusters=[4, 8]", "method.warmup_epochs=0")),
+    "pirl": Subject("pirl_cifar10", ("method.dim=16", "method.noise=32")),
     "rotation": Subject("rotation_cifar10", moves=False),
     "simclr": Subject("simclr_cifar10", HEAD, moves=False),
     "simsiam": Subject("simsiam_cifar10", (*HEAD, "method.predictor_hidden=8"), moves=False),
     "supcon": Subject("supcon_cifar10", HEAD, moves=False),
+    "swav": Subject(
+        "swav_cifar10", ("method.prototypes=12", "method.queue_size=32", "method.queue_epoch=0"), epoch=1
+    ),
 }

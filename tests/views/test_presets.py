@@ -7,7 +7,16 @@ from sslfast.methods import METHODS
 from sslfast.views.presets import PRESETS
 from sslfast.views.shown import OPERATIONS
 
-PRESET_OF = {"context_prediction": "context", "cpc_v1": "cpc"}  # whose names differ
+PRESET_OF = {  # where its name is not the method's
+    "context_prediction": "context",
+    "cpc_v1": "cpc",
+    "densecl": "moco_v2",
+    "fast_moco": "moco_v2",
+    "lewel_m": "moco_v2",
+    "moco_v3": "lewel_b",
+    "nnclr": "simclr",
+    "supcon": "simclr",
+}
 
 
 def views(preset):
@@ -23,9 +32,9 @@ def test_every_preset_is_valid(name):
     assert len(views(name)) >= 1
 
 
-@pytest.mark.parametrize("recipe", METHODS)
-def test_the_recipe_of_a_method_has_its_preset(recipe):
-    assert load_config(recipe).data.views == views(PRESET_OF.get(recipe, recipe))
+@pytest.mark.parametrize("method", METHODS)
+def test_the_recipe_for_imagenet_has_the_views_of_its_paper(method):
+    assert load_config(f"{method}_imagenet").data.views == views(PRESET_OF.get(method, method))
 
 
 @pytest.mark.parametrize(

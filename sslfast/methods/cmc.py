@@ -1,0 +1,93 @@
+"""CMC, contrastive multiview coding (Tian, Krishnan, Isola 2020, arXiv:1906.05849)."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, cast
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast.encoders import ColorEncoder
+from sslfast.errors import UsageError
+from sslfast.heads import mlp
+from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.methods.base import Method
+from sslfast.schema import STRICT, Count, Positive, Probability
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class CMCConfig:
+    name: Literal["cmc"]
+    dim: Count = 128
+    """Width of an embedding."""
+    objective: Objective = "nce"
+    """nce: noise-contrastive estimation; softmax: of the positive among the noise."""
+    noise: Count = 16384
+    """Rows of a memory bank that are drawn as negatives."""
+    temperature: Positive = 0.07
+    """Divides the similarities."""
+    momentum: Probability = 0.5
+    """Of the memory banks' rows."""
+    graph: Literal["full", "core"] = "full"
+    """Which views are compared; full: all pairs; core: the first with each other one. Two views are one pair."""
+
+
+class CMC(Method):
+    """The parts of an image's colours are its views: each view is compared with the memory bank of another.
+
+    The encoder is a `ColorEncoder`, one of RGB views to all but this loss.
+    """
+
+    Config = CMCConfig
+    views = 1
+    operation = "lab"
+
+    encoder: ColorEncoder
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config, widths = self.config, self.encoder.feature_dims
+        self.heads = nn.ModuleList(mlp(width, config.dim) for width in widths)
+        banks = nn.ModuleList(MemoryBank(images, config.dim) for _ in widths)
+        # (anchor, bank), both ways of every pair, each with a partition constant of its own.
+        pairs = [(i, j) for i, j in combinations(range(len(widths)), 2) if i == 0 or config.graph == "full"]
+        self.edges = [edge for i, j in pairs for edge in ((i, j), (j, i))]
+        losses = nn.ModuleList(BankLoss(config.objective, config.temperature) for _ in self.edges)
+        self.banks, self.against_noise = cast("list[MemoryBank]", banks), cast("list[BankLoss]", losses)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        features = self.encoder(batch.views[0]).split(self.encoder.feature_dims, dim=1)
+        views = [F.normalize(head(x), dim=1) for head, x in zip(self.heads, features, strict=True)]
+        self._index, self._views = batch.index, [view.detach() for view in views]
+        rows = [bank.rows for bank in self.banks]
+        noise = self.banks[0].noise(batch, self.config.noise)
+        losses, accuracies = zip(
+            *(
+                against_noise(views[i], rows[j][batch.index], rows[j][noise])
+                for (i, j), against_noise in zip(self.edges, self.against_noise, strict=True)
+            ),
+            strict=True,
+        )
+        return torch.stack(losses).sum(), {"accuracy": torch.stack(accuracies).mean()}
+
+    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
+        for bank, view in zip(self.banks, self._views, strict=True):
+            bank.update(self._index, view, momentum=self.config.momentum, skip=skip)
+        for against_noise in self.against_noise:
+            against_noise.after_step(skip)
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        check_bank(recipe, images)
+        if recipe.encoder.colors == "rgb":
+            raise UsageError(
+                "encoder.colors=rgb: expected lab or ydbdr, as the parts of the colours are cmc's views"
+            )

@@ -1,0 +1,90 @@
+"""DeepCluster (Caron, Bojanowski, Joulin, Douze 2018, arXiv:1807.05520)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast.clustering import check_clusters, kmeans, whiten
+from sslfast.methods.base import Embed, Method
+from sslfast.schema import STRICT, Count
+from sslfast.views import Key
+from sslfast.views.draws import Stream
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+WEIGHT_STD = 0.01  # of a new classifier, in the authors' code
+
+
+@dataclass(config=STRICT)
+class DeepClusterConfig:
+    name: Literal["deepcluster"]
+    clusters: Count = 10000
+    """Clusters, hence pseudo-labels; ten times the classes do best (section 4.1)."""
+    components: Count = 256
+    """Principal components of the features that are clustered."""
+    iterations: Count = 20
+    """Of k-means."""
+    reassign_every: Count = 1
+    """Epochs from one clustering to the next."""
+
+
+class DeepCluster(Method):
+    """Each epoch clusters the features of all images by k-means, then learns the clusters as classes.
+
+    The classifier starts anew with every clustering, as the new clusters do not correspond to the old ones; its
+    momentum in the optimizer does not: ours. The Sobel filter in front of the paper's networks is left out.
+    """
+
+    Config = DeepClusterConfig
+    labels: Tensor
+    weights: Tensor
+    views = 1
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        clusters = self.config.clusters
+        self.seed = recipe.train.seed
+        self.classifier = nn.Linear(encoder.feature_dim, clusters)
+        self.register_buffer("labels", torch.zeros(images, dtype=torch.int64))
+        self.register_buffer("weights", torch.ones(clusters))
+
+    def start_epoch(self, epoch: int, embed: Embed) -> None:
+        if epoch % self.config.reassign_every:
+            return
+        features, kept = embed(self.encoder)
+        components = whiten(features, self.config.components)
+        found = kmeans(
+            components, self.config.clusters, seed=self.seed, epoch=epoch, iterations=self.config.iterations
+        )
+        self.labels[kept.to(self.labels.device)] = found.assignment
+        # To draw clusters uniformly is to weigh an image by the inverse of its cluster's size (section 3.2,
+        # "trivial parametrization"). The mean weight of an image is 1.
+        counts = found.sizes()
+        self.weights.copy_(len(features) / (counts.clamp(min=1) * (counts > 0).sum()))
+        self._start_classifier(epoch)
+
+    @torch.no_grad()
+    def _start_classifier(self, epoch: int) -> None:
+        key = Key(self.seed, epoch, torch.arange(self.config.clusters, device=self.labels.device))
+        weight = self.classifier.weight
+        weight.copy_(WEIGHT_STD * key.normal(Stream.WEIGHT, weight.shape[1]))
+        self.classifier.bias.zero_()
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        label = self.labels[batch.index]
+        logits = self.classifier(self.encoder(batch.views[0]))
+        losses = F.cross_entropy(logits, label, reduction="none")
+        accuracy = (logits.detach().argmax(dim=1) == label).float().mean()
+        return (self.weights[label] * losses).mean(), {"accuracy": accuracy}
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        check_clusters("method.clusters", recipe.method.clusters, images)

@@ -1,0 +1,83 @@
+"""DeepCluster v2: DeepCluster with the means of SwAV (Caron et al. 2020, arXiv:2006.09882, appendix D).
+
+Where the paper leaves it open, as in the authors' code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast.clustering import check_clusters, kmeans
+from sslfast.methods.base import Embed
+from sslfast.methods.multi_crop import MultiCrop, MultiCropConfig
+from sslfast.nonparametric import Prototypes
+from sslfast.schema import STRICT, Count
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+
+@dataclass(config=STRICT)
+class DeepClusterV2Config(MultiCropConfig):
+    name: Literal["deepcluster_v2"]
+    clusters: Annotated[tuple[Count, ...], Field(min_length=1)] = (3000, 3000, 3000)
+    """Clusters of each clustering; the losses of all are averaged."""
+    iterations: Count = 10
+    """Of k-means."""
+
+
+class DeepClusterV2(MultiCrop):
+    """Every crop predicts the cluster of its image among the centroids of the embeddings of the epoch before.
+
+    Each epoch spherical k-means clusters the embeddings that the global crops had when they were last seen;
+    before the first epoch those of the images, not augmented: ours, where the code embeds one more epoch of
+    crops. The centroids are the prototypes, and receive no gradient. Clustering n is of the embeddings of global
+    crop n, modulo how many there are.
+    """
+
+    Config = DeepClusterV2Config
+    bank: Tensor
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config = self.config
+        self.seed = recipe.train.seed
+        # The latest embedding of each global crop of each image; zeros where an image cannot be read.
+        self.register_buffer("bank", torch.zeros(config.global_crops, images, config.dim))
+        self.prototypes = Prototypes(config.clusters, images, config.dim)
+
+    def start_epoch(self, epoch: int, embed: Embed) -> None:
+        if epoch == 0:
+            embeddings, kept = embed(nn.Sequential(self.encoder, self.head))
+            self.bank[:, kept] = F.normalize(embeddings, dim=1)
+        known = self.bank[0].any(dim=1).nonzero().flatten()
+        for n, k in enumerate(self.config.clusters):
+            points = self.bank[n % len(self.bank), known]
+            iterations = self.config.iterations
+            found = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=iterations, spherical=True)
+            self.prototypes.replace(n, found.centroids, known, found.assignment)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        embeddings = self.embed(batch.views)
+        self._index = batch.index
+        self._embeddings = torch.stack(embeddings[: self.config.global_crops]).detach()
+        index = batch.index.repeat(len(embeddings))
+        losses = self.prototypes.losses(torch.cat(embeddings), index, temperature=self.config.temperature)
+        return losses.mean(), {"probability": (-losses.detach()).exp().mean()}
+
+    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
+        before = self.bank[:, self._index]
+        self.bank[:, self._index] = torch.where(skip, before, self._embeddings.float())
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        super().check(recipe, images)
+        check_clusters("method.clusters", max(recipe.method.clusters), images)

@@ -1,0 +1,114 @@
+"""PIRL, pretext-invariant representations (Misra and van der Maaten 2020, arXiv:1912.01991)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic.dataclasses import dataclass
+from torch import Tensor
+
+from sslfast.errors import UsageError
+from sslfast.heads import mlp
+from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.methods.base import Method
+from sslfast.schema import STRICT, Count, Positive, Probability
+from sslfast.views import Key, jigsaw_cells, random_order, rotations
+from sslfast.views.draws import Stream
+
+if TYPE_CHECKING:
+    from sslfast.config import Config as Recipe
+    from sslfast.data import Batch
+    from sslfast.encoders import Encoder
+
+CELLS = 3  # along a side
+PATCH_SHARE = 64 / 85  # of a cell's side (section 3.2)
+
+
+@dataclass(config=STRICT)
+class PIRLConfig:
+    name: Literal["pirl"]
+    pretext: Literal["jigsaw", "rotation"] = "jigsaw"
+    """What is done to the second view."""
+    dim: Count = 128
+    """Width of an embedding."""
+    weight: Probability = 0.5
+    """lambda: share of the transformed view's loss, the rest is that of the image."""
+    objective: Objective = "nce"
+    """nce: noise-contrastive estimation; softmax: of the positive among the noise."""
+    noise: Count = 32000
+    """Rows of the memory bank that are drawn as negatives."""
+    temperature: Positive = 0.07
+    """Divides the similarities."""
+    momentum: Probability = 0.5
+    """Of the memory bank's rows."""
+
+
+class PIRL(Method):
+    """An image and its transformed version are both drawn to the image's row of a memory bank (equation 5).
+
+    The rows are moving averages of the images' embeddings alone. The loss is InstDisc's estimator with a constant
+    partition, as in the authors' code.
+    """
+
+    Config = PIRLConfig
+    views = 2
+    operation = "jigsaw"
+
+    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+        super().__init__(recipe, encoder, images)
+        config = self.config
+        self.image_head = mlp(encoder.feature_dim, config.dim)  # f
+        self.transformed_head = mlp(encoder.feature_dim, config.dim)  # g
+        if config.pretext == "jigsaw":
+            self.order_head = mlp(CELLS**2 * config.dim, config.dim)
+        self.bank = MemoryBank(images, config.dim)
+        self.image_loss = BankLoss(config.objective, config.temperature)
+        self.transformed_loss = BankLoss(config.objective, config.temperature)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        weight, rows = self.config.weight, self.bank.rows
+        image = F.normalize(self.image_head(self.encoder(batch.views[0])), dim=1)
+        self._seen = batch.index, image.detach()
+        key = Key(batch.seed, batch.epoch, batch.index, view=1)
+        transform = self._jigsaw if self.config.pretext == "jigsaw" else self._rotated
+        transformed = F.normalize(transform(batch.views[1], key), dim=1)
+        own, noise = rows[batch.index], rows[self.bank.noise(batch, self.config.noise)]
+        image_loss, image_accuracy = self.image_loss(image, own, noise)
+        transformed_loss, accuracy = self.transformed_loss(transformed, own, noise)
+        loss = weight * transformed_loss + (1 - weight) * image_loss
+        return loss, {"accuracy": accuracy, "image_accuracy": image_accuracy}
+
+    def _jigsaw(self, view: Tensor, key: Key) -> Tensor:
+        """Patches are embedded one by one and joined in random order (figure 3): (B, dim)."""
+        patches = jigsaw_cells(view, key, CELLS, patch=patch_side(view.shape[-1]))
+        embeddings = self.transformed_head(self.encoder(patches.flatten(0, 1))).unflatten(0, patches.shape[:2])
+        order = random_order(key, CELLS**2)
+        shuffled = embeddings.gather(1, order[:, :, None].expand_as(embeddings))
+        return self.order_head(shuffled.flatten(1))
+
+    def _rotated(self, view: Tensor, key: Key) -> Tensor:
+        """One of the four rotations of each view, embedded: (B, dim)."""
+        turns = key.integers(Stream.PERMUTATION, 4)
+        turned = rotations(view)[torch.arange(len(view), device=view.device), turns]
+        return self.transformed_head(self.encoder(turned))
+
+    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
+        self.bank.update(*self._seen, momentum=self.config.momentum, skip=skip)
+        self.image_loss.after_step(skip)
+        self.transformed_loss.after_step(skip)
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        check_bank(recipe, images)
+        side = recipe.data.views[1].size or recipe.data.size
+        if recipe.method.pretext == "jigsaw" and patch_side(side) < 1:
+            raise UsageError(
+                f"data.views.1: expected at least 6 pixels a side for {CELLS} x {CELLS} cells, got {side}"
+            )
+
+
+def patch_side(side: int) -> int:
+    """Side of the patches of a view of `side` pixels: 64 of 255."""
+    return int(side // CELLS * PATCH_SHARE)
