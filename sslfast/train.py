@@ -22,7 +22,8 @@ from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
 from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
 from sslfast.device import choose_device
-from sslfast.encoders import build_encoder
+from sslfast.encoders import VITS, build_encoder
+from sslfast.encoders.vit import check_size
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluate.features import features, labelled_features
 from sslfast.evaluate.knn import knn_accuracy
@@ -88,6 +89,9 @@ def check(config: Config) -> None:
             f"data.batch_size={config.data.batch_size}: expected a multiple of "
             f"encoder.norm_splits={config.encoder.norm_splits}"
         )
+    if config.encoder.name in VITS:
+        for side in (config.data.size, *config.data.sizes):
+            check_size(side, config.encoder.patch_size)
 
 
 class Trainer:

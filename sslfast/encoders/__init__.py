@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
-
-from torch import nn
 
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.norm import SplitBatchNorm2d
-from sslfast.encoders.resnet import RESNETS, ResNet
+from sslfast.encoders.resnet import RESNETS, build_resnet
+from sslfast.encoders.timm import TIMM, build_timm
+from sslfast.encoders.vit import VITS, build_vit
 from sslfast.errors import UsageError
 
 if TYPE_CHECKING:
     from sslfast.config import EncoderConfig
 
-__all__ = ["RESNETS", "Encoder", "SplitBatchNorm2d", "build_encoder"]
+__all__ = ["RESNETS", "VITS", "Encoder", "SplitBatchNorm2d", "build_encoder"]
 
 
 def build_encoder(config: EncoderConfig, channels: int = 3) -> Encoder:
@@ -27,12 +25,13 @@ def build_encoder(config: EncoderConfig, channels: int = 3) -> Encoder:
         channels: of the images.
 
     Raises:
-        UsageError: no encoder has that name.
+        UsageError: no encoder has that name, or the one that has it cannot be as the section asks.
     """
-    if config.name not in RESNETS:
-        raise UsageError(f"encoder.name: expected one of {', '.join(RESNETS)}, got {config.name!r}")
-    block, layers = RESNETS[config.name]
-    norm: Callable[..., nn.Module] = nn.BatchNorm2d
-    if config.norm == "split":
-        norm = partial(SplitBatchNorm2d, splits=config.norm_splits)
-    return ResNet(block, layers, width=config.width, stem=config.stem, norm_layer=norm, channels=channels)
+    if config.name in RESNETS:
+        return build_resnet(config, channels)
+    if config.name in VITS:
+        return build_vit(config, channels)
+    if config.name.startswith(TIMM):
+        return build_timm(config, channels)
+    names = ", ".join([*RESNETS, *VITS])
+    raise UsageError(f"encoder.name: expected one of {names}, or timm/<model>, got {config.name!r}")

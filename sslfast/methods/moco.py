@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
@@ -87,10 +88,10 @@ class MoCoV1(Method):
 
     @torch.no_grad()
     def _key(self, view: Tensor) -> Tensor:
-        # Shuffled: under split batch norm a key's statistics then come from other images than its query's.
-        order = torch.randperm(len(view), device=view.device)
-        key = F.normalize(self.key_network(view[order]), dim=1)
-        return torch.empty_like(key).index_copy_(0, order, key)
+        # A key's batch statistics, over a rank or a part of split batch norm, are then of other images than its
+        # query's: ShuffleBN.
+        images, order = distributed.shuffle(view)
+        return distributed.unshuffle(F.normalize(self.key_network(images), dim=1), order)
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         # The keys join after their own loss, so that a positive is never among the negatives.
