@@ -105,13 +105,17 @@ class DataConfig:
 @dataclass(config=STRICT)
 class EncoderConfig:
     name: str = "resnet18"
-    """A ResNet of torchvision."""
+    """A ResNet of torchvision, vit_small, vit_base, or timm/<model> where timm is installed."""
     stem: Literal["imagenet", "cifar"] = "imagenet"
-    """cifar: a 3x3 convolution of stride 1 and no max-pool, for small images."""
+    """Of ResNets. cifar: a 3x3 convolution of stride 1 and no max-pool, for small images."""
     width: Positive = 1.0
     """Multiplies every channel count."""
-    norm: Literal["batch", "split", "layer"] = "batch"
-    """split: over `norm_splits` parts of the batch apart, as if on so many devices; layer: over one image each."""
+    patch_size: Count = 16
+    """Of vit_small and vit_base, pixels; 4 suits images of 32."""
+    freeze_patch_projection: bool = True
+    """Keep the random patch projection of vit_small and vit_base as it is, for stability (MoCo v3)."""
+    norm: Literal["batch", "split", "sync", "layer"] = "batch"
+    """split: over `norm_splits` parts of the batch apart; sync: over all processes; layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
     colors: Literal["rgb", "lab", "ydbdr"] = "rgb"

@@ -1,7 +1,7 @@
-"""Collectives through which a loss over the samples of all ranks is differentiated; no-ops in one process.
+"""Collectives over the samples of all ranks; in one process they send nothing.
 
-The gradient is that of the sum of all ranks' losses. DistributedDataParallel's average over W ranks makes it that
-of their mean.
+Through `gather` and `mean` a loss is differentiated: the gradient is that of the sum of all ranks' losses.
+DistributedDataParallel's average over W ranks makes it that of their mean.
 """
 
 from __future__ import annotations
@@ -38,9 +38,49 @@ def gather(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:
     return rows if world_size(group) == 1 else _Gather.apply(rows, group)
 
 
+@torch.no_grad()
+def shuffle(rows: Tensor, group: ProcessGroup | None = None) -> tuple[Tensor, Tensor]:
+    """Deals the rows of all ranks out anew, in an order that rank 0 draws from torch's generator.
+
+    MoCo's ShuffleBN (He et al. 2020, section 3.3): what a rank normalises together then comes from all ranks.
+
+    Args:
+        rows: (N, ...), of one shape and dtype on every rank.
+        group: the processes; None: all.
+
+    Returns:
+        (shuffled, order): the rows that are now this rank's, (N, ...), without gradient, and int64 (W * N,), the
+        same on every rank, for `unshuffle`.
+    """
+    order = torch.randperm(world_size(group) * len(rows), device=rows.device)
+    if world_size(group) > 1:
+        dist.broadcast(order, group=group, group_src=0)
+    return gather(rows, group)[_own(order, group)], order
+
+
+@torch.no_grad()
+def unshuffle(rows: Tensor, order: Tensor, group: ProcessGroup | None = None) -> Tensor:
+    """Takes each row back to the rank and the place that it had before `shuffle`.
+
+    Args:
+        rows: (N, ...), made row by row of those that `shuffle` gave.
+        order: as it gave.
+        group: the processes; None: all.
+
+    Returns:
+        (N, ...), without gradient.
+    """
+    return gather(rows, group)[_own(order.argsort(), group)]
+
+
 def mean(tensor: Tensor, group: ProcessGroup | None = None) -> Tensor:
     """The mean over the ranks of a tensor of one shape; backward, the mean of the gradients to it."""
     return tensor if world_size(group) == 1 else _Sum.apply(tensor / world_size(group), group)
+
+
+def _own(order: Tensor, group: ProcessGroup | None) -> Tensor:
+    """This rank's part of an order of all ranks' rows."""
+    return order.chunk(world_size(group))[rank(group)]
 
 
 class _Gather(torch.autograd.Function):

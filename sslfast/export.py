@@ -13,7 +13,7 @@ from torch import Tensor
 from sslfast.atomic import atomic_write
 from sslfast.checkpoint import load_encoder
 from sslfast.config import to_dict
-from sslfast.encoders import Encoder
+from sslfast.encoders import RESNETS, Encoder
 from sslfast.errors import TrainingError, UsageError
 
 IMAGENET_CLASSES = 1000  # of the classifier that torchvision's models come with
@@ -64,10 +64,11 @@ def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) 
     if out.exists() and not overwrite:
         raise UsageError(f"--out {out}: exists; choose another file, or replace it with --overwrite")
     encoder, config = load_encoder(checkpoint)
-    if config.encoder.stem != "imagenet" or config.encoder.width != 1 or config.encoder.colors != "rgb":
+    name, stem, width, colors = (getattr(config.encoder, key) for key in ("name", "stem", "width", "colors"))
+    if name not in RESNETS or (stem, width, colors) != ("imagenet", 1, "rgb"):
         raise UsageError(
-            f"{checkpoint}: torchvision has no {config.encoder.name} with stem={config.encoder.stem}, "
-            f"width={config.encoder.width:g} and colors={config.encoder.colors}; load the run's "
+            f"{checkpoint}: this format is of ResNets with stem=imagenet, width=1 and colors=rgb, and torchvision "
+            f"has no {name} with stem={stem}, width={width:g} and colors={colors}; load the run's "
             "backbone.safetensors into sslfast.encoders.build_encoder(config.encoder) instead"
         )
     classifier = {
@@ -75,7 +76,7 @@ def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) 
         "fc.bias": torch.zeros(IMAGENET_CLASSES),
     }
     metadata = {
-        "architecture": f"torchvision.models.{config.encoder.name}",
+        "architecture": f"torchvision.models.{name}",
         "classifier": "untrained: fc.weight and fc.bias are zeros",
         "mean": json.dumps(config.data.mean),
         "std": json.dumps(config.data.std),

@@ -10,7 +10,7 @@ import torch
 
 from sslfast.kernels import _library as lib
 
-PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130")
+PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130", "timm")
 IMPLS = ("cpp", "triton", "cuda", "reference")
 
 

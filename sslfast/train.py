@@ -22,7 +22,7 @@ from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
 from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
 from sslfast.device import choose_device
-from sslfast.encoders import build_encoder
+from sslfast.encoders import build_encoder, check_side
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluate.features import features, labelled_features
 from sslfast.evaluate.knn import knn_accuracy
@@ -88,6 +88,8 @@ def check(config: Config) -> None:
             f"data.batch_size={config.data.batch_size}: expected a multiple of "
             f"encoder.norm_splits={config.encoder.norm_splits}"
         )
+    for side in (config.data.size, *config.data.sizes):
+        check_side(config.encoder, side)
 
 
 class Trainer:

@@ -1,4 +1,6 @@
-"""Gathering with gradient, and the losses that use it: two processes against one that has all samples."""
+"""Gathering with gradient, the losses that use it, and shuffling: two processes against one with all samples."""
+
+import copy
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ import torch.nn.functional as F
 from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.nn.compat import lightly
+from tests.methods.harness import build_method, tiny_batch
 
 RANKS = 2
 
@@ -78,8 +81,43 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path):
     torch.multiprocessing.spawn(work, args=(str(tmp_path), expected), nprocs=RANKS)
 
 
+def shuffled(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    torch.manual_seed(rank)  # the order is rank 0's
+    everyones = torch.arange(RANKS * 8.0, requires_grad=True).view(-1, 2)
+    own, order = distributed.shuffle(everyones.chunk(RANKS)[rank])
+    torch.manual_seed(0)
+    assert torch.equal(order, torch.randperm(RANKS * 4))
+    assert torch.equal(own, everyones[order].chunk(RANKS)[rank])
+    assert own[:, 0].max() - own[:, 0].min() > 6  # from both ranks
+    assert torch.equal(distributed.unshuffle(own, order), everyones.chunk(RANKS)[rank])
+    assert not own.requires_grad
+
+    # MoCo's keys: normalised with the shuffled images, and back at their own images' places.
+    method = build_method("moco_v2", dim=8, hidden=16, queue_size=32)
+    views = torch.cat([tiny_batch(1, seed=r).views[0] for r in range(RANKS)])
+    network = copy.deepcopy(method.key_network.module)
+    torch.manual_seed(5)
+    order = torch.randperm(len(views))
+    keys = torch.empty(len(views), 8)
+    keys[order] = torch.cat([network(part) for part in views[order].chunk(RANKS)]).detach()
+    torch.manual_seed(5 + rank)
+    found = method._key(views.chunk(RANKS)[rank])
+    torch.testing.assert_close(found, F.normalize(keys, dim=1).chunk(RANKS)[rank])
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs gloo")
+def test_two_ranks_shuffle_their_rows_and_back(tmp_path):
+    torch.multiprocessing.spawn(shuffled, args=(str(tmp_path),), nprocs=RANKS)
+
+
 def test_one_process_gathers_nothing():
     tensor = torch.randn(3, 2)
     assert distributed.gather(tensor) is tensor
     assert distributed.mean(tensor) is tensor
+    own, order = distributed.shuffle(tensor)
+    assert torch.equal(own, tensor[order])
+    assert torch.equal(distributed.unshuffle(own, order), tensor)
     assert (distributed.rank(), distributed.world_size()) == (0, 1)

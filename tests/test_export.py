@@ -30,7 +30,7 @@ def save_run(folder: Path, **encoder: object) -> tuple[Path, Encoder]:
     return path, model.eval()
 
 
-@pytest.mark.parametrize("norm", ["batch", "split"])
+@pytest.mark.parametrize("norm", ["batch", "split", "sync"])
 def test_torchvision_loads_it_strictly_and_computes_the_same(tmp_path: Path, norm: str) -> None:
     path, encoder = save_run(tmp_path, norm=norm)
     out = tmp_path / "resnet18.safetensors"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
-
-from torch import nn
 
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
 from sslfast.encoders.norm import SplitBatchNorm2d
-from sslfast.encoders.resnet import RESNETS, STRIDES, ResNet
+from sslfast.encoders.resnet import RESNETS, STRIDES, build_resnet
+from sslfast.encoders.timm import TIMM, build_timm
+from sslfast.encoders.vit import VITS, build_vit, check_size
 from sslfast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-__all__ = ["RESNETS", "ColorEncoder", "Encoder", "SplitBatchNorm2d", "build_encoder", "stride"]
+__all__ = ["RESNETS", "VITS", "ColorEncoder", "Encoder", "SplitBatchNorm2d", "build_encoder", "check_side"]
 
 
 def build_encoder(
@@ -38,23 +37,34 @@ def build_encoder(
         mean, std: that images are normalised by; a ColorEncoder has them among its weights.
 
     Raises:
-        UsageError: no encoder has that name.
+        UsageError: no encoder has that name, or the one that has it cannot be as the section asks.
     """
     if config.colors != "rgb":
         part = replace(config, colors="rgb", width=config.width / config.color_parts)
         parts = [build_encoder(part, count) for count in channels_of(config.color_parts)]
         return ColorEncoder(parts, config.colors, mean, std)
-    if config.name not in RESNETS:
-        raise UsageError(f"encoder.name: expected one of {', '.join(RESNETS)}, got {config.name!r}")
-    block, layers = RESNETS[config.name]
-    norm: Callable[..., nn.Module] = nn.BatchNorm2d
-    if config.norm == "split":
-        norm = partial(SplitBatchNorm2d, splits=config.norm_splits)
-    elif config.norm == "layer":
-        norm = partial(nn.GroupNorm, 1)  # one group: all channels and places of an image together
-    return ResNet(block, layers, width=config.width, stem=config.stem, norm_layer=norm, channels=channels)
+    if config.name in RESNETS:
+        return build_resnet(config, channels)
+    if config.name in VITS:
+        return build_vit(config, channels)
+    if config.name.startswith(TIMM):
+        return build_timm(config, channels)
+    names = ", ".join([*RESNETS, *VITS])
+    raise UsageError(f"encoder.name: expected one of {names}, or timm/<model>, got {config.name!r}")
 
 
-def stride(config: EncoderConfig) -> int:
-    """Pixels of an image from one place of the dense map to the next."""
-    return STRIDES[config.stem]
+def check_side(config: EncoderConfig, side: int) -> None:
+    """Refuses images of a side that the encoder cannot take, or that it makes less than a pixel of.
+
+    Raises:
+        UsageError: it is.
+    """
+    if config.name in VITS:
+        check_size(side, config.patch_size)
+    # Layers of stride 2 round up: the last one has more than a pixel to halve where side > step / 2.
+    step = STRIDES[config.stem]
+    if config.name in RESNETS and 2 * side <= step:
+        raise UsageError(
+            f"encoder.stem={config.stem}: expected more than {step // 2} pixels a side, for {config.name} makes one of "
+            f"{step} x {step}, got {side} x {side}; take encoder.stem=cifar, or a larger data.size"
+        )

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class Encoder(nn.Module):
     """images (B, 3, S, S) -> features (B, feature_dim).
 
-    Called with `dense=True` it gives the map that the features are the mean of, (B, feature_dim, h, w), where
-    there is one.
+    Called with `dense=True` it gives a map of them instead, (B, feature_dim, h, w), where there is one: what a
+    ResNet's features are the mean of; the patches of a ViT, whose features are its class token.
     """
 
     feature_dim: int

@@ -1,12 +1,32 @@
-"""Batch normalisation with statistics of another batch than the one that a device holds."""
+"""The normalisation layers of the encoders: over the batch of a device, or over less or more than that."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from sslfast.config import EncoderConfig
+
+
+def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
+    """Channels -> the normalisation that a recipe's `encoder` section asks for."""
+    match config.norm:
+        case "batch":
+            return nn.BatchNorm2d
+        case "split":
+            return partial(SplitBatchNorm2d, splits=config.norm_splits)
+        case "sync":  # in one process it is BatchNorm2d
+            return nn.SyncBatchNorm
+        case "layer":  # one group: all channels and places of an image together
+            return partial(nn.GroupNorm, 1)
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):

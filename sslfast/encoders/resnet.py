@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet
 
 from sslfast.encoders.base import Encoder
+from sslfast.encoders.norm import norm_layer
+
+if TYPE_CHECKING:
+    from sslfast.config import EncoderConfig
 
 # Block type and blocks a stage (He et al. 2016, table 1).
 RESNETS: dict[str, tuple[type[nn.Module], list[int]]] = {
@@ -72,3 +76,16 @@ class ResNet(resnet.ResNet, Encoder):
         if planes == STEM_CHANNELS:
             self.inplanes = self._scale(STEM_CHANNELS)
         return super()._make_layer(block, self._scale(planes), *args, **kwargs)
+
+
+def build_resnet(config: EncoderConfig, channels: int) -> ResNet:
+    """The ResNet that a recipe's `encoder` section names."""
+    block, layers = RESNETS[config.name]
+    return ResNet(
+        block,
+        layers,
+        width=config.width,
+        stem=config.stem,
+        norm_layer=norm_layer(config),
+        channels=channels,
+    )

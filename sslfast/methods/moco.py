@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
@@ -126,11 +127,12 @@ class MoCoV1(Method):
 
     @torch.no_grad()
     def _key(self, view: Tensor) -> tuple[Tensor, ...]:
-        # Shuffled: under split batch norm a key's statistics then come from other images than its query's.
-        order = torch.randperm(len(view), device=view.device)
+        # A key's batch statistics, over a rank or a part of split batch norm, are then of other images than its
+        # query's: ShuffleBN.
+        images, order = distributed.shuffle(view)
         encoder, head = self.key_network.module.children()
-        shuffled = self._embed(encoder, head, view[order])
-        return tuple(torch.empty_like(rows).index_copy_(0, order, rows) for rows in shuffled)
+        shuffled = self._embed(encoder, head, images)
+        return tuple(distributed.unshuffle(rows, order) for rows in shuffled)
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         config = self.config

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.encoders import stride
+from sslfast.encoders import check_side
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
@@ -47,13 +47,10 @@ def check_patches(recipe: Recipe, cut: Callable[[Tensor, Key], Tensor]) -> int:
         patches = cut(torch.zeros(1, 3, side, side), Key(0, 0, torch.zeros(1, dtype=torch.int64)))
     except ValueError as error:
         raise UsageError(f"{recipe.method.name}, views of {side} pixels: {error}") from error
-    patch, step = patches.shape[-1], stride(recipe.encoder)
-    # Layers of stride 2 round up: the last one has more than a pixel to halve where patch > step / 2.
-    if 2 * patch <= step:
-        raise UsageError(
-            f"{recipe.method.name}: expected patches of more than {step // 2} pixels, for the encoder makes one "
-            f"of {step} x {step}, got {patch} x {patch}; take encoder.stem=cifar, or a larger data.size"
-        )
+    try:
+        check_side(recipe.encoder, patches.shape[-1])
+    except UsageError as error:
+        raise UsageError(f"{recipe.method.name}, patches: {error}") from error
     return patches.shape[1]
 
 

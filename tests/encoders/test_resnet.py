@@ -1,12 +1,11 @@
-"""The backbones."""
+"""The ResNets against torchvision's."""
 
 import pytest
 import torch
 import torchvision
 
 from sslfast.config import EncoderConfig
-from sslfast.encoders import RESNETS, SplitBatchNorm2d, build_encoder
-from sslfast.errors import UsageError
+from sslfast.encoders import RESNETS, build_encoder
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
@@ -46,32 +45,3 @@ def test_features_are_the_means_of_the_dense_map():
     dense = encoder(images, dense=True)
     assert dense.shape == (2, encoder.feature_dim, 4, 4)
     torch.testing.assert_close(dense.mean((2, 3)), encoder(images))
-
-
-def test_an_unknown_name_is_refused():
-    with pytest.raises(UsageError, match="encoder.name: expected one of resnet18.*got 'resnet19'"):
-        build_encoder(EncoderConfig(name="resnet19"))
-
-
-class TestSplitBatchNorm:
-    def test_normalises_each_part_by_itself(self):
-        norm = SplitBatchNorm2d(3, splits=4)
-        images = torch.randn(8, 3, 5, 5) * torch.arange(1, 9).view(8, 1, 1, 1)
-        parts = [torch.nn.BatchNorm2d(3)(part) for part in images.chunk(4)]
-        torch.testing.assert_close(norm(images), torch.cat(parts))
-
-    def test_running_statistics_take_one_step_of_momentum_a_batch(self):
-        norm = SplitBatchNorm2d(1, splits=4)
-        norm(torch.full((8, 1, 2, 2), 5.0))
-        torch.testing.assert_close(norm.running_mean, torch.tensor([0.1 * 5.0]))
-
-    def test_equals_batch_norm_in_evaluation(self):
-        norm, plain = SplitBatchNorm2d(3, splits=4), torch.nn.BatchNorm2d(3)
-        norm(torch.randn(8, 3, 5, 5))
-        plain.load_state_dict(norm.state_dict())
-        images = torch.randn(5, 3, 4, 4)
-        torch.testing.assert_close(norm.eval()(images), plain.eval()(images), rtol=0, atol=0)
-
-    def test_refuses_a_batch_that_does_not_divide(self):
-        with pytest.raises(UsageError, match="divisible by encoder.norm_splits=4, got 6"):
-            SplitBatchNorm2d(3, splits=4)(torch.randn(6, 3, 2, 2))

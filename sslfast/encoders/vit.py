@@ -1,0 +1,101 @@
+"""Vision transformers (Dosovitskiy et al. 2021, arXiv:2010.11929) as MoCo v3 (Chen, Xie, He 2021,
+arXiv:2104.02057) trains them: fixed positions, and a random patch projection that stays as it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.vision_transformer import EncoderBlock
+
+from sslfast.encoders.base import Encoder
+from sslfast.errors import UsageError
+
+if TYPE_CHECKING:
+    from sslfast.config import EncoderConfig
+
+VITS = {"vit_small": 384, "vit_base": 768}  # width of a token, in MoCo v3's table of configurations
+DEPTH = HEADS = 12  # of both; other ViT-S have 6 heads
+TEMPERATURE = 10000.0  # of the position embedding's frequencies (Vaswani et al. 2017, section 3.5)
+
+
+class ViT(Encoder):
+    """Patches and a class token through torchvision's blocks; the features are the class token.
+
+    Positions are computed from the number of patches, so that images of any size are taken whose sides are
+    multiples of the patch's.
+
+    Args:
+        dim: width of a token, a multiple of HEADS.
+        patch_size: side of a patch, pixels.
+        freeze_patch_projection: the patches' projection stays random, which steadies training (MoCo v3,
+            section 4.2).
+        channels: of the images.
+    """
+
+    def __init__(self, dim: int, *, patch_size: int, freeze_patch_projection: bool, channels: int = 3) -> None:
+        super().__init__()
+        self.feature_dim, self.patch_size = dim, patch_size
+        self.conv_proj = nn.Conv2d(channels, dim, kernel_size=patch_size, stride=patch_size)
+        self.conv_proj.requires_grad_(not freeze_patch_projection)
+        self.class_token = nn.Parameter(torch.empty(1, 1, dim))
+        blocks = (EncoderBlock(HEADS, dim, 4 * dim, dropout=0.0, attention_dropout=0.0) for _ in range(DEPTH))
+        self.layers = nn.Sequential(*blocks)
+        self.ln = nn.LayerNorm(dim, eps=1e-6)
+        self._initialise()
+
+    def forward(self, x: Tensor, dense: bool = False) -> Tensor:
+        for side in x.shape[-2:]:
+            check_size(side, self.patch_size)
+        patches = self.conv_proj(x)  # (B, D, h, w)
+        height, width = patches.shape[-2:]
+        positions = position_embedding(height, width, self.feature_dim, device=x.device)
+        patches = patches.flatten(2).mT + positions.to(self.class_token.dtype)
+        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
+        tokens = self.ln(self.layers(tokens))  # (B, 1 + h * w, D)
+        return tokens[:, 1:].mT.unflatten(2, (height, width)) if dense else tokens[:, 0]
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """As the code published with MoCo v3: every matrix by Glorot's rule; queries, keys and values apart."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight.flatten(1))
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.MultiheadAttention):
+                for weight in module.in_proj_weight.chunk(3):
+                    nn.init.xavier_uniform_(weight)
+                nn.init.zeros_(module.in_proj_bias)
+        nn.init.normal_(self.class_token, std=1e-6)
+
+
+def position_embedding(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
+    """Fixed positions of a grid of patches, row by row: fp32 (height * width, dim), dim a multiple of 4.
+
+    The patch at (i, j) has sin(i f), cos(i f), sin(j f), cos(j f), each for the dim / 4 frequencies
+    f = 10000^(-4k / dim), k = 0, 1, ...: the order of the code published with MoCo v3.
+    """
+    frequencies = TEMPERATURE ** -(torch.arange(dim // 4, device=device) / (dim // 4))
+    axes = (torch.arange(n, dtype=torch.float32, device=device) for n in (height, width))
+    angles = [axis.flatten()[:, None] * frequencies for axis in torch.meshgrid(*axes, indexing="ij")]
+    return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
+
+
+def check_size(side: int, patch_size: int) -> None:
+    """Refuses images that patches do not tile. Raises UsageError."""
+    if side % patch_size:
+        raise UsageError(
+            f"encoder.patch_size={patch_size}: expected images whose sides are multiples of it, got {side} pixels"
+        )
+
+
+def build_vit(config: EncoderConfig, channels: int) -> ViT:
+    """The ViT that a recipe's `encoder` section names; `width` rounds to whole channels of each head."""
+    return ViT(
+        HEADS * max(1, round(VITS[config.name] * config.width / HEADS)),
+        patch_size=config.patch_size,
+        freeze_patch_projection=config.freeze_patch_projection,
+        channels=channels,
+    )

@@ -1,0 +1,50 @@
+"""Batch normalisation over parts of a batch, and over processes."""
+
+import pytest
+import torch
+from torch import nn
+
+from sslfast.config import EncoderConfig
+from sslfast.encoders import SplitBatchNorm2d, build_encoder
+from sslfast.errors import UsageError
+
+
+class TestSplitBatchNorm:
+    def test_normalises_each_part_by_itself(self):
+        norm = SplitBatchNorm2d(3, splits=4)
+        images = torch.randn(8, 3, 5, 5) * torch.arange(1, 9).view(8, 1, 1, 1)
+        parts = [torch.nn.BatchNorm2d(3)(part) for part in images.chunk(4)]
+        torch.testing.assert_close(norm(images), torch.cat(parts))
+
+    def test_running_statistics_take_one_step_of_momentum_a_batch(self):
+        norm = SplitBatchNorm2d(1, splits=4)
+        norm(torch.full((8, 1, 2, 2), 5.0))
+        torch.testing.assert_close(norm.running_mean, torch.tensor([0.1 * 5.0]))
+
+    def test_equals_batch_norm_in_evaluation(self):
+        norm, plain = SplitBatchNorm2d(3, splits=4), torch.nn.BatchNorm2d(3)
+        norm(torch.randn(8, 3, 5, 5))
+        plain.load_state_dict(norm.state_dict())
+        images = torch.randn(5, 3, 4, 4)
+        torch.testing.assert_close(norm.eval()(images), plain.eval()(images), rtol=0, atol=0)
+
+    def test_refuses_a_batch_that_does_not_divide(self):
+        with pytest.raises(UsageError, match="divisible by encoder.norm_splits=4, got 6"):
+            SplitBatchNorm2d(3, splits=4)(torch.randn(6, 3, 2, 2))
+
+
+def test_synchronised_batch_norm_is_batch_norm_in_one_process():
+    plain, sync = (
+        build_encoder(EncoderConfig(stem="cifar", width=0.125, norm=norm)) for norm in ("batch", "sync")
+    )
+    norms = [module for module in sync.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == 20
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    sync.load_state_dict(plain.state_dict())
+    images = torch.randn(4, 3, 16, 16)
+    for encoder in (plain, sync):
+        encoder(images).square().sum().backward()
+    for ours, theirs in zip(sync.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(ours.grad, theirs.grad)
+    for key, value in plain.state_dict().items():
+        assert torch.equal(sync.state_dict()[key], value), key
