@@ -55,7 +55,6 @@ def itself(z):
         ),
         ({"symmetric": False}, {"symmetric": False}),
     ],
-    ids=str,
 )
 def test_loss_and_gradients_equal_the_transcription(settings, changes):
     def transcription(method, data):
