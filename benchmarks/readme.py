@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from sslfast.benchmarks.common import OURS, find
+from sslfast.benchmarks.machine import RESULTS
 from sslfast.kernels import _library as lib
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-RESULTS = HERE / "results"
 
 
 def recorded() -> dict[str, list[dict[str, Any]]]:
