@@ -61,9 +61,10 @@ class Record:
         return {run.seed: run for run in self.runs if (run.method, run.settings) == (method, list(settings))}
 
     def add(self, run: Run) -> None:
-        """Takes the place of a run of the same method and seed; then the file is whole again."""
-        self.runs = [old for old in self.runs if (old.method, old.seed) != (run.method, run.seed)]
-        self.runs.append(run)
+        """With it goes what the method did with other settings. The file is replaced as a whole."""
+        same = {old.seed: old for old in self.runs if (old.method, old.settings) == (run.method, run.settings)}
+        others = [old for old in self.runs if old.method != run.method]
+        self.runs = [*others, *{**same, run.seed: run}.values()]
         content = {"header": self.header, "shared": self.shared, "runs": [asdict(run) for run in self.runs]}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.path) as file:
