@@ -47,8 +47,9 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
             found.append(Step(tool, command))
     found.append(Step("benchmarks", [*bench, *(["--op", "ema_update_"] if dry_run else [])]))
     if not dry_run:
-        bench_views = [python, "-m", "sslfast.benchmarks.bench_views"]
-        found.append(Step("views", [*bench_views, "--json", str(results / "views.json")]))
+        for name in ("views", "train"):
+            program = [python, "-m", f"sslfast.benchmarks.bench_{name}"]
+            found.append(Step(name, [*program, "--json", str(results / f"{name}.json")]))
     return found
 
 

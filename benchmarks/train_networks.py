@@ -2,8 +2,8 @@
 
 One step is taken with hooks on the method's modules. They keep each outermost call of one that has parameters (the
 encoder, a head, a momentum network), with its inputs and the gradient that its outputs receive. These calls can
-then be made again and timed: what a step takes beyond them goes to the loss, the optimizer, moving averages, queues
-and the trainer's own work.
+then be made again and timed: what a step takes beyond them is the loss, the optimizer, moving averages, queues and
+the trainer's own work.
 """
 
 from __future__ import annotations
