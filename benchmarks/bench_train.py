@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -25,9 +24,9 @@ from torch.optim import Optimizer
 from sslfast.benchmarks.machine import describe, version
 from sslfast.benchmarks.memory import extra_memory
 from sslfast.benchmarks.timing import take_turns
+from sslfast.benchmarks.train_cases import Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone
 from sslfast.benchmarks.train_peers import Peer, build_optimizer, installed
-from sslfast.config import Config, load_config, recipes
 from sslfast.data import Batch, Source
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
@@ -40,41 +39,6 @@ PROGRAM = "python -m sslfast.benchmarks.bench_train"
 SECONDS = 10.0  # to spend on the timing of a method, about
 NETWORKS = "networks alone"
 OURS = "sslfast"
-CLASSES = 10
-
-
-@dataclass(frozen=True)
-class Case:
-    """What the methods are run on.
-
-    Attributes:
-        recipes: ends of the names of recipes, of which a method's first one is taken.
-        images: of the data set, as far as banks, queues and clusters depend on it.
-    """
-
-    encoder: str
-    width: float
-    stem: str
-    size: int
-    batch: int
-    images: int
-    recipes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        width = "" if self.width == 1 else f" x {self.width:g}"
-        return f"{self.encoder}{width}, {self.size} pixels"
-
-
-SMALL, LARGE = ("cifar10", "imagenette"), ("imagenet", "imagenette")  # recipes
-
-
-def cases(device: torch.device) -> list[Case]:
-    if device.type == "cpu":
-        return [Case("resnet18", 0.25, "cifar", 32, 64, 4096, SMALL)]
-    return [
-        Case("resnet18", 1.0, "cifar", 32, 256, 50_000, SMALL),
-        Case("resnet50", 1.0, "imagenet", 224, 128, 8192, LARGE),
-    ]
 
 
 @dataclass(frozen=True)
@@ -88,32 +52,6 @@ class Result:
     overhead: float | None  # of ours: the share of the step outside the networks
     peak_bytes: int | None  # parameters, their gradients, the optimizer's state, buffers, and what a step adds
     calls: int
-
-
-def config(method: str, case: Case) -> Config:
-    """The method's recipe, with the case's encoder and images."""
-    known = recipes()
-    names = [f"{method}_{end}" for end in case.recipes if f"{method}_{end}" in known]
-    settings = [
-        "data.source=noise",
-        "data.val_fraction=0",
-        "data.pipeline=resident",
-        f"data.size={case.size}",
-        f"data.batch_size={case.batch}",
-        f"encoder.name={case.encoder}",
-        f"encoder.stem={case.stem}",
-        f"encoder.width={case.width:g}",
-        "train.knn_every=0",
-        "train.compile=false",  # done here, once the networks' calls are known
-    ]
-    return load_config(names[0] if names else f"{method}_{case.recipes[0]}", settings)
-
-
-def noise(case: Case) -> Source:
-    random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (case.images, case.size, case.size, 3), dtype=np.uint8)
-    labels = np.arange(case.images) % CLASSES
-    return Source("noise", images=pixels, labels=labels, classes=[str(number) for number in range(CLASSES)])
 
 
 @dataclass(frozen=True)

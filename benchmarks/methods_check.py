@@ -11,73 +11,32 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import shutil
-import statistics
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from sslfast.benchmarks import methods_plot
-from sslfast.benchmarks.machine import RESULTS, commit, describe, machine_name, wait_for
-from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, Run, not_learned, summarise, table
-from sslfast.benchmarks.methods_short import Scale, recipe, scale_of, settings, supervised
-from sslfast.benchmarks.methods_supervised import SupervisedTrainer
+from sslfast.benchmarks.machine import RESULTS, describe, machine_name
+from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, not_learned, summarise, table
+from sslfast.benchmarks.methods_run import Task, run_method, run_random, run_supervised
+from sslfast.benchmarks.methods_short import Scale, scale_of, settings
 from sslfast.config import DataConfig
 from sslfast.data import Source, load_small, open_source, split
 from sslfast.device import choose_device
-from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
-from sslfast.evaluate.command import random_encoder
-from sslfast.evaluate.features import labelled_features
-from sslfast.evaluate.knn import knn_accuracy
-from sslfast.evaluate.linear import LinearConfig, linear_probe
-from sslfast.interrupt import Interrupt
 from sslfast.methods import METHODS
-from sslfast.run import RunDirectory, read_config
 from sslfast.settings import nearest
-from sslfast.train import KNN_TEMPERATURE, Trainer
-from sslfast.train import check as check_recipe
 
 PROGRAM = "python -m sslfast.benchmarks.methods_check"
-MINUTES = 2.2  # a run: 25 methods, their evaluations and the supervised run then take an hour
-WARM_UP, TIMED = 3, 8  # steps that a run's length is found by
-PROBED = 1000  # epochs of the training that they are of: none of its schedules ends
+MINUTES = 2.0  # a run: 28 of them and their evaluations then take little more than an hour
 ENVIRONMENT = "SSLFAST_CIFAR10"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10" / "train.tar.xz"
 
 
-@dataclass(frozen=True)
-class Task:
-    """What all runs share.
-
-    Attributes:
-        data: the images, as `open_source` takes them.
-        train_set, held_out: their two parts, decoded.
-        epochs: of every run; None: as many as take `minutes`.
-        runs: the folder for what is needed to go on with a run.
-    """
-
-    data: str
-    train_set: Source
-    held_out: Source
-    scale: Scale
-    device: torch.device
-    epochs: int | None
-    minutes: float
-    runs: Path
-
-    def length(self, seconds_per_epoch: Callable[[], float]) -> int:
-        """Epochs of a run, where no earlier one tells."""
-        return self.epochs or max(1, round(60 * self.minutes / seconds_per_epoch()))
-
-
 def images(data: str, scale: Scale, device: torch.device) -> tuple[Source, Source]:
-    """The images to train on and those to test on.
+    """The images to train on and those to test on, decoded; of few images at most half are to test on.
 
     Raises:
         UsageError: there are no such images, too few, or they have no labels.
@@ -88,87 +47,6 @@ def images(data: str, scale: Scale, device: torch.device) -> tuple[Source, Sourc
         raise UsageError(f"--data {data}: has no labels, which the evaluations need")
     source = load_small(source, DataConfig(), device)
     return split(source, min(scale.held_out / len(source), 0.5))
-
-
-def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
-    """Trains and evaluates; goes on with a run of the same settings that was interrupted.
-
-    Args:
-        epochs: of the runs with other seeds; None: there is none yet.
-
-    Raises:
-        UsageError, TrainingError: as `sslfast.train.pretrain`.
-        SystemExit: a signal came, and the run was saved.
-    """
-    run = RunDirectory(task.runs / f"{method}-{seed}")
-    recipe_of = partial(recipe, method, task.data, task.scale, seed=seed)
-    before = read_config(run.config) if run.config.exists() else None
-    resume = before is not None and before == recipe_of(task.epochs or before.train.epochs)
-    if before is not None and resume:
-        config = before
-    else:
-        measured = partial(seconds_per_epoch, lambda: Trainer(recipe_of(PROBED), run, task.train_set))
-        config = recipe_of(epochs or task.length(measured))
-    check_recipe(config)
-    trainer = Trainer(config, run, task.train_set)
-    if resume:
-        trainer.resume()
-    run.start(config, resume=resume)
-    with Interrupt() as interrupt:
-        seconds = timed(partial(trainer.fit, interrupt), task.device)
-    if interrupt.received and trainer.step < trainer.total_steps:
-        raise SystemExit(interrupt.exit_code)
-    found = accuracies(trainer.method.encoder, config.data, task)
-    shutil.rmtree(run.path)
-    return Run(method, seed, settings(method, task.scale), config.train.epochs, seconds, *found, commit())
-
-
-def run_supervised(seed: int, task: Task, epochs: int | None) -> Run:
-    """The same encoder under a linear classifier. From the beginning, where it was interrupted."""
-    trainer_of = partial(SupervisedTrainer, supervised(task.scale), task.train_set, task.device, seed)
-    trainer = trainer_of(epochs or task.length(partial(seconds_per_epoch, lambda: trainer_of(PROBED))))
-    seconds = timed(trainer.fit, task.device)
-    found = accuracies(trainer.encoder, trainer.recipe.data, task)
-    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, *found, commit())
-
-
-def run_random(seed: int, task: Task) -> Run:
-    """No training."""
-    shared = supervised(task.scale)
-    encoder = random_encoder(shared.encoder, seed).to(task.device)
-    return Run(RANDOM, seed, [], 0, 0.0, *accuracies(encoder, shared.data, task), commit())
-
-
-def seconds_per_epoch(make_trainer: Callable[[], Trainer | SupervisedTrainer]) -> float:
-    """Of the steps, by the median, and of what precedes an epoch, such as a clustering."""
-    trainer = make_trainer()
-    batches = trainer.batches()
-    preparation = timed(partial(next, batches), trainer.device)
-
-    def step() -> None:
-        trainer.train_step(next(batches))
-
-    seconds = [timed(step, trainer.device) for _ in range(WARM_UP + TIMED)]
-    return preparation + trainer.loader.steps_per_epoch * statistics.median(seconds[WARM_UP:])
-
-
-def timed(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds that it takes."""
-    start = time.perf_counter()
-    call()
-    wait_for(device)
-    return time.perf_counter() - start
-
-
-def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> tuple[float, float]:
-    """Held-out top-1 by kNN and by the linear probe."""
-    bank, queries = (
-        labelled_features(encoder, source, data, task.device) for source in (task.train_set, task.held_out)
-    )
-    classes = len(task.train_set.classes)
-    knn = knn_accuracy(*bank, *queries, k=task.scale.neighbours, temperature=KNN_TEMPERATURE, classes=classes)
-    linear = linear_probe(*bank, *queries, config=LinearConfig(), classes=classes)
-    return knn["top1"], linear["top1"]
 
 
 def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record) -> dict[str, str]:

@@ -85,7 +85,8 @@ class DenseCL(MoCo):
 
     def embed(self, network: nn.Module, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Features of pixels, the global embedding, embeddings of pixels."""
-        encoder, (head, dense_head) = network
+        encoder, heads = network.children()
+        head, dense_head = heads.children()
         pixels = encoder(view, dense=True).flatten(2).mT
         return pixels, head(pixels.mean(1)), dense_head(pixels)
 

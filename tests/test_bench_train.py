@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from sslfast.benchmarks import bench_train, timing, train_peers
-from sslfast.benchmarks.bench_train import Case, Pipeline
+from sslfast.benchmarks.bench_train import Pipeline
+from sslfast.benchmarks.train_cases import SMALL, Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone, record
 from sslfast.config import load_config
 from sslfast.encoders import build_encoder
@@ -18,8 +19,8 @@ from sslfast.run import RunDirectory
 from sslfast.train import Trainer, check
 
 CPU = torch.device("cpu")
-TINY = Case("resnet18", 0.125, "cifar", 32, 16, 64, bench_train.SMALL)
-SMALL = ["method.queue_size=32", "method.hidden=16", "method.dim=16", "method.symmetric=false"]
+TINY = Case("resnet18", 0.125, "cifar", 32, 16, 64, SMALL)
+TINY_HEAD = ["method.queue_size=32", "method.hidden=16", "method.dim=16", "method.symmetric=false"]
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def trainer(tmp_path):
         *("data.val_fraction=0", "data.size=32", "data.batch_size=16", "optim.lr=1.0e-12", "train.knn_every=0"),
         *("encoder.width=0.125", "encoder.norm=batch"),
     ]
-    config = load_config("moco_v2_cifar10", [*SMALL, *settings])
-    return Trainer(config, RunDirectory(tmp_path / "run"), bench_train.noise(TINY))
+    recipe = load_config("moco_v2_cifar10", [*TINY_HEAD, *settings])
+    return Trainer(recipe, RunDirectory(tmp_path / "run"), noise(TINY))
 
 
 def batch_of(trainer):
@@ -69,10 +70,10 @@ def test_the_outermost_calls_are_kept(trainer):
 @pytest.mark.parametrize("name", sorted(train_peers.LIGHTLY.keys() & METHODS.keys()))
 def test_lightly_s_forms_train(name, tmp_path):
     pytest.importorskip("lightly")
-    case = Case("resnet18", 0.125, "cifar", 32, 8, 4096, bench_train.SMALL)
-    config, source = bench_train.config(name, case), bench_train.noise(case)
-    trainer = Trainer(config, RunDirectory(tmp_path / "run"), source)
-    built = METHODS[name](config, build_encoder(config.encoder), len(source))
+    case = Case("resnet18", 0.125, "cifar", 32, 8, 4096, SMALL)
+    recipe, source = config(name, case), noise(case)
+    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), source)
+    built = METHODS[name](recipe, build_encoder(recipe.encoder), len(source))
     peer = train_peers.installed(name, built)["lightly"]
     before = {key: value.clone() for key, value in peer.named_parameters()}
     pipeline = bench_train.theirs(peer, trainer, batch_of(trainer))
@@ -108,19 +109,18 @@ def test_what_a_pipeline_keeps():
 
 @pytest.fixture
 def small(monkeypatch):
-    whole = bench_train.config
     monkeypatch.setattr(timing, "MIN_CALLS", 1)
     monkeypatch.setattr(bench_train, "cases", lambda device: [TINY])
 
-    def config(method, case):
+    def with_tiny_head(method, case):
         if method == "moco_v1":
             raise UsageError("does not fit")
-        assert whole(method, case).data.batch_size == 16
+        assert config(method, case).data.batch_size == 16
         return load_config(
-            "moco_v2_cifar10", [*SMALL, "data.size=32", "data.batch_size=16", "encoder.width=0.125"]
+            "moco_v2_cifar10", [*TINY_HEAD, "data.size=32", "data.batch_size=16", "encoder.width=0.125"]
         )
 
-    monkeypatch.setattr(bench_train, "config", config)
+    monkeypatch.setattr(bench_train, "config", with_tiny_head)
 
 
 def test_the_record_and_that_a_method_that_fails_costs_the_others_nothing(tmp_path, small, capsys):
@@ -147,7 +147,7 @@ def test_the_share_outside_the_networks_and_what_is_out_of_memory(small, monkeyp
     monkeypatch.setattr(
         bench_train, "take_turns", lambda steps, device, seconds: {name: times[name] for name in steps}
     )
-    found = {r.pipeline: r for r in bench_train.measure("moco_v2", TINY, bench_train.noise(TINY), 0.0)}
+    found = {r.pipeline: r for r in bench_train.measure("moco_v2", TINY, noise(TINY), 0.0)}
     assert found["sslfast"].overhead == pytest.approx(0.2)
     assert found["sslfast"].images_per_second == 1600
     if "lightly" in found:
@@ -158,12 +158,12 @@ def test_the_share_outside_the_networks_and_what_is_out_of_memory(small, monkeyp
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 @pytest.mark.parametrize("method", sorted(METHODS))
 def test_every_method_has_a_recipe_for_every_case(method, device):
-    for case in bench_train.cases(torch.device(device)):
-        config = bench_train.config(method, case)
-        check(config)
-        METHODS[method].check(config, case.images)
-        assert (config.encoder.name, config.encoder.width) == (case.encoder, case.width)
-        assert (config.data.size, config.data.batch_size) == (case.size, case.batch)
+    for case in cases(torch.device(device)):
+        recipe = config(method, case)
+        check(recipe)
+        METHODS[method].check(recipe, case.images)
+        assert (recipe.encoder.name, recipe.encoder.width) == (case.encoder, case.width)
+        assert (recipe.data.size, recipe.data.batch_size) == (case.size, case.batch)
 
 
 def test_a_method_that_does_not_exist(capsys):

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sslfast.benchmarks import methods_check, methods_short
+from sslfast.benchmarks import methods_check, methods_run, methods_short
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, Run, not_learned, summarise, table
 from sslfast.benchmarks.methods_short import CPU, GPU, SHORT, Short
 from sslfast.data import Source
@@ -39,7 +39,7 @@ def command(tmp_path, monkeypatch):
         recipe = whole(scale)
         return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=16))
 
-    monkeypatch.setattr(methods_check, "supervised", supervised)
+    monkeypatch.setattr(methods_run, "supervised", supervised)
 
     def run(*arguments, out="out"):
         common = ["--data", "noise", "--images", "64", "--held-out", "32", "--width", "0.125"]
@@ -83,9 +83,9 @@ def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, command, monkeypatch):
     command("--epochs", "2", out="whole")
     steps = []
-    train_step = methods_check.Trainer.train_step
+    train_step = methods_run.Trainer.train_step
     monkeypatch.setattr(
-        methods_check.Trainer, "train_step", lambda self, batch: steps.append(0) or train_step(self, batch)
+        methods_run.Trainer, "train_step", lambda self, batch: steps.append(0) or train_step(self, batch)
     )
 
     class AfterSix(Interrupt):
@@ -98,7 +98,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, com
             pass
 
     with monkeypatch.context() as patch:
-        patch.setattr(methods_check, "Interrupt", AfterSix)
+        patch.setattr(methods_run, "Interrupt", AfterSix)
         with pytest.raises(SystemExit, match="143"):
             command("--epochs", "2", out="parts")
     command("--epochs", "2", out="parts")
@@ -109,16 +109,16 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, com
 
 
 def test_a_run_takes_the_minutes_it_is_given_and_other_seeds_its_epochs(tmp_path, command, monkeypatch):
-    monkeypatch.setattr(methods_check, "seconds_per_epoch", lambda make: 2.0)
+    monkeypatch.setattr(methods_run, "seconds_per_epoch", lambda make: 2.0)
     command("--minutes", "0.1")
-    monkeypatch.setattr(methods_check, "seconds_per_epoch", lambda make: 1.0)
+    monkeypatch.setattr(methods_run, "seconds_per_epoch", lambda make: 1.0)
     command("--minutes", "0.1", "--seeds", "2")
     assert {r["epochs"] for r in runs_in(tmp_path / "out").values() if r["method"] != RANDOM} == {3}
 
 
 def test_the_seconds_of_an_epoch(monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(methods_check.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(methods_run.time, "perf_counter", lambda: now[0])
 
     def passes(seconds):
         now[0] += seconds
@@ -135,7 +135,7 @@ def test_the_seconds_of_an_epoch(monkeypatch):
         device=torch.device("cpu"),
         loader=SimpleNamespace(steps_per_epoch=5),
     )
-    assert methods_check.seconds_per_epoch(lambda: trainer) == 10 + 1 + 5 * (1 + 2)
+    assert methods_run.seconds_per_epoch(lambda: trainer) == 10 + 1 + 5 * (1 + 2)
 
 
 @pytest.mark.parametrize("error", [TrainingError("diverged"), UsageError("does not fit")])
