@@ -1,8 +1,8 @@
-# make demo | test | bench | bench-views | lint: each first makes the virtual environment .venv and builds the extensions.
+# make demo | test | bench | bench-views | bench-train | methods-check | lint: each first makes the virtual environment .venv and builds the extensions.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-compare gpu-check readme lint lock clean
+.PHONY: demo test bench bench-views bench-train methods-check bench-compare gpu-check readme lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -19,6 +19,14 @@ bench: .venv/built
 # The input pipelines beside torchvision's; ARGS="--data photographs/ --json views.json"
 bench-views: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.bench_views $(ARGS)
+
+# Training steps of every method beside other packages'; ARGS="--method moco_v2 --json train.json"
+bench-train: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.bench_train $(ARGS)
+
+# Every method on the same images, about an hour on 2 CPU cores; ARGS="--method moco_v2 --seeds 3"
+methods-check: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.methods_check $(ARGS)
 
 # make bench-compare BASE=<git ref> [OP=<op>]: the kernels of that commit beside this tree's
 bench-compare: .venv/built

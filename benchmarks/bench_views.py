@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sslfast.benchmarks.machine import describe, version
+from sslfast.benchmarks.machine import describe, version, wait_for
 from sslfast.benchmarks.view_pipelines import WORKERS, Pipeline, Views, array_pipelines, photograph_pipelines
 from sslfast.config import DataConfig, load_config
 from sslfast.data import Source, open_source
@@ -122,11 +122,6 @@ def rate(views: Iterator[Views], seconds: float, device: torch.device) -> float:
         count += 1
     wait_for(device)
     return count / (time.perf_counter() - start)
-
-
-def wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from sslfast.benchmarks.machine import describe
+from sslfast.benchmarks.machine import RESULTS, describe, machine_name
 
 HERE = Path(__file__).resolve().parents[1]
 SANITIZED = "test_no_worse_than_eager or test_any_memory_layout"  # the tests that compute-sanitizer repeats
@@ -47,8 +47,9 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
             found.append(Step(tool, command))
     found.append(Step("benchmarks", [*bench, *(["--op", "ema_update_"] if dry_run else [])]))
     if not dry_run:
-        bench_views = [python, "-m", "sslfast.benchmarks.bench_views"]
-        found.append(Step("views", [*bench_views, "--json", str(results / "views.json")]))
+        for name in ("views", "train"):
+            program = [python, "-m", f"sslfast.benchmarks.bench_{name}"]
+            found.append(Step(name, [*program, "--json", str(results / f"{name}.json")]))
     return found
 
 
@@ -63,15 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return 2
     device = torch.device("cpu" if args.dry_run else "cuda")
-    results = (args.out or HERE / "benchmarks" / "results" / folder_name(device)).resolve()
+    folder = "dry-run" if args.dry_run else machine_name(device)
+    results = (args.out or RESULTS / folder).resolve()
     (results / "ops").mkdir(parents=True, exist_ok=True)
     return check(steps(results, dry_run=args.dry_run), results, device)
-
-
-def folder_name(device: torch.device) -> str:
-    if device.type == "cpu":
-        return "dry-run"
-    return torch.cuda.get_device_name().removeprefix("NVIDIA ").replace(" ", "-").lower()
 
 
 def check(todo: Sequence[Step], results: Path, device: torch.device) -> int:

@@ -1,5 +1,6 @@
 """The machine that a benchmark runs on: what it is, and the rates that no op can exceed."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import torch
 
 from sslfast.benchmarks.timing import Step, time_on_cpu, time_on_gpu
+
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,19 @@ def describe(device: torch.device) -> dict[str, str]:
     if device.type == "cuda":
         description["GPU"] = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
     return description
+
+
+def machine_name(device: torch.device) -> str:
+    """Of the folder in RESULTS for what this machine measured."""
+    if device.type == "cpu":
+        return f"cpu-{len(os.sched_getaffinity(0))}-cores"
+    return torch.cuda.get_device_name(device).removeprefix("NVIDIA ").replace(" ", "-").lower()
+
+
+def wait_for(device: torch.device) -> None:
+    """Until it has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def version(package: str) -> str | None:

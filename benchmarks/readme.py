@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sslfast.benchmarks.common import OURS, find
+from sslfast.benchmarks.machine import RESULTS
+from sslfast.benchmarks.methods_record import Run, summarise
 from sslfast.kernels import _library as lib
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
-RESULTS = HERE / "results"
 
 
 def recorded() -> dict[str, list[dict[str, Any]]]:
@@ -79,18 +80,73 @@ def figures(machine: str) -> str:
     return "\n".join(lines)
 
 
-def views() -> str:
-    """The table of the input pipelines, by what `bench_views` recorded on each machine."""
-    lines = ["| machine | views | pipeline | images/s | x torchvision |", "|---|---|---|---|---|"]
+def by_machine(
+    file: str, columns: Sequence[str], rows_of: Callable[[dict[str, Any]], Iterable[Sequence[str]]]
+) -> str:
+    """A table of what each machine's record in this file, below its folder, holds; it says where there is none.
+
+    Args:
+        columns: their heads, the machine's first.
+        rows_of: the cells after the machine's, of a record.
+    """
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     missing = ["CPU", "GPU"]
-    for path in sorted(RESULTS.glob("*/views.json")):
+    for path in sorted(RESULTS.glob(f"*/{file}")):
         content = json.loads(path.read_text())
         device = "GPU" if "GPU" in content["header"] else "CPU"
         missing = [kind for kind in missing if kind != device]
+        machine = path.relative_to(RESULTS).parts[0]
+        lines += [f"| {' | '.join([machine, *cells])} |" for cells in rows_of(content)]
+    empty = " |" * (len(columns) - 2)
+    return "\n".join([*lines, *(f"| {device} | not measured yet |{empty}" for device in missing)])
+
+
+def views() -> str:
+    """The table of the input pipelines, by what `bench_views` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
-            cells = [path.parent.name, f"{r['views']} of {r['recipe']}", r["pipeline"]]
-            lines.append(f"| {' | '.join(cells)} | {r['images_per_second']:,.0f} | {r['ratio']:.2f}x |")
-    return "\n".join([*lines, *(f"| {device} | not measured yet | | | |" for device in missing)])
+            rate = f"{r['images_per_second']:,.0f}"
+            yield [f"{r['views']} of {r['recipe']}", r["pipeline"], rate, f"{r['ratio']:.2f}x"]
+
+    return by_machine("views.json", ["machine", "views", "pipeline", "images/s", "x torchvision"], rows)
+
+
+def methods() -> str:
+    """The table of what the methods learn, by what `methods_check` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for s in summarise([Run(**run) for run in content["runs"]]):
+            yield [s.method, str(s.seeds), str(s.epochs), *(str(s.scores[name]) for name in ("knn", "linear"))]
+
+    columns = ["machine", "method", "seeds", "epochs", "kNN", "linear probe"]
+    return by_machine("methods/methods.json", columns, rows)
+
+
+def train() -> str:
+    """The table of training steps, by what `bench_train` recorded: a line a method."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        results = {(r["case"], r["method"], r["pipeline"]): r for r in content["results"]}
+        for (case, method, pipeline), r in results.items():
+            if pipeline == "sslfast":
+                peer = results.get((case, method, "lightly"), {})
+                rates = r["images_per_second"], peer.get("images_per_second")
+                yield [
+                    case,
+                    method,
+                    f"{rates[0]:,.0f}" if rates[0] else "out of memory",
+                    f"{rates[0] / rates[1]:.2f}x" if rates[0] and rates[1] else "",
+                    f"{r['overhead']:.0%}" if r["overhead"] is not None else "",
+                    *(mebibytes(x.get("peak_bytes")) for x in (r, peer)),
+                ]
+
+    columns = ["machine", "encoder", "method", "images/s", "x lightly", "overhead", "peak memory", "lightly's"]
+    return by_machine("train.json", columns, rows)
+
+
+def mebibytes(count: int | None) -> str:
+    return "" if count is None else f"{count / 2**20:,.0f} MiB"
 
 
 def speedups(results: Sequence[dict[str, Any]], providers: Collection[str]) -> list[float]:
@@ -116,6 +172,8 @@ def generate(text: str) -> str:
     tables = {
         "implementations": implementations(),
         "views": views(),
+        "methods": methods(),
+        "train": train(),
         **{f"figures {name}": figures(name) for name in recorded()},
     }
     for name, table in tables.items():

@@ -12,8 +12,15 @@ SECONDS = 2.0  # to spend on the timing of a case, about
 MIN_CALLS, MAX_CALLS = 5, 200  # of each provider
 
 
-def take_turns(steps: dict[str, Step], device: torch.device) -> dict[str, list[float]]:
-    """Milliseconds of each call; the providers' calls alternate. None of a provider that is out of memory."""
+def take_turns(
+    steps: dict[str, Step], device: torch.device, seconds: float | None = None
+) -> dict[str, list[float]]:
+    """Milliseconds of each call; the providers' calls alternate. None of a provider that is out of memory.
+
+    Args:
+        seconds: to spend, about; None: SECONDS.
+    """
+    seconds = SECONDS if seconds is None else seconds
     timer = time_on_gpu if device.type == "cuda" else time_on_cpu
     round_ms, names = 0.0, []
     for name, step in steps.items():
@@ -24,7 +31,7 @@ def take_turns(steps: dict[str, Step], device: torch.device) -> dict[str, list[f
             continue
         round_ms += last
         names.append(name)
-    calls = int(min(MAX_CALLS, max(MIN_CALLS, SECONDS * 1e3 / round_ms))) if names else 0
+    calls = int(min(MAX_CALLS, max(MIN_CALLS, seconds * 1e3 / round_ms))) if names else 0
     samples: dict[str, list[float]] = {name: [] for name in steps}
     for i in range(calls):
         turn = i % len(names)

@@ -40,11 +40,13 @@ def test_what_is_run(tmp_path, monkeypatch):
         "racecheck",
         "benchmarks",
         "views",
+        "train",
     ]
     dry = gpu_check.steps(tmp_path, dry_run=True)
     assert [step.name for step in dry] == ["build", "info", "tests", "benchmarks"]
-    assert str(tmp_path / "ops") in whole[-2].command
-    assert str(tmp_path / "views.json") in whole[-1].command
+    assert str(tmp_path / "ops") in whole[-3].command
+    assert str(tmp_path / "views.json") in whole[-2].command
+    assert str(tmp_path / "train.json") in whole[-1].command
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="of machines without a GPU")

@@ -73,6 +73,41 @@ def test_input_pipelines_by_machine(tmp_path, monkeypatch):
     ]
 
 
+def test_methods_by_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    assert readme.methods().count("not measured yet") == readme.train().count("not measured yet") == 2
+    (tmp_path / "box" / "methods").mkdir(parents=True)
+    run = {"settings": [], "epochs": 9, "seconds": 1.0, "knn": 0.25, "commit": "c"}
+    runs = [{**run, "method": "simclr", "seed": seed, "linear": 0.4 + seed / 50} for seed in (0, 1)]
+    content = {"header": {"GPU": "one"}, "shared": {}, "runs": runs}
+    (tmp_path / "box" / "methods" / "methods.json").write_text(json.dumps(content))
+    assert readme.methods().splitlines()[2:] == [
+        "| box | simclr | 2 | 9 | 25.0% ± 0.0 | 41.0% ± 1.4 |",
+        "| CPU | not measured yet | | | | |",
+    ]
+
+
+def test_training_steps_by_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    (tmp_path / "box").mkdir()
+
+    def row(method, pipeline, rate, overhead, peak):
+        numbers = {"images_per_second": rate, "overhead": overhead, "peak_bytes": peak}
+        return {"case": "resnet18", "method": method, "pipeline": pipeline, **numbers}
+
+    rows = [
+        *(row("a", "sslfast", 3000.0, 0.054, 2**21), row("a", "lightly", 2000.0, None, 2**22)),
+        *(row("b", "sslfast", None, None, None), row("c", "sslfast", 10.0, 0.5, None)),
+    ]
+    (tmp_path / "box" / "train.json").write_text(json.dumps({"header": {}, "results": rows}))
+    assert readme.train().splitlines()[2:] == [
+        "| box | resnet18 | a | 3,000 | 1.50x | 5% | 2 MiB | 4 MiB |",
+        "| box | resnet18 | b | out of memory |  |  |  |  |",
+        "| box | resnet18 | c | 10 |  | 50% |  |  |",
+        "| GPU | not measured yet | | | | | | |",
+    ]
+
+
 def test_the_python_of_readme_runs():
     kernels, optimizers, compat = re.findall(r"```python\n(.*?)```", readme.README.read_text(), flags=re.DOTALL)
     names = {

@@ -1,0 +1,148 @@
+"""That every method learns: `make methods-check`, or `python -m sslfast.benchmarks.methods_check`.
+
+Pre-trains one small encoder with each method on the same images in the same time, and tests it by kNN and a linear
+probe on the same held-out images, beside its random initialisation and a supervised run. A run's result is kept as
+soon as it is there, and a run that was interrupted goes on where it was: the command may be stopped and started
+again. Leaves methods.json, methods.txt and methods.png; the exit status is 1 where a method does not learn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from sslfast.benchmarks import methods_plot
+from sslfast.benchmarks.machine import RESULTS, describe, machine_name
+from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, not_learned, summarise, table
+from sslfast.benchmarks.methods_run import Task, run_method, run_random, run_supervised
+from sslfast.benchmarks.methods_short import Scale, scale_of, settings
+from sslfast.config import DataConfig
+from sslfast.data import Source, load_small, open_source, split
+from sslfast.device import choose_device
+from sslfast.errors import TrainingError, UsageError
+from sslfast.methods import METHODS
+from sslfast.settings import nearest
+
+PROGRAM = "python -m sslfast.benchmarks.methods_check"
+MINUTES = 2.0  # a run: 28 of them and their evaluations then take little more than an hour
+ENVIRONMENT = "SSLFAST_CIFAR10"
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10" / "train.tar.xz"
+
+
+def images(data: str, scale: Scale, device: torch.device) -> tuple[Source, Source]:
+    """The images to train on and those to test on, decoded; of few images at most half are to test on.
+
+    Raises:
+        UsageError: there are no such images, too few, or they have no labels.
+    """
+    limit = None if scale.images is None else scale.images + scale.held_out
+    source = open_source(data, limit=limit)
+    if source.labels is None:
+        raise UsageError(f"--data {data}: has no labels, which the evaluations need")
+    source = load_small(source, DataConfig(), device)
+    return split(source, min(scale.held_out / len(source), 0.5))
+
+
+def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record) -> dict[str, str]:
+    """Adds what the record lacks, seed by seed. Returns why a method has no result, where one has none."""
+    failed: dict[str, str] = {}
+    for seed in range(seeds):
+        for method in [RANDOM, SUPERVISED, *methods]:
+            done = record.find(method, settings(method, task.scale) if method in METHODS else [])
+            if seed in done or method in failed:
+                continue
+            epochs = next((run.epochs for run in done.values()), None)
+            try:
+                if method == RANDOM:
+                    run = run_random(seed, task)
+                elif method == SUPERVISED:
+                    run = run_supervised(seed, task, epochs)
+                else:
+                    run = run_method(method, seed, task, epochs)
+            except (UsageError, TrainingError) as error:
+                failed[method] = str(error)
+                print(f"{method}: {error}", flush=True)
+                continue
+            record.add(run)
+            print(
+                f"{method}, seed {seed}: {run.epochs} epochs in {run.seconds:.0f} s, "
+                f"kNN {run.knn:.1%}, linear probe {run.linear:.1%}",
+                flush=True,
+            )
+    return failed
+
+
+def report(record: Record, out: Path) -> dict[str, list[str]]:
+    """Writes table and picture. Returns the methods that did not learn, and by which evaluation."""
+    found = summarise(record.runs)
+    header = "\n".join(f"{key}: {value}" for key, value in {**record.header, **record.shared}.items())
+    text = f"{header}\n\n{table(found)}\n"
+    (out / "methods.txt").write_text(text)
+    print(f"\n{text}")
+    shared = record.shared
+    title = f"{shared['images']:,} images, ResNet-18 of width {shared['width']:g}, {shared['held_out']:,} held out"
+    methods_plot.draw(found, title, out / "methods.png")
+    return not_learned(found, shared["held_out"])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
+    parser.add_argument("--method", metavar="NAME", nargs="+", default=list(METHODS), help="(default: all)")
+    parser.add_argument(
+        "--data",
+        metavar="PATH|NAME",
+        default=os.environ.get(ENVIRONMENT) or (str(SHARED) if SHARED.exists() else "CIFAR10"),
+        help=f"labelled images (default: ${ENVIRONMENT}, else ../shared's or torchvision's CIFAR-10)",
+    )
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", metavar="M", type=float, default=MINUTES, help="a run (default: %(default)s)")
+    length.add_argument("--epochs", metavar="N", type=int, help="a run, in place of --minutes")
+    parser.add_argument("--seeds", metavar="N", type=int, default=1, help="0 to N - 1 (default: %(default)s)")
+    parser.add_argument("--images", metavar="N", type=int, help="to train on (default: 5000; on a GPU all)")
+    parser.add_argument("--held-out", metavar="N", type=int, help="to test on (default: 2000; on a GPU 5000)")
+    parser.add_argument("--width", metavar="W", type=float, help="of the ResNet-18 (default: 0.125; on a GPU 1)")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="(default: benchmarks/results/<machine>/methods)")
+    parser.add_argument(
+        "--runs", metavar="DIR", type=Path, default=Path("runs/methods-check"), help="(default: %(default)s)"
+    )
+    args = parser.parse_args(argv)
+    try:
+        if unknown := [name for name in args.method if name not in METHODS]:
+            raise UsageError(f"--method {unknown[0]}: no such method{nearest(unknown[0], METHODS)}")
+        return check(args)
+    except UsageError as error:
+        print(f"methods_check: {error}", file=sys.stderr)
+        return 2
+
+
+def check(args: argparse.Namespace) -> int:
+    device = choose_device("auto")
+    given = {name: getattr(args, name) for name in ("images", "held_out", "width") if getattr(args, name)}
+    scale = dataclasses.replace(scale_of(device), **given)
+    task = Task(args.data, *images(args.data, scale, device), scale, device, args.epochs, args.minutes, args.runs)
+    shared = {
+        "data": "/".join(Path(args.data).parts[-2:]),
+        **dataclasses.asdict(scale),
+        "images": len(task.train_set),
+        "held_out": len(task.held_out),
+        **({"epochs": args.epochs} if args.epochs else {"minutes": args.minutes}),
+    }
+    out = args.out or RESULTS / machine_name(device) / "methods"
+    record = Record(out / "methods.json", {**describe(device), "command": PROGRAM}, shared)
+    failed = run_all(args.method, args.seeds, task, record)
+    missing = report(record, out)
+    for method, names in missing.items():
+        print(f"{method}: no clear margin over random initialisation by {' and '.join(names)}")
+    for method, reason in failed.items():
+        print(f"{method}: no result: {reason}")
+    return int(bool(missing or failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,141 @@
+"""A run of `methods_check`: an encoder is trained for a given time and evaluated on held-out images."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from sslfast.benchmarks.machine import commit, wait_for
+from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Run
+from sslfast.benchmarks.methods_short import Scale, recipe, settings, supervised
+from sslfast.benchmarks.methods_supervised import SupervisedTrainer
+from sslfast.config import Config, DataConfig
+from sslfast.data import Source
+from sslfast.encoders import Encoder
+from sslfast.evaluate.command import random_encoder
+from sslfast.evaluate.features import labelled_features
+from sslfast.evaluate.knn import knn_accuracy
+from sslfast.evaluate.linear import LinearConfig, linear_probe
+from sslfast.interrupt import Interrupt
+from sslfast.run import RunDirectory, read_config
+from sslfast.train import KNN_TEMPERATURE, Trainer, check
+
+WARM_UP, TIMED = 3, 8  # steps that a run's length is found by
+PROBED = 1000  # epochs of the training that they are of: none of its schedules ends
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all runs share.
+
+    Attributes:
+        data: the images, as `open_source` takes them.
+        train_set, held_out: their two parts, decoded.
+        epochs: of every run; None: as many as take `minutes`.
+        runs: the folder for what is needed to go on with a run.
+    """
+
+    data: str
+    train_set: Source
+    held_out: Source
+    scale: Scale
+    device: torch.device
+    epochs: int | None
+    minutes: float
+    runs: Path
+
+    def length(self, seconds_per_epoch: Callable[[], float]) -> int:
+        """Epochs of a run, where no earlier one tells."""
+        return self.epochs or max(1, round(60 * self.minutes / seconds_per_epoch()))
+
+
+def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
+    """Trains and evaluates; goes on with a run of the same settings that was interrupted.
+
+    Args:
+        epochs: of the runs with other seeds; None: there is none yet.
+
+    Raises:
+        UsageError, TrainingError: as `sslfast.train.pretrain`.
+        SystemExit: a signal came, and the run was saved.
+    """
+    run = RunDirectory(task.runs / f"{method}-{seed}")
+    recipe_of = partial(recipe, method, task.data, task.scale, seed=seed)
+    interrupted = _config_in(run, recipe_of, task.epochs)
+    measured = partial(seconds_per_epoch, lambda: Trainer(recipe_of(PROBED), run, task.train_set))
+    config = interrupted or recipe_of(epochs or task.length(measured))
+    check(config)
+    trainer = Trainer(config, run, task.train_set)
+    if interrupted:
+        trainer.resume()
+    run.start(config, resume=interrupted is not None)
+    with Interrupt() as interrupt:
+        seconds = timed(partial(trainer.fit, interrupt), task.device)
+    if interrupt.received and trainer.step < trainer.total_steps:
+        raise SystemExit(interrupt.exit_code)
+    found = accuracies(trainer.method.encoder, config.data, task)
+    shutil.rmtree(run.path)
+    return Run(method, seed, settings(method, task.scale), config.train.epochs, seconds, *found, commit())
+
+
+def _config_in(run: RunDirectory, recipe_of: Callable[[int], Config], epochs: int | None) -> Config | None:
+    """The configuration of the run in the directory, if it is the one asked for, of so many epochs or of any."""
+    if not run.config.exists():
+        return None
+    before = read_config(run.config)
+    return before if before == recipe_of(epochs or before.train.epochs) else None
+
+
+def run_supervised(seed: int, task: Task, epochs: int | None) -> Run:
+    """The same encoder under a linear classifier. From the beginning, where it was interrupted."""
+    trainer_of = partial(SupervisedTrainer, supervised(task.scale), task.train_set, task.device, seed)
+    trainer = trainer_of(epochs or task.length(partial(seconds_per_epoch, lambda: trainer_of(PROBED))))
+    seconds = timed(trainer.fit, task.device)
+    found = accuracies(trainer.encoder, trainer.recipe.data, task)
+    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, *found, commit())
+
+
+def run_random(seed: int, task: Task) -> Run:
+    """No training."""
+    shared = supervised(task.scale)
+    encoder = random_encoder(shared.encoder, seed).to(task.device)
+    return Run(RANDOM, seed, [], 0, 0.0, *accuracies(encoder, shared.data, task), commit())
+
+
+def seconds_per_epoch(make_trainer: Callable[[], Trainer | SupervisedTrainer]) -> float:
+    """Of the steps, by the median, and of what precedes an epoch, such as a clustering."""
+    trainer = make_trainer()
+    batches = trainer.batches()
+    preparation = timed(partial(next, batches), trainer.device)
+
+    def step() -> None:
+        trainer.train_step(next(batches))
+
+    seconds = [timed(step, trainer.device) for _ in range(WARM_UP + TIMED)]
+    return preparation + trainer.loader.steps_per_epoch * statistics.median(seconds[WARM_UP:])
+
+
+def timed(call: Callable[[], object], device: torch.device) -> float:
+    """Seconds that it takes."""
+    start = time.perf_counter()
+    call()
+    wait_for(device)
+    return time.perf_counter() - start
+
+
+def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> tuple[float, float]:
+    """Held-out top-1 by kNN and by the linear probe."""
+    bank, queries = (
+        labelled_features(encoder, source, data, task.device) for source in (task.train_set, task.held_out)
+    )
+    classes = len(task.train_set.classes)
+    knn = knn_accuracy(*bank, *queries, k=task.scale.neighbours, temperature=KNN_TEMPERATURE, classes=classes)
+    linear = linear_probe(*bank, *queries, config=LinearConfig(), classes=classes)
+    return knn["top1"], linear["top1"]
