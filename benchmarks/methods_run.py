@@ -105,7 +105,7 @@ def run_supervised(seed: int, task: Task, epochs: int | None) -> Run:
 def run_random(seed: int, task: Task) -> Run:
     """No training."""
     shared = supervised(task.scale)
-    encoder = random_encoder(shared.encoder, seed).to(task.device)
+    encoder = random_encoder(shared.encoder, shared.data, seed).to(task.device)
     return Run(RANDOM, seed, [], 0, 0.0, *accuracies(encoder, shared.data, task), commit())
 
 

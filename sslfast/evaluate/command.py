@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from torch import Tensor
 
 from sslfast.checkpoint import load_encoder
-from sslfast.config import Config, DataConfig
+from sslfast.config import DataConfig, EncoderConfig
 from sslfast.data import Source, open_source, split
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder, build_encoder
@@ -69,7 +69,8 @@ def evaluate(
 
     encoders = {"pre-trained": encoder}
     if random_baseline:
-        encoders["random initialisation"] = random_encoder(config).to(device)
+        initial = random_encoder(config.encoder, config.data, config.train.seed)
+        encoders["random initialisation"] = initial.to(device)
     rows = []
     for name, candidate in encoders.items():
         train_features, val_features = (
@@ -98,11 +99,11 @@ def evaluate(
     return evaluation
 
 
-def random_encoder(config: Config) -> Encoder:
-    """The encoder as the run of this configuration initialised it; leaves torch's generator as it was."""
+def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:
+    """The encoder as the run with this seed initialised it; leaves torch's generator as it was."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.train.seed)
-        return build_encoder(config.encoder, mean=config.data.mean, std=config.data.std)
+        torch.manual_seed(seed)
+        return build_encoder(config, mean=data.mean, std=data.std)
 
 
 def run_folder(checkpoint: Path) -> Path:

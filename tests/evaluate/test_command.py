@@ -154,7 +154,7 @@ def test_the_baseline_is_the_runs_own_beginning(config: Config) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    baseline = random_encoder(config).state_dict()
+    baseline = random_encoder(config.encoder, config.data, config.train.seed).state_dict()
     assert all(torch.equal(baseline[name], initial[name]) for name in initial)
     assert torch.equal(torch.rand(3), expected)  # the caller's generator went on undisturbed
 
