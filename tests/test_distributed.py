@@ -72,18 +72,11 @@ def work(rank, folder, expected):
     query, key = (z.chunk(RANKS)[rank] for z in embeddings(6))
     bank(query.clone().requires_grad_(), key)
     torch.testing.assert_close(bank.memory_bank.bank[:8], F.normalize(embeddings(6)[1], dim=1))
+    check_shuffling(rank)
     dist.destroy_process_group()
 
 
-@pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs gloo")
-def test_two_ranks_have_the_loss_and_gradients_of_one(tmp_path):
-    expected = {name: value_and_gradients(whole, embeddings(6)) for name, (_, whole) in LOSSES.items()}
-    torch.multiprocessing.spawn(work, args=(str(tmp_path), expected), nprocs=RANKS)
-
-
-def shuffled(rank, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+def check_shuffling(rank):
     torch.manual_seed(rank)  # the order is rank 0's
     everyones = torch.arange(RANKS * 8.0, requires_grad=True).view(-1, 2)
     own, order = distributed.shuffle(everyones.chunk(RANKS)[rank])
@@ -105,12 +98,13 @@ def shuffled(rank, folder):
     torch.manual_seed(5 + rank)
     found = method._key(views.chunk(RANKS)[rank])
     torch.testing.assert_close(found, F.normalize(keys, dim=1).chunk(RANKS)[rank])
-    dist.destroy_process_group()
 
 
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs gloo")
-def test_two_ranks_shuffle_their_rows_and_back(tmp_path):
-    torch.multiprocessing.spawn(shuffled, args=(str(tmp_path),), nprocs=RANKS)
+def test_two_ranks_against_one(tmp_path):
+    """The losses and their gradients are those of one process; rows are shuffled over the ranks and back."""
+    expected = {name: value_and_gradients(whole, embeddings(6)) for name, (_, whole) in LOSSES.items()}
+    torch.multiprocessing.spawn(work, args=(str(tmp_path), expected), nprocs=RANKS)
 
 
 def test_one_process_gathers_nothing():

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from sslfast.checkpoint import load_encoder
-from sslfast.config import EncoderConfig, load_config
+from sslfast.config import EncoderConfig, load_config, to_dict
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluate.command import evaluate
@@ -25,7 +25,7 @@ RUN = [
     "train.epochs=1",
     "train.knn_every=1",
     "train.threads=1",
-    "encoder.stem=imagenet",
+    *(f"encoder.{key}={value}" for key, value in to_dict(EncoderConfig()).items()),
 ]
 ENCODERS = {
     "resnet": {"name": "resnet18", "stem": "cifar", "width": 0.125, "norm": "sync"},
