@@ -12,6 +12,12 @@ from sslfast.data import Source
 
 SMALL, LARGE = ("cifar10", "imagenette"), ("imagenet", "imagenette")  # recipes
 CLASSES = 10
+# What the methods' recipes for ImageNet have for more images, or for larger ones, than the case's.
+FEWER = {
+    "cpc_v2": ("method.patch=null", "method.stride=null"),
+    "deepcluster": ("method.clusters=1000",),
+    "pcl": ("method.clusters=[1000, 2000, 4000]",),
+}
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def config(method: str, case: Case) -> Config:
         f"encoder.width={case.width:g}",
         "train.knn_every=0",
         "train.compile=false",  # done here, once the networks' calls are known
+        *(FEWER.get(method, ()) if case.recipes == LARGE else ()),
     ]
     return load_config(names[0] if names else f"{method}_{case.recipes[0]}", settings)
 

@@ -60,7 +60,7 @@ def test_the_networks_alone_compute_what_they_do_in_a_step(trainer):
 def test_the_outermost_calls_are_kept(trainer):
     method, batch = trainer.method, batch_of(trainer)
     calls = record(trainer, batch)
-    assert [call.module for call in calls] == [method.encoder, method.head, method.key_network]
+    assert [call.module for call in calls] == [method.encoder, method.head, *method.key_network.module]
     assert [bool(call.gradients) for call in calls] == [True, True, False]
     assert [call.args[0].requires_grad for call in calls] == [False, True, False]
     trainer.train_step(batch)
