@@ -26,9 +26,8 @@ def same_partition(left, right):
 def test_clusters_that_lie_apart_are_found(spherical):
     x, labels = blobs()
     x = F.normalize(x, dim=1) if spherical else x
-    runs = [
-        kmeans(x, 5, seed=seed, epoch=0, spherical=spherical) for seed in range(20)
-    ]  # each may end in a local optimum
+    # Each run may end in a local optimum.
+    runs = [kmeans(x, 5, seed=seed, epoch=0, spherical=spherical) for seed in range(20)]
     assert any(same_partition(found.assignment, labels) for found in runs)
 
 
