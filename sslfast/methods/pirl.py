@@ -54,7 +54,7 @@ class PIRL(Method):
 
     Config = PIRLConfig
     views = 2
-    operation = "jigsaw"
+    operation = "pirl"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)

@@ -15,7 +15,7 @@ from sslfast.views.context import context_pair
 from sslfast.views.division import divide
 from sslfast.views.draws import Key, Stream
 from sslfast.views.exemplar import surrogate
-from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted
+from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
 from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
 from sslfast.views.rotation import rotations
@@ -55,6 +55,14 @@ def _jigsaw(views: Tensor, key: Key, data: DataConfig) -> Tensor:
     cells = normalize_patches(jigsaw_cells(views, key))
     order = classes[key.integers(Stream.PERMUTATION, len(classes))]
     return _pictures(permuted(cells, order), data)
+
+
+def _pirl(views: Tensor, key: Key, data: DataConfig) -> Tensor:
+    """The first view as it is, cells of the second."""
+    if key.view == 0:
+        return _pictures(views[:, None], data)
+    cells = jigsaw_cells(views, key, patch=max(1, views.shape[-1] // 3 * 64 // 85))
+    return _pictures(permuted(cells, random_order(key, cells.shape[1])), data)
 
 
 def _context(views: Tensor, key: Key, data: DataConfig) -> Tensor:
@@ -108,6 +116,7 @@ OPERATIONS: dict[str, Operation] = {
     "jigsaw": _jigsaw,
     "lab": _lab,
     "patch_grid": _patch_grid,
+    "pirl": _pirl,
     "rotations": _rotations,
     "shifted_patches": _shifted_patches,
     "ydbdr": _ydbdr,
