@@ -96,7 +96,7 @@ def check_shuffling(rank):
     keys = torch.empty(len(views), 8)
     keys[order] = torch.cat([network(part) for part in views[order].chunk(RANKS)]).detach()
     torch.manual_seed(5 + rank)
-    found = method._key(views.chunk(RANKS)[rank])
+    (found,) = method._key(views.chunk(RANKS)[rank])
     torch.testing.assert_close(found, F.normalize(keys, dim=1).chunk(RANKS)[rank])
 
 
