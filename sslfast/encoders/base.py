@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 
-class Encoder(nn.Module):
+class Encoder(nn.Module, ABC):
     """images (B, 3, S, S) -> features (B, feature_dim).
 
     Called with `dense=True` it gives a map of them instead, (B, feature_dim, h, w), where there is one: what a
@@ -14,5 +16,5 @@ class Encoder(nn.Module):
 
     feature_dim: int
 
-    def forward(self, x: Tensor, dense: bool = False) -> Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def forward(self, x: Tensor, dense: bool = False) -> Tensor: ...
