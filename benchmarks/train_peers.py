@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from sslfast.methods import Method
 from sslfast.optim import scaled_lr
 
 
-class Peer(nn.Module):
+class Peer(nn.Module, ABC):
     """A method: the loss of an image's views, and what moves after a step.
 
     Args:
@@ -31,11 +32,12 @@ class Peer(nn.Module):
         super().__init__()
         self.config = method.config
 
+    @abstractmethod
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        raise NotImplementedError
+        """A scalar."""
 
     def after_step(self) -> None:
-        pass
+        """Moves nothing, where nothing is to be moved."""
 
 
 class SimCLR(Peer):

@@ -6,6 +6,7 @@ Supported are the losses as they come, with cosine similarity and all pairs that
 reducer, regularizer, miner's indices or reference embeddings of your own are refused.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from sslfast.kernels import _library as lib
 __all__ = ["NTXentLoss", "SupConLoss"]
 
 
-class _PairLoss(nn.Module):
+class _PairLoss(nn.Module, ABC):
     """What both have in common: the constructor, the call, and their checks."""
 
     def __init__(
@@ -66,8 +67,9 @@ class _PairLoss(nn.Module):
             raise ValueError(f"{name}: expected labels of an integer dtype, got {labels.dtype}")
         return self.loss(F.normalize(embeddings, dim=1), labels)
 
+    @abstractmethod
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Of normalised embeddings (M, D) and checked labels (M,)."""
 
     def _refuse(self, **arguments: Any) -> None:
         name = type(self).__name__
