@@ -7,7 +7,7 @@ import torch
 
 from sslfast import kernels as K
 from sslfast.kernels import _library as lib
-from tests.kernels import test_in_batch_info_nce, test_info_nce, test_sup_con
+from tests.kernels import test_in_batch_info_nce_compiled, test_info_nce, test_sup_con
 from tests.kernels.test_in_batch_info_nce import random_ids
 
 # What Triton's interpreter makes numpy say.
@@ -207,7 +207,7 @@ def launches(arch):
     counts = dict.fromkeys(("p_positive", "p_pair"), "*fp32") | {"p_above": "*i32", "p_rank": "*i64"}
     launched = (
         test_info_nce.launches(arch, ranked=True),
-        test_in_batch_info_nce.launches(arch),
+        test_in_batch_info_nce_compiled.launches(arch),
         test_sup_con.launches(arch),
     )
     for of_op in launched:
