@@ -16,21 +16,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from sslfast.benchmarks import methods_plot
 from sslfast.benchmarks.machine import RESULTS, describe, machine_name
+from sslfast.benchmarks.methods_pool import Failure, Job, do_all
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, not_learned, summarise, table
-from sslfast.benchmarks.methods_run import Task, run_method, run_random, run_supervised
+from sslfast.benchmarks.methods_run import Task
 from sslfast.benchmarks.methods_short import Scale, scale_of, settings
 from sslfast.config import DataConfig
 from sslfast.data import Source, load_small, open_source, split
 from sslfast.device import choose_device
-from sslfast.errors import TrainingError, UsageError
+from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.settings import nearest
 
 PROGRAM = "python -m sslfast.benchmarks.methods_check"
-MINUTES = 2.0  # a run: 28 of them and their evaluations then take little more than an hour
+MINUTES = 3.0  # a run: 28 of them and their evaluations then take less than an hour on two cores
 ENVIRONMENT = "SSLFAST_CIFAR10"
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10" / "train.tar.xz"
 
@@ -49,31 +51,24 @@ def images(data: str, scale: Scale, device: torch.device) -> tuple[Source, Sourc
     return split(source, min(scale.held_out / len(source), 0.5))
 
 
-def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record) -> dict[str, str]:
+def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record, processes: int) -> dict[str, str]:
     """Adds what the record lacks, seed by seed. Returns why a method has no result, where one has none."""
     failed: dict[str, str] = {}
     for seed in range(seeds):
+        jobs = []
         for method in [RANDOM, SUPERVISED, *methods]:
             done = record.find(method, settings(method, task.scale) if method in METHODS else [])
-            if seed in done or method in failed:
+            if seed not in done and method not in failed:
+                jobs.append(Job(method, seed, next((run.epochs for run in done.values()), None)))
+        for found in tqdm(do_all(task, jobs, processes), f"seed {seed}", len(jobs), unit="run", disable=None):
+            if isinstance(found, Failure):
+                failed[found.method] = found.reason
+                tqdm.write(f"{found.method}: {found.reason}")
                 continue
-            epochs = next((run.epochs for run in done.values()), None)
-            try:
-                if method == RANDOM:
-                    run = run_random(seed, task)
-                elif method == SUPERVISED:
-                    run = run_supervised(seed, task, epochs)
-                else:
-                    run = run_method(method, seed, task, epochs)
-            except (UsageError, TrainingError) as error:
-                failed[method] = str(error)
-                print(f"{method}: {error}", flush=True)
-                continue
-            record.add(run)
-            print(
-                f"{method}, seed {seed}: {run.epochs} epochs in {run.seconds:.0f} s, "
-                f"kNN {run.knn:.1%}, linear probe {run.linear:.1%}",
-                flush=True,
+            record.add(found)
+            tqdm.write(
+                f"{found.method}, seed {seed}: {found.epochs} epochs in {found.seconds:.0f} s, "
+                f"kNN {found.knn:.1%}, linear probe {found.linear:.1%}"
             )
     return failed
 
@@ -104,6 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     length.add_argument("--minutes", metavar="M", type=float, default=MINUTES, help="a run (default: %(default)s)")
     length.add_argument("--epochs", metavar="N", type=int, help="a run, in place of --minutes")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="0 to N - 1 (default: %(default)s)")
+    parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=int,
+        help="runs at a time, which share the threads (default: one a core; on a GPU 1)",
+    )
     parser.add_argument("--images", metavar="N", type=int, help="to train on (default: 5000; on a GPU all)")
     parser.add_argument("--held-out", metavar="N", type=int, help="to test on (default: 2000; on a GPU 5000)")
     parser.add_argument("--width", metavar="W", type=float, help="of the ResNet-18 (default: 0.125; on a GPU 1)")
@@ -121,6 +122,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
+def jobs_for(device: torch.device) -> int:
+    return 1 if device.type == "cuda" else torch.get_num_threads()
+
+
 def check(args: argparse.Namespace) -> int:
     device = choose_device("auto")
     given = {name: getattr(args, name) for name in ("images", "held_out", "width") if getattr(args, name)}
@@ -135,7 +140,7 @@ def check(args: argparse.Namespace) -> int:
     }
     out = args.out or RESULTS / machine_name(device) / "methods"
     record = Record(out / "methods.json", {**describe(device), "command": PROGRAM}, shared)
-    failed = run_all(args.method, args.seeds, task, record)
+    failed = run_all(args.method, args.seeds, task, record, args.jobs or jobs_for(device))
     missing = report(record, out)
     for method, names in missing.items():
         print(f"{method}: no clear margin over random initialisation by {' and '.join(names)}")

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sslfast.benchmarks import methods_check, methods_run, methods_short
+from sslfast.benchmarks import methods_check, methods_pool, methods_run, methods_short
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, Run, not_learned, summarise, table
 from sslfast.benchmarks.methods_short import CPU, GPU, SHORT, Short
 from sslfast.data import Source
@@ -44,7 +44,7 @@ def command(tmp_path, monkeypatch):
     def run(*arguments, out="out"):
         common = ["--data", "noise", "--images", "64", "--held-out", "32", "--width", "0.125"]
         folders = ["--out", str(tmp_path / out), "--runs", str(tmp_path / "runs")]
-        return methods_check.main(["--method", "moco_v2", *common, *folders, *arguments])
+        return methods_check.main(["--method", "moco_v2", "--jobs", "1", *common, *folders, *arguments])
 
     return run
 
@@ -143,10 +143,20 @@ def test_a_method_that_fails_costs_the_others_nothing(tmp_path, command, monkeyp
     def fail(*_):
         raise error
 
-    monkeypatch.setattr(methods_check, "run_method", fail)
+    monkeypatch.setattr(methods_pool, "run_method", fail)
     assert command("--epochs", "1", "--seeds", "2") == 1
     assert f"moco_v2: no result: {error}" in capsys.readouterr().out
     assert {name for name, _ in runs_in(tmp_path / "out")} == {RANDOM, SUPERVISED}
+
+
+def test_several_runs_at_a_time(tmp_path, command, capsys):
+    """In their own processes, where the recipe has its own batch, larger than this data set."""
+    command("--epochs", "1", out="one")
+    assert command("--epochs", "1", "--jobs", "2", out="two") == 1
+    assert "moco_v2: no result: 64 images are less than a batch" in capsys.readouterr().out
+    one, two = (runs_in(tmp_path / name) for name in ("one", "two"))
+    assert set(two) == {(RANDOM, 0)}
+    assert two[RANDOM, 0] == one[RANDOM, 0]
 
 
 def test_a_method_that_does_not_exist(capsys):
