@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sslfast.errors import UsageError
 
@@ -17,7 +17,7 @@ Policy = Literal["skip", "stop"]
 
 
 class BadFiles:
-    """The unreadable files of a source. Safe to share between threads."""
+    """The unreadable files of a source. Safe to share between threads; another process gets a copy of its own."""
 
     def __init__(self, source: str, total: int, max_share: float = 0.01, on_error: Policy = "skip") -> None:
         """
@@ -33,6 +33,12 @@ class BadFiles:
         self.on_error = on_error
         self.reasons: dict[Path, str] = {}
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "_lock"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _lock=threading.Lock())
 
     def __len__(self) -> int:
         return len(self.reasons)
