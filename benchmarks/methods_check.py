@@ -1,7 +1,7 @@
 """That every method learns: `make methods-check`, or `python -m sslfast.benchmarks.methods_check`.
 
 Pre-trains one small encoder with each method on the same images in the same time, and tests it by kNN and a linear
-probe on the same held-out images, beside its random initialisation and a supervised run. A run's result is kept as
+probe on the same held-out images, before and after, beside a supervised run. A run's result is kept as
 soon as it is there, and a run that was interrupted goes on where it was: the command may be stopped and started
 again. Leaves methods.json, methods.txt and methods.png; the exit status is 1 where a method does not learn.
 """
@@ -68,7 +68,7 @@ def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record, proc
             record.add(found)
             tqdm.write(
                 f"{found.method}, seed {seed}: {found.epochs} epochs in {found.seconds:.0f} s, "
-                f"kNN {found.knn:.1%}, linear probe {found.linear:.1%}"
+                f"kNN {found.scores['knn']:.1%}, linear probe {found.scores['linear']:.1%}"
             )
     return failed
 

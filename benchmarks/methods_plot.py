@@ -16,7 +16,10 @@ LINES = {RANDOM: (GREY, "--"), SUPERVISED: (VERMILION, "-")}
 
 
 def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
-    """A point a method at its mean, a bar from its lowest to its highest seed; a panel an evaluation."""
+    """A blue point a method at its mean, a bar from its lowest to its highest seed, and a grey one where it began.
+
+    A panel an evaluation.
+    """
     methods = [s for s in summaries if s.method not in LINES]
     figure = Figure(figsize=(WIDTH, 1.6 + 0.24 * len(methods)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
@@ -27,6 +30,7 @@ def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
             panel.axvline(line.scores[name].mean, color=color, linestyle=style, label=line.method)
         for row, s in enumerate(methods):
             score = s.scores[name]
+            panel.plot(s.random[name], row, "o", color=GREY, markersize=4)
             panel.plot([score.lowest, score.highest], [row, row], color=BLUE, linewidth=2)
             panel.plot(score.mean, row, "o", color=BLUE, markersize=6)
         panel.set_xlabel(f"{label}, held-out top-1")

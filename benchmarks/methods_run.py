@@ -73,6 +73,7 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
     config = interrupted or recipe_of(epochs or task.length(measured))
     check(config)
     trainer = Trainer(config, run, task.train_set)
+    before = accuracies(trainer.method.encoder, config.data, task)
     if interrupted:
         trainer.resume()
     run.start(config, resume=interrupted is not None)
@@ -82,7 +83,7 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
         raise SystemExit(interrupt.exit_code)
     found = accuracies(trainer.method.encoder, config.data, task)
     shutil.rmtree(run.path)
-    return Run(method, seed, settings(method, task.scale), config.train.epochs, seconds, *found, commit())
+    return Run(method, seed, settings(method, task.scale), config.train.epochs, seconds, found, before, commit())
 
 
 def _config_in(run: RunDirectory, recipe_of: Callable[[int], Config], epochs: int | None) -> Config | None:
@@ -97,16 +98,18 @@ def run_supervised(seed: int, task: Task, epochs: int | None) -> Run:
     """The same encoder under a linear classifier. From the beginning, where it was interrupted."""
     trainer_of = partial(SupervisedTrainer, supervised(task.scale), task.train_set, task.device, seed)
     trainer = trainer_of(epochs or task.length(partial(seconds_per_epoch, lambda: trainer_of(PROBED))))
+    before = accuracies(trainer.encoder, trainer.recipe.data, task)
     seconds = timed(trainer.fit, task.device)
     found = accuracies(trainer.encoder, trainer.recipe.data, task)
-    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, *found, commit())
+    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, found, before, commit())
 
 
 def run_random(seed: int, task: Task) -> Run:
     """No training."""
     shared = supervised(task.scale)
     encoder = random_encoder(shared.encoder, shared.data, seed).to(task.device)
-    return Run(RANDOM, seed, [], 0, 0.0, *accuracies(encoder, shared.data, task), commit())
+    found = accuracies(encoder, shared.data, task)
+    return Run(RANDOM, seed, [], 0, 0.0, found, found, commit())
 
 
 def seconds_per_epoch(make_trainer: Callable[[], Trainer | SupervisedTrainer]) -> float:
@@ -130,12 +133,12 @@ def timed(call: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> tuple[float, float]:
-    """Held-out top-1 by kNN and by the linear probe."""
+def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> dict[str, float]:
+    """Held-out top-1 by kNN and by the linear probe, see SCORES."""
     bank, queries = (
         labelled_features(encoder, source, data, task.device) for source in (task.train_set, task.held_out)
     )
     classes = len(task.train_set.classes)
     knn = knn_accuracy(*bank, *queries, k=task.scale.neighbours, temperature=KNN_TEMPERATURE, classes=classes)
     linear = linear_probe(*bank, *queries, config=LinearConfig(), classes=classes)
-    return knn["top1"], linear["top1"]
+    return {"knn": knn["top1"], "linear": linear["top1"]}

@@ -14,7 +14,7 @@ from typing import Any
 
 from sslfast.benchmarks.common import OURS, find
 from sslfast.benchmarks.machine import RESULTS
-from sslfast.benchmarks.methods_record import Run, summarise
+from sslfast.benchmarks.methods_record import SCORES, Run, summarise
 from sslfast.kernels import _library as lib
 
 HERE = Path(__file__).resolve().parent
@@ -117,9 +117,10 @@ def methods() -> str:
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for s in summarise([Run(**run) for run in content["runs"]]):
-            yield [s.method, str(s.seeds), str(s.epochs), *(str(s.scores[name]) for name in ("knn", "linear"))]
+            found = (cell for name in SCORES for cell in (f"{s.random[name]:.1%}", str(s.scores[name])))
+            yield [s.method, str(s.seeds), str(s.epochs), *found]
 
-    columns = ["machine", "method", "seeds", "epochs", "kNN", "linear probe"]
+    columns = ["machine", "method", "seeds", "epochs", "kNN before", "after", "linear probe before", "after"]
     return by_machine("methods/methods.json", columns, rows)
 
 

@@ -53,8 +53,9 @@ def runs_in(folder):
     return {(run["method"], run["seed"]): run for run in json.loads((folder / "methods.json").read_text())["runs"]}
 
 
-def run(method, seed, knn, linear, *, settings=(), epochs=3):
-    return Run(method, seed, list(settings), epochs, 60.0, knn, linear, "commit")
+def run(method, seed, knn, linear, *, settings=(), epochs=3, random=0.25):
+    scores = {"knn": knn, "linear": linear}
+    return Run(method, seed, list(settings), epochs, 60.0, scores, dict.fromkeys(scores, random), "commit")
 
 
 def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
@@ -63,6 +64,7 @@ def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
     first = runs_in(tmp_path / "out")
     assert set(first) == {(RANDOM, 0), (SUPERVISED, 0), ("moco_v2", 0)}
     assert first["moco_v2", 0]["epochs"] == 1
+    assert first["moco_v2", 0]["random"] == first[SUPERVISED, 0]["random"] == first[RANDOM, 0]["scores"]
     content = json.loads((tmp_path / "out" / "methods.json").read_text())
     assert content["shared"]["images"] == 64
     assert content["shared"]["held_out"] == 32
@@ -104,7 +106,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, com
     command("--epochs", "2", out="parts")
     assert len(steps) == 8  # of 4 an epoch
     whole, parts = (runs_in(tmp_path / name)["moco_v2", 0] for name in ("whole", "parts"))
-    for key in ("epochs", "knn", "linear"):
+    for key in ("epochs", "scores", "random"):
         assert whole[key] == parts[key]
 
 
@@ -173,7 +175,7 @@ def test_a_run_with_other_settings_takes_the_place_of_all_before(tmp_path):
     record.add(run("a", 0, 0.5, 0.5, settings=["x=1"]))
     again = Record(record.path, {"CPU": "another"}, {"width": 1})
     assert again.header == {"CPU": "one"}
-    assert [(r.method, r.seed, r.knn) for r in again.runs] == [("b", 0, 0.3), ("a", 0, 0.5)]
+    assert [(r.method, r.seed, r.scores["knn"]) for r in again.runs] == [("b", 0, 0.3), ("a", 0, 0.5)]
     with pytest.raises(UsageError, match=r"holds runs with .*'width': 1.* asked for is .*'width': 2"):
         Record(record.path, {}, {"width": 2})
 
@@ -189,7 +191,9 @@ def test_mean_and_spread_over_the_seeds_in_the_order_of_the_linear_probe():
     assert (knn.mean, knn.lowest, knn.highest) == pytest.approx((0.42, 0.4, 0.44))
     assert knn.spread == pytest.approx(0.04 / 2**0.5)
     lines = table(found).splitlines()
-    assert lines[3].split() == ["good", "2", "3", "1.0", "42.0%", "±", "2.8", "50.0%", "±", "0.0"]
+    assert lines[3].split() == [
+        *("good", "2", "3", "1.0", "42.0%", "±", "2.8", "25.0%", "50.0%", "±", "0.0", "25.0%")
+    ]
     assert "±" not in lines[2]
 
 
@@ -198,8 +202,9 @@ def test_what_counts_as_learned():
     runs = [
         *(run(RANDOM, 0, 0.25, 0.25), run(SUPERVISED, 0, 0.1, 0.1), run("yes", 0, 0.28, 0.28)),
         *(run("no", 0, 0.27, 0.27), run("half", 0, 0.27, 0.4), run("worse", 0, 0.4, 0.2)),
+        *(run("from lower", 0, 0.23, 0.23, random=0.2), run("from higher", 0, 0.4, 0.4, random=0.39)),
     ]
-    expected = {"no": ["knn", "linear"], "half": ["knn"], "worse": ["linear"]}
+    expected = {"no": ["knn", "linear"], "half": ["knn"], "worse": ["linear"], "from higher": ["knn", "linear"]}
     assert not_learned(summarise(runs), 2000) == expected
     assert not not_learned(summarise([run(RANDOM, 0, 0.25, 0.25), run("no", 0, 0.27, 0.27)]), 20_000)
 

@@ -77,13 +77,14 @@ def test_methods_by_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(readme, "RESULTS", tmp_path)
     assert readme.methods().count("not measured yet") == readme.train().count("not measured yet") == 2
     (tmp_path / "box" / "methods").mkdir(parents=True)
-    run = {"settings": [], "epochs": 9, "seconds": 1.0, "knn": 0.25, "commit": "c"}
-    runs = [{**run, "method": "simclr", "seed": seed, "linear": 0.4 + seed / 50} for seed in (0, 1)]
+    run = {"method": "simclr", "settings": [], "epochs": 9, "seconds": 1.0, "commit": "c"}
+    run["random"] = {"knn": 0.2, "linear": 0.3}
+    runs = [{**run, "seed": seed, "scores": {"knn": 0.25, "linear": 0.4 + seed / 50}} for seed in (0, 1)]
     content = {"header": {"GPU": "one"}, "shared": {}, "runs": runs}
     (tmp_path / "box" / "methods" / "methods.json").write_text(json.dumps(content))
     assert readme.methods().splitlines()[2:] == [
-        "| box | simclr | 2 | 9 | 25.0% ± 0.0 | 41.0% ± 1.4 |",
-        "| CPU | not measured yet | | | | |",
+        "| box | simclr | 2 | 9 | 20.0% | 25.0% ± 0.0 | 30.0% | 41.0% ± 1.4 |",
+        "| CPU | not measured yet | | | | | | |",
     ]
 
 
