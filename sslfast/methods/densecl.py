@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.methods.moco import MoCoV2, MoCoV2Config
+from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
 from sslfast.schema import STRICT, Probability
 from sslfast.state import Queue
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.methods.lewel import AlignedHead, LEWELConfig
-from sslfast.methods.moco import MoCoV2, MoCoV2Config
+from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
 from sslfast.schema import STRICT
 
 if TYPE_CHECKING:

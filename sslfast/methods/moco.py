@@ -1,4 +1,4 @@
-"""MoCo v1 (He, Fan, Wu, Xie, Girshick 2020, arXiv:1911.05722) and v2 (Chen et al. 2020, arXiv:2003.04297)."""
+"""MoCo v1, momentum contrast (He, Fan, Wu, Xie, Girshick 2020, arXiv:1911.05722)."""
 
 from __future__ import annotations
 
@@ -48,15 +48,6 @@ class MoCoV1Config:
     """queue: past keys; batch: end-to-end, the batch's other keys; bank: rows of a memory bank, as the key is."""
     bank_momentum: Probability = 0.5
     """Of the memory bank's rows (Wu et al. 2018)."""
-
-
-@dataclass(config=STRICT)
-class MoCoV2Config(MoCoV1Config):
-    name: Literal["moco_v2"]  # type: ignore[assignment]
-    hidden: CountOrZero = 2048
-    """Width of the head's hidden layer; 0: the head is one linear layer."""
-    temperature: Positive = 0.2
-    """Divides the similarities."""
 
 
 class MoCoV1(Method):
@@ -166,9 +157,3 @@ class MoCoV1(Method):
             )
         if recipe.method.negatives == "bank":
             check_bank(recipe, images)
-
-
-class MoCoV2(MoCoV1):
-    """MoCo v1 with a two-layer head; its stronger augmentation and cosine schedule stand in the recipes."""
-
-    Config: ClassVar[type[MoCoV1Config]] = MoCoV2Config
