@@ -41,10 +41,14 @@ class LEWELBConfig(LEWELConfig):
 
 
 class LEWELB(Method):
-    """Of one view the trained network predicts the target network's global and aligned embeddings of the other."""
+    """Of one view the trained network predicts the target network's global and aligned embeddings of the other.
+
+    The heads' linear layers have no bias, as in the published code.
+    """
 
     Config: ClassVar[type[LEWELBConfig]] = LEWELBConfig
     views = 2
+    needs_map = True
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -55,7 +59,7 @@ class LEWELB(Method):
         self.target = MomentumCopy(nn.Sequential(encoder, self.head), buffers=config.target_norm)
 
     def _mlp(self, width: int, dim: int) -> nn.Sequential:
-        return mlp(width, self.config.hidden, dim, norm=True)
+        return mlp(width, self.config.hidden, dim, norm=True, last_bias=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views

@@ -33,6 +33,7 @@ class LEWELM(MoCoV2):
 
     Config: ClassVar[type[LEWELMConfig]] = LEWELMConfig
     queue_only = True
+    needs_map = True
 
     def _head(self) -> nn.Module:
         return AlignedHead(self.encoder.feature_dim, self.config, self._mlp)

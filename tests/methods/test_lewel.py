@@ -171,6 +171,14 @@ def test_the_order_of_the_images_does_not_matter(name):
         torch.testing.assert_close(swapped, loss)
 
 
+def test_the_heads_of_lewel_b_have_no_bias_as_published():
+    method = build("lewel_b", maps="separate")
+    heads = (method.head, method.predictor, method.aligned_predictor, method.target.module[1])
+    linear = [layer for head in heads for layer in head.modules() if isinstance(layer, torch.nn.Linear)]
+    assert len(linear) == 2 * (3 + 1 + 1 + 3)
+    assert all(layer.bias is None for layer in linear)
+
+
 def test_groups_that_do_not_divide_are_refused():
     for groups in (3, 16):  # of 64 channels and 8 maps
         message = rf"method.groups={groups}: expected a divisor of the encoder's 64 channels and of method.dim=8"
