@@ -15,7 +15,7 @@ from sslfast.methods.base import Method
 from sslfast.methods.lewel import AlignedHead, LEWELConfig
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, Probability
-from sslfast.state import MomentumCopy
+from sslfast.state import MomentumCopy, TargetNorm
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -36,8 +36,8 @@ class LEWELBConfig(LEWELConfig):
     """Of the target network's moving average."""
     momentum_schedule: Literal["constant", "cosine"] = "cosine"
     """cosine: the momentum rises to 1 by the end of training."""
-    target_norm: Literal["ema", "own"] = "ema"
-    """Statistics of the target's batch normalisation: averages of the trained network's, or of its own batches."""
+    target_norm: TargetNorm = "ema"
+    """Statistics of the target's batch normalisation: its own batches', or averages of the trained one's."""
 
 
 class LEWELB(Method):

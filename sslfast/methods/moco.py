@@ -17,7 +17,7 @@ from sslfast.memory_bank import MemoryBank, check_bank
 from sslfast.methods.base import Method
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
-from sslfast.state import MomentumCopy, Queue, queue_size
+from sslfast.state import MomentumCopy, Queue, TargetNorm, queue_size
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -42,6 +42,8 @@ class MoCoV1Config:
     """Of the key network's moving average."""
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """cosine: the momentum rises to 1 by the end of training."""
+    target_norm: TargetNorm = "own"
+    """Statistics of the key network's batch normalisation: its own batches', or averages of the trained one's."""
     symmetric: bool = False
     """Each view is once the query and once the key; doubles the work of a step. Of the queue alone."""
     negatives: Literal["queue", "batch", "bank"] = "queue"
@@ -67,7 +69,7 @@ class MoCoV1(Method):
         config = self.config
         self.head = self._head()
         if config.negatives == "queue":
-            self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
+            self.key_network = MomentumCopy(nn.Sequential(encoder, self.head), buffers=config.target_norm)
             self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
         elif config.negatives == "bank":
             self.bank = MemoryBank(images, config.dim)
