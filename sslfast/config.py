@@ -118,6 +118,8 @@ class EncoderConfig:
     """split: over `norm_splits` parts of the batch apart; sync: over all processes; layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
+    zero_init_residual: bool = False
+    """Of ResNets: every residual branch starts at 0 (Goyal et al. 2017, arXiv:1706.02677)."""
     colors: Literal["rgb", "lab", "ydbdr"] = "rgb"
     """lab, ydbdr: an encoder, of width / color_parts, for each part of these colours, in place of one of RGB."""
     color_parts: Literal[2, 3] = 2
@@ -142,6 +144,8 @@ class OptimConfig:
     """Keep biases and normalisation parameters from weight decay and from LARS's adaptation."""
     trust_coefficient: Positive = 1e-3
     """Of lars."""
+    clip_norm: Positive | None = None
+    """The norm that the gradient of all parameters is scaled down to where it is larger; null: it is not."""
     warmup_epochs: NonNegative = 0.0
     """Epochs of linear warm-up."""
     schedule: Literal["cosine", "steps"] = "cosine"

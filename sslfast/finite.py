@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from sslfast import kernels as K
@@ -35,10 +35,11 @@ class FiniteGuard:
     Args:
         module: all that is trained, on its device.
         optimizer: of its parameters.
+        clip_norm: `check`, which knows the norm of the gradient, scales one of a larger norm down to it; None: no.
     """
 
-    def __init__(self, module: nn.Module, optimizer: Optimizer) -> None:
-        self.optimizer = optimizer
+    def __init__(self, module: nn.Module, optimizer: Optimizer, clip_norm: float | None = None) -> None:
+        self.optimizer, self.clip_norm = optimizer, clip_norm
         self.statistics = [b for name, b in module.named_buffers() if name.endswith(RUNNING_STATISTICS)]
         self.remembered = [b.clone() for b in self.statistics]
         device = optimizer.param_groups[0]["params"][0].device
@@ -58,8 +59,10 @@ class FiniteGuard:
         Returns:
             A 0-d bool tensor on the device: this step is to be skipped.
         """
-        gradients = [p.grad for group in self.optimizer.param_groups for p in group["params"]]
-        norm = get_total_norm([g for g in gradients if g is not None])
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.clip_norm is not None:
+            clip_grads_with_norm_(parameters, self.clip_norm, norm)
         skip = ~(torch.isfinite(loss.detach()) & torch.isfinite(norm))
         self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
 

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from sslfast import kernels as K
 from sslfast.errors import UsageError
 
+TargetNorm = Literal["own", "ema"]
+
 
 class Queue(nn.Module):
     """The latest `size` keys, first in first out (He et al. 2020, arXiv:1911.05722).
@@ -102,7 +104,7 @@ class MomentumCopy(nn.Module):
             2021, arXiv:2101.08482).
     """
 
-    def __init__(self, source: nn.Module, *, buffers: Literal["own", "ema"] = "own") -> None:
+    def __init__(self, source: nn.Module, *, buffers: TargetNorm = "own") -> None:
         super().__init__()
         self.module = copy.deepcopy(source).requires_grad_(False)
         self.buffer_rule = buffers

@@ -22,7 +22,7 @@ from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
 from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
 from sslfast.device import choose_device
-from sslfast.encoders import build_encoder, check_side
+from sslfast.encoders import build_encoder, check_side, try_encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluate.features import features, labelled_features
 from sslfast.evaluate.knn import knn_accuracy
@@ -83,10 +83,11 @@ def check(config: Config) -> None:
         )
     if config.data.batch_size == 1:
         raise UsageError("data.batch_size=1: expected at least 2, for batch normalisation")
-    if config.encoder.norm == "split" and config.data.batch_size % config.encoder.norm_splits:
+    splits = config.encoder.norm_splits
+    if config.encoder.norm == "split" and (config.data.batch_size % splits or config.data.batch_size < 2 * splits):
         raise UsageError(
-            f"data.batch_size={config.data.batch_size}: expected a multiple of "
-            f"encoder.norm_splits={config.encoder.norm_splits}"
+            f"data.batch_size={config.data.batch_size}: expected a multiple of encoder.norm_splits={splits}, "
+            "at least twice that, for batch normalisation"
         )
     for side in (config.data.size, *config.data.sizes):
         check_side(config.encoder, side)
@@ -119,6 +120,7 @@ class Trainer:
             raise UsageError(f"{source.name}: {config.method.name} learns from labels, and these images have none")
         method.check(config, len(self.train_set))
         encoder = build_encoder(config.encoder, mean=data.mean, std=data.std)
+        try_encoder(encoder, config.encoder, {data.size, *data.sizes}, dense=method.needs_map)
         self.method = method(config, encoder, len(self.train_set))
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if on_gpu if config.train.compile is None else config.train.compile:
@@ -129,7 +131,7 @@ class Trainer:
             self.method.named_parameters(), config.optim, data.batch_size, self.method.constant_lr
         )
         self.peak_lr = scaled_lr(config.optim, data.batch_size)
-        self.guard = FiniteGuard(self.method, self.optimizer)
+        self.guard = FiniteGuard(self.method, self.optimizer, config.optim.clip_norm)
 
         self.checkpoints = Checkpoints(run.checkpoints, config.train.keep_checkpoints)
         self.step = 0  # steps done

@@ -115,6 +115,7 @@ def test_a_broken_recipe_file_is_refused(tmp_path, text, message):
     [
         (["data.views=[{}]"], "expected the 2 views of moco_v2, got 1"),
         (["data.batch_size=501"], "expected a multiple of encoder.norm_splits=8"),
+        (["data.batch_size=8"], "data.batch_size=8: expected a multiple of encoder.norm_splits=8, at least twice"),
         (["optim.warmup_epochs=3", "train.epochs=3"], "warmup_epochs=3: expected fewer than train.epochs=3"),
     ],
 )

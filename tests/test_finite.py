@@ -17,11 +17,11 @@ from sslfast.state import Queue
 class Run:
     """A network with batch normalisation, its optimizer and its guard."""
 
-    def __init__(self, name: str = "sgd") -> None:
+    def __init__(self, name: str = "sgd", clip_norm: float | None = None) -> None:
         torch.manual_seed(0)
         self.module = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 2))
         self.optimizer = build_optimizer(self.module.named_parameters(), OptimConfig(name=name, lr=0.1), 256)
-        self.guard = FiniteGuard(self.module, self.optimizer)
+        self.guard = FiniteGuard(self.module, self.optimizer, clip_norm)
 
     def step(self, inputs: torch.Tensor, factor: float = 1.0) -> torch.Tensor:
         self.guard.remember()
@@ -98,6 +98,20 @@ def test_good_steps_are_as_without_a_guard():
     assert_same(guarded.state(), plain.state())
 
 
+@pytest.mark.parametrize("factor", [1.0, 1e-3], ids=["clipped", "short enough"])
+def test_a_gradient_is_clipped_to_its_norm(factor):
+    """As torch does it, of all parameters together; and a bad step stays one."""
+    guarded, plain = Run(clip_norm=0.01), Run()
+    guarded.step(good(0), factor)
+    (plain.module(good(0)).square().mean() * factor).backward()
+    norm = nn.utils.clip_grad_norm_(plain.module.parameters(), 0.01)
+    assert (norm > 0.01) == (factor == 1.0)
+    plain.optimizer.step()
+    assert_same(guarded.state(), plain.state())
+    assert guarded.step(good(0), math.nan).item() is True
+    assert_same(guarded.state(), plain.state())
+
+
 def test_running_statistics_move_in_good_steps_only():
     run = Run()
     run.step(good(0))
@@ -153,7 +167,7 @@ class NoHostReads(TorchDispatchMode):
 
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
 def test_no_host_read_in_a_step(name):
-    run, queue = Run(name), Queue(16, 4)
+    run, queue = Run(name, clip_norm=0.01), Queue(16, 4)
     with NoHostReads():
         for factor in (1.0, math.nan):
             skip = run.step(good(0), factor)

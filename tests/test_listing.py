@@ -16,9 +16,12 @@ def test_every_method_and_recipe_has_a_line_that_says_what_it_is(capsys):
     assert [methods[0], files[0]] == ["methods:", "recipes:"]
     assert [line.split()[0] for line in methods[1:]] == list(METHODS)
     assert [line.split()[0] for line in files[1:]] == list(recipes())
+    said = {}
     for line in [*methods[1:], *files[1:]]:
-        name, _, said = line.strip().partition("  ")
-        assert said.strip().endswith("."), f"{name}: say what it is in a sentence, first of all"
+        name, _, text = line.strip().partition("  ")
+        assert text.strip().endswith("."), f"{name}: say what it is in a sentence, first of all"
+        said.setdefault(text.strip(), []).append(name)
+    assert not [names for names in said.values() if len(names) > 1], "one line for several"
 
 
 def test_a_recipes_comment_ends_where_its_settings_begin(tmp_path):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import torch
 
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
@@ -19,7 +21,16 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-__all__ = ["RESNETS", "VITS", "ColorEncoder", "Encoder", "SplitBatchNorm2d", "build_encoder", "check_side"]
+__all__ = [
+    "RESNETS",
+    "VITS",
+    "ColorEncoder",
+    "Encoder",
+    "SplitBatchNorm2d",
+    "build_encoder",
+    "check_side",
+    "try_encoder",
+]
 
 
 def build_encoder(
@@ -68,3 +79,26 @@ def check_side(config: EncoderConfig, side: int) -> None:
             f"encoder.stem={config.stem}: expected more than {step // 2} pixels a side, for {config.name} makes "
             f"one of {step} x {step}, got {side} x {side}; take encoder.stem=cifar, or a larger data.size"
         )
+
+
+@torch.no_grad()
+def try_encoder(encoder: Encoder, config: EncoderConfig, sides: Iterable[int], *, dense: bool = False) -> None:
+    """Encodes an image of zeros of each size: what an encoder cannot take is then known before training.
+
+    Args:
+        encoder: in training mode; its state stays as it is.
+        config: what it was built from.
+        sides: of the images, pixels.
+        dense: ask for a map of features.
+
+    Raises:
+        UsageError: it has no map, or takes no images of one of the sizes.
+    """
+    encoder.eval()
+    for side in sides:
+        try:
+            encoder(torch.zeros(1, 3, side, side), dense=dense)
+        except (AssertionError, RuntimeError) as error:  # as timm's models say it
+            reason = " ".join(str(error).split())
+            raise UsageError(f"encoder.name={config.name}: takes no images of {side} pixels: {reason}") from error
+    encoder.train()

@@ -38,6 +38,7 @@ class ResNet(resnet.ResNet, Encoder):
         stem: "imagenet", or "cifar": a 3x3 convolution of stride 1 and no max-pool.
         norm_layer: channels -> normalisation.
         channels: of the images.
+        zero_init_residual: the last normalisation of every block starts with a scale of 0.
     """
 
     def __init__(
@@ -49,9 +50,10 @@ class ResNet(resnet.ResNet, Encoder):
         stem: str,
         norm_layer: Callable[..., nn.Module],
         channels: int = 3,
+        zero_init_residual: bool = False,
     ) -> None:
         self.width = width
-        super().__init__(block, layers, norm_layer=norm_layer)
+        super().__init__(block, layers, norm_layer=norm_layer, zero_init_residual=zero_init_residual)
         planes = self._scale(STEM_CHANNELS)
         if stem == "cifar":
             self.conv1 = nn.Conv2d(channels, planes, kernel_size=3, padding=1, bias=False)
@@ -88,4 +90,5 @@ def build_resnet(config: EncoderConfig, channels: int) -> ResNet:
         stem=config.stem,
         norm_layer=norm_layer(config),
         channels=channels,
+        zero_init_residual=config.zero_init_residual,
     )

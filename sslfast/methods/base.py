@@ -27,6 +27,7 @@ class Method(nn.Module, ABC):
         Config: the dataclass of its settings, whose `name` is a Literal.
         views: how many views of an image it takes; None: as many as `check` allows.
         needs_labels: it learns from labels.
+        needs_map: it takes the encoder's map of features.
         operation: a key of `sslfast.views.shown.OPERATIONS`, where its networks do not see whole views.
         constant_lr: the parts whose learning rate stays at its peak.
         encoder: the backbone that pre-training is for.
@@ -35,6 +36,7 @@ class Method(nn.Module, ABC):
     Config: ClassVar[type[Any]]
     views: ClassVar[int | None]
     needs_labels: ClassVar[bool] = False
+    needs_map: ClassVar[bool] = False
     operation: ClassVar[str | None] = None
     constant_lr: tuple[str, ...] = ()
     encoder: Encoder

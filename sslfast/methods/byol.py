@@ -13,7 +13,7 @@ from sslfast.methods.base import Method
 from sslfast.methods.collapse import embedding_std
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, Probability
-from sslfast.state import MomentumCopy
+from sslfast.state import MomentumCopy, TargetNorm
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -32,6 +32,8 @@ class BYOLConfig:
     """Of the target network's moving average; 1: the target stays random, 0: it is the online network."""
     momentum_schedule: Literal["constant", "cosine"] = "cosine"
     """cosine: the momentum rises to 1 by the end of training."""
+    target_norm: TargetNorm = "own"
+    """Statistics of the target's batch normalisation: its own batches', or averages of the trained one's."""
 
 
 class BYOL(Method):
@@ -46,7 +48,7 @@ class BYOL(Method):
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
         self.projector, self.predictor = self._heads(encoder.feature_dim)
-        self.target = MomentumCopy(nn.Sequential(encoder, self.projector))
+        self.target = MomentumCopy(nn.Sequential(encoder, self.projector), buffers=self.config.target_norm)
 
     def _heads(self, features: int) -> tuple[nn.Module, nn.Module]:
         hidden, dim = self.config.hidden, self.config.dim

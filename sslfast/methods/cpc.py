@@ -1,4 +1,4 @@
-"""CPC v1 (van den Oord, Li, Vinyals 2018, arXiv:1807.03748) and v2 (Henaff et al. 2020, arXiv:1905.09272)."""
+"""CPC v1, contrastive predictive coding (van den Oord, Li, Vinyals 2018, arXiv:1807.03748)."""
 
 from __future__ import annotations
 
@@ -50,17 +50,6 @@ class CPCV1Config:
     """Width of a linear projection of the features, which is predicted; 0: the features are."""
     temperature: Positive = 1.0
     """Divides the products of predictions and features."""
-
-
-@dataclass(config=STRICT)
-class CPCV2Config(CPCV1Config):
-    name: Literal["cpc_v2"]  # type: ignore[assignment]
-    flip_patches: Probability = 0.5
-    drop_colors: Probability = 1.0
-    directions: Literal[1, 2, 4] = 4
-    first_step: Count = 3
-    dim: CountOrZero = 64
-    temperature: Positive = 10.0
 
 
 class ContextBlock(nn.Module):
@@ -127,7 +116,7 @@ class CPCV1(Method):
 
     whose target is z_(i+k)j, and whose negatives are the features at all other places of all images of the batch.
     It is the mean over places, steps and directions, where the papers sum. The context network is the one that the
-    appendix of v2 lists, for v1 too, whose paper says of its own that it is a PixelCNN.
+    appendix of v2 (Henaff et al. 2020, arXiv:1905.09272) lists: of v1's its paper says that it is a PixelCNN.
     """
 
     Config: ClassVar[type[CPCV1Config]] = CPCV1Config
@@ -161,17 +150,6 @@ class CPCV1(Method):
                 f"method.first_step={config.first_step}, method.last_step={config.last_step}: expected steps in "
                 f"rising order, at most {rows - 1} in a grid of {rows} x {rows} patches"
             )
-
-
-class CPCV2(CPCV1):
-    """CPC v1 in four directions, from farther off, each patch altered by itself.
-
-    Layer normalisation and views in colour stand in the recipes. Of the paper's augmentation of patches, these are
-    mirrored and lose colours; AutoAugment's and the elastic transformations are left out.
-    """
-
-    Config: ClassVar[type[CPCV1Config]] = CPCV2Config
-    operation = "altered_patches"
 
 
 def _patches(config: CPCV1Config, view: Tensor, key: Key) -> Tensor:

@@ -10,8 +10,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.methods.moco import MoCoV2, MoCoV2Config
-from sslfast.schema import STRICT, Probability
+from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
+from sslfast.schema import STRICT, CountOrZero, Probability
 from sslfast.state import Queue
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ class DenseCLConfig(MoCoV2Config):
     name: Literal["densecl"]  # type: ignore[assignment]
     lam: Probability = 0.5
     """lambda, the share of the dense loss; that of the global loss is 1 - lambda."""
+    warmup_epochs: CountOrZero = 0
+    """First epochs with a lambda of 0, for a lambda near 1; the authors' 10,000 steps are 2 epochs of ImageNet."""
 
 
 class DenseCL(MoCoV2):
@@ -36,6 +38,7 @@ class DenseCL(MoCoV2):
 
     Config: ClassVar[type[DenseCLConfig]] = DenseCLConfig
     queue_only = True
+    needs_map = True
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -53,7 +56,8 @@ class DenseCL(MoCoV2):
         return tuple(F.normalize(output, dim=-1) for output in outputs)
 
     def _one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        t, lam = self.config.temperature, self.config.lam
+        t = self.config.temperature
+        lam = self.config.lam if batch.epoch >= self.config.warmup_epochs else 0.0
         query, dense_query, _, query_pixels = self._embed(self.encoder, self.head, query_view)
         key, dense_key, mean_key, key_pixels = self._key(key_view)
         loss, rank = K.info_nce(query, key, self.queue.keys, temperature=t, return_rank=True)

@@ -15,9 +15,10 @@ from sslfast import kernels as K
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
+from sslfast.methods.pretext import check_patch_side
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, Positive, Probability
-from sslfast.state import MomentumCopy
+from sslfast.state import MomentumCopy, TargetNorm
 from sslfast.views import divide
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class FastMoCoConfig:
     """Of the target network's moving average."""
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """cosine: the momentum rises to 1 by the end of training."""
+    target_norm: TargetNorm = "own"
+    """Statistics of the target's batch normalisation: its own batches', or averages of the trained one's."""
 
 
 class FastMoCo(Method):
@@ -59,7 +62,7 @@ class FastMoCo(Method):
             encoder.feature_dim, config.hidden, config.hidden, config.dim, norm=True, last_norm="affine"
         )
         self.predictor = mlp(config.dim, config.predictor_hidden, config.dim, norm=True)
-        self.target = MomentumCopy(nn.Sequential(encoder, self.projector))
+        self.target = MomentumCopy(nn.Sequential(encoder, self.projector), buffers=config.target_norm)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views
@@ -84,13 +87,13 @@ class FastMoCo(Method):
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
-        for number, view in enumerate(recipe.data.views):
-            size = view.size or recipe.data.size
+        for number, size in enumerate(recipe.data.sizes):
             if size % 2:
                 raise UsageError(
                     f"data.views.{number}: {recipe.method.name} divides views 2 x 2, expected an even size, "
                     f"got {size} pixels; take {size - 1} or {size + 1}"
                 )
+            check_patch_side(recipe, size // 2)
 
 
 def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:

@@ -15,7 +15,7 @@ from sslfast.methods.base import Method
 from sslfast.methods.lewel import AlignedHead, LEWELConfig
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, Probability
-from sslfast.state import MomentumCopy
+from sslfast.state import MomentumCopy, TargetNorm
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -36,15 +36,19 @@ class LEWELBConfig(LEWELConfig):
     """Of the target network's moving average."""
     momentum_schedule: Literal["constant", "cosine"] = "cosine"
     """cosine: the momentum rises to 1 by the end of training."""
-    target_norm: Literal["ema", "own"] = "ema"
-    """Statistics of the target's batch normalisation: averages of the trained network's, or of its own batches."""
+    target_norm: TargetNorm = "ema"
+    """Statistics of the target's batch normalisation: its own batches', or averages of the trained one's."""
 
 
 class LEWELB(Method):
-    """Of one view the trained network predicts the target network's global and aligned embeddings of the other."""
+    """Of one view the trained network predicts the target network's global and aligned embeddings of the other.
+
+    The heads' linear layers have no bias, as in the published code.
+    """
 
     Config: ClassVar[type[LEWELBConfig]] = LEWELBConfig
     views = 2
+    needs_map = True
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -55,7 +59,7 @@ class LEWELB(Method):
         self.target = MomentumCopy(nn.Sequential(encoder, self.head), buffers=config.target_norm)
 
     def _mlp(self, width: int, dim: int) -> nn.Sequential:
-        return mlp(width, self.config.hidden, dim, norm=True)
+        return mlp(width, self.config.hidden, dim, norm=True, last_bias=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views

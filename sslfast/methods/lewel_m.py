@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.methods.lewel import AlignedHead, LEWELConfig
-from sslfast.methods.moco import MoCoV2, MoCoV2Config
+from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
 from sslfast.schema import STRICT
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class LEWELM(MoCoV2):
 
     Config: ClassVar[type[LEWELMConfig]] = LEWELMConfig
     queue_only = True
+    needs_map = True
 
     def _head(self) -> nn.Module:
         return AlignedHead(self.encoder.feature_dim, self.config, self._mlp)

@@ -1,4 +1,4 @@
-"""MoCo v1 (He, Fan, Wu, Xie, Girshick 2020, arXiv:1911.05722) and v2 (Chen et al. 2020, arXiv:2003.04297)."""
+"""MoCo v1, momentum contrast (He, Fan, Wu, Xie, Girshick 2020, arXiv:1911.05722)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslfast.memory_bank import MemoryBank, check_bank
 from sslfast.methods.base import Method
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
-from sslfast.state import MomentumCopy, Queue, queue_size
+from sslfast.state import MomentumCopy, Queue, TargetNorm, queue_size
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -42,21 +42,14 @@ class MoCoV1Config:
     """Of the key network's moving average."""
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """cosine: the momentum rises to 1 by the end of training."""
+    target_norm: TargetNorm = "own"
+    """Statistics of the key network's batch normalisation: its own batches', or averages of the trained one's."""
     symmetric: bool = False
     """Each view is once the query and once the key; doubles the work of a step. Of the queue alone."""
     negatives: Literal["queue", "batch", "bank"] = "queue"
     """queue: past keys; batch: end-to-end, the batch's other keys; bank: rows of a memory bank, as the key is."""
     bank_momentum: Probability = 0.5
     """Of the memory bank's rows (Wu et al. 2018)."""
-
-
-@dataclass(config=STRICT)
-class MoCoV2Config(MoCoV1Config):
-    name: Literal["moco_v2"]  # type: ignore[assignment]
-    hidden: CountOrZero = 2048
-    """Width of the head's hidden layer; 0: the head is one linear layer."""
-    temperature: Positive = 0.2
-    """Divides the similarities."""
 
 
 class MoCoV1(Method):
@@ -76,7 +69,7 @@ class MoCoV1(Method):
         config = self.config
         self.head = self._head()
         if config.negatives == "queue":
-            self.key_network = MomentumCopy(nn.Sequential(encoder, self.head))
+            self.key_network = MomentumCopy(nn.Sequential(encoder, self.head), buffers=config.target_norm)
             self.queue = Queue(queue_size(config.queue_size, self._keys_of_step(recipe), images), config.dim)
         elif config.negatives == "bank":
             self.bank = MemoryBank(images, config.dim)
@@ -166,9 +159,3 @@ class MoCoV1(Method):
             )
         if recipe.method.negatives == "bank":
             check_bank(recipe, images)
-
-
-class MoCoV2(MoCoV1):
-    """MoCo v1 with a two-layer head; its stronger augmentation and cosine schedule stand in the recipes."""
-
-    Config: ClassVar[type[MoCoV1Config]] = MoCoV2Config

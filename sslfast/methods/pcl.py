@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sslfast.clustering import Clusters, check_clusters, kmeans, squared_distances, sums
 from sslfast.methods.base import Embed
-from sslfast.methods.moco import MoCoV2, MoCoV2Config
+from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
 from sslfast.nonparametric import Prototypes
 from sslfast.schema import STRICT, Count, CountOrZero, NonNegative
 

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
 from sslfast.methods.base import Method
+from sslfast.methods.pretext import check_patches
 from sslfast.schema import STRICT, Count, Positive, Probability
 from sslfast.views import Key, jigsaw_cells, random_order, rotations
 from sslfast.views.draws import Stream
@@ -82,7 +82,7 @@ class PIRL(Method):
 
     def _jigsaw(self, view: Tensor, key: Key) -> Tensor:
         """Patches are embedded one by one and joined in random order (figure 3): (B, dim)."""
-        patches = jigsaw_cells(view, key, CELLS, patch=patch_side(view.shape[-1]))
+        patches = _patches(view, key)
         embeddings = self.transformed_head(self.encoder(patches.flatten(0, 1))).unflatten(0, patches.shape[:2])
         order = random_order(key, CELLS**2)
         shuffled = embeddings.gather(1, order[:, :, None].expand_as(embeddings))
@@ -102,11 +102,13 @@ class PIRL(Method):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         check_bank(recipe, images)
-        side = recipe.data.views[1].size or recipe.data.size
-        if recipe.method.pretext == "jigsaw" and patch_side(side) < 1:
-            raise UsageError(
-                f"data.views.1: expected at least 6 pixels a side for {CELLS} x {CELLS} cells, got {side}"
-            )
+        if recipe.method.pretext == "jigsaw":
+            check_patches(recipe, _patches, view=1)
+
+
+def _patches(view: Tensor, key: Key) -> Tensor:
+    """(B, 9, 3, p, p)."""
+    return jigsaw_cells(view, key, CELLS, patch=patch_side(view.shape[-1]))
 
 
 def patch_side(side: int) -> int:

@@ -29,12 +29,13 @@ def classified(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor
     return F.cross_entropy(logits, target), {"accuracy": (logits.argmax(1) == target).float().mean()}
 
 
-def check_patches(recipe: Recipe, cut: Callable[[Tensor, Key], Tensor]) -> int:
+def check_patches(recipe: Recipe, cut: Callable[[Tensor, Key], Tensor], view: int = 0) -> int:
     """Tries how a method cuts patches on an image of zeros.
 
     Args:
-        recipe: with one view.
+        recipe: what is to run.
         cut: (views (B, 3, S, S), their key) -> patches (B, N, 3, p, p).
+        view: the number of the view that is cut.
 
     Returns:
         N.
@@ -42,16 +43,21 @@ def check_patches(recipe: Recipe, cut: Callable[[Tensor, Key], Tensor]) -> int:
     Raises:
         UsageError: the view cannot be cut so, or the encoder makes less than a pixel of a patch.
     """
-    side = recipe.data.views[0].size or recipe.data.size
+    side = recipe.data.sizes[view]
     try:
         patches = cut(torch.zeros(1, 3, side, side), Key(0, 0, torch.zeros(1, dtype=torch.int64)))
     except ValueError as error:
         raise UsageError(f"{recipe.method.name}, views of {side} pixels: {error}") from error
+    check_patch_side(recipe, patches.shape[-1])
+    return patches.shape[1]
+
+
+def check_patch_side(recipe: Recipe, side: int) -> None:
+    """`encoders.check_side` of the patches of a method."""
     try:
-        check_side(recipe.encoder, patches.shape[-1])
+        check_side(recipe.encoder, side)
     except UsageError as error:
         raise UsageError(f"{recipe.method.name}, patches: {error}") from error
-    return patches.shape[1]
 
 
 @dataclass(config=STRICT)

@@ -31,6 +31,17 @@ def test_width_scales_every_layer(name, width):
             assert after.shape[0] == width * before.shape[0], key
 
 
+@pytest.mark.parametrize(("name", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
+def test_residual_branches_may_start_at_zero(name, last):
+    plain, zero = (
+        build_encoder(EncoderConfig(name=name, width=0.125, zero_init_residual=zero)).state_dict()
+        for zero in (False, True)
+    )
+    scales = [key for key in plain if key.endswith(f".{last}.weight")]
+    assert len(scales) == {"resnet18": 8, "resnet50": 16}[name]
+    assert all(plain[key].eq(1).all() and zero[key].eq(0).all() for key in scales)
+
+
 def test_cifar_stem_keeps_the_resolution():
     encoder = build_encoder(EncoderConfig(stem="cifar", width=0.25))
     sizes = []

@@ -59,6 +59,15 @@ def test_loss_and_gradients_equal_the_transcription(lam):
     assert all(p.grad is None for p in method.key_network.parameters())
 
 
+def test_lambda_is_0_in_the_epochs_of_the_warm_up():
+    warming, without = build(warmup_epochs=2, lam=1.0), build(lam=0.0)
+    for epoch in (0, 1):
+        batch = tiny_batch(epoch=epoch)
+        torch.testing.assert_close(warming.loss(batch)[0], without.loss(batch)[0], rtol=0, atol=0)
+    batch = tiny_batch(epoch=2)
+    torch.testing.assert_close(warming.loss(batch)[0], build(lam=1.0).loss(batch)[0], rtol=0, atol=0)
+
+
 def test_both_queues_take_the_keys_of_the_step_after_their_loss():
     method, batch = build(), tiny_batch()
     _, _, keys, mean_keys = transcription(method, *batch.views)

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.config import DataConfig
+from sslfast.config import DataConfig, EncoderConfig
 from sslfast.errors import UsageError
 from sslfast.methods.fast_moco import combined_features
 from tests.methods.harness import KEEP, build_method, tiny_batch
@@ -108,3 +108,12 @@ def test_views_that_cannot_be_halved_are_refused(name):
     message = rf"data.views.0: {name} divides views 2 x 2, expected an even size, got 33 pixels; take 32 or 34"
     with pytest.raises(UsageError, match=message):
         build_method(name, data=DataConfig(size=33, batch_size=8))
+
+
+@pytest.mark.parametrize("name", ["fast_moco", "mncl"])
+def test_halves_that_the_encoder_cannot_take_are_refused(name):
+    with pytest.raises(UsageError, match=f"{name}, patches: .* expected more than 4 pixels a side, .* got 4 x 4"):
+        build_method(name, data=DataConfig(size=8, batch_size=8))
+    vit = EncoderConfig(name="vit_small", patch_size=8)
+    with pytest.raises(UsageError, match=f"{name}, patches: encoder.patch_size=8: .* multiples of it, got 12 "):
+        build_method(name, encoder=vit, data=DataConfig(size=24, batch_size=8))

@@ -131,22 +131,6 @@ def test_the_moving_average_receives_no_gradient_and_follows(name):
         torch.testing.assert_close(now, 0.9 * old + 0.1 * source)
 
 
-@pytest.mark.parametrize("target_norm", ["ema", "own"])
-def test_the_target_normalises_by_averages_or_by_its_own_batches(target_norm):
-    method = build("lewel_b", target_norm=target_norm).train()
-    before = copy.deepcopy(method.target.state_dict())
-    method.loss(tiny_batch())
-    statistics = [key for key in before if key.endswith(("running_mean", "running_var"))]
-    moved = [not torch.equal(method.target.state_dict()[key], before[key]) for key in statistics]
-    assert all(moved) if target_norm == "own" else not any(moved)
-    method.after_step(0, 2, KEEP)
-    if target_norm == "ema":  # momentum 0.9 at the first step
-        online = torch.nn.Sequential(method.encoder, method.head).state_dict()
-        for key in statistics:
-            expected = 0.9 * before[key] + 0.1 * online[key.removeprefix("module.")]
-            torch.testing.assert_close(method.target.state_dict()[key], expected)
-
-
 @pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
 def test_random_maps_are_drawn_anew_and_train_no_head_of_maps(name):
     method = build(name, maps="random")
@@ -169,6 +153,14 @@ def test_the_order_of_the_images_does_not_matter(name):
     if name == "lewel_b":
         swapped, _ = method.loss(replace(batch, views=batch.views[::-1]))
         torch.testing.assert_close(swapped, loss)
+
+
+def test_the_heads_of_lewel_b_have_no_bias_as_published():
+    method = build("lewel_b", maps="separate")
+    heads = (method.head, method.predictor, method.aligned_predictor, method.target.module[1])
+    linear = [layer for head in heads for layer in head.modules() if isinstance(layer, torch.nn.Linear)]
+    assert len(linear) == 2 * (3 + 1 + 1 + 3)
+    assert all(layer.bias is None for layer in linear)
 
 
 def test_groups_that_do_not_divide_are_refused():

@@ -95,11 +95,13 @@ def test_the_papers_cells_and_patches():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"size": 5}, "data.views.1: expected at least 6 pixels a side for 3 x 3 cells, got 5"),
+        ({"size": 5}, "pirl, views of 5 pixels: jigsaw_cells: expected a patch of 1 to 1 pixels, .*got patch=0"),
+        ({"size": 2}, "pirl, views of 2 pixels: jigsaw_cells: expected 1 to 2 cells a side"),
+        ({"size": 18}, "pirl, patches: encoder.stem=cifar: expected more than 4 pixels a side, .*got 4 x 4"),
         ({"images": 8}, "data.batch_size=8: expected fewer than the 8 images to train on"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(settings, message):
     with pytest.raises(UsageError, match=message):
         build(**settings)
-    assert build(size=6).config.pretext == "jigsaw"
+    assert build(size=5, pretext="rotation").config.pretext == "rotation"

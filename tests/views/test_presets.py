@@ -1,5 +1,7 @@
 """The views of each method: the numbers of its paper."""
 
+import dataclasses
+
 import pytest
 
 from sslfast.config import ViewConfig, load_config
@@ -54,6 +56,19 @@ def test_two_views_alike(name, scale, jitter, gray, blur):
     assert first == second
     assert (first.scale, strengths(first), first.grayscale, first.blur) == (scale, jitter, gray, blur)
     assert (first.flip, first.blur_sigma, first.solarize, first.size) == (0.5, (0.1, 2.0), 0, None)
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [("grayscale",), ("grayscale", "jitter"), ("grayscale", "jitter", "blur", "solarize")],
+    ids=["grayscale", "colour", "all but crop and flip"],
+)
+def test_byols_transformations_are_removed_one_by_one(removed):
+    """As its ablation does, figure 3b; that a probability of 0 leaves the pixels is tested with the kernel."""
+    overrides = [f"data.views.{number}.{name}=0" for number in (0, 1) for name in removed]
+    shown = load_config("byol_imagenet", overrides).data.views
+    assert shown == [dataclasses.replace(view, **dict.fromkeys(removed, 0.0)) for view in views("byol")]
+    assert shown != views("byol")
 
 
 @pytest.mark.parametrize(("name", "least"), [("byol", 0.08), ("barlow_twins", 0.08), ("lewel_b", 0.2)])
