@@ -2,7 +2,7 @@
 
 A provider is a way to compute an op: `eager` (the reference in plain PyTorch), `compiled` (torch.compile of it),
 another package's, one of our implementations, or `auto`, our choice. Providers of a case take turns, call by call
-and each round from another one on, so that what else the machine does falls on all alike, and the median call is
+and each round in another order, so that what else the machine does falls on all alike, and the median call is
 reported. A provider that a GPU has no memory for is reported as OOM.
 
 Time is a call's, by the wall clock on the CPU; on a GPU by events around it, after its L2 cache was overwritten.
@@ -34,6 +34,8 @@ from sslfast.kernels import available_impls
 __all__ = ["OURS", "Benchmark", "Result", "Step", "Work", "bind", "find", "measure", "run"]
 
 OURS = ("cpp", "triton", "cuda", "auto")
+# What a run that is cut short should have: the ops that decide how fast a step is.
+FIRST = ("info_nce", "nt_xent", "sinkhorn_knopp", "ema_update_", "nearest_neighbor", "aligned_pooling")
 
 
 class Benchmark(ABC):
@@ -106,7 +108,7 @@ def run(
     Args:
         op: its name; None: all.
         json_path: a file for the results and what they depend on; in a folder, a file an op.
-        csv_path: a file for the results.
+        csv_path: a file for the results. Both are written after every op: an interrupted run leaves what it has.
         plots: a folder for plots, one an op.
 
     Raises:
@@ -122,10 +124,10 @@ def run(
     ceilings, results = Ceilings(device), []
     for benchmark in benchmarks:
         results += measure(benchmark, device, ceilings)
-    if json_path is not None:
-        write_json(json_path, header, results)
-    if csv_path is not None:
-        write_csv(csv_path, results)
+        if json_path is not None:
+            write_json(json_path, header, results)
+        if csv_path is not None:
+            write_csv(csv_path, results)
     if plots is not None:
         from sslfast.benchmarks.plots import draw
 
@@ -153,14 +155,14 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
 
 
 def find(op: str | None) -> list[Benchmark]:
-    """The benchmarks of one op, or of all."""
+    """The benchmark of one op, or all, those of FIRST before the others."""
     import sslfast.benchmarks as package
 
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.startswith("bench_"))
     modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
     benchmarks = [module.BENCHMARK for module in modules if hasattr(module, "BENCHMARK")]  # the rest: no ops
     if op is None:
-        return benchmarks
+        return sorted(benchmarks, key=lambda b: FIRST.index(b.op) if b.op in FIRST else len(FIRST))
     chosen = [benchmark for benchmark in benchmarks if benchmark.op == op]
     if not chosen:
         raise UsageError(f"--op {op}: expected one of {', '.join(b.op for b in benchmarks)}")

@@ -1,6 +1,7 @@
 """How long a call takes, what of it the host is busy, how many kernels it launches."""
 
 import functools
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from collections.abc import Callable
 import torch
 
 Step = Callable[[], object]
-SECONDS = 2.0  # to spend on the timing of a case, about
+SECONDS = 6.0  # to spend on the timing of a case, about
 MIN_CALLS, MAX_CALLS = 5, 200  # of each provider
 
 
@@ -17,26 +18,30 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """Milliseconds of each call; the providers' calls alternate. None of a provider that is out of memory.
 
+    Every provider has the same share of the time, so that a slow one does not leave few calls to the others: it has
+    fewer, spread over all rounds. A round has an order of its own: who runs before a call has a part in its time.
+
     Args:
         seconds: to spend, about; None: SECONDS.
     """
     seconds = SECONDS if seconds is None else seconds
     timer = time_on_gpu if device.type == "cuda" else time_on_cpu
-    round_ms, names = 0.0, []
+    warm: dict[str, float] = {}  # milliseconds
     for name, step in steps.items():
         try:
-            for _ in range(3):  # compile, fill caches
-                last = timer(step)
+            warm[name] = min([timer(step) for _ in range(3)])  # compile, fill caches
         except torch.OutOfMemoryError:
             continue
-        round_ms += last
-        names.append(name)
-    calls = int(min(MAX_CALLS, max(MIN_CALLS, seconds * 1e3 / round_ms))) if names else 0
+    calls = {
+        name: int(min(MAX_CALLS, max(MIN_CALLS, seconds * 1e3 / len(warm) / ms))) for name, ms in warm.items()
+    }
     samples: dict[str, list[float]] = {name: [] for name in steps}
-    for i in range(calls):
-        turn = i % len(names)
-        for name in names[turn:] + names[:turn]:
-            samples[name].append(timer(steps[name]))
+    rounds, order, shuffle = max(calls.values(), default=0), list(calls), random.Random(0).shuffle
+    for i in range(rounds):
+        shuffle(order)
+        for name in order:
+            if (i + 1) * calls[name] // rounds > i * calls[name] // rounds:
+                samples[name].append(timer(steps[name]))
     return samples
 
 
