@@ -90,14 +90,12 @@ def test_a_row_for_every_case_and_provider(capsys):
 
 
 def rounds_of(milliseconds, monkeypatch, seconds):
-    """The names of the providers, which take so long, in the order of their calls after the first three of each."""
+    """The providers, which take so long, in the order of their calls after the first three of each."""
     order = []
     steps = {name: (lambda name=name: order.append(name)) for name in milliseconds}
     monkeypatch.setattr(timing, "time_on_cpu", lambda step: step() or milliseconds[order[-1]])
     samples = timing.take_turns(steps, CPU, seconds)
-    assert [samples[name] for name in steps] == [
-        [ms] * (order.count(name) - 3) for name, ms in milliseconds.items()
-    ]
+    assert samples == {name: [ms] * (order.count(name) - 3) for name, ms in milliseconds.items()}
     return order[3 * len(steps) :]
 
 
@@ -115,6 +113,35 @@ def test_a_slow_provider_leaves_the_others_their_calls(monkeypatch):
     counts = {name: order.count(name) for name in ("slow", "fast", "faster")}
     assert counts == {"slow": timing.MIN_CALLS, "fast": 50, "faster": 100}
     assert [order[: len(order) // 2].count(name) for name in counts] == [2, 25, 50]  # spread over all rounds
+
+
+def test_a_backward_pass_is_timed_alone(monkeypatch):
+    x, events = torch.ones(3, requires_grad=True), []
+
+    def forward():
+        events.append("forward")
+        return x.square().sum()
+
+    def timer(call):
+        events.append("start")
+        assert call()[0].tolist() == [2, 2, 2]
+        events.append("end")
+        return 1.0
+
+    monkeypatch.setattr(timing, "time_on_cpu", timer)
+    step = common.of_pass("backward", forward, [x])
+    timing.take_turns({"eager": step}, CPU, seconds=0)
+    assert events[:9] == ["start", "forward", "end"] * 3  # its time decides how many calls there are
+    assert events[9:] == ["forward", "start", "end"] * timing.MIN_CALLS
+
+
+@pytest.mark.parametrize("op", ["info_nce", "sup_con", "soft_cross_entropy", "in_batch_info_nce"])
+def test_both_passes_end_with_the_backward_pass(op):
+    (benchmark,) = common.find(op)
+    case = benchmark.cases(CPU)[0]
+    forward, backward, both = (benchmark.step(case, "eager", name, CPU) for name in common.PASSES)
+    assert not forward().requires_grad
+    torch.testing.assert_close(backward(), both())
 
 
 def test_rates_and_ratios():
