@@ -2,12 +2,11 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.common import PASSES, Benchmark, Step, Work, bind, of_pass
 from sslfast.kernels import aligned_pooling
 
 
@@ -48,7 +47,7 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
 
 class AlignedPooling(Benchmark):
     op = "aligned_pooling"
-    passes = ("forward", "forward+backward")
+    passes = PASSES
 
     def cases(self, device: torch.device) -> list[Case]:
         shapes, dtype = (ON_CPU, torch.float32) if device.type == "cpu" else (ON_GPU, torch.bfloat16)
@@ -64,15 +63,7 @@ class AlignedPooling(Benchmark):
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         features, maps, gradient = inputs(case, device)
         pool = bind(aligned_pooling, provider)
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return pool(features, maps, groups=case.groups)
-
-        def forward_backward() -> Any:
-            return torch.autograd.grad(pool(features, maps, groups=case.groups), (features, maps), gradient)
-
-        return forward if pass_name == "forward" else forward_backward
+        return of_pass(pass_name, lambda: pool(features, maps, groups=case.groups), [features, maps], gradient)
 
 
 BENCHMARK = AlignedPooling()

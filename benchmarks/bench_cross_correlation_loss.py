@@ -2,12 +2,11 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.common import PASSES, Benchmark, Step, Work, bind, of_pass
 from sslfast.kernels import cross_correlation_loss
 
 LAMBDA = 0.0051
@@ -34,7 +33,7 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
 
 class CrossCorrelationLoss(Benchmark):
     op = "cross_correlation_loss"
-    passes = ("forward", "forward+backward")
+    passes = PASSES
 
     def cases(self, device: torch.device) -> list[Case]:
         if device.type == "cpu":
@@ -51,15 +50,7 @@ class CrossCorrelationLoss(Benchmark):
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         z1, z2 = inputs(case, device)
         loss = bind(cross_correlation_loss, provider)
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return loss(z1, z2, lambd=LAMBDA)
-
-        def forward_backward() -> Any:
-            return torch.autograd.grad(loss(z1, z2, lambd=LAMBDA), (z1, z2))
-
-        return forward if pass_name == "forward" else forward_backward
+        return of_pass(pass_name, lambda: loss(z1, z2, lambd=LAMBDA), [z1, z2])
 
 
 BENCHMARK = CrossCorrelationLoss()

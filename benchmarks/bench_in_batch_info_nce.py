@@ -2,13 +2,12 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.common import PASSES, Benchmark, Step, Work, bind, of_pass
 from sslfast.kernels import in_batch_info_nce
 
 TEMPERATURE = 0.2
@@ -61,7 +60,7 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
 
 class InBatchInfoNCE(Benchmark):
     op = "in_batch_info_nce"
-    passes = ("forward", "forward+backward")
+    passes = PASSES
 
     def cases(self, device: torch.device) -> list[Case]:
         if device.type == "cpu":
@@ -81,15 +80,7 @@ class InBatchInfoNCE(Benchmark):
         asking = [tensor for tensor in tensors if tensor.requires_grad]
         chunks = max(1, case.n // case.m)
         loss = functools.partial(bind(in_batch_info_nce, provider), temperature=TEMPERATURE, chunks=chunks)
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return loss(*tensors)
-
-        def forward_backward() -> Any:
-            return torch.autograd.grad(loss(*tensors), asking)
-
-        return forward if pass_name == "forward" else forward_backward
+        return of_pass(pass_name, lambda: loss(*tensors), asking)
 
 
 BENCHMARK = InBatchInfoNCE()

@@ -2,13 +2,12 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.common import PASSES, Benchmark, Step, Work, bind, of_pass
 from sslfast.kernels import nt_xent
 
 TEMPERATURE = 0.1
@@ -49,7 +48,7 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
 
 class NTXent(Benchmark):
     op = "nt_xent"
-    passes = ("forward", "forward+backward")
+    passes = PASSES
 
     def cases(self, device: torch.device) -> list[Case]:
         return cases(device)
@@ -62,15 +61,7 @@ class NTXent(Benchmark):
             return None  # beyond any memory
         z1, z2 = inputs(case, device)
         loss = bind(nt_xent, provider)
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return loss(z1, z2, temperature=TEMPERATURE)
-
-        def forward_backward() -> Any:
-            return torch.autograd.grad(loss(z1, z2, temperature=TEMPERATURE), (z1, z2))
-
-        return forward if pass_name == "forward" else forward_backward
+        return of_pass(pass_name, lambda: loss(z1, z2, temperature=TEMPERATURE), [z1, z2])
 
 
 BENCHMARK = NTXent()

@@ -2,12 +2,11 @@
 
 import functools
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.common import PASSES, Benchmark, Step, Work, bind, of_pass
 from sslfast.kernels import soft_cross_entropy
 
 TEMPERATURE = 0.1
@@ -36,7 +35,7 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
 
 class SoftCrossEntropy(Benchmark):
     op = "soft_cross_entropy"
-    passes = ("forward", "forward+backward")
+    passes = PASSES
 
     def cases(self, device: torch.device) -> list[Case]:
         if device.type == "cpu":
@@ -52,15 +51,7 @@ class SoftCrossEntropy(Benchmark):
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         logits, targets = inputs(case, device)
         loss = bind(soft_cross_entropy, provider)
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return loss(logits, targets, temperature=TEMPERATURE)
-
-        def forward_backward() -> Any:
-            return torch.autograd.grad(loss(logits, targets, temperature=TEMPERATURE), logits)
-
-        return forward if pass_name == "forward" else forward_backward
+        return of_pass(pass_name, lambda: loss(logits, targets, temperature=TEMPERATURE), [logits])
 
 
 BENCHMARK = SoftCrossEntropy()

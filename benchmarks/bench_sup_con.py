@@ -1,14 +1,13 @@
 """The supervised contrastive loss over two views of a batch with ten classes, normalised features."""
 
 import functools
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sslfast.benchmarks.bench_nt_xent import Case, cases, work
-from sslfast.benchmarks.common import Benchmark, Step, Work, bind
+from sslfast.benchmarks.common import PASSES, Benchmark, Step, Work, bind, of_pass
 from sslfast.kernels import sup_con
 
 TEMPERATURE = 0.1
@@ -25,7 +24,7 @@ def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
 
 class SupCon(Benchmark):
     op = "sup_con"
-    passes = ("forward", "forward+backward")
+    passes = PASSES
 
     def cases(self, device: torch.device) -> list[Case]:
         return cases(device)
@@ -36,15 +35,7 @@ class SupCon(Benchmark):
     def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
         features, labels = inputs(case, device)
         loss = bind(sup_con, provider)
-
-        def forward() -> Any:
-            with torch.no_grad():
-                return loss(features, labels, temperature=TEMPERATURE)
-
-        def forward_backward() -> Any:
-            return torch.autograd.grad(loss(features, labels, temperature=TEMPERATURE), features)
-
-        return forward if pass_name == "forward" else forward_backward
+        return of_pass(pass_name, lambda: loss(features, labels, temperature=TEMPERATURE), [features])
 
 
 BENCHMARK = SupCon()

@@ -2,7 +2,7 @@
 
 A provider is a way to compute an op: `eager` (the reference in plain PyTorch), `compiled` (torch.compile of it),
 another package's, one of our implementations, or `auto`, our choice. Providers of a case take turns, call by call
-and each round from another one on, so that what else the machine does falls on all alike, and the median call is
+and each round in another order, so that what else the machine does falls on all alike, and the median call is
 reported. A provider that a GPU has no memory for is reported as OOM.
 
 Time is a call's, by the wall clock on the CPU; on a GPU by events around it, after its L2 cache was overwritten.
@@ -23,24 +23,28 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sslfast.benchmarks import peers
 from sslfast.benchmarks.machine import Ceilings, Work, describe
 from sslfast.benchmarks.memory import extra_memory
-from sslfast.benchmarks.timing import Step, host_microseconds, launches, take_turns
+from sslfast.benchmarks.timing import Backward, Step, host_microseconds, launches, take_turns
 from sslfast.errors import UsageError
 from sslfast.kernels import available_impls
 
-__all__ = ["OURS", "Benchmark", "Result", "Step", "Work", "bind", "find", "measure", "run"]
+__all__ = ["OURS", "PASSES", "Benchmark", "Result", "Step", "Work", "bind", "find", "measure", "of_pass", "run"]
 
+PASSES = ("forward", "backward", "forward+backward")
 OURS = ("cpp", "triton", "cuda", "auto")
+# What a run that is cut short should have: the ops that decide how fast a step is.
+FIRST = ("info_nce", "nt_xent", "sinkhorn_knopp", "ema_update_", "nearest_neighbor", "aligned_pooling")
 
 
 class Benchmark(ABC):
     """The benchmark of one op; `bench_<op>.py` has one as BENCHMARK."""
 
     op: str
-    passes: Sequence[str]  # "forward", "forward+backward", "update"
+    passes: Sequence[str]  # PASSES of an op with a derivative; "forward"; "update"
     yardsticks: Sequence[str] = ()  # providers that compute something else, and are no rivals
 
     @abstractmethod
@@ -52,7 +56,10 @@ class Benchmark(ABC):
         """One call of the op, with inputs that are the same for every provider; None: it cannot do this case."""
 
     def work(self, case: Any, pass_name: str) -> Work | None:
-        """The least work of a call, for the floor of its time; None: not given."""
+        """The least work of a call, for the floor of its time; None: not given.
+
+        It is not asked for a backward pass alone, whose work depends on what the forward pass has done of it.
+        """
         return None
 
     def providers(self, device: torch.device) -> list[str]:
@@ -73,6 +80,16 @@ def bind(op: Callable[..., Any], provider: str) -> Callable[..., Any]:
     if provider == "compiled":
         return torch.compile(functools.partial(op, impl="reference"), dynamic=False)
     return functools.partial(op, impl=provider)
+
+
+def of_pass(
+    pass_name: str, forward: Callable[[], Tensor], inputs: Sequence[Tensor], gradient: Tensor | None = None
+) -> Step:
+    """The step of one of PASSES: see Backward for the arguments."""
+    if pass_name == "forward":
+        return torch.no_grad()(forward)
+    backward = Backward(forward, inputs, gradient)
+    return backward if pass_name == "backward" else lambda: backward()
 
 
 @dataclass(frozen=True)
@@ -106,7 +123,7 @@ def run(
     Args:
         op: its name; None: all.
         json_path: a file for the results and what they depend on; in a folder, a file an op.
-        csv_path: a file for the results.
+        csv_path: a file for the results. Both are written after every op: an interrupted run leaves what it has.
         plots: a folder for plots, one an op.
 
     Raises:
@@ -122,10 +139,10 @@ def run(
     ceilings, results = Ceilings(device), []
     for benchmark in benchmarks:
         results += measure(benchmark, device, ceilings)
-    if json_path is not None:
-        write_json(json_path, header, results)
-    if csv_path is not None:
-        write_csv(csv_path, results)
+        if json_path is not None:
+            write_json(json_path, header, results)
+        if csv_path is not None:
+            write_csv(csv_path, results)
     if plots is not None:
         from sslfast.benchmarks.plots import draw
 
@@ -153,14 +170,14 @@ def write_csv(path: Path, results: Sequence[Result]) -> None:
 
 
 def find(op: str | None) -> list[Benchmark]:
-    """The benchmarks of one op, or of all."""
+    """The benchmark of one op, or all, those of FIRST before the others."""
     import sslfast.benchmarks as package
 
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.startswith("bench_"))
     modules = [importlib.import_module(f"{package.__name__}.{name}") for name in names]
     benchmarks = [module.BENCHMARK for module in modules if hasattr(module, "BENCHMARK")]  # the rest: no ops
     if op is None:
-        return benchmarks
+        return sorted(benchmarks, key=lambda b: FIRST.index(b.op) if b.op in FIRST else len(FIRST))
     chosen = [benchmark for benchmark in benchmarks if benchmark.op == op]
     if not chosen:
         raise UsageError(f"--op {op}: expected one of {', '.join(b.op for b in benchmarks)}")
@@ -178,7 +195,8 @@ def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> l
 
     Its columns: the median call; eager's time over it; the best other provider's over it; what share of it the
     least possible time is, by this machine's matrix products and copies; peak extra memory; and on a GPU how long
-    the host is busy, and how many kernels are launched.
+    the host is busy, and how many kernels are launched. A forward pass is timed without a gradient. What it does
+    for one shows in both passes together: a backward pass alone may have little left to do.
     """
     results: list[Result] = []
     print(f"\n{benchmark.op}\n{HEAD}", flush=True)
@@ -199,7 +217,7 @@ def _measure(
     steps = {name: step for name, step in asked.items() if step is not None}
     times = take_turns(steps, device)
     medians = {name: statistics.median(samples) for name, samples in times.items() if samples}
-    work = benchmark.work(case, pass_name)
+    work = None if pass_name == "backward" else benchmark.work(case, pass_name)
     least = ceilings.floor_ms(work, getattr(case, "dtype", torch.float32)) if work else None
     on_gpu = device.type == "cuda"
 

@@ -13,6 +13,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         pytest.param((case, provider, pass_name, device), id=f"{case} {pass_name} {provider}")
         for case in benchmark.cases(device)
         for pass_name in benchmark.passes
+        if pass_name != "backward"  # pytest-benchmark would time the forward pass before it too
         for provider in benchmark.providers(device)
     ]
     metafunc.parametrize("step", choices, indirect=True)

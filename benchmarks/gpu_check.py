@@ -1,15 +1,20 @@
 """Everything a machine with a GPU can say about the kernels, in one command: `make gpu-check`.
 
-Builds, runs the tests of the ops on the GPU, again under compute-sanitizer where it is installed, and all
-benchmarks; writes what each step said, and how to redo it, to benchmarks/results/<gpu>/. `--dry-run` does the
-same on the CPU with few tests and one op, to try the command itself on a machine without a GPU.
+Builds, runs the tests of the ops on the GPU and all benchmarks, and the tests again under compute-sanitizer where
+it is installed; writes what each step said, and how to redo it, to benchmarks/results/<gpu>/. It takes 8 minutes
+at most: the steps go from the most to the least important, and each is stopped at its limit or when the time is
+over; what it has found until then stays. `--dry-run` does the same on the CPU with few tests and one op, to try
+the command itself on a machine without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -22,34 +27,43 @@ import torch
 from sslfast.benchmarks.machine import RESULTS, describe, machine_name
 
 HERE = Path(__file__).resolve().parents[1]
-SANITIZED = "test_no_worse_than_eager or test_any_memory_layout"  # the tests that compute-sanitizer repeats
+MINUTES = 8
+GRACE = 10  # seconds that a stopped step has to say what it has found
+STOPPED, NOT_RUN = 124, None  # exit codes
+# What needs the GPU: not the C++ kernels, nor what compilers say of the others.
+ON_GPU = "not cpp and not ahead_of_time and not without_spills"
+SANITIZED = "not cpp and (test_no_worse_than_eager or test_any_memory_layout)"  # what compute-sanitizer repeats
 
 
 @dataclass(frozen=True)
 class Step:
     name: str
     command: list[str]
+    limit: int  # seconds
 
 
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
+    """What is run, the most important first."""
     python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/kernels"]
-    ops = results / "ops"
-    bench = [python, "-m", "sslfast", "bench", "--json", str(ops), "--csv", str(results / "ops.csv")]
+    bench = [python, "-m", "sslfast", "bench", "--json", str(results / "ops"), "--csv", str(results / "ops.csv")]
+    build = Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"], limit=120)
+    info = Step("info", [python, "-m", "sslfast", "info"], limit=30)
+    if dry_run:
+        few = Step("tests", [*tests, "-k", "test_contract and info_nce"], limit=MINUTES * 60)
+        return [build, info, few, Step("benchmarks", [*bench, "--op", "ema_update_"], limit=MINUTES * 60)]
     found = [
-        Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"]),
-        Step("info", [python, "-m", "sslfast", "info"]),
-        Step("tests", [*tests, "-k", "test_contract and info_nce" if dry_run else "not cpp"]),
+        build,
+        info,
+        Step("tests", [*tests, "--numprocesses", "4", "-k", ON_GPU], limit=150),
+        Step("benchmarks", bench, limit=210),
     ]
-    sanitizer = shutil.which("compute-sanitizer")
-    if sanitizer and not dry_run:
+    if sanitizer := shutil.which("compute-sanitizer"):
         for tool in ("memcheck", "racecheck"):
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
-            found.append(Step(tool, command))
-    found.append(Step("benchmarks", [*bench, *(["--op", "ema_update_"] if dry_run else [])]))
-    if not dry_run:
-        for name in ("views", "train"):
-            program = [python, "-m", f"sslfast.benchmarks.bench_{name}"]
-            found.append(Step(name, [*program, "--json", str(results / f"{name}.json")]))
+            found.append(Step(tool, command, limit=60))
+    for name in ("train", "views"):
+        program = [python, "-m", f"sslfast.benchmarks.bench_{name}"]
+        found.append(Step(name, [*program, "--json", str(results / f"{name}.json")], limit=90))
     return found
 
 
@@ -70,21 +84,46 @@ def main(argv: Sequence[str] | None = None) -> int:
     return check(steps(results, dry_run=args.dry_run), results, device)
 
 
-def check(todo: Sequence[Step], results: Path, device: torch.device) -> int:
-    """Runs the steps, each with a log; writes check.json; returns 1 if any failed."""
-    outcome, header = [], describe(device)
+def check(todo: Sequence[Step], results: Path, device: torch.device, seconds: float = MINUTES * 60) -> int:
+    """Runs the steps, each with a log, for so many seconds in all, and writes check.json after each.
+
+    Returns 0 if all succeeded, else 1.
+    """
+    outcome, header, end = [], describe(device), time.monotonic() + seconds
     for step in todo:
         print(f"{step.name}: {' '.join(step.command)}", flush=True)
-        start = time.perf_counter()
-        log = results / f"{step.name}.log"
-        with log.open("w") as file:
-            done = subprocess.run(step.command, cwd=HERE, stdout=file, stderr=subprocess.STDOUT, check=False)
-        code = done.returncode
-        seconds = round(time.perf_counter() - start, 1)
-        print(f"  {'done' if code == 0 else f'failed ({code}), see {log}'} in {seconds} s", flush=True)
-        outcome.append({**asdict(step), "exit_code": code, "seconds": seconds})
-    (results / "check.json").write_text(json.dumps({"header": header, "steps": outcome}, indent=1) + "\n")
+        start, log = time.monotonic(), results / f"{step.name}.log"
+        limit = min(step.limit, end - start)
+        code = run(step.command, log, limit) if limit > 0 else NOT_RUN
+        took = round(time.monotonic() - start, 1)
+        words = {0: "done", STOPPED: f"stopped, see {log},", NOT_RUN: "not run: no time is left,"}
+        print(f"  {words.get(code, f'failed ({code}), see {log},')} after {took} s", flush=True)
+        outcome.append({**asdict(step), "exit_code": code, "seconds": took})
+        content = {"header": header, "steps": outcome}
+        (results / "check.json").write_text(json.dumps(content, indent=1) + "\n")
     return int(any(step["exit_code"] != 0 for step in outcome))
+
+
+def run(command: Sequence[str], log: Path, seconds: float) -> int:
+    """The exit code of a command that writes to a log, or STOPPED: GRACE before the seconds are over, it and what
+    it started are interrupted, as by Ctrl-C; then killed."""
+    # A shell's background jobs, and what they start, ignore Ctrl-C unless they ask for it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=HERE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        return process.wait(max(0, seconds - GRACE))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE)
+        return STOPPED
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what is left of it
+        process.wait()
 
 
 if __name__ == "__main__":

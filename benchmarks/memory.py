@@ -7,17 +7,18 @@ from pathlib import Path
 
 import torch
 
-from sslfast.benchmarks.timing import Step
+from sslfast.benchmarks.timing import Step, timed_part
 
 
 def extra_memory(step: Step, device: torch.device) -> int | None:
     """Bytes; on a GPU of what PyTorch's allocator gave out, on the CPU of resident memory (Linux's VmHWM, after
     freed memory was given back to the system). None where that is not known."""
+    call = timed_part(step)
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-        step()
+        call()
         torch.cuda.synchronize()
         return torch.cuda.max_memory_allocated() - before
     if sys.platform != "linux":
@@ -28,7 +29,7 @@ def extra_memory(step: Step, device: torch.device) -> int | None:
     except OSError:  # not for every container
         return None
     before = _resident("VmRSS")
-    step()
+    call()
     return max(0, _resident("VmHWM") - before)
 
 

@@ -1,15 +1,45 @@
 """How long a call takes, what of it the host is busy, how many kernels it launches."""
 
 import functools
+import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
+from torch import Tensor
 
 Step = Callable[[], object]
-SECONDS = 2.0  # to spend on the timing of a case, about
+SECONDS = 6.0  # to spend on the timing of a case, about
 MIN_CALLS, MAX_CALLS = 5, 200  # of each provider
+
+
+class Backward:
+    """The step of a backward pass: the forward pass before it runs anew each time, but is not timed.
+
+    Args:
+        forward: what is differentiated.
+        inputs: to what.
+        gradient: of what forward returns; None: 1, of a scalar.
+    """
+
+    def __init__(
+        self, forward: Callable[[], Tensor], inputs: Sequence[Tensor], gradient: Tensor | None = None
+    ) -> None:
+        self.forward, self.inputs, self.gradient = forward, inputs, gradient
+
+    def __call__(self) -> object:
+        """Both passes."""
+        return self.prepared()()
+
+    def prepared(self) -> Step:
+        """The backward pass, once."""
+        return functools.partial(torch.autograd.grad, self.forward(), self.inputs, self.gradient)
+
+
+def timed_part(step: Step) -> Step:
+    """What is to be timed of a step's next call."""
+    return step.prepared() if isinstance(step, Backward) else step
 
 
 def take_turns(
@@ -17,26 +47,31 @@ def take_turns(
 ) -> dict[str, list[float]]:
     """Milliseconds of each call; the providers' calls alternate. None of a provider that is out of memory.
 
+    Every provider has the same share of the time, so that a slow one does not leave few calls to the others: it
+    has fewer, spread over all rounds. Each round has another order, for what ran before a call has a part in its
+    time.
+
     Args:
         seconds: to spend, about; None: SECONDS.
     """
     seconds = SECONDS if seconds is None else seconds
     timer = time_on_gpu if device.type == "cuda" else time_on_cpu
-    round_ms, names = 0.0, []
+    warm: dict[str, float] = {}  # milliseconds
     for name, step in steps.items():
         try:
-            for _ in range(3):  # compile, fill caches
-                last = timer(step)
+            warm[name] = min([timer(step) for _ in range(3)])  # compile, fill caches
         except torch.OutOfMemoryError:
             continue
-        round_ms += last
-        names.append(name)
-    calls = int(min(MAX_CALLS, max(MIN_CALLS, seconds * 1e3 / round_ms))) if names else 0
+    calls = {
+        name: int(min(MAX_CALLS, max(MIN_CALLS, seconds * 1e3 / len(warm) / ms))) for name, ms in warm.items()
+    }
     samples: dict[str, list[float]] = {name: [] for name in steps}
-    for i in range(calls):
-        turn = i % len(names)
-        for name in names[turn:] + names[:turn]:
-            samples[name].append(timer(steps[name]))
+    rounds, order, shuffle = max(calls.values(), default=0), list(calls), random.Random(0).shuffle
+    for i in range(rounds):
+        shuffle(order)
+        for name in order:
+            if (i + 1) * calls[name] // rounds > i * calls[name] // rounds:
+                samples[name].append(timer(timed_part(steps[name])))
     return samples
 
 
@@ -65,15 +100,18 @@ def host_microseconds(step: Step) -> float:
     """The median time until a call returns, the GPU being idle before it."""
     samples = []
     for _ in range(20):
+        call = timed_part(step)
         torch.cuda.synchronize()
-        samples.append(time_on_cpu(step) * 1e3)
+        samples.append(time_on_cpu(call) * 1e3)
     torch.cuda.synchronize()
     return statistics.median(samples)
 
 
 def launches(step: Step) -> int:
     """Kernels, copies and fills that a call puts on the GPU."""
+    call = timed_part(step)
+    torch.cuda.synchronize()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
-        step()
+        call()
         torch.cuda.synchronize()
     return sum(event.device_type == torch.autograd.DeviceType.CUDA for event in profile.events())

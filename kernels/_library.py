@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 Impl = Literal["auto", "reference", "cpp", "triton", "cuda"]
 Reduction = Literal["mean", "sum", "none"]
@@ -153,7 +154,16 @@ class Op:
         return impl
 
     def call(self, impl: str, *args: Any) -> Any:
-        """Runs a compiled implementation."""
+        """Runs a compiled implementation.
+
+        Raises:
+            RuntimeError: in forward-mode differentiation, from which torch hides such operators: the derivative
+                would come out as 0.
+        """
+        if forward_ad._current_level >= 0 and any(
+            forward_ad.unpack_dual(arg).tangent is not None for arg in args if isinstance(arg, Tensor)
+        ):
+            raise RuntimeError(f"{self.name}: has no forward-mode derivative; use impl='reference'")
         return getattr(getattr(torch.ops.sslfast, self.name), impl)(*args)
 
 
@@ -192,10 +202,24 @@ def check_alike(op: str, first: str, **tensors: Tensor) -> None:
             raise ValueError(f"{op}: expected {name} on {device} to match {first}, got {tensor.device}")
 
 
+def check_tensors(op: str, **arguments: Any) -> None:
+    """Raises TypeError unless all arguments are tensors."""
+    for name, argument in arguments.items():
+        if not isinstance(argument, Tensor):
+            raise TypeError(f"{op}: expected {name} to be a torch.Tensor, got {type(argument).__name__}")
+
+
 def check_temperature(op: str, temperature: float) -> None:
-    """Raises ValueError unless the temperature is a positive, finite number."""
+    """Raises ValueError unless the temperature is a positive number that fp32 can invert."""
+    if isinstance(temperature, Tensor):
+        raise ValueError(
+            f"{op}: expected a temperature that is a Python number, got a tensor; to learn it, divide the first "
+            "argument by it and pass temperature=1"
+        )
     if not isinstance(temperature, (int, float)) or not 0 < temperature < float("inf"):
         raise ValueError(f"{op}: expected a temperature > 0, got {temperature!r}")
+    if not 1e-37 <= temperature <= 1e37:
+        raise ValueError(f"{op}: expected a temperature from 1e-37 to 1e37, got {temperature!r}")
 
 
 def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor]) -> None:

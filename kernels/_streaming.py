@@ -1,16 +1,17 @@
 """One pass over keys in Triton, in parts that are merged: what the losses over query and keys share.
 
-With s_ij = q_i.k_j log2(e)/t for the negatives k_j of row i, s_i the same for its positive k_i, and
-Z_i = 2^s_i + sum_j 2^s_ij:
+With s_ij = q_i.k_j for the negatives k_j of row i, s_i the same for its positive k_i, c = log2(e)/t and
+Z_i = 2^(c s_i) + sum_j 2^(c s_ij):
 
-    loss_i = ln 2 (log2 Z_i - s_i)
-    dq_i = ((sum_j 2^s_ij k_j + 2^s_i k_i) / Z_i - k_i) / t
-         = (sum_j 2^s_ij k_j - (sum_j 2^s_ij) k_i) / (Z_i t)
+    loss_i = ln 2 (log2 Z_i - c s_i)
+    dq_i = ((sum_j 2^(c s_ij) k_j + 2^(c s_i) k_i) / Z_i - k_i) / t
+         = (sum_j 2^(c s_ij) k_j - (sum_j 2^(c s_ij)) k_i) / (Z_i t)
 
 which is an attention forward pass with the keys as values. `partial_kernel` makes one pass over a part of the keys
 and writes the part's maximum, sum and weighted sum of keys; `merge_kernel` adds the parts in a fixed order, so
 that results are the same bits each time, and puts in the positive. With NEED_RANK the pass also counts the
-negatives with s_ij > s_i.
+negatives with s_ij > s_i. Maxima are subtracted before the scale c is applied: a rounded c s_ij could differ from
+the same, not rounded, as a fused multiply-add has it, by far more than 1 where t is small.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
 """
@@ -66,9 +67,9 @@ def partial_kernel(
     p_row_ids,  # [N], with IDS: row i passes over keys of the same id, as over its target with TARGETS
     p_key_ids,  # [K]
     p_max,  # [splits, N] out: max_j s_ij over the part
-    p_sum,  # [splits, N] out: sum_j 2^(s_ij - max)
-    p_acc,  # [splits, N, D] out: sum_j 2^(s_ij - max) n_j
-    p_positive,  # [N], with NEED_RANK: q_i.k_i
+    p_sum,  # [splits, N] out: sum_j 2^(c (s_ij - max))
+    p_acc,  # [splits, N, D] out: sum_j 2^(c (s_ij - max)) k_j
+    p_positive,  # [N], with NEED_RANK: s_i
     p_above,  # [splits, N] out, with NEED_RANK: how many of the part's s_ij are greater than s_i
     N,
     K,
@@ -76,7 +77,7 @@ def partial_kernel(
     split_rows,
     chunk_rows,  # row i has the target i % chunk_rows + offset
     offset,
-    scale,  # log2(e) / t
+    scale,  # c
     BN: tl.constexpr,
     BK: tl.constexpr,
     BD: tl.constexpr,
@@ -96,7 +97,7 @@ def partial_kernel(
     if IDS:
         b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
     if NEED_RANK:
-        b_positive = tl.load(p_positive + o_n, mask=m_n, other=0.0) * scale
+        b_positive = tl.load(p_positive + o_n, mask=m_n, other=0.0)
         b_above = tl.zeros([BN], tl.int32)
 
     b_max = tl.full([BN], LOWEST, tl.float32)
@@ -107,7 +108,7 @@ def partial_kernel(
         o_k = start + tl.arange(0, BK)
         o_keys = o_k.to(tl.int64)[:, None] * D + o_d[None, :]  # [BK, BD]
         b_keys = tl.load(p_keys + o_keys, mask=(o_k < K)[:, None] & m_d[None, :], other=0.0)
-        b_s = tl.dot(b_query, tl.trans(b_keys)) * scale  # [BN, BK]
+        b_s = tl.dot(b_query, tl.trans(b_keys))  # [BN, BK]
         m_s = (o_k < K)[None, :]
         if TARGETS:
             m_s &= o_k[None, :] != o_target[:, None]
@@ -118,8 +119,8 @@ def partial_kernel(
         if NEED_RANK:
             b_above += tl.sum((b_s > b_positive[:, None]).to(tl.int32), 1)
         b_new_max = tl.maximum(b_max, tl.max(b_s, 1))
-        b_decay = tl.exp2(b_max - b_new_max)
-        b_e = tl.exp2(b_s - b_new_max[:, None])
+        b_decay = tl.exp2((b_max - b_new_max) * scale)
+        b_e = tl.exp2((b_s - b_new_max[:, None]) * scale)
         b_sum = b_sum * b_decay + tl.sum(b_e, 1)
         b_max = b_new_max
         if NEED_DQ:
@@ -142,13 +143,13 @@ def merge_kernel(
     p_acc,  # [splits, N, D]
     p_loss,  # [N] out
     p_dq,  # [N, D] out
-    p_rows,  # [3, N] out: max_j s_ij, 1 / Z_i relative to it, the negatives' part of Z_i
+    p_rows,  # [3, N] out: the largest s, 1 / Z_i relative to its power, the negatives' part of Z_i
     N,
     D,
     splits,
     chunk_rows,
     offset,
-    scale,  # log2(e) / t
+    scale,  # c
     inverse_t,
     BD: tl.constexpr,
     NEED_DQ: tl.constexpr,
@@ -160,21 +161,21 @@ def merge_kernel(
     m_d = o_d < D
     b_query = tl.load(p_query + i_n * D + o_d, mask=m_d, other=0.0).to(tl.float32)  # [BD]
     b_positive = tl.load(p_positives + i_positive * D + o_d, mask=m_d, other=0.0).to(tl.float32)
-    s_positive = tl.sum(b_query * b_positive) * scale
+    s_positive = tl.sum(b_query * b_positive)
 
     top = s_positive
     for i_split in range(splits):
         top = tl.maximum(top, tl.load(p_max + i_split * N + i_n))
-    negatives = tl.zeros([], tl.float32)  # sum_j 2^(s_ij - top)
+    negatives = tl.zeros([], tl.float32)  # sum_j 2^(c (s_ij - top))
     b_acc = tl.zeros([BD], tl.float32)
     for i_split in range(splits):
         o_part = i_split * N + i_n
-        weight = tl.exp2(tl.load(p_max + o_part) - top)
+        weight = tl.exp2((tl.load(p_max + o_part) - top) * scale)
         negatives += weight * tl.load(p_sum + o_part)
         if NEED_DQ:
             b_acc += weight * tl.load(p_acc + o_part * D + o_d, mask=m_d, other=0.0)
-    z = negatives + tl.exp2(s_positive - top)
-    tl.store(p_loss + i_n, (top - s_positive + tl.log2(z)) * 0.6931471805599453)
+    z = negatives + tl.exp2((s_positive - top) * scale)
+    tl.store(p_loss + i_n, ((top - s_positive) * scale + tl.log2(z)) * 0.6931471805599453)
     if NEED_DQ:
         b_dq = (b_acc - negatives * b_positive) / z * inverse_t
         tl.store(p_dq + i_n * D + o_d, b_dq, mask=m_d)

@@ -1,7 +1,6 @@
 """What a benchmark reports of a case, and where it says so."""
 
 import csv
-import itertools
 import json
 import math
 from dataclasses import dataclass
@@ -90,13 +89,59 @@ def test_a_row_for_every_case_and_provider(capsys):
     )  # the op, the head, two cases of two providers
 
 
-def test_providers_start_in_turn(monkeypatch):
-    order, clock = [], itertools.count(1)
-    steps = {name: (lambda name=name: order.append(name)) for name in "abc"}
-    monkeypatch.setattr(timing, "time_on_cpu", lambda step: step() or float(next(clock)))
-    samples = timing.take_turns(steps, CPU)
-    assert "".join(order) == "aaabbbccc" + "abc" + "bca" + "cab" + "abc" + "bca"
-    assert {len(times) for times in samples.values()} == {timing.MIN_CALLS}
+def rounds_of(milliseconds, monkeypatch, seconds):
+    """The providers, which take so long, in the order of their calls after the first three of each."""
+    order = []
+    steps = {name: (lambda name=name: order.append(name)) for name in milliseconds}
+    monkeypatch.setattr(timing, "time_on_cpu", lambda step: step() or milliseconds[order[-1]])
+    samples = timing.take_turns(steps, CPU, seconds)
+    assert samples == {name: [ms] * (order.count(name) - 3) for name, ms in milliseconds.items()}
+    return order[3 * len(steps) :]
+
+
+def test_every_round_has_an_order_of_its_own(monkeypatch):
+    order = rounds_of(dict.fromkeys("abc", 1.0), monkeypatch, seconds=0.06)
+    rounds = ["".join(order[i : i + 3]) for i in range(0, len(order), 3)]
+    assert len(rounds) == 20
+    assert {"".join(sorted(names)) for names in rounds} == {"abc"}
+    assert len(set(rounds)) == 6
+    assert order == rounds_of(dict.fromkeys("abc", 1.0), monkeypatch, seconds=0.06)
+
+
+def test_a_slow_provider_leaves_the_others_their_calls(monkeypatch):
+    order = rounds_of({"slow": 1000.0, "fast": 1.0, "faster": 0.5}, monkeypatch, seconds=0.15)
+    counts = {name: order.count(name) for name in ("slow", "fast", "faster")}
+    assert counts == {"slow": timing.MIN_CALLS, "fast": 50, "faster": 100}
+    assert [order[: len(order) // 2].count(name) for name in counts] == [2, 25, 50]  # spread over all rounds
+
+
+def test_a_backward_pass_is_timed_alone(monkeypatch):
+    x, events = torch.ones(3, requires_grad=True), []
+
+    def forward():
+        events.append("forward")
+        return x.square().sum()
+
+    def timer(call):
+        events.append("start")
+        assert call()[0].tolist() == [2, 2, 2]
+        events.append("end")
+        return 1.0
+
+    monkeypatch.setattr(timing, "time_on_cpu", timer)
+    step = common.of_pass("backward", forward, [x])
+    timing.take_turns({"eager": step}, CPU, seconds=0)
+    assert events[:9] == ["start", "forward", "end"] * 3  # its time decides how many calls there are
+    assert events[9:] == ["forward", "start", "end"] * timing.MIN_CALLS
+
+
+@pytest.mark.parametrize("op", ["info_nce", "sup_con", "soft_cross_entropy", "in_batch_info_nce"])
+def test_both_passes_end_with_the_backward_pass(op):
+    (benchmark,) = common.find(op)
+    case = benchmark.cases(CPU)[0]
+    forward, backward, both = (benchmark.step(case, "eager", name, CPU) for name in common.PASSES)
+    assert not forward().requires_grad
+    torch.testing.assert_close(backward(), both())
 
 
 def test_rates_and_ratios():
@@ -156,6 +201,21 @@ def test_json_has_what_the_results_depend_on_and_the_results(tmp_path, monkeypat
     assert [common.Result(**result) for result in content["results"]] == results
 
 
+def test_an_interrupted_run_leaves_what_it_has(tmp_path, monkeypatch):
+    class Endless(Tiny):
+        op = "nt_xent"
+
+        def cases(self, device):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "find", lambda op: [Tiny(), Endless()])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        common.run(json_path=tmp_path, csv_path=tmp_path / "ops.csv")
+    assert len(json.loads((tmp_path / "info_nce.json").read_text())["results"]) == 4
+    assert len((tmp_path / "ops.csv").read_text().splitlines()) == 1 + 4
+
+
 @dataclass(frozen=True)
 class Shape:
     n: int
@@ -211,4 +271,6 @@ def test_a_folder_that_is_not_there(tmp_path):
 def test_every_op_has_a_benchmark():
     from sslfast.kernels._library import OPS
 
-    assert sorted(benchmark.op for benchmark in common.find(None)) == sorted(OPS)
+    names = [benchmark.op for benchmark in common.find(None)]
+    assert sorted(names) == sorted(OPS)
+    assert tuple(names[: len(common.FIRST)]) == common.FIRST

@@ -14,9 +14,9 @@ CPU = torch.device("cpu")
 
 def test_every_step_leaves_its_log_and_a_failure_fails_the_check(tmp_path, capsys):
     todo = [
-        Step("good", [sys.executable, "-c", "print('all well')"]),
-        Step("bad", [sys.executable, "-c", "raise SystemExit(3)"]),
-        Step("after", [sys.executable, "-c", "print('still run')"]),
+        Step("good", [sys.executable, "-S", "-c", "print('all well')"], 60),
+        Step("bad", [sys.executable, "-S", "-c", "raise SystemExit(3)"], 60),
+        Step("after", [sys.executable, "-S", "-c", "print('still run')"], 60),
     ]
     assert gpu_check.check(todo, tmp_path, CPU) == 1
     assert (tmp_path / "good.log").read_text() == "all well\n"
@@ -29,24 +29,47 @@ def test_every_step_leaves_its_log_and_a_failure_fails_the_check(tmp_path, capsy
     assert gpu_check.check(todo[:1], tmp_path, CPU) == 0
 
 
+STUBBORN = """
+import sys, time
+print("some of it", flush=True)
+try:
+    time.sleep(600)
+except KeyboardInterrupt:
+    print("the rest of it", flush=True)
+    {last}
+"""
+
+
+@pytest.mark.parametrize("last", ["sys.exit(2)", "time.sleep(600)"], ids=["ends", "does not end"])
+def test_a_step_beyond_its_limit_is_stopped_and_keeps_its_log(last, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gpu_check, "GRACE", 1)
+    slow = Step("slow", [sys.executable, "-S", "-c", STUBBORN.format(last=last)], limit=6)
+    after = Step("after", [sys.executable, "-S", "-c", "print('still run')"], limit=60)
+    assert gpu_check.check([slow, after], tmp_path, CPU) == 1
+    assert (tmp_path / "slow.log").read_text() == "some of it\nthe rest of it\n"
+    assert (tmp_path / "after.log").read_text() == "still run\n"
+    content = json.loads((tmp_path / "check.json").read_text())
+    assert [step["exit_code"] for step in content["steps"]] == [gpu_check.STOPPED, 0]
+    assert "stopped, see" in capsys.readouterr().out
+
+
+def test_when_the_time_is_over_nothing_more_is_run(tmp_path, capsys):
+    step = Step("late", [sys.executable, "-S", "-c", "print('run')"], limit=60)
+    assert gpu_check.check([step], tmp_path, CPU, seconds=0) == 1
+    assert not (tmp_path / "late.log").exists()
+    assert json.loads((tmp_path / "check.json").read_text())["steps"][0]["exit_code"] is None
+    assert "not run: no time is left" in capsys.readouterr().out
+
+
 def test_what_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check.shutil, "which", lambda name: f"/bin/{name}")
-    whole = gpu_check.steps(tmp_path, dry_run=False)
-    assert [step.name for step in whole] == [
-        "build",
-        "info",
-        "tests",
-        "memcheck",
-        "racecheck",
-        "benchmarks",
-        "views",
-        "train",
-    ]
+    whole = {step.name: step for step in gpu_check.steps(tmp_path, dry_run=False)}
+    assert [*whole] == ["build", "info", "tests", "benchmarks", "memcheck", "racecheck", "train", "views"]
     dry = gpu_check.steps(tmp_path, dry_run=True)
     assert [step.name for step in dry] == ["build", "info", "tests", "benchmarks"]
-    assert str(tmp_path / "ops") in whole[-3].command
-    assert str(tmp_path / "views.json") in whole[-2].command
-    assert str(tmp_path / "train.json") in whole[-1].command
+    assert str(tmp_path / "ops") in whole["benchmarks"].command
+    assert str(tmp_path / "views.json") in whole["views"].command
+    assert str(tmp_path / "train.json") in whole["train"].command
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="of machines without a GPU")

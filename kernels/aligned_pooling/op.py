@@ -59,10 +59,12 @@ def aligned_pooling(
         (B, d / groups, D), in the inputs' dtype. Both inputs receive gradients.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit; groups that do not divide the channels.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from the
             reference.
     """
+    lib.check_tensors("aligned_pooling", features=features, maps=maps)
     features, maps = lib.autocast(features, maps)
     _check(features, maps, groups, order)
     features, maps = features.flatten(2), maps.flatten(2)  # (B, D, P), (B, d, P): P positions

@@ -49,10 +49,12 @@ def cross_correlation_loss(
         The loss in fp32 (fp64 for fp64 inputs), a scalar.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit; a lambd below 0.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
+    lib.check_tensors(OP.name, z1=z1, z2=z2)
     z1, z2 = lib.autocast(z1, z2)
     _check(z1, z2, lambd)
     if group is not None:

@@ -37,9 +37,11 @@ def enqueue_(
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit.
         RuntimeError: an explicit `impl` that is not available.
     """
+    lib.check_tensors("enqueue_", queue=queue, keys=keys, pointer=pointer)
     _check(queue, keys, pointer, skip)
     chosen = OP.choose(impl, queue.device, queue.dtype)
     if chosen == "reference":

@@ -88,10 +88,12 @@ def in_batch_info_nce(
         With return_rank, (loss, rank): rank is int64, (N,) whatever the reduction, and has no derivative.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit; targets beyond the keys.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
+    lib.check_tensors("in_batch_info_nce", query=query, keys=keys)
     query, keys = lib.autocast(query, keys)
     _check(query, keys, offset, chunks, ids)
     lib.check_temperature("in_batch_info_nce", temperature)
@@ -133,6 +135,9 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
     if keys.ndim != 2 or keys.shape[1] != d:
         raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys.shape)}")
     lib.check_alike(op, "query", query=query, keys=keys)
+    for name, number in (("offset", offset), ("chunks", chunks)):
+        if not isinstance(number, (int, torch.SymInt)):
+            raise ValueError(f"{op}: expected {name} to be a whole number, got {number!r}")
     if chunks < 1 or n % chunks:
         raise ValueError(f"{op}: expected chunks >= 1 that divide the {n} rows of query, got {chunks}")
     targets, m = n // chunks, len(keys)
@@ -142,7 +147,12 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
         raise ValueError(
             f"{op}: expected an offset from 0 to {m - targets}, for {targets} targets among {m} keys, got {offset}"
         )
-    for name, tensor, size in zip(("row_ids", "key_ids"), ids or (), (n, m), strict=False):
+    if ids is None:
+        return
+    if not isinstance(ids, (tuple, list)) or len(ids) != 2:
+        raise ValueError(f"{op}: expected ids to be a pair (row_ids, key_ids), got {ids!r}")
+    for name, tensor, size in zip(("row_ids", "key_ids"), ids, (n, m), strict=True):
+        lib.check_tensors(op, **{name: tensor})
         if tensor.shape != (size,) or tensor.dtype != torch.int64 or tensor.device != query.device:
             raise ValueError(
                 f"{op}: expected {name} of shape ({size},), dtype torch.int64, on {query.device}, "

@@ -1,8 +1,9 @@
 """In-batch InfoNCE in Triton.
 
-With s_ij = q_i.k_j log2(e)/t, the target T of row i, N_i = sum_j 2^s_ij over its negatives and Z_i = 2^s_iT + N_i:
+With s_ij = q_i.k_j, c = log2(e)/t, the target T of row i, N_i = sum_j 2^(c s_ij) over its negatives and
+Z_i = 2^(c s_iT) + N_i:
 
-    g_ij = 2^s_ij / Z_i, 0 where excluded; g_iT = -N_i / Z_i
+    g_ij = 2^(c s_ij) / Z_i, 0 where excluded; g_iT = -N_i / Z_i
     dq_i = sum_j g_ij k_j / t        dk_j = sum_i g_ij q_i / t
 
 Losses and dq come from the pass of `_streaming` over the keys. Then `keys_kernel` computes the products again:
@@ -39,7 +40,7 @@ def keys_kernel(
     split_rows,
     chunk_rows,
     offset,
-    scale,  # log2(e) / t
+    scale,  # c
     BM: tl.constexpr,
     BN: tl.constexpr,
     BD: tl.constexpr,
@@ -65,9 +66,9 @@ def keys_kernel(
         b_max = tl.load(p_rows + o_n, mask=m_n, other=0.0)
         b_factor = tl.load(p_rows + N + o_n, mask=m_n, other=0.0)
         b_negatives = tl.load(p_rows + 2 * N + o_n, mask=m_n, other=0.0)
-        b_s = tl.dot(b_keys, tl.trans(b_query)) * scale  # [BM, BN]
+        b_s = tl.dot(b_keys, tl.trans(b_query))  # [BM, BN]
         # Rounded another way, s_ij may exceed the maximum.
-        b_g = tl.exp2(tl.minimum(b_s - b_max[None, :], 0.0)) * b_factor[None, :]
+        b_g = tl.exp2(tl.minimum(b_s - b_max[None, :], 0.0) * scale) * b_factor[None, :]
         if IDS:
             b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
             b_g = tl.where(b_key_ids[:, None] == b_row_ids[None, :], 0.0, b_g)
@@ -79,7 +80,7 @@ def keys_kernel(
 
 @triton.jit
 def gradient_kernel(
-    p_products,  # [rows, M]: q_i.k_j of a batch of rows
+    p_products,  # [rows, M]: s_ij of a batch of rows
     p_gradients,  # [rows, M] out: weights_i g_ij / t
     p_loss,  # [N] out
     p_weights,  # [N], with WEIGHTS
@@ -90,7 +91,7 @@ def gradient_kernel(
     M,
     chunk_rows,
     offset,
-    scale,  # log2(e) / t
+    scale,  # c
     inverse_t,
     BM: tl.constexpr,
     WEIGHTS: tl.constexpr,
@@ -103,12 +104,12 @@ def gradient_kernel(
     i_target = i_n % chunk_rows + offset
     p_products += i_row * M
     p_gradients += i_row * M
-    s_positive = tl.load(p_products + i_target) * scale
+    s_positive = tl.load(p_products + i_target)
     if IDS:
         row_id = tl.load(p_row_ids + i_n)
 
     top = s_positive
-    negatives = tl.zeros([], tl.float32)  # sum_j 2^(s_ij - top)
+    negatives = tl.zeros([], tl.float32)  # sum_j 2^(c (s_ij - top))
     if NEED_RANK:
         above = tl.zeros([], tl.int32)
     for first in range(0, M, BM):
@@ -116,14 +117,14 @@ def gradient_kernel(
         m_m = (o_m < M) & (o_m != i_target)
         if IDS:
             m_m &= tl.load(p_key_ids + o_m, mask=o_m < M, other=0) != row_id
-        b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf")) * scale  # [BM]
+        b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf"))  # [BM]
         if NEED_RANK:
             above += tl.sum((b_s > s_positive).to(tl.int32), 0)
         new_top = tl.maximum(top, tl.max(b_s, 0))
-        negatives = negatives * tl.exp2(top - new_top) + tl.sum(tl.exp2(b_s - new_top), 0)
+        negatives = negatives * tl.exp2((top - new_top) * scale) + tl.sum(tl.exp2((b_s - new_top) * scale), 0)
         top = new_top
-    z = negatives + tl.exp2(s_positive - top)
-    tl.store(p_loss + i_n, (top - s_positive + tl.log2(z)) * 0.6931471805599453)
+    z = negatives + tl.exp2((s_positive - top) * scale)
+    tl.store(p_loss + i_n, ((top - s_positive) * scale + tl.log2(z)) * 0.6931471805599453)
     if NEED_RANK:
         tl.store(p_rank + i_n, above)
     if NEED_GRADIENTS:
@@ -135,8 +136,8 @@ def gradient_kernel(
             m_m = (o_m < M) & (o_m != i_target)
             if IDS:
                 m_m &= tl.load(p_key_ids + o_m, mask=o_m < M, other=0) != row_id
-            b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf")) * scale
-            b_g = tl.where(o_m == i_target, -negatives, tl.exp2(b_s - top)) * factor
+            b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf"))
+            b_g = tl.where(o_m == i_target, -negatives, tl.exp2((b_s - top) * scale)) * factor
             tl.store(p_gradients + o_m, b_g.to(p_gradients.dtype.element_ty), mask=o_m < M)
 
 

@@ -65,10 +65,12 @@ def info_nce(
         With return_rank, (loss, rank): rank is int64, (N,) whatever the reduction, and has no derivative.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit; a queue that requires grad (it receives none).
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
+    lib.check_tensors("info_nce", query=query, positive=positive, queue=queue)
     query, positive, queue = lib.autocast(query, positive, queue)
     _check(query, positive, queue)
     lib.check_temperature("info_nce", temperature)

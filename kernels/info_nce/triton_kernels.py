@@ -18,15 +18,15 @@ BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` aims at a time: in block
 
 @triton.jit
 def power_kernel(
-    p_products,  # [N, C]: q_i.n_j of a block of the queue
-    p_powers,  # [N, C] out: 2^(s_ij - max)
+    p_products,  # [N, C]: s_ij of a block of the queue
+    p_powers,  # [N, C] out: 2^(c (s_ij - max))
     p_max,  # [N] in and out: the maximum so far
     p_sum,  # [N] in and out
     p_decay,  # [N] out: what this block's maximum scales earlier sums by
-    p_positive,  # [N], with NEED_RANK: q_i.k_i
+    p_positive,  # [N], with NEED_RANK: s_i
     p_above,  # [N] in and out, with NEED_RANK: how many s_ij so far are greater than s_i
     C,
-    scale,  # log2(e) / t
+    scale,  # c
     BC: tl.constexpr,
     NEED_DQ: tl.constexpr,
     NEED_RANK: tl.constexpr,
@@ -34,16 +34,15 @@ def power_kernel(
     i_n = tl.program_id(0).to(tl.int64)
     o_c = tl.arange(0, BC)
     m_c = o_c < C
-    b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=0.0).to(tl.float32) * scale  # [BC]
-    b_s = tl.where(m_c, b_s, float("-inf"))
+    b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=float("-inf"))  # [BC]
     old_max = tl.load(p_max + i_n)
     new_max = tl.maximum(old_max, tl.max(b_s, 0))
-    decay = tl.exp2(old_max - new_max)
-    b_e = tl.exp2(b_s - new_max)
+    decay = tl.exp2((old_max - new_max) * scale)
+    b_e = tl.exp2((b_s - new_max) * scale)
     tl.store(p_max + i_n, new_max)
     tl.store(p_sum + i_n, tl.load(p_sum + i_n) * decay + tl.sum(b_e, 0))
     if NEED_RANK:
-        above = tl.sum((b_s > tl.load(p_positive + i_n) * scale).to(tl.int32), 0)
+        above = tl.sum((b_s > tl.load(p_positive + i_n)).to(tl.int32), 0)
         tl.store(p_above + i_n, tl.load(p_above + i_n) + above)
     if NEED_DQ:
         tl.store(p_decay + i_n, decay)

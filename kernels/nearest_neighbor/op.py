@@ -48,9 +48,11 @@ def nearest_neighbor(
         (N, k) by falling similarity where k > 1.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit; an empty queue; a k out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
+    lib.check_tensors("nearest_neighbor", query=query, queue=queue)
     query, queue = lib.autocast(query.detach(), queue.detach())
     _check(query, queue, k)
     chosen = OP.choose(impl, query.device, query.dtype)

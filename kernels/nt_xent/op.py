@@ -68,10 +68,12 @@ def nt_xent(
         With return_rank, (loss, rank): rank is int64, (2N,) whatever the reduction, and has no derivative.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
+    lib.check_tensors("nt_xent", z1=z1, z2=z2)
     z1, z2 = lib.autocast(z1, z2)
     _check(z1, z2)
     lib.check_temperature("nt_xent", temperature)

@@ -58,9 +58,11 @@ def sinkhorn_knopp(
         (B, K), fp32 (fp64 for fp64 scores). Each row sums to 1.
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: scores, epsilon or iterations out of range.
         RuntimeError: an explicit `impl` that is not available; one beside the reference with a group.
     """
+    lib.check_tensors("sinkhorn_knopp", scores=scores)
     _check(scores, epsilon, iterations)
     scores = scores.detach()
     chosen = OP.choose(impl, scores.device, scores.dtype)

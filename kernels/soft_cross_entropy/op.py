@@ -54,10 +54,12 @@ def soft_cross_entropy(
         The loss in fp32 (fp64 if either input is fp64): a scalar, or (B,) with reduction="none".
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit; a temperature or reduction out of range.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
+    lib.check_tensors("soft_cross_entropy", logits=logits, targets=targets)
     _check(logits, targets)
     lib.check_temperature("soft_cross_entropy", temperature)
     lib.check_reduction("soft_cross_entropy", reduction)

@@ -62,10 +62,12 @@ def sup_con(
         The loss in fp32 (fp64 for fp64 features): a scalar, or (M,) with reduction="none".
 
     Raises:
+        TypeError: an argument that should be a tensor and is not.
         ValueError: shapes, dtypes or devices that do not fit.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
+    lib.check_tensors("sup_con", features=features, labels=labels)
     (features,) = lib.autocast(features)
     _check(features, labels)
     lib.check_temperature("sup_con", temperature)

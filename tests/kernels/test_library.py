@@ -1,5 +1,6 @@
 """Which implementation runs, and what is said when one cannot."""
 
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,65 @@ def test_an_implementation_that_the_op_does_not_have():
         K.info_nce(*arguments(), temperature=1, impl="cuda")
     with pytest.raises(ValueError, match=r"info_nce: expected impl to be one of .*, got 'c\+\+'"):
         K.info_nce(*arguments(), temperature=1, impl="c++")
+
+
+Z = torch.ones(4, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: K.info_nce(Z, Z, None, temperature=1),
+            "info_nce: expected queue to be a torch.Tensor, got NoneType",
+        ),
+        (lambda: K.in_batch_info_nce(Z, [Z], temperature=1), "in_batch_info_nce: expected keys .*, got list"),
+        (
+            lambda: K.in_batch_info_nce(Z, Z, ids=(torch.arange(4), None), temperature=1),
+            "in_batch_info_nce: expected key_ids .*, got NoneType",
+        ),
+        (lambda: K.nt_xent(Z, Z.numpy(), temperature=1), "nt_xent: expected z2 .*, got ndarray"),
+        (lambda: K.sup_con(Z, [0, 0, 1, 1], temperature=1), "sup_con: expected labels .*, got list"),
+        (
+            lambda: K.soft_cross_entropy(Z, None, temperature=1),
+            "soft_cross_entropy: expected targets .*, got None",
+        ),
+        (lambda: K.nearest_neighbor([Z], Z), "nearest_neighbor: expected query .*, got list"),
+        (lambda: K.sinkhorn_knopp([Z]), "sinkhorn_knopp: expected scores .*, got list"),
+        (lambda: K.aligned_pooling(Z, None), "aligned_pooling: expected maps .*, got NoneType"),
+        (lambda: K.cross_correlation_loss(Z, 1, lambd=1), "cross_correlation_loss: expected z2 .*, got int"),
+        (lambda: K.enqueue_(Z, Z, 0), "enqueue_: expected pointer .*, got int"),
+    ],
+)
+def test_an_argument_that_is_no_tensor_is_named(call, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        call()
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 1e300])
+def test_a_temperature_that_fp32_cannot_invert_is_refused(temperature):
+    with pytest.raises(ValueError, match="nt_xent: expected a temperature from 1e-37 to 1e37, got"):
+        K.nt_xent(Z, Z, temperature=temperature)
+
+
+def test_a_temperature_that_is_a_tensor_is_refused_for_it_would_get_no_gradient():
+    with pytest.raises(
+        ValueError, match=r"nt_xent: expected a temperature that is a Python number.*; to learn it"
+    ):
+        K.nt_xent(Z, Z, temperature=torch.nn.Parameter(torch.tensor(0.1)))
+
+
+def test_forward_mode_differentiation_is_refused():
+    """torch would take the operators for constants."""
+    query, positive, queue = arguments()
+    loss = functools.partial(K.info_nce, positive=positive, queue=queue, temperature=1)
+    with pytest.raises(RuntimeError, match="info_nce: has no forward-mode derivative; use impl='reference'"):
+        torch.func.jvp(loss, (query,), (query,))
+    _, tangent = torch.func.jvp(functools.partial(loss, impl="reference"), (query,), (query,))
+    assert tangent != 0
+    expected = loss(query)
+    _, tangent = torch.func.jvp(lambda x: x.sum() * loss(query), (query,), (query,))  # without a part in it
+    torch.testing.assert_close(tangent, query.sum() * expected)
 
 
 def test_an_extension_that_is_not_there_or_is_broken(tmp_path, monkeypatch):
