@@ -163,7 +163,7 @@ class TrainConfig:
     device: str = "auto"
     """auto: cuda where there is one, else cpu."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 autocast on a GPU, fp32 on the CPU."""
+    """bf16: views and autocast; auto: bf16 on a GPU, fp32 on the CPU."""
     compile: bool | None = None
     """torch.compile of the encoders; null: on a GPU."""
     threads: Count | None = None

@@ -47,6 +47,7 @@ class DaliLoader:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """
         Args:
@@ -56,6 +57,7 @@ class DaliLoader:
             device: where the batches shall be.
             rank: of the process, which makes its part of each batch only.
             world_size: processes.
+            dtype: of the views.
 
         Raises:
             UsageError: the source holds fewer images than a batch, or the ranks cannot share one equally.
@@ -65,6 +67,7 @@ class DaliLoader:
         self.source = source
         self.data = data
         self.seed = seed
+        self.dtype = dtype
         self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(device)
         self.files = Files(source, data.workers)
         self.dali_only = data.pipeline == "dali_only"
@@ -92,9 +95,11 @@ class DaliLoader:
         plan = partial(self._plan, epoch, order)
         for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
             views = tuple(output.permute(0, 3, 1, 2) for output in outputs)
-            if not self.dali_only:
+            if self.dali_only:
+                views = tuple(view.to(self.dtype) for view in views)
+            else:
                 views = tuple(
-                    finish(crop, draws, self.data.mean, self.data.std)
+                    finish(crop, draws, self.data.mean, self.data.std, self.dtype)
                     for crop, draws in zip(views, done.draws, strict=True)
                 )
             label = None if self.labels is None else self.labels[index]

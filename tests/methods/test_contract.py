@@ -1,6 +1,7 @@
 """What every method promises, whatever its loss: see subjects.py for the methods."""
 
 import copy
+import dataclasses
 import json
 import math
 import signal
@@ -11,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslfast.checkpoint import load
 from sslfast.config import load_config, recipes
+from sslfast.data import make_loader
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.run import RunDirectory
@@ -110,6 +112,21 @@ def test_the_loss_changes_nothing_but_batch_statistics(trainer):
     after = trainer.method.state_dict()
     changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert all(key.endswith(("running_mean", "running_var", "num_batches_tracked")) for key in changed), changed
+
+
+def test_views_in_bf16_serve_as_well(name, tmp_path):
+    """Under autocast, whose first layer would round them."""
+    recipe = config(name, "train.precision=bf16")
+    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
+    trainer.method.start_epoch(0, trainer.embed)
+    batch, losses = batch_of(trainer), []
+    assert all(view.dtype == torch.bfloat16 for view in batch.views)
+    trainer.loader = make_loader(trainer.train_set, recipe.data, recipe.train.seed, trainer.device)
+    for views in (batch.views, batch_of(trainer).views):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses.append(copy.deepcopy(trainer.method).loss(dataclasses.replace(batch, views=views))[0])
+    torch.testing.assert_close(*losses, rtol=0.01, atol=0.01)
 
 
 @pytest.mark.parametrize("skip", [KEEP, SKIP], ids=["kept", "skipped"])
