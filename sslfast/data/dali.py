@@ -19,7 +19,14 @@ from torch import Tensor
 from sslfast.data.augment import finish, normalize
 from sslfast.data.batch import Batch, full_batches, rows_of_rank
 from sslfast.data.dali_files import Files
-from sslfast.data.dali_graphs import colour_arguments, crop_arguments, crop_graph, evaluation_graph, view_graph
+from sslfast.data.dali_graphs import (
+    colour_arguments,
+    crop_arguments,
+    crop_graph,
+    evaluation_graph,
+    region_arguments,
+    view_graph,
+)
 from sslfast.data.dali_pipeline import Plan, Runner
 from sslfast.data.draws import draw_view
 from sslfast.data.images import STRIP
@@ -69,15 +76,12 @@ class DaliLoader:
         self.seed = seed
         self.dtype = dtype
         self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(device)
-        self.files = Files(source, data.workers)
+        self.by_region = data.decode == "region"
+        self.files = Files(source, data.workers, whole=self.by_region)
         self.dali_only = data.pipeline == "dali_only"
-        graph = (
-            partial(view_graph, sizes=data.sizes, mean=data.mean, std=data.std)
-            if self.dali_only
-            else partial(crop_graph, sizes=data.sizes)
-        )
+        graph = partial(view_graph, mean=data.mean, std=data.std) if self.dali_only else crop_graph
         self.runner = Runner(
-            graph,
+            partial(graph, sizes=data.sizes, region=self.by_region),
             self.files,
             device,
             batch_size=len(self.rows),
@@ -112,8 +116,12 @@ class DaliLoader:
             draw_view(view, self.seed, epoch, indices, number, heights, widths)
             for number, view in enumerate(self.data.views)
         )
-        makers = (crop_arguments, colour_arguments) if self.dali_only else (crop_arguments,)
-        return Plan(step, indices, [argument for d in draws for make in makers for argument in make(d)], draws)
+        arguments: list[NDArray[Any]] = []
+        if self.by_region:
+            arguments, draws = region_arguments(draws)
+        for d in draws:
+            arguments += [*crop_arguments(d), *(colour_arguments(d) if self.dali_only else ())]
+        return Plan(step, indices, arguments, draws)
 
     def _readable(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """The images of this rank's rows of a step, with a substitute for each that is unreadable."""

@@ -132,7 +132,6 @@ class CPCV1(Method):
 
     Config: ClassVar[type[CPCV1Config]] = CPCV1Config
     views = 1
-    operation = "shifted_patches"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -153,6 +152,10 @@ class CPCV1(Method):
         return [self.encoder, *(direction.get_submodule("context") for direction in self.directions)]
 
     @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        return _patches(recipe.method, view, key)
+
+    @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         config = recipe.method
         rows = math.isqrt(check_patches(recipe, lambda view, key: _patches(config, view, key)))
@@ -171,7 +174,6 @@ class CPCV2(CPCV1):
     """
 
     Config: ClassVar[type[CPCV1Config]] = CPCV2Config
-    operation = "altered_patches"
 
 
 def _patches(config: CPCV1Config, view: Tensor, key: Key) -> Tensor:
