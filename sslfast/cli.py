@@ -91,7 +91,7 @@ def views(args: argparse.Namespace) -> None:
     from sslfast.config import load_config
     from sslfast.views.command import draw
 
-    print(draw(load_config(args.recipe, [*args.overrides, *data_setting(args)]), args.out, args.operation))
+    print(draw(load_config(args.recipe, [*args.overrides, *data_setting(args)]), args.out))
 
 
 def report(args: argparse.Namespace) -> None:
@@ -152,14 +152,11 @@ def parser() -> Parser:
     command = commands.add_parser(
         "views",
         help="draw what the networks of a recipe will see",
-        usage="sslfast views RECIPE [--data PATH|NAME] --out FILE.png [--operation NAME] [key.sub=value ...]",
+        usage="sslfast views RECIPE [--data PATH|NAME] --out FILE.png [key.sub=value ...]",
     )
     command.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
     command.add_argument("--data", metavar="PATH|NAME", help="the images (default: the recipe's)")
     command.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="replaced where it exists")
-    command.add_argument(
-        "--operation", metavar="NAME", help="show what it makes of the views (default: what the method does)"
-    )
     command.set_defaults(run=views)
 
     command = commands.add_parser("report", help="draw a run's curves and pictures")

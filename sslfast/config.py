@@ -81,6 +81,8 @@ class DataConfig:
     """Share held out for evaluation where there are labels."""
     pipeline: Literal["auto", "resident", "dali", "dali_only"] = "auto"
     """resident: images on the device; dali: decoded as needed; auto: by size; dali_only: augmented by DALI too."""
+    decode: Literal["once", "region"] = "once"
+    """once: whole photographs; region: only the part that holds the crops, after a look at the whole file."""
     workers: Count = 2
     """DALI's threads."""
     prefetch: Count = 2
@@ -167,7 +169,7 @@ class TrainConfig:
     device: str = "auto"
     """auto: cuda where there is one, else cpu."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """auto: bf16 autocast on a GPU, fp32 on the CPU."""
+    """bf16: views and autocast; auto: bf16 on a GPU, fp32 on the CPU."""
     compile: bool | None = None
     """torch.compile of the encoders; null: on a GPU."""
     threads: Count | None = None

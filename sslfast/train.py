@@ -103,6 +103,7 @@ class Trainer:
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         seed_everything(config.train.seed)
+        self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
 
         data = config.data
         self.source = source
@@ -112,7 +113,8 @@ class Trainer:
             self.train_set, val_set = split(source, data.val_fraction)
             self.val_set = load_small(val_set, data, self.device)
         self.train_set = load_small(self.train_set, data, self.device)
-        self.loader = make_loader(self.train_set, data, config.train.seed, self.device)
+        dtype = torch.bfloat16 if self.bf16 else torch.float32
+        self.loader = make_loader(self.train_set, data, config.train.seed, self.device, dtype=dtype)
         self.total_steps = config.train.epochs * self.loader.steps_per_epoch
 
         method = METHODS[config.method.name]
@@ -126,7 +128,6 @@ class Trainer:
         if on_gpu if config.train.compile is None else config.train.compile:
             for network in self.method.compiled():
                 network.compile()
-        self.bf16 = config.train.precision == "bf16" or (config.train.precision == "auto" and on_gpu)
         self.optimizer = build_optimizer(
             self.method.named_parameters(), config.optim, data.batch_size, self.method.constant_lr
         )

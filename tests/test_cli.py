@@ -61,11 +61,7 @@ def test_overrides_may_stand_between_options(capsys):
             "no/such/folder/sheet.png: cannot write",
         ),
         (["views", "moco_v2_shapes", "--out", "a.png", "data.views=byo1"], "did you mean 'byol'?"),
-        (["views", "moco_v2_shapes", "--out", "a.png", "--operation", "jigsav"], "did you mean 'jigsaw'?"),
-        (
-            ["views", "moco_v2_shapes", "--out", "a.png", "--operation", "divide", "data.size=31"],
-            "31 pixels cannot",
-        ),
+        (["views", "fast_moco_cifar10", "--data", "shapes", "--out", "a.png", "data.size=31"], "31 pixels cannot"),
         (["views", "moco_v2_shapes", "--out", "a.png", "--data", "no/such/folder"], "no/such/folder"),
         (["frobnicate"], "frobnicate"),
     ],

@@ -14,7 +14,13 @@ from sslfast.data.draws import ViewDraws
 from sslfast.kernels import view_augment
 
 
-def finish(crops: Tensor, draws: ViewDraws, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def finish(
+    crops: Tensor,
+    draws: ViewDraws,
+    mean: Sequence[float],
+    std: Sequence[float],
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
     """Colour jitter, grayscale, Gaussian blur, solarisation and normalisation: what follows the crop.
 
     Args:
@@ -22,17 +28,19 @@ def finish(crops: Tensor, draws: ViewDraws, mean: Sequence[float], std: Sequence
         draws: of the same B samples; boxes and flips are not looked at.
         mean: of red, green, blue over [0, 1].
         std: standard deviation of the same.
+        dtype: of the result.
 
     Returns:
-        float32 (B, 3, S, S), channels_last.
+        (B, 3, S, S), channels_last.
     """
     table = to_device(draws.table(), crops.device)
-    return view_augment(crops.permute(0, 2, 3, 1), table, size=crops.shape[-1], mean=mean, std=std, crop=False)
+    images = crops.permute(0, 2, 3, 1)
+    return view_augment(images, table, size=crops.shape[-1], mean=mean, std=std, crop=False, dtype=dtype)
 
 
 @torch.no_grad()
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """What `finish` does to views without any of their augmentations; the same arguments and result."""
+    """What `finish` does to views without any of their augmentations; the same arguments, and float32."""
     x = images.to(torch.float32, memory_format=torch.channels_last, copy=True).div_(255)
     center, spread = to_device(np.array([mean, std], dtype=np.float32), x.device).view(2, 3, 1, 1)
     return x.sub_(center).div_(spread)

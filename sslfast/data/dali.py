@@ -19,7 +19,14 @@ from torch import Tensor
 from sslfast.data.augment import finish, normalize
 from sslfast.data.batch import Batch, full_batches, rows_of_rank
 from sslfast.data.dali_files import Files
-from sslfast.data.dali_graphs import colour_arguments, crop_arguments, crop_graph, evaluation_graph, view_graph
+from sslfast.data.dali_graphs import (
+    colour_arguments,
+    crop_arguments,
+    crop_graph,
+    evaluation_graph,
+    region_arguments,
+    view_graph,
+)
 from sslfast.data.dali_pipeline import Plan, Runner
 from sslfast.data.draws import draw_view
 from sslfast.data.images import STRIP
@@ -47,6 +54,7 @@ class DaliLoader:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         """
         Args:
@@ -56,6 +64,7 @@ class DaliLoader:
             device: where the batches shall be.
             rank: of the process, which makes its part of each batch only.
             world_size: processes.
+            dtype: of the views.
 
         Raises:
             UsageError: the source holds fewer images than a batch, or the ranks cannot share one equally.
@@ -65,16 +74,14 @@ class DaliLoader:
         self.source = source
         self.data = data
         self.seed = seed
+        self.dtype = dtype
         self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(device)
-        self.files = Files(source, data.workers)
+        self.by_region = data.decode == "region"
+        self.files = Files(source, data.workers, whole=self.by_region)
         self.dali_only = data.pipeline == "dali_only"
-        graph = (
-            partial(view_graph, sizes=data.sizes, mean=data.mean, std=data.std)
-            if self.dali_only
-            else partial(crop_graph, sizes=data.sizes)
-        )
+        graph = partial(view_graph, mean=data.mean, std=data.std) if self.dali_only else crop_graph
         self.runner = Runner(
-            graph,
+            partial(graph, sizes=data.sizes, region=self.by_region),
             self.files,
             device,
             batch_size=len(self.rows),
@@ -92,9 +99,11 @@ class DaliLoader:
         plan = partial(self._plan, epoch, order)
         for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
             views = tuple(output.permute(0, 3, 1, 2) for output in outputs)
-            if not self.dali_only:
+            if self.dali_only:
+                views = tuple(view.to(self.dtype) for view in views)
+            else:
                 views = tuple(
-                    finish(crop, draws, self.data.mean, self.data.std)
+                    finish(crop, draws, self.data.mean, self.data.std, self.dtype)
                     for crop, draws in zip(views, done.draws, strict=True)
                 )
             label = None if self.labels is None else self.labels[index]
@@ -107,8 +116,12 @@ class DaliLoader:
             draw_view(view, self.seed, epoch, indices, number, heights, widths)
             for number, view in enumerate(self.data.views)
         )
-        makers = (crop_arguments, colour_arguments) if self.dali_only else (crop_arguments,)
-        return Plan(step, indices, [argument for d in draws for make in makers for argument in make(d)], draws)
+        arguments: list[NDArray[Any]] = []
+        if self.by_region:
+            arguments, draws = region_arguments(draws)
+        for d in draws:
+            arguments += [*crop_arguments(d), *(colour_arguments(d) if self.dali_only else ())]
+        return Plan(step, indices, arguments, draws)
 
     def _readable(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """The images of this rank's rows of a step, with a substitute for each that is unreadable."""

@@ -7,6 +7,7 @@ output depends neither on threads nor on what ran before.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from sslfast.data.draws import BRIGHTNESS, CONTRAST, SATURATION, ViewDraws, blur
 Inputs = Iterator[tuple[Any, ...]]
 Arguments = list[tuple[Any, int]]  # type and dimensions of each argument of a sample
 
+REGION: Arguments = [(types.INT32, 1), (types.INT32, 1)]  # as `region_arguments` makes them
 CROP: Arguments = [(types.INT32, 1), (types.INT32, 1), (types.INT32, 0)]  # as `crop_arguments` makes them
 COLOUR: Arguments = [
     (types.BOOL, 0),
@@ -27,6 +29,15 @@ COLOUR: Arguments = [
     (types.FLOAT, 0),
     (types.BOOL, 0),
 ]  # as `colour_arguments` makes them
+
+
+def region_arguments(draws: Sequence[ViewDraws]) -> tuple[list[NDArray[Any]], tuple[ViewDraws, ...]]:
+    """Start and shape of the least part of each image that holds its crops; the draws, with boxes in that part."""
+    boxes = np.stack([view.boxes for view in draws])  # [views, B, 4]
+    start, end = boxes[..., :2].min(axis=0), (boxes[..., :2] + boxes[..., 2:]).max(axis=0)
+    origin = np.pad(start, ((0, 0), (0, 2)))
+    inside = tuple(replace(view, boxes=view.boxes - origin) for view in draws)
+    return [start.astype(np.int32), (end - start).astype(np.int32)], inside
 
 
 def crop_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
@@ -51,25 +62,26 @@ def colour_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
 
 
 @pipeline_def(enable_conditionals=True)
-def crop_graph(source: Inputs, device: str, sizes: Sequence[int]) -> tuple[Any, ...]:
+def crop_graph(source: Inputs, device: str, sizes: Sequence[int], region: bool) -> tuple[Any, ...]:
     """Crop, resize and flip each view from one decoded image.
 
     Resizing is bilinear with antialiasing, as torchvision's, but for the outermost pixels of a view that shrinks:
     where the filter reaches beyond the crop, DALI repeats the edge and torchvision weighs the rest alone.
 
-    Arguments of a sample, for each view: `crop_arguments`.
+    Arguments of a sample: with `region` `region_arguments`, whose part of the image is decoded and which the crops
+    count from; for each view `crop_arguments`.
 
     Returns:
         For each view a uint8 (B, size, size, 3); the index, int64 (B,).
     """
-    image, index, *arguments = _decoded(source, device, CROP * len(sizes))
+    image, index, *arguments = _decoded(source, device, CROP * len(sizes), region)
     own = _each(arguments, sizes)
     return *(_crop(image, size, *own[view]) for view, size in enumerate(sizes)), index
 
 
 @pipeline_def(enable_conditionals=True)
 def view_graph(
-    source: Inputs, device: str, sizes: Sequence[int], mean: Sequence[float], std: Sequence[float]
+    source: Inputs, device: str, sizes: Sequence[int], region: bool, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Any, ...]:
     """Make each view from one decoded image, in DALI alone: `crop_graph`, then what `augment.finish` does.
 
@@ -78,12 +90,12 @@ def view_graph(
     kept instead of value, and the angles between colours differ. Shifts of up to a tenth of a turn (MoCo v2) then
     come out 4.5 levels from torchvision's on average, and up to 73.
 
-    Arguments of a sample, for each view: `crop_arguments`, `colour_arguments`.
+    Arguments of a sample: as in `crop_graph`, and after each view's crop `colour_arguments`.
 
     Returns:
         For each view a float32 (B, size, size, 3), normalised; the index, int64 (B,).
     """
-    image, index, *arguments = _decoded(source, device, [*CROP, *COLOUR] * len(sizes))
+    image, index, *arguments = _decoded(source, device, [*CROP, *COLOUR] * len(sizes), region)
     own = _each(arguments, sizes)
     views = []
     for view, size in enumerate(sizes):
@@ -124,20 +136,27 @@ def decoding_graph(source: Inputs, device: str) -> Any:
     return _decode(path, device)
 
 
-def _decode(path: Any, device: str) -> Any:
-    """The whole image, whatever the crops.
+def _decode(path: Any, device: str, **region: Any) -> Any:
+    """The image, or a part of it: the same pixels.
 
-    `fn.decoders.image_slice` of their union gives the same pixels, and two crops of MoCo v2 out of 160x160 and
-    640x480 pixels 1.01 and 1.05 times as fast (SwAV's 2 + 6: 0.98 to 1.01). But with it whether a damaged file can
-    be read would depend on the crop, and so on the epoch.
+    Of JPEGs of 1600x1200 pixels, crops of 224 pixels took 1.3 to 1.5 times as much CPU time from the whole as from
+    the part where there was one view, and 1.0 to 1.2 times as much where there were two.
     """
+    decoder = fn.decoders.image_slice if region else fn.decoders.image
     backend = "mixed" if device == "gpu" else "cpu"
-    return fn.decoders.image(fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True)
+    return decoder(fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True, **region)
 
 
-def _decoded(source: Inputs, device: str, arguments: Arguments) -> list[Any]:
+def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
+    """What `_decode` returns, of an image that Pillow has decoded."""
+    image = fn.slice(pixels, **region) if region else pixels
+    return image.gpu() if device == "gpu" else image
+
+
+def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool = False) -> list[Any]:
     """Nodes: decoded image, index in the source, the graph's own arguments."""
-    kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *arguments]
+    region = REGION if by_region else []
+    kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *region, *arguments]
     path, by_pillow, pixels, index, *own = fn.external_source(
         source,
         num_outputs=len(kinds),
@@ -145,13 +164,15 @@ def _decoded(source: Inputs, device: str, arguments: Arguments) -> list[Any]:
         ndim=[dimensions for _, dimensions in kinds],
         layout=["", "", "HWC"],
     )
-    on_gpu = device == "gpu"
+    part: dict[str, Any] = {}
+    if by_region:
+        part, own = {"start": own[0], "shape": own[1], "axes": [0, 1]}, own[2:]
     # A statement, because DALI makes no conditional node of an expression.
     if by_pillow:  # noqa: SIM108
-        image = pixels.gpu() if on_gpu else pixels
+        image = _decoded_before(pixels, device, **part)
     else:
-        image = _decode(path, device)
-    return [image, index.gpu() if on_gpu else index, *own]
+        image = _decode(path, device, **part)
+    return [image, index.gpu() if device == "gpu" else index, *own]
 
 
 def _each(arguments: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[Any]]:

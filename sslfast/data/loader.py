@@ -30,7 +30,13 @@ __all__ = ["Batch", "Loader", "eval_batches", "load_small", "make_loader"]
 
 
 def make_loader(
-    source: Source, data: DataConfig, seed: int, device: torch.device, rank: int = 0, world_size: int = 1
+    source: Source,
+    data: DataConfig,
+    seed: int,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+    dtype: torch.dtype = torch.float32,
 ) -> Loader:
     """Make the training batches of a source.
 
@@ -43,6 +49,7 @@ def make_loader(
         device: where the batches go.
         rank: of this process, in [0, world_size), which makes its part of each batch only.
         world_size: processes. Their parts, one after the other, are the batch that one process would make.
+        dtype: of the views, which are computed in fp32: bf16 rounds them as autocast's first layer would.
 
     Raises:
         UsageError: fewer images than a batch, too many unreadable ones, a batch that the processes cannot share
@@ -50,7 +57,7 @@ def make_loader(
     """
     full_batches(source.name, len(source), data.batch_size)
     if _is_resident(source, data, device):
-        return ResidentLoader(source, data, seed, device, rank, world_size)
+        return ResidentLoader(source, data, seed, device, rank, world_size, dtype)
     if source.paths is None:
         raise UsageError(
             f"{source.name}: data.pipeline={data.pipeline} reads files, and these images are an array; "
@@ -63,7 +70,7 @@ def make_loader(
         )
     from sslfast.data.dali import DaliLoader
 
-    return DaliLoader(source, data, seed, device, rank, world_size)
+    return DaliLoader(source, data, seed, device, rank, world_size, dtype)
 
 
 def load_small(source: Source, data: DataConfig, device: torch.device) -> Source:

@@ -29,6 +29,7 @@ class ResidentLoader:
         device: torch.device,
         rank: int = 0,
         world_size: int = 1,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.rows = torch.from_numpy(rows_of_rank(data.batch_size, rank, world_size)).to(device)
         decoded, positions = in_memory(source, device)
@@ -39,6 +40,7 @@ class ResidentLoader:
         self.labels = None if decoded.labels is None else torch.from_numpy(decoded.labels).to(device)
         self.data = data
         self.seed = seed
+        self.dtype = dtype
         _, height, width, _ = self.images.shape
         self.drawers = [
             drawer(view, seed, number, height, width, device) for number, view in enumerate(data.views)
@@ -60,6 +62,7 @@ class ResidentLoader:
                 size=size,
                 mean=self.data.mean,
                 std=self.data.std,
+                dtype=self.dtype,
             )
             for size, draw in zip(self.data.sizes, self.drawers, strict=True)
         )

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
+    from sslfast.views import Key
 
 # A network's outputs for the training images, not augmented: fp32 (M, D), and int64 (M,) on the CPU, their
 # positions in rising order; M is less than the number of images where some cannot be read.
@@ -28,7 +29,6 @@ class Method(nn.Module, ABC):
         views: how many views of an image it takes; None: as many as `check` allows.
         needs_labels: it learns from labels.
         needs_map: it takes the encoder's map of features.
-        operation: a key of `sslfast.views.shown.OPERATIONS`, where its networks do not see whole views.
         constant_lr: the parts whose learning rate stays at its peak.
         encoder: the backbone that pre-training is for.
     """
@@ -37,7 +37,6 @@ class Method(nn.Module, ABC):
     views: ClassVar[int | None]
     needs_labels: ClassVar[bool] = False
     needs_map: ClassVar[bool] = False
-    operation: ClassVar[str | None] = None
     constant_lr: tuple[str, ...] = ()
     encoder: Encoder
 
@@ -66,6 +65,24 @@ class Method(nn.Module, ABC):
             total_steps: steps of the whole training.
             skip: 0-d bool tensor; where true the step was undone and nothing may move, see `sslfast.finite`.
         """
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
+        """What its networks see of a view in place of the whole, or beside it, for a contact sheet.
+
+        Args:
+            recipe: what runs.
+            number: of the view, counted from 0.
+            view: (B, 3, S, S), normalised.
+            key: of its samples, with `view=number`.
+
+        Returns:
+            (B, N, 3, h, w), normalised as views are, NaN where nothing is; None: the whole view alone.
+
+        Raises:
+            ValueError: nothing can be made of a view of this size.
+        """
+        return None
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:

@@ -11,16 +11,20 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast.encoders import ColorEncoder
+from sslfast.encoders.colors import channels_of
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
 from sslfast.methods.base import Method
 from sslfast.schema import STRICT, Count, Positive, Probability
+from sslfast.views import from_rgb, to_rgb
+from sslfast.views.color_parts import color_parts
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
+    from sslfast.views import Key
 
 
 @dataclass(config=STRICT)
@@ -48,7 +52,6 @@ class CMC(Method):
 
     Config = CMCConfig
     views = 1
-    operation = "lab"
 
     encoder: ColorEncoder
 
@@ -83,6 +86,12 @@ class CMC(Method):
             bank.update(self._index, view, momentum=self.config.momentum, skip=skip)
         for against_noise in self.against_noise:
             against_noise.after_step(skip)
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        data, encoder = recipe.data, recipe.encoder
+        parts = color_parts(to_rgb(view, data.mean, data.std), encoder.colors, channels_of(encoder.color_parts))
+        return from_rgb(parts.flatten(0, 1), data.mean, data.std).unflatten(0, parts.shape[:2])
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:

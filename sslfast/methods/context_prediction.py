@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
@@ -40,14 +41,21 @@ class ContextPrediction(Puzzle):
     """
 
     Config: ClassVar[type[ContextPredictionConfig]] = ContextPredictionConfig
-    operation = "context"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images, patches=2, classes=POSITIONS)
 
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        pair, position = _pair(self.config, view, key)
-        return drop_colors(pair, key, self.config.drop_colors), position
+        return _pair(self.config, view, key)
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        """Both patches at their places among 3 x 3."""
+        pair, position = _pair(recipe.method, view, key)
+        places = pair.new_full((len(pair), 9, *pair.shape[2:]), torch.nan)
+        places[:, 4] = pair[:, 0]
+        places[torch.arange(len(pair), device=pair.device), position + (position >= 4)] = pair[:, 1]
+        return places
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
@@ -56,4 +64,5 @@ class ContextPrediction(Puzzle):
 
 def _pair(config: ContextPredictionConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
     patch = config.patch or max(1, view.shape[-1] * 96 // WHOLE)
-    return context_pair(view, key, patch, config.gap, config.jitter)
+    pair, position = context_pair(view, key, patch, config.gap, config.jitter)
+    return drop_colors(pair, key, config.drop_colors), position

@@ -121,7 +121,6 @@ class CPCV1(Method):
 
     Config: ClassVar[type[CPCV1Config]] = CPCV1Config
     views = 1
-    operation = "shifted_patches"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -140,6 +139,10 @@ class CPCV1(Method):
 
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, *(direction.get_submodule("context") for direction in self.directions)]
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        return _patches(recipe.method, view, key)
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:

@@ -29,4 +29,3 @@ class CPCV2(CPCV1):
     """
 
     Config: ClassVar[type[CPCV1Config]] = CPCV2Config
-    operation = "altered_patches"

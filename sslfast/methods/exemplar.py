@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
@@ -18,6 +19,7 @@ from sslfast.views import Key, from_rgb, surrogate, to_rgb
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
+    from sslfast.config import DataConfig
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
 
@@ -46,17 +48,18 @@ class Exemplar(Method):
 
     Config: ClassVar[type[ExemplarConfig]] = ExemplarConfig
     views = 1
-    operation = "exemplar"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
-        self.mean, self.std = recipe.data.mean, recipe.data.std
+        self.data = recipe.data
         self.head = mlp(encoder.feature_dim, self.config.dim)
         if self.config.form == "classifier":
             self.classes = nn.Linear(self.config.dim, images, bias=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        embedding = self.head(self.encoder(self._members(batch)))
+        key = Key(batch.seed, batch.epoch, batch.index)
+        members = _members(self.data, batch.views[0], key, self.config.members)
+        embedding = self.head(self.encoder(members))
         if self.config.form == "triplet":
             return semi_hard_triplets(F.normalize(embedding, dim=1), self.config.members, self.config.margin)
         candidates = self._candidates(batch.index)
@@ -69,13 +72,6 @@ class Exemplar(Method):
         )
         return loss, {"accuracy": (rank == 0).float().mean()}
 
-    def _members(self, batch: Batch) -> Tensor:
-        """(members * B, 3, S, S): all images once, then all again."""
-        rgb = to_rgb(batch.views[0], self.mean, self.std)
-        keys = (Key(batch.seed, batch.epoch, batch.index, view) for view in range(self.config.members))
-        members = torch.cat([surrogate(rgb, key) for key in keys])
-        return from_rgb(members, self.mean, self.std).contiguous(memory_format=torch.channels_last)
-
     def _candidates(self, index: Tensor) -> Tensor:
         """The classes to choose among: those of the batch, in its order, then others in random order."""
         batch = len(index)
@@ -85,10 +81,22 @@ class Exemplar(Method):
         return place.argsort()[: None if sampled is None else batch + sampled]
 
     @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        members = recipe.method.members
+        return _members(recipe.data, view, key, members).unflatten(0, (members, -1)).transpose(0, 1)
+
+    @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         config = recipe.method
         if config.form == "triplet" and config.members == 1:
             raise UsageError("method.members=1: expected at least 2 for method.form=triplet")
+
+
+def _members(data: DataConfig, view: Tensor, key: Key, members: int) -> Tensor:
+    """(members * B, 3, S, S): all images once, then all again."""
+    rgb = to_rgb(view, data.mean, data.std)
+    made = torch.cat([surrogate(rgb, replace(key, view=member)) for member in range(members)])
+    return from_rgb(made, data.mean, data.std).contiguous(memory_format=torch.channels_last)
 
 
 def semi_hard_triplets(z: Tensor, members: int, margin: float) -> tuple[Tensor, dict[str, Tensor]]:

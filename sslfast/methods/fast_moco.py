@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
+    from sslfast.views import Key
 
 
 @dataclass(config=STRICT)
@@ -53,7 +54,6 @@ class FastMoCo(Method):
 
     Config: ClassVar[type[FastMoCoConfig]] = FastMoCoConfig
     views = 2
-    operation = "divide"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -84,6 +84,10 @@ class FastMoCo(Method):
 
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, self.target.module.get_submodule("0")]
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
+        return divide(view)
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:

@@ -34,7 +34,6 @@ class Jigsaw(Puzzle):
     """The context-free network: patches meet only after the trunk. Ours leaves out its dropout."""
 
     Config: ClassVar[type[JigsawConfig]] = JigsawConfig
-    operation = "jigsaw"
     permutations: Tensor
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
@@ -43,12 +42,21 @@ class Jigsaw(Puzzle):
         self.register_buffer("permutations", permutation_set(classes), persistent=False)
 
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        cells = jigsaw_cells(view, key, CELLS, self.config.patch)
-        if self.config.normalize:
-            cells = normalize_patches(cells)
-        answer = key.integers(Stream.PERMUTATION, self.config.classes)
-        return permuted(cells, self.permutations[answer]), answer
+        return _puzzle(self.config, self.permutations, view, key)
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        permutations = permutation_set(recipe.method.classes).to(view.device)
+        return _puzzle(recipe.method, permutations, view, key)[0]
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         check_patches(recipe, lambda view, key: jigsaw_cells(view, key, CELLS, recipe.method.patch))
+
+
+def _puzzle(config: JigsawConfig, permutations: Tensor, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    cells = jigsaw_cells(view, key, CELLS, config.patch)
+    if config.normalize:
+        cells = normalize_patches(cells)
+    answer = key.integers(Stream.PERMUTATION, config.classes)
+    return permuted(cells, permutations[answer]), answer

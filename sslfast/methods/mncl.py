@@ -109,6 +109,10 @@ class MNCL(FastMoCo):
         return [*super().compiled(), self.stopped.module.get_submodule("0")]
 
     @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
+        return None if number == 1 else super().seen(recipe, number, view, key)  # the second view stays whole
+
+    @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         super().check(recipe, images)
         queue_size(recipe.method.queue_size, recipe.data.batch_size, images)

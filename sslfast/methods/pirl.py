@@ -14,7 +14,7 @@ from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
 from sslfast.methods.base import Method
 from sslfast.methods.pretext import check_patches
 from sslfast.schema import STRICT, Count, Positive, Probability
-from sslfast.views import Key, jigsaw_cells, random_order, rotations
+from sslfast.views import Key, jigsaw_cells, permuted, random_order, rotations
 from sslfast.views.draws import Stream
 
 if TYPE_CHECKING:
@@ -54,7 +54,6 @@ class PIRL(Method):
 
     Config = PIRLConfig
     views = 2
-    operation = "pirl"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -90,14 +89,20 @@ class PIRL(Method):
 
     def _rotated(self, view: Tensor, key: Key) -> Tensor:
         """One of the four rotations of each view, embedded: (B, dim)."""
-        turns = key.integers(Stream.PERMUTATION, 4)
-        turned = rotations(view)[torch.arange(len(view), device=view.device), turns]
-        return self.transformed_head(self.encoder(turned))
+        return self.transformed_head(self.encoder(_turned(view, key)))
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         self.bank.update(*self._seen, momentum=self.config.momentum, skip=skip)
         self.image_loss.after_step(skip)
         self.transformed_loss.after_step(skip)
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
+        if number == 0:
+            return None
+        if recipe.method.pretext == "rotation":
+            return _turned(view, key)[:, None]
+        return permuted(_patches(view, key), random_order(key, CELLS**2))  # as their embeddings are joined
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
@@ -109,6 +114,11 @@ class PIRL(Method):
 def _patches(view: Tensor, key: Key) -> Tensor:
     """(B, 9, 3, p, p)."""
     return jigsaw_cells(view, key, CELLS, patch=patch_side(view.shape[-1]))
+
+
+def _turned(view: Tensor, key: Key) -> Tensor:
+    turns = key.integers(Stream.PERMUTATION, 4)
+    return rotations(view)[torch.arange(len(view), device=view.device), turns]
 
 
 def patch_side(side: int) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
+    from sslfast.views import Key
 
 
 @dataclass(config=STRICT)
@@ -31,14 +32,20 @@ class Rotation(Method):
 
     Config: ClassVar[type[RotationConfig]] = RotationConfig
     views = 1
-    operation = "rotations"
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
         self.head = nn.Linear(encoder.feature_dim, self.config.angles)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        angles = self.config.angles
-        turned = rotations(batch.views[0])[:, :: 4 // angles]
-        angle = torch.arange(angles, device=turned.device).repeat(len(turned))
+        turned = _turned(self.config, batch.views[0])
+        angle = torch.arange(turned.shape[1], device=turned.device).repeat(len(turned))
         return classified(self.head(self.encoder(turned.flatten(0, 1))), angle)
+
+    @classmethod
+    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+        return _turned(recipe.method, view)
+
+
+def _turned(config: RotationConfig, view: Tensor) -> Tensor:
+    return rotations(view)[:, :: 4 // config.angles]

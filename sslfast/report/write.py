@@ -21,7 +21,6 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluate.features import features
 from sslfast.evaluate.result import Evaluation
-from sslfast.methods import METHODS
 from sslfast.report.curves import Metrics, draw_curves, read_metrics, series
 from sslfast.report.embedding import draw_embedding
 from sslfast.report.grids import draw_neighbours
@@ -127,10 +126,8 @@ def _pictures(run: RunDirectory, config: Config, data: str | None, folder: Path)
         yield section("Images", paragraph(f"Not shown: {error}. Give --data."))
         return
     # As the resident pipeline makes them, which needs no DALI: of an elongated image the ends do not show.
-    settings = dataclasses.replace(config.data, pipeline="resident")
-    operation = METHODS[config.method.name].operation
-    cpu = torch.device("cpu")
-    views = draw_views(source, settings, config.train.seed, cpu, folder / "views.png", operation)
+    resident = dataclasses.replace(config, data=dataclasses.replace(config.data, pipeline="resident"))
+    views = draw_views(source, resident, torch.device("cpu"), folder / "views.png")
     yield section(
         "Augmented views",
         paragraph("Images, and views of them as training brings them together."),

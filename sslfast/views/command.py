@@ -8,32 +8,25 @@ from sslfast.config import Config
 from sslfast.data import open_source
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
-from sslfast.methods import METHODS
-from sslfast.settings import nearest
 from sslfast.views.sheet import draw_views
-from sslfast.views.shown import OPERATIONS
 
 
-def draw(config: Config, out: Path, operation: str | None = None) -> Path:
+def draw(config: Config, out: Path) -> Path:
     """Draws some images of a recipe's source, and below them each of their views.
 
     Args:
         config: the recipe.
         out: the PNG to write; one that exists is replaced.
-        operation: a key of OPERATIONS, whose pictures of each view are shown too; None: the method's own.
 
     Returns:
         `out`.
 
     Raises:
-        UsageError: an unknown operation, one that cannot work on views of this size, images that cannot be opened,
-            or a file that cannot be written.
+        UsageError: a method that cannot work on views of this size, images that cannot be opened, or a file that
+            cannot be written.
     """
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: expected the name of a .png file")
-    operation = operation or METHODS[config.method.name].operation
-    if operation is not None and operation not in OPERATIONS:
-        raise UsageError(f"--operation {operation}: no such operation{nearest(operation, OPERATIONS)}")
     data = config.data
     source = open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
-    return draw_views(source, data, config.train.seed, choose_device(config.train.device), out, operation)
+    return draw_views(source, config, choose_device(config.train.device), out)

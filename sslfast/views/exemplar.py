@@ -68,7 +68,8 @@ def _moved(x: Tensor, key: Key) -> Tensor:
     # In affine_grid's units the image's side is 2. The map leads from places in the result to places in the image.
     shift_x, shift_y = _around(right, 2 * TRANSLATION), _around(down, 2 * TRANSLATION)
     theta = torch.stack((cos, -sin, shift_x, sin, cos, shift_y), dim=1).view(-1, 2, 3)
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    with torch.autocast(x.device.type, enabled=False):  # which would compute places in bf16, off by pixels
+        grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 

@@ -57,8 +57,9 @@ def normalize_patches(patches: Tensor) -> Tensor:
     Returns:
         Of the same shape and dtype.
     """
-    centered = patches - patches.mean((3, 4), keepdim=True)
-    return centered / centered.square().mean((3, 4), keepdim=True).sqrt().clamp(min=FLAT)
+    x = patches.to(torch.promote_types(patches.dtype, torch.float32))
+    centered = x - x.mean((3, 4), keepdim=True)
+    return (centered / centered.square().mean((3, 4), keepdim=True).sqrt().clamp(min=FLAT)).to(patches.dtype)
 
 
 def permuted(patches: Tensor, order: Tensor) -> Tensor:

@@ -19,43 +19,43 @@ from sslfast.atomic import atomic_write
 from sslfast.data import Batch, Source, make_loader
 from sslfast.data.split import balanced_subset
 from sslfast.errors import UsageError
+from sslfast.methods import METHODS
 from sslfast.views.color_spaces import to_rgb
 from sslfast.views.draws import Key
-from sslfast.views.shown import OPERATIONS, PAPER
 
 if TYPE_CHECKING:
-    from sslfast.config import DataConfig, ViewConfig
+    from sslfast.config import Config, ViewConfig
 
 IMAGES = 6  # columns
 LEAST_SIDE = 112  # pixels; smaller views are enlarged by a whole factor
 MARGIN, GAP, TILE_GAP = 12, 8, 2  # pixels
 FONT_SIZE, LINE = 13, 17
 INK = "black"
+PAPER = 221  # gray level, and of places where nothing is: neither white nor black
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Row = tuple[str, list[Pixels]]  # what it shows, and a picture an image
 
 
-def draw_views(
-    source: Source, data: DataConfig, seed: int, device: torch.device, path: Path, operation: str | None = None
-) -> Path:
+def draw_views(source: Source, recipe: Config, device: torch.device, path: Path) -> Path:
     """Draws some images, and below them each of their views as the first epoch of training has it.
+
+    Below a view stands what the recipe's method makes of it, where its networks do not see whole views alone.
 
     Args:
         source: the images.
-        data: sizes, views, pipeline.
-        seed: the run's seed.
+        recipe: whose views are drawn.
         device: where the views are made.
         path: the PNG to write; one that exists is replaced.
-        operation: a key of OPERATIONS: show, below each view, what it makes of that view.
 
     Returns:
         `path`.
 
     Raises:
-        UsageError: the images cannot be read, the operation cannot work on views of this size, or the file cannot
+        UsageError: the images cannot be read, the method cannot work on views of this size, or the file cannot
             be written.
     """
+    data, seed = recipe.data, recipe.train.seed
     shown = source.subset(balanced_subset(source.labels, len(source), IMAGES))
     loader = make_loader(shown, dataclasses.replace(data, batch_size=1), seed, device)
     by_index = {int(batch.index): batch for batch in loader.epoch(0)}
@@ -67,9 +67,10 @@ def draw_views(
     for number, (declared, size) in enumerate(zip(data.views, sizes, strict=True)):
         views = [to_rgb(batch.views[number], data.mean, data.std)[:, None] for batch in batches]
         rows.append((f"views.{number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
-        if operation is not None:
-            made = [_tiled(_operated(operation, batch, number, data, seed), zoom) for batch in batches]
-            rows.append((f"views.{number}, {operation}", made))
+        seen = [_seen(recipe, number, batch) for batch in batches]
+        made = [_tiled(patches, zoom) for patches in seen if patches is not None]
+        if made:
+            rows.append((f"views.{number}, what {recipe.method.name} makes of it", made))
     widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     images = [_fitted(shown.image(index), widest, zoom) for index in sorted(by_index)]
     return _save(_sheet([("images", images), *rows]), path)
@@ -95,17 +96,20 @@ def declaration(view: ViewConfig, size: int) -> str:
     return ", ".join(parts)
 
 
-def _operated(operation: str, batch: Batch, number: int, data: DataConfig, seed: int) -> Tensor:
-    key = Key(seed, 0, batch.index, view=number)
+def _seen(recipe: Config, number: int, batch: Batch) -> Tensor | None:
+    """`Method.seen` of a batch of one, as RGB."""
+    key = Key(batch.seed, batch.epoch, batch.index, view=number)
     try:
-        return OPERATIONS[operation](batch.views[number].float(), key, data)
+        seen = METHODS[recipe.method.name].seen(recipe, number, batch.views[number], key)
     except ValueError as error:
         raise UsageError(f"views.{number}: {error}") from error
+    return None if seen is None else to_rgb(seen[0], recipe.data.mean, recipe.data.std)[None]
 
 
 def _tiled(pictures: Tensor, zoom: int) -> Pixels:
-    """RGB pictures in [0, 1], (1, N, 3, h, w), side by side in as many rows as columns, enlarged."""
-    tiles = (pictures[0].permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+    """RGB pictures in [0, 1], (1, N, 3, h, w), side by side in as many rows as columns, enlarged; NaN: paper."""
+    levels = (pictures[0] * 255).nan_to_num(PAPER)
+    tiles = levels.permute(0, 2, 3, 1).cpu().numpy().round().astype(np.uint8)
     count, height, width, _ = tiles.shape
     columns = math.ceil(math.sqrt(count))
     rows = -(-count // columns)

@@ -12,15 +12,18 @@ from PIL import Image
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.config import ViewConfig
+from sslfast.data.dali import DaliLoader
 from sslfast.data.draws import draw_view
 from sslfast.data.sources import Source, open_source
 from sslfast.errors import UsageError
 from tests.data.photographs import (
+    CPU,
     GEOMETRY_ONLY,
     SEED,
     SIZE,
     assert_equal_batches,
     assert_view_of,
+    config,
     levels,
     loader,
     photographs,
@@ -79,6 +82,15 @@ def test_batch_is_what_a_training_step_takes(tmp_path: Path) -> None:
         assert view.shape == (4, 3, SIZE, SIZE)
         assert view.is_contiguous(memory_format=torch.channels_last)
     assert not torch.equal(*batch.views)
+
+
+@pytest.mark.parametrize("pipeline", ["dali", "dali_only"])
+def test_views_in_bf16_are_those_of_fp32_rounded(tmp_path: Path, pipeline: str) -> None:
+    source, data = photographs(tmp_path), config(pipeline=pipeline, views=[ViewConfig(blur=0.5)])
+    exact, rounded = (DaliLoader(source, data, SEED, CPU, dtype=d) for d in (torch.float32, torch.bfloat16))
+    for batch, other in zip(exact.epoch(0), rounded.epoch(0), strict=True):
+        assert torch.equal(other.views[0], batch.views[0].bfloat16())
+        assert other.views[0].is_contiguous(memory_format=torch.channels_last)
 
 
 def test_index_and_label_are_the_image_s(tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def test_failure_without_a_bad_file_is_raised(tmp_path: Path) -> None:
         return Plan(step, indices, [outside, outside, np.zeros(4, dtype=np.int32)])
 
     def graph(*arguments: object, **options: object) -> object:
-        return crop_graph(*arguments, sizes=[SIZE], **options)
+        return crop_graph(*arguments, sizes=[SIZE], region=False, **options)
 
     runner = Runner(graph, files, CPU, batch_size=4, threads=1, prefetch=1)
     with pytest.raises(RuntimeError, match="out of bounds"):

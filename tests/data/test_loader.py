@@ -66,6 +66,14 @@ def test_views_are_the_draws_of_their_image(source):
         assert torch.equal(batch.views[number], expected)
 
 
+def test_views_in_bf16_are_those_of_fp32_rounded(source):
+    exact, rounded = (make_loader(source, config(), SEED, CPU, dtype=d) for d in (torch.float32, torch.bfloat16))
+    for batch, other in zip(exact.epoch(0), rounded.epoch(0), strict=True):
+        for view, in_bf16 in zip(batch.views, other.views, strict=True):
+            assert torch.equal(in_bf16, view.bfloat16())
+            assert in_bf16.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_views_differ(source):
     batch = next(make_loader(source, config(), SEED, CPU).epoch(0))
     assert not torch.equal(*batch.views)

@@ -1,6 +1,7 @@
 """What every method promises, whatever its loss: see subjects.py for the methods."""
 
 import copy
+import dataclasses
 import json
 import math
 import signal
@@ -11,10 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslfast.checkpoint import load
 from sslfast.config import load_config, recipes
+from sslfast.data import make_loader
+from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.run import RunDirectory
 from sslfast.train import Trainer, open_source, pretrain
+from sslfast.views import Key
 from tests.methods.harness import KEEP, SKIP
 from tests.methods.subjects import SUBJECTS
 from tests.test_train import assert_same
@@ -110,6 +114,42 @@ def test_the_loss_changes_nothing_but_batch_statistics(trainer):
     after = trainer.method.state_dict()
     changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert all(key.endswith(("running_mean", "running_var", "num_batches_tracked")) for key in changed), changed
+
+
+def test_views_in_bf16_serve_as_well(name, tmp_path):
+    """Under autocast, whose first layer would round them."""
+    recipe = config(name, "train.precision=bf16")
+    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
+    trainer.method.start_epoch(0, trainer.embed)
+    batch, losses = batch_of(trainer), []
+    assert all(view.dtype == torch.bfloat16 for view in batch.views)
+    trainer.loader = make_loader(trainer.train_set, recipe.data, recipe.train.seed, trainer.device)
+    for views in (batch.views, batch_of(trainer).views):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16):
+            losses.append(copy.deepcopy(trainer.method).loss(dataclasses.replace(batch, views=views))[0])
+    torch.testing.assert_close(*losses, rtol=0.01, atol=0.01)
+
+
+def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
+    """To the bit: whole views, or what `seen` makes of them by the recipe."""
+    method, batch, fed = trainer.method, batch_of(trainer), set()
+    for encoder in (module for module in method.modules() if isinstance(module, Encoder)):
+        encoder.register_forward_pre_hook(lambda _, inputs: fed.update(map(pixels, inputs[0])))
+    method.loss(batch)
+    for number, view in enumerate(batch.views):
+        key = Key(batch.seed, batch.epoch, batch.index, number)
+        seen = method.seen(trainer.config, number, view, key)
+        if seen is None or trainer.config.method.name == "cmc":  # of whose colours it shows pictures
+            assert fed.issuperset(map(pixels, view))
+        else:
+            patches = [patch for patch in seen.flatten(0, 1) if patch.isfinite().all()]
+            assert len(patches) >= len(view)
+            assert fed.issuperset(map(pixels, patches))
+
+
+def pixels(image):
+    return image.contiguous().numpy().tobytes()
 
 
 @pytest.mark.parametrize("skip", [KEEP, SKIP], ids=["kept", "skipped"])

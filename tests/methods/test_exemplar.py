@@ -18,8 +18,8 @@ def build(**settings):
 
 def transformed(method, data, member):
     """One member of each class, normalised anew."""
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (method.mean, method.std))
-    rgb = to_rgb(data.views[0], method.mean, method.std)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (method.data.mean, method.data.std))
+    rgb = to_rgb(data.views[0], method.data.mean, method.data.std)
     return (surrogate(rgb, Key(data.seed, data.epoch, data.index, view=member)) - mean) / std
 
 

@@ -76,6 +76,16 @@ def test_patches_are_channels_last(operation):
         assert patches.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_views_in_bf16_under_autocast_lose_nothing_but_by_rounding(operation):
+    """Places and statistics are computed in fp32: half of bf16's 2^-7 in the result, relatively."""
+    images, key = batch().bfloat16(), Key(1, 2, INDEX)
+    exact = operation(images.float(), key)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = operation(images, key)
+    assert result.dtype in (torch.bfloat16, torch.float32)
+    torch.testing.assert_close(result.float(), exact, rtol=2**-8, atol=5e-4)
+
+
 @pytest.mark.parametrize("name", RANDOM)
 def test_seed_epoch_index_and_view_each_change_the_draws(name):
     images = batch()

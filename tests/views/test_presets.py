@@ -7,7 +7,6 @@ import pytest
 from sslfast.config import ViewConfig, load_config
 from sslfast.methods import METHODS
 from sslfast.views.presets import PRESETS
-from sslfast.views.shown import OPERATIONS
 
 PRESET_OF = {  # where its name is not the method's
     "context_prediction": "context",
@@ -97,7 +96,3 @@ def test_the_defaults_that_presets_start_from():
     assert (view.scale, view.ratio, view.flip, view.grayscale) == ((0.2, 1), (3 / 4, 4 / 3), 0.5, 0.2)
     assert strengths(view) == (0.8, (0.4, 0.4, 0.4, 0.1))
     assert (view.blur, view.blur_sigma, view.solarize, view.size) == (0, (0.1, 2), 0, None)
-
-
-def test_methods_name_operations_that_there_are():
-    assert {method.operation for method in METHODS.values()} <= {None, *OPERATIONS}

@@ -1,5 +1,7 @@
 """Contact sheets."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -8,11 +10,8 @@ from PIL import Image
 from sslfast.config import DataConfig, ViewConfig, load_config
 from sslfast.data import Batch, Source
 from sslfast.errors import UsageError
-from sslfast.methods import METHODS
 from sslfast.views import sheet
-from sslfast.views.command import draw
 from sslfast.views.sheet import GAP, IMAGES, LINE, MARGIN, PAPER, TILE_GAP, declaration, draw_views
-from sslfast.views.shown import OPERATIONS
 
 CPU = torch.device("cpu")
 STILL = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "jitter": 0, "grayscale": 0}
@@ -22,8 +21,9 @@ def noise(count=12, side=8):
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
-def drawn(images, data, path, operation=None):
-    draw_views(Source("noise", images=images), data, 0, CPU, path, operation)
+def drawn(images, data, path, recipe="moco_v2_cifar10", *settings):
+    config = dataclasses.replace(load_config(recipe, settings), data=data)
+    draw_views(Source("noise", images=images), config, CPU, path)
     return np.array(Image.open(path))
 
 
@@ -63,19 +63,9 @@ def test_views_of_several_sizes_are_to_scale(tmp_path, monkeypatch):
     assert white == 120 * 60  # the image, twice as wide as high
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
-def test_every_operation_can_be_shown(operation, tmp_path):
-    data = DataConfig(size=32, views=[ViewConfig(**STILL)])
-    images = noise(side=32)
-    plain = drawn(images, data, tmp_path / "plain.png")
-    shown = drawn(images, data, tmp_path / "shown.png", operation)
-    assert shown.shape[0] > plain.shape[0]
-    below = shown[-MARGIN - 60 : -MARGIN]
-    assert (below != PAPER).any()
-
-
 def test_divided_views_show_the_view_in_quarters(tmp_path):
-    pixels = drawn(noise(), DataConfig(size=8, views=[ViewConfig(**STILL)]), tmp_path / "a.png", "divide")
+    data = DataConfig(size=8, views=[ViewConfig(**STILL)])
+    pixels = drawn(noise(), data, tmp_path / "a.png", "fast_moco_cifar10")
     zoom = 14
     side, wide = 8 * zoom, 8 * zoom + TILE_GAP
     top = MARGIN + 2 * (LINE + GAP) + LINE + wide + side
@@ -87,20 +77,34 @@ def test_divided_views_show_the_view_in_quarters(tmp_path):
     np.testing.assert_array_equal(joined, view)
 
 
-def test_the_methods_own_operation_is_shown(tmp_path, monkeypatch):
-    config = load_config("moco_v2_shapes", ["data.limit=20"])
-    plain, divided, own = (tmp_path / f"{name}.png" for name in ("plain", "divided", "own"))
-    draw(config, plain)
-    draw(config, divided, "divide")
-    monkeypatch.setattr(METHODS["moco_v2"], "operation", "divide")
-    draw(config, own)
-    assert own.read_bytes() == divided.read_bytes() != plain.read_bytes()
+@pytest.mark.parametrize(
+    ("method", "worked_on"), [("moco_v2", []), ("fast_moco", [0, 1]), ("mncl", [0, 2]), ("pirl", [1])]
+)
+def test_below_a_view_stands_what_the_method_makes_of_it(tmp_path, monkeypatch, method, worked_on):
+    rows = []
+    monkeypatch.setattr(sheet, "_sheet", lambda drawn: rows.extend(drawn) or Image.new("RGB", (1, 1)))
+    drawn(noise(side=32), load_config(f"{method}_cifar10").data, tmp_path / "a.png", f"{method}_cifar10")
+    labels = [label.split(": ")[0] for label, _ in rows]
+    views = [f"views.{number}" for number in range(len(labels) - 1 - len(worked_on))]
+    made = {f"views.{number}": [f"views.{number}, what {method} makes of it"] for number in worked_on}
+    assert labels == ["images", *(label for view in views for label in (view, *made.get(view, [])))]
+
+
+def test_patches_are_those_of_the_recipe(tmp_path):
+    """Places without a patch are paper."""
+    settings = ("method.patch=6", "method.gap=1", "method.jitter=0", "method.drop_colors=0")
+    data = DataConfig(size=20, views=[ViewConfig(**STILL)])
+    white = np.full((12, 20, 20, 3), 255, np.uint8)
+    plain = drawn(white, data, tmp_path / "a.png", "context_prediction_cifar10", *settings)
+    zoom = 6  # 6 x 20 > 112
+    bottom = plain[-MARGIN - 3 * (6 * zoom + TILE_GAP) :, MARGIN : MARGIN + 3 * (6 * zoom + TILE_GAP)]
+    assert (bottom == 255).all(-1).sum() == 2 * (6 * zoom) ** 2
 
 
 def test_an_operation_that_cannot_work_is_a_sentence(tmp_path):
     data = DataConfig(size=9, views=[ViewConfig(**STILL)])
     with pytest.raises(UsageError, match="views.0: divide: 9 pixels cannot be divided into 2 equal parts"):
-        drawn(noise(side=9), data, tmp_path / "a.png", "divide")
+        drawn(noise(side=9), data, tmp_path / "a.png", "fast_moco_cifar10")
     assert not (tmp_path / "a.png").exists()
 
 
