@@ -51,7 +51,7 @@ class DenseCL(MoCoV2):
         """z (B, dim), embeddings of pixels (B, P, dim), their mean (B, dim), features of pixels (B, P, D)."""
         global_head, dense_head = head.children()
         pixels = encoder(view, dense=True).flatten(2).mT
-        dense = dense_head(pixels)
+        dense = dense_head(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
         outputs = global_head(pixels.mean(1)), dense, dense.mean(1), pixels
         return tuple(F.normalize(output, dim=-1) for output in outputs)
 
