@@ -82,7 +82,7 @@ class DataConfig:
     pipeline: Literal["auto", "resident", "dali", "dali_only"] = "auto"
     """resident: images on the device; dali: decoded as needed; auto: by size; dali_only: augmented by DALI too."""
     decode: Literal["once", "region"] = "once"
-    """once: whole photographs; region: only the part that holds the crops, after a look at the whole file."""
+    """once: whole photographs; region: of JPEGs only the part that holds the crops."""
     workers: Count = 2
     """DALI's threads."""
     prefetch: Count = 2

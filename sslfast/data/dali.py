@@ -77,7 +77,7 @@ class DaliLoader:
         self.dtype = dtype
         self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(device)
         self.by_region = data.decode == "region"
-        self.files = Files(source, data.workers, whole=self.by_region)
+        self.files = Files(source, data.workers)
         self.dali_only = data.pipeline == "dali_only"
         graph = partial(view_graph, mean=data.mean, std=data.std) if self.dali_only else crop_graph
         self.runner = Runner(

@@ -44,17 +44,14 @@ class Files:
         decoder: uint8 (N,), a `Decoder` each.
     """
 
-    def __init__(self, source: Source, threads: int, *, whole: bool = False) -> None:
+    def __init__(self, source: Source, threads: int) -> None:
         """
         Args:
             source: of files; what cannot be read is told to its record of bad files.
             threads: that read headers, to hide the latency of a network's file system.
-            whole: decode each file once, too: where later only parts are decoded, whether it can be read must not
-                depend on the part.
         """
         assert source.paths is not None
         self.source = source
-        self.whole = whole
         self.paths: Sequence[Path] = source.paths
         self.heights = np.zeros(len(source), dtype=np.int64)
         self.widths = np.zeros(len(source), dtype=np.int64)
@@ -126,7 +123,7 @@ class Files:
                 transposed = image.getexif().get(ExifTags.Base.Orientation) in TRANSPOSING_ORIENTATIONS
                 shape = (image.width, image.height) if transposed else (image.height, image.width)
                 plain = image.format in FORMATS and image.mode in MODES and not image.has_transparency_data
-                if self.whole or (image.format in ("JPEG", "MPO") and not _complete(file)):
+                if image.format in ("JPEG", "MPO") and not _complete(file):
                     # Cut short, or followed by other bytes? Pillow refuses half an image; nvJPEG may not.
                     image.load()
         except Exception as error:  # broken headers make Pillow raise nearly anything
