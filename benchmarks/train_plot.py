@@ -16,7 +16,7 @@ STYLES = {OURS: (BLUE, "o"), "lightly": (VERMILION, "s"), "solo-learn": (GREY, "
 
 
 def draw(results: Sequence[Result], path: Path) -> None:
-    """A row of panels a case, a line a method: the pipelines' rates, and the share of ours outside the networks."""
+    """A row of panels a case, a line a method: the pipelines' rates, and our share outside the networks."""
     by_case = {case: [r for r in results if r.case == case] for case in dict.fromkeys(r.case for r in results)}
     heights = [1.2 + 0.2 * len({r.method for r in of_case}) for of_case in by_case.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)), layout="constrained")

@@ -1,8 +1,8 @@
 """solo-learn's forms of the methods (`train_peers`), of its version 1.0.2, the one on PyPI.
 
 Its methods are modules of a lightning trainer that build their own encoder and train a classifier beside it. What
-stands here are their steps without that, from its losses, queues and moving averages. SwAV and DeepCluster v2, which
-it has as well, are left out: with it they take two crops of an image and no small ones.
+stands here are their steps without that, from its losses, queues and moving averages. Its SwAV and DeepCluster v2
+are left out: they take two crops of an image and no small ones.
 
 Its requirements name torch 1.9, but it runs with today's:
 

@@ -68,9 +68,9 @@ def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
 def kornia_view(view: ViewConfig, size: int, data: DataConfig) -> Any:
     """kornia's form of a view, on batches of fp32 (B, 3, H, W) in [0, 1].
 
-    With bilinear resizing on torchvision's grid of pixels and, of its two colour jitters, the one with torchvision's
-    arithmetic. What it has no other form of, and is less work: a crop that is made smaller is not antialiased, and
-    the order of the colour operations is drawn once for a batch.
+    On torchvision's grid of pixels and, of its two colour jitters, with the one that has torchvision's arithmetic.
+    What it does otherwise is less work: a crop that is made smaller is not antialiased, the order of the colour
+    operations is drawn once for a batch.
     """
     from kornia import augmentation as K
 

@@ -13,7 +13,6 @@ from sslfast.benchmarks.train_cases import SMALL, Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone, record
 from sslfast.benchmarks.train_record import Record, Result, lines
 from sslfast.config import load_config
-from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.run import RunDirectory

@@ -1,4 +1,4 @@
-"""Other packages' forms of the methods, which `bench_train` sets beside ours: they train, and have the loss of ours."""
+"""Other packages' forms of the methods, for `bench_train`: they train, and have the loss of ours."""
 
 import importlib.machinery
 import importlib.util
