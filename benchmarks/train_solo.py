@@ -92,6 +92,7 @@ class BYOL(SimSiam):
 class NNCLR(SimSiam):
     find_nn = SoloNNCLR.find_nn
     dequeue_and_enqueue = SoloNNCLR.dequeue_and_enqueue
+    queue_y: Tensor
 
     def __init__(self, method: Any) -> None:
         super().__init__(method)
