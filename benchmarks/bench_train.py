@@ -85,8 +85,10 @@ def embeddings(trainer: Trainer, case: Case) -> Embed:
     """Random vectors in place of the images' embeddings, which some methods cluster before an epoch."""
 
     def embed(network: nn.Module) -> tuple[Tensor, Tensor]:
+        was_training = network.training
         with torch.no_grad():
-            few = network(torch.randn(2, 3, case.size, case.size, device=trainer.device))
+            few = network.eval()(torch.randn(1, 3, case.size, case.size, device=trainer.device))
+        network.train(was_training)
         return torch.randn(case.images, few.shape[1], device=trainer.device), torch.arange(case.images)
 
     return embed

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
 
 from sslfast.benchmarks.train_record import OURS, Result
 from sslfast.report.style import BLUE, DPI, GREY, VERMILION, WIDTH
@@ -28,14 +27,13 @@ def draw(results: Sequence[Result], path: Path) -> None:
             places = [methods.index(r.method) for r in known]
             speeds = [r.images_per_second for r in known]
             rates.plot(speeds, places, marker, color=color, markersize=5, label=pipeline)
-        known = [r for r in of_case if r.overhead is not None]
-        shares.barh([methods.index(r.method) for r in known], [r.overhead for r in known], color=BLUE, height=0.6)
+        overheads = {methods.index(r.method): 100 * r.overhead for r in of_case if r.overhead is not None}
+        shares.barh(list(overheads), list(overheads.values()), color=BLUE, height=0.6)
         rates.set_title(f"{case}, batches of {of_case[0].batch}", loc="left", fontsize=11)
         rates.set_xlabel("images per second of training")
         rates.set_xlim(left=0)
         rates.set_yticks(range(len(methods)), methods, fontsize=8)
-        shares.set_xlabel("overhead: share of our step outside the networks")
-        shares.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        shares.set_xlabel("overhead, % of our step")
         for panel in (rates, shares):
             _plain(panel)
     figure.legend(*rows[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)

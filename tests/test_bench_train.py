@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sslfast.benchmarks import bench_train, timing, train_plot
-from sslfast.benchmarks.bench_train import Pipeline
+from sslfast.benchmarks.bench_train import Pipeline, embeddings
 from sslfast.benchmarks.train_cases import SMALL, Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone, record
 from sslfast.benchmarks.train_record import Record, Result, lines
@@ -65,6 +65,16 @@ def test_the_outermost_calls_are_kept(trainer):
     assert [call.args[0].requires_grad for call in calls] == [False, True, False, False]
     trainer.train_step(batch)
     assert len(calls) == 4  # the hooks are gone
+
+
+def test_clustering_methods_get_embeddings_at_no_cost_to_the_network(trainer):
+    network = nn.Sequential(trainer.method.encoder, trainer.method.head)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found, kept = embeddings(trainer, TINY)(network)
+    assert found.shape == (TINY.images, 16)
+    assert torch.equal(kept, torch.arange(TINY.images))
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_what_a_pipeline_keeps():
