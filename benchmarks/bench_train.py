@@ -4,33 +4,36 @@ A step is everything from the views of a batch to the weights of the next one: n
 optimizer, moving averages, queues. Beside ours stands the same method as users of other packages write it, where
 they are installed, with the same encoder, heads, batch, views and precision. The pipelines of a method take turns,
 step by step, and with them the networks alone (`train_networks`): the share of our step that they leave is its
-overhead. The images are noise, and lie on the device; input pipelines are the matter of `bench_views`.
+overhead. The images are noise, and lie on the device; input pipelines are the matter of `bench_views`. On 2 CPU
+cores all methods take about a quarter of an hour; each is recorded as soon as it is measured.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from sslfast.benchmarks.machine import describe, version
+from sslfast.benchmarks import train_plot
+from sslfast.benchmarks.machine import commit, describe
 from sslfast.benchmarks.memory import extra_memory
 from sslfast.benchmarks.timing import take_turns
 from sslfast.benchmarks.train_cases import Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone
-from sslfast.benchmarks.train_peers import Peer, build_optimizer, installed
+from sslfast.benchmarks.train_peers import Peer, build_optimizer, installed, versions
+from sslfast.benchmarks.train_record import HEAD, OURS, Record, Result, lines
 from sslfast.data import Batch, Source
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
+from sslfast.methods.base import Embed
 from sslfast.run import RunDirectory
 from sslfast.settings import nearest
 from sslfast.train import Trainer, check
@@ -38,20 +41,6 @@ from sslfast.train import Trainer, check
 PROGRAM = "python -m sslfast.benchmarks.bench_train"
 SECONDS = 10.0  # to spend on the timing of a method, about
 NETWORKS = "networks alone"
-OURS = "sslfast"
-
-
-@dataclass(frozen=True)
-class Result:
-    case: str
-    method: str
-    pipeline: str
-    batch: int
-    milliseconds: float | None  # the median step; None: out of memory
-    images_per_second: float | None
-    overhead: float | None  # of ours: the share of the step outside the networks
-    peak_bytes: int | None  # parameters, their gradients, the optimizer's state, buffers, and what a step adds
-    calls: int
 
 
 @dataclass(frozen=True)
@@ -92,6 +81,19 @@ def theirs(peer: Peer, trainer: Trainer, batch: Batch) -> Pipeline:
     return Pipeline(step, peer, optimizer)
 
 
+def embeddings(trainer: Trainer, case: Case) -> Embed:
+    """Random vectors in place of the images' embeddings, which some methods cluster before an epoch."""
+
+    def embed(network: nn.Module) -> tuple[Tensor, Tensor]:
+        was_training = network.training
+        with torch.no_grad():
+            few = network.eval()(torch.randn(1, 3, case.size, case.size, device=trainer.device))
+        network.train(was_training)
+        return torch.randn(case.images, few.shape[1], device=trainer.device), torch.arange(case.images)
+
+    return embed
+
+
 def measure(method: str, case: Case, source: Source, seconds: float) -> list[Result]:
     """Times a method's pipelines; compiled as the trainer does it on a GPU, ours and the others'.
 
@@ -104,7 +106,7 @@ def measure(method: str, case: Case, source: Source, seconds: float) -> list[Res
     trainer = Trainer(recipe, RunDirectory(Path("none")), source)  # writes nothing
     last = recipe.train.epochs - 1  # by which every part of a method is at work
     for epoch in (0, last):
-        trainer.method.start_epoch(epoch, trainer.embed)
+        trainer.method.start_epoch(epoch, embeddings(trainer, case))
     batch = next(iter(trainer.loader.epoch(last)))
     alone = networks_alone(trainer, batch)
     peers = installed(method, METHODS[method](recipe, build_encoder(recipe.encoder), len(source)))
@@ -121,10 +123,10 @@ def measure(method: str, case: Case, source: Source, seconds: float) -> list[Res
     steps = {NETWORKS: alone, **{name: pipeline.step for name, pipeline in pipelines.items()}}
     times = take_turns(steps, trainer.device, seconds)
     medians = {name: statistics.median(samples) for name, samples in times.items() if samples}
+    at = commit()
 
     def result(name: str, pipeline: Pipeline) -> Result:
         ms = medians.get(name)
-        known = ms is not None and name == OURS and NETWORKS in medians
         extra = None if ms is None else extra_memory(pipeline.step, trainer.device)
         return Result(
             case=str(case),
@@ -133,31 +135,19 @@ def measure(method: str, case: Case, source: Source, seconds: float) -> list[Res
             batch=case.batch,
             milliseconds=ms,
             images_per_second=None if ms is None else 1e3 * case.batch / ms,
-            overhead=1 - medians[NETWORKS] / medians[OURS] if known else None,
+            overhead=outside(times[NETWORKS], times[OURS]) if name == OURS else None,
             peak_bytes=None if extra is None else pipeline.held() + extra,
             calls=len(times[name]),
+            commit=at,
         )
 
     return [result(name, pipeline) for name, pipeline in pipelines.items()]
 
 
-HEAD = f"{'method':<20}{'pipeline':<12}{'ms':>10}{'images/s':>11}{'x ours':>9}{'overhead':>10}{'MiB':>9}"
-
-
-def lines(results: Sequence[Result]) -> Iterator[str]:
-    """Of a method's results."""
-
-    def cell(value: float | None, form: str) -> str:
-        return "-" if value is None else form.format(value)
-
-    base = next(r.images_per_second for r in results if r.pipeline == OURS)
-    for r in results:
-        ratio = r.images_per_second / base if r.images_per_second and base else None
-        yield (
-            f"{r.method:<20}{r.pipeline:<12}{cell(r.milliseconds, '{:.1f}').replace('-', 'OOM'):>10}"
-            f"{cell(r.images_per_second, '{:,.0f}'):>11}{cell(ratio, '{:.2f}'):>9}"
-            f"{cell(r.overhead, '{:.0%}'):>10}{cell(r.peak_bytes and r.peak_bytes / 2**20, '{:,.0f}'):>9}"
-        )
+def outside(networks: Sequence[float], steps: Sequence[float]) -> float | None:
+    """The share of a step outside the networks: the median of the rounds, in which the two ran close together."""
+    shares = [1 - alone / step for alone, step in zip(networks, steps, strict=False)]
+    return statistics.median(shares) if shares else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,31 +156,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", metavar="S", type=float, default=SECONDS, help="a method is timed for (default: %(default)s)"
     )
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results and what they depend on")
+    parser.add_argument(
+        "--json", metavar="FILE", type=Path, help="keep the results in this file, and a picture of them beside it"
+    )
     args = parser.parse_args(argv)
-    if unknown := [name for name in args.method if name not in METHODS]:
-        print(f"bench_train: --method {unknown[0]}: no such method{nearest(unknown[0], METHODS)}", file=sys.stderr)
+    try:
+        if unknown := [name for name in args.method if name not in METHODS]:
+            raise UsageError(f"--method {unknown[0]}: no such method{nearest(unknown[0], METHODS)}")
+        return run(args.method, args.seconds, args.json)
+    except UsageError as error:
+        print(f"bench_train: {error}", file=sys.stderr)
         return 2
+
+
+def run(methods: Sequence[str], seconds: float, json_path: Path | None) -> int:
+    """Measures, prints and keeps; returns 1 if a method cannot be run."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    others = f"lightly {version('lightly') or 'missing'}"
+    others = ", ".join(f"{package} {version}" for package, version in versions().items())
     header = {**describe(device), "command": PROGRAM, "other versions": others}
+    record = Record(json_path, header)
     print("\n".join(f"{key}: {value}" for key, value in header.items()))
-    results, failed = [], False
+    failed = False
     for case in cases(device):
         source = noise(case)
         print(f"\n{case}, batches of {case.batch}\n{HEAD}", flush=True)
-        for method in args.method:
+        for number, method in enumerate(methods, 1):
+            print(f"{method}, {number} of {len(methods)}", file=sys.stderr, flush=True)
             try:
-                found = measure(method, case, source, args.seconds)
+                found = measure(method, case, source, seconds)
             except UsageError as error:
                 failed = True
                 print(f"{method}: {error}", flush=True)
                 continue
             print("\n".join(lines(found)), flush=True)
-            results += found
-    if args.json:
-        content = {"header": header, "results": [asdict(result) for result in results]}
-        args.json.write_text(json.dumps(content, indent=1) + "\n")
+            record.add(found)
+    if json_path is not None and record.results:
+        train_plot.draw(record.results, json_path.with_suffix(".png"))
     return int(failed)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from sslfast.benchmarks.common import OURS, find
 from sslfast.benchmarks.machine import RESULTS
 from sslfast.benchmarks.methods_record import SCORES, Run, summarise
+from sslfast.benchmarks.train_peers import MODULES as PACKAGES
 from sslfast.kernels import _library as lib
 
 HERE = Path(__file__).resolve().parent
@@ -131,19 +132,24 @@ def train() -> str:
         results = {(r["case"], r["method"], r["pipeline"]): r for r in content["results"]}
         for (case, method, pipeline), r in results.items():
             if pipeline == "sslfast":
-                peer = results.get((case, method, "lightly"), {})
-                rates = r["images_per_second"], peer.get("images_per_second")
+                rate = r["images_per_second"]
+                others = [results.get((case, method, package), {}) for package in PACKAGES]
                 yield [
                     case,
                     method,
-                    f"{rates[0]:,.0f}" if rates[0] else "out of memory",
-                    f"{rates[0] / rates[1]:.2f}x" if rates[0] and rates[1] else "",
+                    f"{rate:,.0f}" if rate else "out of memory",
+                    *(times(rate, other.get("images_per_second")) for other in others),
                     f"{r['overhead']:.0%}" if r["overhead"] is not None else "",
-                    *(mebibytes(x.get("peak_bytes")) for x in (r, peer)),
+                    *(mebibytes(x.get("peak_bytes")) for x in (r, *others)),
                 ]
 
-    columns = ["machine", "encoder", "method", "images/s", "x lightly", "overhead", "peak memory", "lightly's"]
+    speeds, memory = [f"x {name}" for name in PACKAGES], [f"{name}'s" for name in PACKAGES]
+    columns = ["machine", "encoder", "method", "images/s", *speeds, "overhead", "peak memory", *memory]
     return by_machine("train.json", columns, rows)
+
+
+def times(rate: float | None, other: float | None) -> str:
+    return f"{rate / other:.2f}x" if rate and other else ""
 
 
 def mebibytes(count: int | None) -> str:

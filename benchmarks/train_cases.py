@@ -26,6 +26,7 @@ class Case:
 
     Attributes:
         recipes: ends of the names of recipes, of which a method's first one is taken.
+        batch: images a step; on the CPU few, so that each pipeline takes its turns within a minute.
         images: of the data set, as far as banks, queues and clusters depend on it.
     """
 
@@ -44,7 +45,7 @@ class Case:
 
 def cases(device: torch.device) -> list[Case]:
     if device.type == "cpu":
-        return [Case("resnet18", 0.25, "cifar", 32, 64, 4096, SMALL)]
+        return [Case("resnet18", 1.0, "cifar", 32, 16, 50_000, SMALL)]
     return [
         Case("resnet18", 1.0, "cifar", 32, 256, 50_000, SMALL),
         Case("resnet50", 1.0, "imagenet", 224, 128, 8192, LARGE),

@@ -1,24 +1,29 @@
-"""Methods as other packages' users write them, for `bench_train`: now lightly's.
+"""Methods as other packages' users write them, for `bench_train`: what the forms of all packages share.
 
 Each has the encoder and the heads of our method, and does the rest with the package's parts and torch's
-optimizers, as the package's documentation does. Nothing is imported before it is asked for.
+optimizers, as the package's documentation does. Nothing of a package is imported before it is asked for.
 """
 
 from __future__ import annotations
 
 import copy
+import importlib
 import importlib.util
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from sslfast.benchmarks.machine import version
 from sslfast.config import OptimConfig
+from sslfast.errors import UsageError
 from sslfast.methods import Method
 from sslfast.optim import scaled_lr
+
+MODULES = {"lightly": "lightly", "solo-learn": "solo"}  # of the packages; train_<module>.py has their forms
 
 
 class Peer(nn.Module, ABC):
@@ -39,191 +44,59 @@ class Peer(nn.Module, ABC):
     def after_step(self) -> None:
         """Moves nothing, where nothing is to be moved."""
 
-
-class SimCLR(Peer):
-    def __init__(self, method: Any) -> None:
-        from lightly.loss import NTXentLoss
-
-        super().__init__(method)
-        self.network = nn.Sequential(method.encoder, method.head)
-        self.criterion = NTXentLoss(self.config.temperature)
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        return self.criterion(*(self.network(view) for view in views))
-
-
-class MoCo(Peer):
-    def __init__(self, method: Any) -> None:
-        from lightly.loss import NTXentLoss
-
-        super().__init__(method)
-        self.network = nn.Sequential(method.encoder, method.head)
-        self.key_network = momentum_copy(self.network)
-        self.criterion = NTXentLoss(self.config.temperature, (method.queue.size, self.config.dim))
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        view1, view2 = views
-        loss = self.one_way(view1, view2)
-        return (loss + self.one_way(view2, view1)) / 2 if self.config.symmetric else loss
-
-    @torch.no_grad()
-    def key(self, view: Tensor) -> Tensor:
-        from lightly.models.utils import batch_shuffle, batch_unshuffle
-
-        shuffled, order = batch_shuffle(view)
-        return batch_unshuffle(self.key_network(shuffled), order)
-
-    def one_way(self, query: Tensor, key: Tensor) -> Tensor:
-        return self.criterion(self.network(query), self.key(key))
-
-    def after_step(self) -> None:
-        follow(self.network, self.key_network, self.config.momentum)
-
-
-class DenseCL(MoCo):
-    def __init__(self, method: Any) -> None:
-        super().__init__(method)
-        self.dense_criterion = copy.deepcopy(self.criterion)
-
-    def embed(self, network: nn.Module, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of pixels, the global embedding, embeddings of pixels."""
-        encoder, heads = network.children()
-        head, dense_head = heads.children()
-        pixels = encoder(view, dense=True).flatten(2).mT
-        return pixels, head(pixels.mean(1)), dense_head(pixels)
-
-    def one_way(self, query: Tensor, key: Tensor) -> Tensor:
-        from lightly.models.utils import select_most_similar
-
-        query_pixels, query_global, query_dense = self.embed(self.network, query)
-        with torch.no_grad():
-            key_pixels, key_global, key_dense = self.embed(self.key_network, key)
-        key_dense = select_most_similar(query_pixels, key_pixels, key_dense)
-        dense_loss = self.dense_criterion(query_dense.flatten(0, 1), key_dense.flatten(0, 1))
-        return (1 - self.config.lam) * self.criterion(query_global, key_global) + self.config.lam * dense_loss
-
-
-class SimSiam(Peer):
-    def __init__(self, method: Any) -> None:
-        from lightly.loss import NegativeCosineSimilarity
-
-        super().__init__(method)
-        self.network = nn.Sequential(method.encoder, method.projector)
-        self.predictor = method.predictor
-        self.criterion = NegativeCosineSimilarity()
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        z1, z2 = (self.network(view) for view in views)
-        p1, p2 = self.predictor(z1), self.predictor(z2)
-        return (self.criterion(p1, z2.detach()) + self.criterion(p2, z1.detach())) / 2
-
-
-class BYOL(SimSiam):
-    def __init__(self, method: Any) -> None:
-        super().__init__(method)
-        self.target = momentum_copy(self.network)
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        p1, p2 = (self.predictor(self.network(view)) for view in views)
-        with torch.no_grad():
-            z1, z2 = (self.target(view) for view in views)
-        return (self.criterion(p1, z2) + self.criterion(p2, z1)) / 2
-
-    def after_step(self) -> None:
-        follow(self.network, self.target, self.config.momentum)
-
-
-class NNCLR(Peer):
-    def __init__(self, method: Any) -> None:
-        from lightly.loss import NTXentLoss
-        from lightly.models.modules import NNMemoryBankModule
-
-        super().__init__(method)
-        self.network = nn.Sequential(method.encoder, method.projector)
-        self.predictor = method.predictor
-        self.bank = NNMemoryBankModule((method.queue.size, self.config.dim))
-        self.criterion = NTXentLoss(self.config.temperature)
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        z1, z2 = (self.network(view) for view in views)
-        p1, p2 = self.predictor(z1), self.predictor(z2)
-        n1, n2 = self.bank(z1.detach(), update=False), self.bank(z2.detach(), update=True)
-        return (self.criterion(n1, p2) + self.criterion(n2, p1)) / 2
-
-
-class BarlowTwins(Peer):
-    def __init__(self, method: Any) -> None:
-        from lightly.loss import BarlowTwinsLoss
-
-        super().__init__(method)
-        self.network = nn.Sequential(method.encoder, method.projector)
-        self.criterion = BarlowTwinsLoss(self.config.lambd)
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        return self.criterion(*(self.network(view) for view in views))
-
-
-class SwAV(Peer):
-    def __init__(self, method: Any) -> None:
-        from lightly.loss import SwaVLoss
-        from lightly.models.modules import SwaVPrototypes
-        from lightly.models.modules.memory_bank import MemoryBankModule
-
-        super().__init__(method)
-        config = self.config
-        self.network = nn.Sequential(method.encoder, method.head)
-        self.prototypes = SwaVPrototypes(config.dim, config.prototypes)
-        self.criterion = SwaVLoss(config.temperature, config.iterations, config.epsilon)
-        queues = config.global_crops if config.queue_size else 0
-        self.queues = nn.ModuleList(MemoryBankModule((config.queue_size, config.dim)) for _ in range(queues))
-
-    def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        self.prototypes.normalize()
-        embeddings = [F.normalize(self.network(view), dim=1) for view in views]
-        scores = [self.prototypes(embedding) for embedding in embeddings]
-        with torch.no_grad():
-            queued = [queue(z, update=True)[1].T for queue, z in zip(self.queues, embeddings, strict=False)]
-            queue_scores = [self.prototypes(z) for z in queued] or None
-        count = self.config.global_crops
-        return self.criterion(scores[:count], scores[count:], queue_scores)
+    @staticmethod
+    @abstractmethod
+    def lars(parameters: Sequence[nn.Parameter], lr: float, config: OptimConfig) -> Optimizer:
+        """The package's LARS, which torch has none of."""
 
 
 def momentum_copy(network: nn.Module) -> nn.Module:
-    from lightly.models.utils import deactivate_requires_grad
-
-    copied = copy.deepcopy(network)
-    deactivate_requires_grad(copied)
-    return copied
+    """A copy that is not trained."""
+    return copy.deepcopy(network).requires_grad_(False)
 
 
-def follow(network: nn.Module, average: nn.Module, momentum: float) -> None:
-    from lightly.models.utils import update_momentum
+def forms(package: str) -> dict[str, type[Peer]]:
+    """A package's forms by the method's name, none where it is not installed.
 
-    update_momentum(network, average, momentum)
+    Raises:
+        UsageError: it is installed, but cannot be imported.
+    """
+    if importlib.util.find_spec(MODULES[package]) is None:
+        return {}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the packages' own, of what they import
+            module = importlib.import_module(f"sslfast.benchmarks.train_{MODULES[package]}")
+    except ImportError as error:
+        raise UsageError(
+            f"{package} {version(package)} is installed, but cannot be imported: {error}; "
+            f"benchmarks/train_{MODULES[package]}.py says what it needs"
+        ) from error
+    return dict(module.FORMS)
 
 
-LIGHTLY: dict[str, type[Peer]] = {
-    "barlow_twins": BarlowTwins,
-    "byol": BYOL,
-    "densecl": DenseCL,
-    "moco_v1": MoCo,
-    "moco_v2": MoCo,
-    "nnclr": NNCLR,
-    "simclr": SimCLR,
-    "simsiam": SimSiam,
-    "swav": SwAV,
-}
+def versions() -> dict[str, str]:
+    """Of each package, or that it is missing.
+
+    Raises:
+        UsageError: one is installed, but cannot be imported.
+    """
+    return {package: version(package) or "of no version" if forms(package) else "missing" for package in MODULES}
 
 
 def installed(name: str, method: Method) -> dict[str, Peer]:
-    """The packages' forms of a method, where they are installed."""
-    if name not in LIGHTLY or importlib.util.find_spec("lightly") is None:
-        return {}
-    return {"lightly": LIGHTLY[name](method)}
+    """The packages' forms of a method, where they are installed; each with networks of its own.
+
+    Args:
+        name: the method's.
+        method: ours, freshly built.
+    """
+    found = {package: forms(package) for package in MODULES}
+    return {package: known[name](copy.deepcopy(method)) for package, known in found.items() if name in known}
 
 
 def build_optimizer(peer: Peer, config: OptimConfig, batch_size: int) -> Optimizer:
-    """torch's, or for LARS lightly's; all parameters in one group, as its examples have them."""
+    """torch's, or the package's LARS; all parameters in one group, as the packages' examples have them."""
     parameters = [parameter for parameter in peer.parameters() if parameter.requires_grad]
     lr, weight_decay = scaled_lr(config, batch_size), config.weight_decay
     match config.name:
@@ -232,6 +105,4 @@ def build_optimizer(peer: Peer, config: OptimConfig, batch_size: int) -> Optimiz
         case "adamw":
             return AdamW(parameters, lr, betas=config.betas, weight_decay=weight_decay)
         case "lars":
-            from lightly.utils.lars import LARS
-
-            return LARS(parameters, lr, momentum=config.momentum, weight_decay=weight_decay)
+            return peer.lars(parameters, lr, config)

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from sslfast.benchmarks import bench_train, timing, train_peers
-from sslfast.benchmarks.bench_train import Pipeline
+from sslfast.benchmarks import bench_train, timing, train_plot
+from sslfast.benchmarks.bench_train import Pipeline, embeddings
 from sslfast.benchmarks.train_cases import SMALL, Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone, record
+from sslfast.benchmarks.train_record import Record, Result, lines
 from sslfast.config import load_config
-from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.run import RunDirectory
@@ -67,33 +67,14 @@ def test_the_outermost_calls_are_kept(trainer):
     assert len(calls) == 4  # the hooks are gone
 
 
-@pytest.mark.parametrize("name", sorted(train_peers.LIGHTLY.keys() & METHODS.keys()))
-def test_lightly_s_forms_train(name, tmp_path):
-    pytest.importorskip("lightly")
-    case = Case("resnet18", 0.125, "cifar", 32, 8, 4096, SMALL)
-    recipe, source = config(name, case), noise(case)
-    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), source)
-    built = METHODS[name](recipe, build_encoder(recipe.encoder), len(source))
-    peer = train_peers.installed(name, built)["lightly"]
-    before = {key: value.clone() for key, value in peer.named_parameters()}
-    pipeline = bench_train.theirs(peer, trainer, batch_of(trainer))
-    for _ in range(2):
-        pipeline.step()
-    for key, value in peer.named_parameters():
-        assert value.isfinite().all(), key
-        assert (value.grad is not None) == value.requires_grad, key
-    moved = {key.split(".")[0] for key, value in peer.named_parameters() if not torch.equal(value, before[key])}
-    assert moved == {key.split(".")[0] for key in before}  # averages as well
-
-
-def test_lightly_s_moco_has_the_loss_of_ours(trainer):
-    pytest.importorskip("lightly")
-    method, batch = trainer.method, batch_of(trainer)
-    peer = train_peers.LIGHTLY["moco_v2"](method)
-    bank = peer.criterion.memory_bank.bank
-    method.queue.keys.copy_(bank if bank.shape == method.queue.keys.shape else bank.T)
-    expected, _ = method.loss(batch)
-    torch.testing.assert_close(peer.loss(batch.views), expected)
+def test_clustering_methods_get_embeddings_at_no_cost_to_the_network(trainer):
+    network = nn.Sequential(trainer.method.encoder, trainer.method.head)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    found, kept = embeddings(trainer, TINY)(network)
+    assert found.shape == (TINY.images, 16)
+    assert torch.equal(kept, torch.arange(TINY.images))
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_what_a_pipeline_keeps():
@@ -129,10 +110,14 @@ def test_the_record_and_that_a_method_that_fails_costs_the_others_nothing(tmp_pa
     out = capsys.readouterr().out
     assert "moco_v1: does not fit" in out
     content = json.loads(path.read_text())
-    assert {"CPU", "versions", "commit", "command", "other versions"} <= content["header"].keys()
+    assert {"CPU", "versions", "commit", "command"} <= content["header"].keys()
+    assert {"lightly", "solo-learn"} == {
+        words.split()[0] for words in content["header"]["other versions"].split(", ")
+    }
+    assert path.with_suffix(".png").stat().st_size > 10_000
     assert str(tmp_path) not in path.read_text()
     rows = {row["pipeline"]: row for row in content["results"]}
-    assert rows.keys() - {"lightly"} == {"sslfast"}
+    assert rows.keys() - {"lightly", "solo-learn"} == {"sslfast"}
     for row in rows.values():
         assert (row["method"], row["batch"], row["case"]) == ("moco_v2", 16, "resnet18 x 0.125, 32 pixels")
         assert row["images_per_second"] == pytest.approx(16e3 / row["milliseconds"])
@@ -143,16 +128,16 @@ def test_the_record_and_that_a_method_that_fails_costs_the_others_nothing(tmp_pa
 
 def test_the_share_outside_the_networks_and_what_is_out_of_memory(small, monkeypatch):
     monkeypatch.setattr(bench_train, "extra_memory", lambda step, device: 1000)
-    times = {bench_train.NETWORKS: [8.0, 9.0, 7.0], "sslfast": [10.0, 30.0, 2.0], "lightly": []}
+    times = {bench_train.NETWORKS: [8.0, 18.0, 1.0], "sslfast": [10.0, 20.0, 2.0], "lightly": [], "solo-learn": []}
     monkeypatch.setattr(
         bench_train, "take_turns", lambda steps, device, seconds: {name: times[name] for name in steps}
     )
     found = {r.pipeline: r for r in bench_train.measure("moco_v2", TINY, noise(TINY), 0.0)}
     assert found["sslfast"].overhead == pytest.approx(0.2)
     assert found["sslfast"].images_per_second == 1600
-    if "lightly" in found:
-        assert found["lightly"].milliseconds is found["lightly"].peak_bytes is None
-        assert "OOM" in list(bench_train.lines(list(found.values())))[1]
+    for name in found.keys() - {"sslfast"}:
+        assert found[name].milliseconds is found[name].peak_bytes is None
+        assert any("OOM" in line for line in lines([found["sslfast"], found[name]]))
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -166,6 +151,35 @@ def test_every_method_has_a_recipe_for_every_case(method, device):
         assert (recipe.data.size, recipe.data.batch_size) == (case.size, case.batch)
 
 
-def test_a_method_that_does_not_exist(capsys):
+def result(method, milliseconds, pipeline="sslfast"):
+    rate = None if milliseconds is None else 16e3 / milliseconds
+    return Result("small", method, pipeline, 16, milliseconds, rate, None, None, 5, "c")
+
+
+def test_a_method_that_is_measured_again_takes_the_place_of_what_it_was(tmp_path):
+    path, header = tmp_path / "train.json", {"CPU": "one", "date": "Monday"}
+    record = Record(path, header)
+    record.add([result("byol", 1.0), result("byol", 2.0, "lightly")])
+    record.add([result("simclr", 3.0)])
+    record = Record(path, {**header, "date": "Tuesday"})
+    record.add([result("byol", None)])
+    assert record.results == Record(path, header).results == [result("byol", None), result("simclr", 3.0)]
+    train_plot.draw(record.results, tmp_path / "train.png")
+
+
+def test_results_of_another_machine_are_not_mixed_in(tmp_path):
+    path = tmp_path / "train.json"
+    Record(path, {"CPU": "one"}).add([result("byol", 1.0)])
+    with pytest.raises(
+        UsageError, match="holds results with CPU 'one', and here it is 'two'; choose another file"
+    ):
+        Record(path, {"CPU": "two"})
+    with pytest.raises(UsageError, match="holds results with GPU None, and here it is 'a GPU'"):
+        Record(path, {"CPU": "one", "GPU": "a GPU"})
+
+
+def test_what_is_not_there(tmp_path, capsys):
+    assert bench_train.main(["--json", str(tmp_path / "none" / "train.json")]) == 2
+    assert "expected a file in a folder that exists" in capsys.readouterr().err
     assert bench_train.main(["--method", "moco_v22"]) == 2
     assert "did you mean 'moco_v2'" in capsys.readouterr().err
