@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import importlib
 import importlib.util
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
@@ -64,9 +63,7 @@ def forms(package: str) -> dict[str, type[Peer]]:
     if importlib.util.find_spec(MODULES[package]) is None:
         return {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the packages' own, of what they import
-            module = importlib.import_module(f"sslfast.benchmarks.train_{MODULES[package]}")
+        module = importlib.import_module(f"sslfast.benchmarks.train_{MODULES[package]}")
     except ImportError as error:
         raise UsageError(
             f"{package} {version(package)} is installed, but cannot be imported: {error}; "
