@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.distributed import gather
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
@@ -58,12 +60,14 @@ class Exemplar(Method):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         embedding = self.head(self.encoder(self._members(batch)))
         if self.config.form == "triplet":
-            return semi_hard_triplets(F.normalize(embedding, dim=1), self.config.members, self.config.margin)
-        candidates = self._candidates(batch.index)
+            z = torch.cat([gather(copies) for copies in F.normalize(embedding, dim=1).chunk(self.config.members)])
+            return semi_hard_triplets(z, self.config.members, self.config.margin)
+        candidates = self._candidates(gather(batch.index))
         loss, rank = K.in_batch_info_nce(
             embedding.relu(),
             self.classes.weight[candidates],
             temperature=1.0,
+            offset=distributed.rank() * len(batch.index),
             chunks=self.config.members,
             return_rank=True,
         )
@@ -77,7 +81,7 @@ class Exemplar(Method):
         return from_rgb(members, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
     def _candidates(self, index: Tensor) -> Tensor:
-        """The classes to choose among: those of the batch, in its order, then others in random order."""
+        """The classes to choose among: those of all ranks' batch, in its order, then others in random order."""
         batch = len(index)
         place = torch.rand(self.classes.out_features, device=index.device)
         place[index] = torch.arange(-batch, 0, device=index.device, dtype=place.dtype)
