@@ -59,8 +59,8 @@ class MemoryBank(nn.Module):
     def noise(self, batch: Batch, count: int) -> Tensor:
         """Indices of other images than the batch's, uniform, drawn with replacement: int64 (count,).
 
-        A function of the seed, the epoch and the batch's images, of all ranks. That one draw serves all of them, and
-        that none of them is in it, are ours: the authors draw `count` for each.
+        A function of the seed, the epoch and the images of the batch, of all ranks. That one draw serves them all,
+        and that none of them is in it, are ours: the authors draw `count` for each.
         """
         index = gather(batch.index)
         own = index.sort().values
