@@ -28,10 +28,11 @@ GROUPS = 4  # of the cases, each in processes of their own
 def steps(case):
     """The losses, the gradients of the last step, and how far everything moved.
 
-    Batch normalisation uses its running statistics: those of a batch are of one process.
+    Without batch normalisation in the encoder, and with that of the heads by its running statistics: those of a
+    batch are of one process.
     """
     name, *overrides = CASES[case]
-    recipe = config(name, *overrides)
+    recipe = config(name, "encoder.norm=layer", *overrides)
     trainer = Trainer(recipe, RunDirectory(Path("unused")), open_source("shapes", limit=recipe.data.limit))
     trainer.method.eval()
     trainer.method.start_epoch(0, trainer.embed)
