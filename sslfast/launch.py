@@ -29,9 +29,7 @@ def joined() -> Iterator[None]:
         yield
         return
     if not dist.is_available():
-        raise UsageError(
-            "torchrun: this torch is built without torch.distributed; install another, or run one process"
-        )
+        raise UsageError("torchrun: this torch is built without torch.distributed; run one process")
     dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     if rank() > 0:
         logging.disable(logging.INFO)  # rank 0 says it

@@ -123,9 +123,7 @@ def synchronised(method: Method, device: torch.device) -> Method:
         UsageError: on a CPU, where PyTorch has none.
     """
     if device.type != "cuda":
-        raise UsageError(
-            "encoder.norm=sync: several processes have it on GPUs only; take norm=batch, split or layer"
-        )
+        raise UsageError("encoder.norm=sync: PyTorch has it on GPUs only; on CPUs take batch, split or layer")
     return cast(Method, nn.SyncBatchNorm.convert_sync_batchnorm(method))
 
 
@@ -354,14 +352,15 @@ class Trainer:
         """Goes back to the latest checkpoint; without one the run starts from the beginning.
 
         Raises:
-            UsageError: the checkpoint is of other data.
+            UsageError: the checkpoint is of other data, or not the same on all ranks.
         """
         state = self.checkpoints.latest()
         found = -1 if state is None else state["step"]
-        if (newest := largest(found)) != -largest(-found):
+        oldest, newest = -largest(-found), largest(found)
+        if oldest != newest:
             raise UsageError(
-                f"--resume: rank {rank()} finds step {found} in {self.run.checkpoints}, another step {newest} "
-                "(-1: no checkpoint); every process needs the same --out"
+                f"--resume: the ranks find checkpoints of other steps in {self.run.checkpoints}, from {oldest} "
+                f"(-1: none) to {newest}; every process needs the same --out"
             )
         if state is None:
             log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)

@@ -49,8 +49,8 @@ class Method(nn.Module, ABC):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, a scalar, and further scalars to log. Changes nothing but BN statistics.
 
-        Of several processes each has its part of the batch. The mean of their losses is that of the whole batch, and
-        so is the mean of their gradients; see `sslfast.distributed`.
+        Of several processes each has its part of the batch. The mean of their losses is the loss of all of it, and
+        the mean of their gradients its gradient; see `sslfast.distributed`.
         """
 
     def compiled(self) -> list[nn.Module]:
