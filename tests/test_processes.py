@@ -20,7 +20,14 @@ from tests.test_train import TINY, assert_same, lines, state
 
 RANKS = 2
 # Without batch normalisation, which is over a process's own images: then two processes do what one does.
-SETTINGS = [*TINY, "method.head_norm=false", "encoder.norm=layer", "train.epochs=1", "train.knn_every=1"]
+SETTINGS = [
+    *TINY,
+    "method.head_norm=false",
+    "encoder.norm=layer",
+    "train.epochs=1",
+    "train.knn_every=1",
+    "optim.name=sgd",
+]
 BAD, STOPPED, STEPS = 2, 3, 5
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 
 from sslfast.methods import METHODS
 from sslfast.run import RunDirectory
@@ -14,6 +15,7 @@ from tests.methods.subjects import SUBJECTS
 from tests.methods.test_contract import config
 
 RANKS, STEPS = 2, 3  # so that a queue of two batches is used when it is full
+SLOW = ("optim.name=sgd", "optim.lr=1e-4")  # else rounding grows from step to step, to a tenth of some gradients
 EXTRA = {
     "exemplar, triplets": ("exemplar", "method.form=triplet", "method.members=2"),
     "lewel_b, random maps": ("lewel_b", "method.maps=random"),
@@ -22,26 +24,39 @@ EXTRA = {
     "moco_v2, symmetric": ("moco_v2", "method.symmetric=true"),
 }
 CASES = {**{name: (name,) for name in METHODS}, **EXTRA}
-GROUPS = 4  # of the cases, each in processes of their own
+GROUPS = 8  # of the cases, each in processes of their own
 
 
-def steps(case):
-    """The losses, the gradients of the last step, and how far everything moved.
+def steps(case, start=None):
+    """What a method starts from, and the losses, the last gradients and the buffers after some steps.
 
-    Without batch normalisation in the encoder, and with that of the heads by its running statistics: those of a
-    batch are of one process.
+    Batch normalisation uses its running statistics: those of a batch are of one process.
     """
     name, *overrides = CASES[case]
-    recipe = config(name, "encoder.norm=layer", *overrides)
+    recipe = config(name, *SLOW, *overrides)
     trainer = Trainer(recipe, RunDirectory(Path("unused")), open_source("shapes", limit=recipe.data.limit))
-    trainer.method.eval()
-    trainer.method.start_epoch(0, trainer.embed)
-    before = {key: value.clone() for key, value in trainer.method.state_dict().items()}
-    batches = islice(trainer.loader.epoch(SUBJECTS[name].epoch), STEPS)
-    losses = torch.stack([trainer.train_step(batch)["loss"] for batch in batches])
-    gradients = {n: p.grad for n, p in trainer.method.named_parameters() if p.grad is not None}
-    moved = {f"{key} moved": value - before[key] for key, value in trainer.method.state_dict().items()}
-    return {"losses": losses, **gradients, **moved}
+    method, epoch = trainer.method, SUBJECTS[name].epoch
+    if start is None:
+        start = calibrated(method, next(trainer.loader.epoch(epoch)))
+    method.load_state_dict(start)
+    torch.manual_seed(0)
+    method.start_epoch(0, trainer.embed)
+    method.eval()
+    losses = [trainer.train_step(batch)["loss"] for batch in islice(trainer.loader.epoch(epoch), STEPS)]
+    gradients = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    return start, {"losses": torch.stack(losses), **gradients, **dict(method.named_buffers())}
+
+
+def calibrated(method, batch):
+    """The method's state with the running statistics of a batch.
+
+    With the initial ones embeddings are nearly the same for all images, and gradients cancel down to rounding.
+    """
+    for module in method.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.momentum = 1.0
+    method.loss(batch)
+    return {key: value.clone() for key, value in method.state_dict().items()}
 
 
 def work(rank, folder, cases):
@@ -50,14 +65,17 @@ def work(rank, folder, cases):
     expected = torch.load(f"{folder}/expected.pt")
     wrong = []
     for case in cases:
-        found = steps(case)
-        assert found.keys() == expected[case].keys(), case
-        for key, wanted in expected[case].items():
+        start, values = expected[case]
+        _, found = steps(case, start)
+        assert found.keys() == values.keys(), case
+        for key, wanted in values.items():
             error = (found[key] - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6)
             rank0s = found[key].clone()
             dist.broadcast(rank0s, 0)
-            if error > 2e-3 or not torch.equal(rank0s, found[key]):
-                wrong.append(f"{case}: {key}, error {error:.2g}, on rank 0 {(rank0s - wanted).abs().max():.2g}")
+            if error > (1e-4 if key == "losses" else 0.03):
+                wrong.append(f"{case}: {key}: error {error:.2g} of the largest")
+            if not torch.equal(rank0s, found[key]):
+                wrong.append(f"{case}: {key}: not the same on both ranks")
     assert not wrong, "\n".join(wrong)
     dist.destroy_process_group()
 
