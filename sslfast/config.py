@@ -74,7 +74,7 @@ class DataConfig:
     size: Count = 32
     """Side of a view, pixels."""
     batch_size: Count = 256
-    """Images a step. Processes share them equally."""
+    """Images a step, of all processes together, which share them equally."""
     limit: Count | None = None
     """Use so many images, balanced over the classes; null: all."""
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
@@ -117,7 +117,8 @@ class EncoderConfig:
     freeze_patch_projection: bool = True
     """Keep the random patch projection of vit_small and vit_base as it is, for stability (MoCo v3)."""
     norm: Literal["batch", "split", "sync", "layer"] = "batch"
-    """split: over `norm_splits` parts of the batch apart; sync: over all processes; layer: over one image each."""
+    """split: over `norm_splits` parts of the batch apart; sync: over all processes, in the method's heads too;
+    layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
     zero_init_residual: bool = False

@@ -1,11 +1,12 @@
 """Collectives over the samples of all ranks; in one process they send nothing.
 
-Through `gather` and `mean` a loss is differentiated: the gradient is that of the sum of all ranks' losses.
-DistributedDataParallel's average over W ranks makes it that of their mean.
+Through `gather` and `mean` a loss is differentiated: the gradient is that of the sum of all ranks' losses. The
+average over the ranks, the trainer's (`average_`) or DistributedDataParallel's, makes it that of their mean.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +27,11 @@ def world_size(group: ProcessGroup | None = None) -> int:
     return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
 
 
+def world() -> ProcessGroup | None:
+    """All processes, for ops that take a `group`; None where there is one."""
+    return dist.group.WORLD if world_size() > 1 else None
+
+
 def gather(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:
     """The rows of all ranks, those of rank 0 first: (N, ...) -> (W * N, ...).
 
@@ -36,6 +42,23 @@ def gather(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:
         group: the processes; None: all.
     """
     return rows if world_size(group) == 1 else _Gather.apply(rows, group)
+
+
+@torch.no_grad()
+def gather_uneven(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:
+    """`gather` of ranks that may have different numbers of rows, without gradient. Waits for the device."""
+    if world_size(group) == 1:
+        return rows
+    counts = gather(torch.tensor([len(rows)], device=rows.device), group).tolist()
+    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = gather(padded, group).split(len(padded))
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def own(rows: Tensor, group: ProcessGroup | None = None) -> Tensor:
+    """This rank's part of the rows of all ranks: (W * N, ...) -> (N, ...)."""
+    return rows.chunk(world_size(group))[rank(group)]
 
 
 @torch.no_grad()
@@ -55,7 +78,7 @@ def shuffle(rows: Tensor, group: ProcessGroup | None = None) -> tuple[Tensor, Te
     order = torch.randperm(world_size(group) * len(rows), device=rows.device)
     if world_size(group) > 1:
         dist.broadcast(order, group=group, group_src=0)
-    return gather(rows, group)[_own(order, group)], order
+    return gather(rows, group)[own(order, group)], order
 
 
 @torch.no_grad()
@@ -70,7 +93,7 @@ def unshuffle(rows: Tensor, order: Tensor, group: ProcessGroup | None = None) ->
     Returns:
         (N, ...), without gradient.
     """
-    return gather(rows, group)[_own(order.argsort(), group)]
+    return gather(rows, group)[own(order.argsort(), group)]
 
 
 def mean(tensor: Tensor, group: ProcessGroup | None = None) -> Tensor:
@@ -78,9 +101,38 @@ def mean(tensor: Tensor, group: ProcessGroup | None = None) -> Tensor:
     return tensor if world_size(group) == 1 else _Sum.apply(tensor / world_size(group), group)
 
 
-def _own(order: Tensor, group: ProcessGroup | None) -> Tensor:
-    """This rank's part of an order of all ranks' rows."""
-    return order.chunk(world_size(group))[rank(group)]
+@torch.no_grad()
+def average_(tensors: Sequence[Tensor], group: ProcessGroup | None = None) -> None:
+    """Replaces each tensor by its mean over the ranks, in one all-reduce; the same bits on every rank.
+
+    Args:
+        tensors: of one shape each on every rank, floating-point.
+        group: the processes; None: all.
+    """
+    if world_size(group) == 1:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat, group=group)
+    parts = (flat / world_size(group)).split([tensor.numel() for tensor in tensors])
+    means = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+    torch._foreach_copy_(list(tensors), means)
+
+
+@torch.no_grad()
+def broadcast_(tensors: Iterable[Tensor]) -> None:
+    """Replaces each tensor by that of rank 0, of the same shape and memory format."""
+    if world_size() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
+
+
+def largest(number: int) -> int:
+    """The largest of the ranks' numbers. The hosts exchange them by gloo: no device is waited for."""
+    if world_size() == 1:
+        return number
+    numbers = torch.tensor(number)
+    dist.all_reduce(numbers, dist.ReduceOp.MAX)
+    return int(numbers)
 
 
 class _Gather(torch.autograd.Function):

@@ -8,6 +8,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from sslfast import distributed
+
 log = logging.getLogger(__name__)
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
@@ -29,6 +31,17 @@ class Interrupt:
     def exit_code(self) -> int:
         """For the process to end with: 130 after SIGINT, as shells have it, else 143."""
         return 130 if self.received == signal.SIGINT else 143
+
+    def everywhere(self) -> bool:
+        """Whether any rank has received a signal, which is then taken for every rank's.
+
+        All ranks ask at the same step boundaries, so that they stop at the same one. To ask makes the hosts wait
+        for one another, some 0.1 ms on one machine, but for no device.
+        """
+        number = distributed.largest(self.received or 0)
+        if number:
+            self.received = signal.Signals(number)
+        return number > 0
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.distributed import gather, mean
 from sslfast.errors import UsageError
 from sslfast.views import Key
 from sslfast.views.draws import Stream
@@ -42,7 +43,7 @@ class MemoryBank(nn.Module):
 
             row = momentum * row + (1 - momentum) * embedding;  row = row / |row|
 
-        Call it after the loss, which is against the rows of before.
+        Call it after the loss, which is against the rows of before. The rows of all ranks' images move.
 
         Args:
             index: int64 (B,), of the images, all different.
@@ -50,6 +51,7 @@ class MemoryBank(nn.Module):
             momentum: in [0, 1].
             skip: 0-d bool tensor; where true, nothing changes.
         """
+        index, embeddings = gather(index), gather(embeddings)
         before = self.rows[index]
         moved = F.normalize(momentum * before + (1 - momentum) * embeddings.float(), dim=1)
         self.rows.index_copy_(0, index, torch.where(skip, before, moved))
@@ -57,12 +59,13 @@ class MemoryBank(nn.Module):
     def noise(self, batch: Batch, count: int) -> Tensor:
         """Indices of other images than the batch's, uniform, drawn with replacement: int64 (count,).
 
-        A function of the seed, the epoch and the batch's images. That one draw serves all images of the batch, and
-        that none of them is in it, are ours: the authors draw `count` for each.
+        A function of the seed, the epoch and the images of the batch, of all ranks. That one draw serves them all,
+        and that none of them is in it, are ours: the authors draw `count` for each.
         """
-        own = batch.index.sort().values
+        index = gather(batch.index)
+        own = index.sort().values
         each = -(-count // len(own))
-        key = Key(batch.seed, batch.epoch, batch.index)
+        key = Key(batch.seed, batch.epoch, index)
         draw = key.integers(Stream.NEGATIVE, len(self.rows) - len(own), each).flatten()[:count]
         # The draw counts the images without the batch's; own[i] - i of those come before own[i].
         return draw + torch.searchsorted(own - torch.arange(len(own), device=own.device), draw, right=True)
@@ -114,7 +117,7 @@ class BankLoss(nn.Module):
         s_positive = (query * positive).sum(dim=1).float() / self.temperature
         s_noise = (query @ noise.T).float() / self.temperature  # [B, K]: each has a term of its own
         exps = s_positive.detach().exp().sum() + s_noise.detach().exp().sum()
-        self._estimate = exps / (s_positive.numel() + s_noise.numel())
+        self._estimate = mean(exps / (s_positive.numel() + s_noise.numel()))
         b = torch.where(self.partition > 0, self.partition, self._estimate).log() + math.log(len(noise))
         loss = F.softplus(b - s_positive) + F.softplus(s_noise - b).sum(dim=1)
         return loss.mean(), (s_positive > s_noise.amax(dim=1)).detach().float().mean()

@@ -1,4 +1,8 @@
-"""The states of all random generators, to be seeded, saved and restored together."""
+"""The states of all random generators, to be seeded, saved and restored together.
+
+Every rank's are in the same state at every step: what is drawn for a batch is drawn for the batch of all ranks, of
+which each takes its part. So rank 0's state is all ranks', for any number of them.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from sslfast.distributed import world_size
 
 
 def seed_everything(seed: int) -> None:
@@ -29,11 +35,15 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Restores what `rng_state` returned; CUDA devices that only one side has are passed over."""
+    """Restores what `rng_state` returned; CUDA devices that only one side has are passed over.
+
+    Of several processes each has one device, which takes the state of rank 0's, its first.
+    """
     random.setstate(state["python"])
     numpy = state["numpy"]
     key, position = numpy["state"]["key"], numpy["state"]["pos"]
     np.random.set_state({**numpy, "state": {"key": key.numpy(), "pos": position}})  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    for index, cuda in zip(range(torch.cuda.device_count()), state["cuda"], strict=False):
+    cuda_states = state["cuda"] if world_size() == 1 else state["cuda"][:1] * torch.cuda.device_count()
+    for index, cuda in zip(range(torch.cuda.device_count()), cuda_states, strict=False):
         torch.cuda.set_rng_state(cuda, index)

@@ -3,6 +3,10 @@
 Images -> views -> encoder -> heads -> the method's loss (a fused op) -> optimizer, moving averages, queue ->
 log, checkpoint, kNN. A batch is a function of (seed, epoch, step), and the states of all random generators are
 saved: a resumed run takes the very steps that an uninterrupted one takes.
+
+Several processes take the steps that one process takes, but for rounding, and for batch normalisation, which is
+over a rank's images unless encoder.norm=sync. A rank has its rows of a batch; weights, optimizer, queues and
+generators are the same on every rank, and rank 0 alone writes.
 """
 
 from __future__ import annotations
@@ -10,8 +14,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +26,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
 from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
-from sslfast.device import choose_device
+from sslfast.data.batch import rows_of_rank
+from sslfast.distributed import average_, broadcast_, largest, mean, rank, world_size
 from sslfast.encoders import build_encoder, check_side, try_encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluate.features import features, labelled_features
@@ -29,7 +35,8 @@ from sslfast.evaluate.knn import knn_accuracy
 from sslfast.export import write_backbone
 from sslfast.finite import FiniteGuard
 from sslfast.interrupt import Interrupt
-from sslfast.methods import METHODS
+from sslfast.launch import first_alone, joined, own_device
+from sslfast.methods import METHODS, Method
 from sslfast.optim import build_optimizer, learning_rate, scaled_lr, set_learning_rate
 from sslfast.rng import rng_state, seed_everything, set_rng_state
 from sslfast.run import MetricsLog, RunDirectory, log_to
@@ -42,6 +49,8 @@ KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluati
 def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
     """Pre-trains an encoder and leaves a run directory (see `sslfast.run`).
 
+    Under torchrun its processes share the run.
+
     Args:
         config: what to run.
         out: the run's directory.
@@ -53,20 +62,27 @@ def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool
         TrainingError: training cannot go on; the latest checkpoint is good.
         SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
     """
-    check(config)
     run = RunDirectory(out)
-    run.check(config, resume=resume, overwrite=overwrite)
-    data = config.data
-    source = open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
-    trainer = Trainer(config, run, source)
-    if resume:
-        trainer.resume()
-    run.start(config, resume=resume)  # not before it is known that the run can be
-    with log_to(run.log), logging_redirect_tqdm(), Interrupt() as interrupt:
-        trainer.fit(interrupt)
-        if interrupt.received and trainer.step < trainer.total_steps:
-            log.info("%s: saved at step %d; go on with --resume", interrupt.received.name, trainer.step)
-            raise SystemExit(interrupt.exit_code)
+    with joined():
+        check(config)
+        if rank() == 0:
+            run.check(config, resume=resume, overwrite=overwrite)
+        data = config.data
+        with first_alone():  # it may download or unpack
+            source = open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
+        trainer = Trainer(config, run, source)
+        if resume:
+            trainer.resume()
+        if rank() == 0:
+            run.start(config, resume=resume)  # not before it is known that the run can be
+        recorded = log_to(run.log) if rank() == 0 else nullcontext()
+        with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
+            trainer.fit(interrupt)
+            stopped = interrupt.received if trainer.step < trainer.total_steps else None
+            if stopped:
+                log.info("%s: saved at step %d; go on with --resume", stopped.name, trainer.step)
+    if stopped:
+        raise SystemExit(interrupt.exit_code)
 
 
 def check(config: Config) -> None:
@@ -81,16 +97,35 @@ def check(config: Config) -> None:
             f"optim.warmup_epochs={config.optim.warmup_epochs:g}: expected fewer than "
             f"train.epochs={config.train.epochs}; for so short a training set optim.warmup_epochs=0"
         )
-    if config.data.batch_size == 1:
-        raise UsageError("data.batch_size=1: expected at least 2, for batch normalisation")
+    processes = world_size()
+    own = len(rows_of_rank(config.data.batch_size, rank(), processes))
+    if own == 1:
+        raise UsageError(
+            f"data.batch_size={config.data.batch_size}: expected at least {2 * processes}, for batch normalisation"
+        )
     splits = config.encoder.norm_splits
     if config.encoder.norm == "split" and (config.data.batch_size % splits or config.data.batch_size < 2 * splits):
         raise UsageError(
             f"data.batch_size={config.data.batch_size}: expected a multiple of encoder.norm_splits={splits}, "
             "at least twice that, for batch normalisation"
         )
+    if config.encoder.norm == "split" and config.encoder.norm_splits % processes:
+        raise UsageError(
+            f"encoder.norm_splits={config.encoder.norm_splits}: expected a multiple of the {processes} processes"
+        )
     for side in (config.data.size, *config.data.sizes):
         check_side(config.encoder, side)
+
+
+def synchronised(method: Method, device: torch.device) -> Method:
+    """The method with every batch normalisation, its heads' too, over the images of all ranks.
+
+    Raises:
+        UsageError: on a CPU, where PyTorch has none.
+    """
+    if device.type != "cuda":
+        raise UsageError("encoder.norm=sync: PyTorch has it on GPUs only; on CPUs take batch, split or layer")
+    return cast(Method, nn.SyncBatchNorm.convert_sync_batchnorm(method))
 
 
 class Trainer:
@@ -98,7 +133,7 @@ class Trainer:
 
     def __init__(self, config: Config, run: RunDirectory, source: Source) -> None:
         self.config, self.run = config, run
-        self.device = choose_device(config.train.device)
+        self.device = own_device(config.train.device)
         on_gpu = self.device.type == "cuda"
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
@@ -114,7 +149,9 @@ class Trainer:
             self.val_set = load_small(val_set, data, self.device)
         self.train_set = load_small(self.train_set, data, self.device)
         dtype = torch.bfloat16 if self.bf16 else torch.float32
-        self.loader = make_loader(self.train_set, data, config.train.seed, self.device, dtype=dtype)
+        self.loader = make_loader(
+            self.train_set, data, config.train.seed, self.device, rank(), world_size(), dtype=dtype
+        )
         self.total_steps = config.train.epochs * self.loader.steps_per_epoch
 
         method = METHODS[config.method.name]
@@ -124,6 +161,8 @@ class Trainer:
         encoder = build_encoder(config.encoder, mean=data.mean, std=data.std)
         try_encoder(encoder, config.encoder, {data.size, *data.sizes}, dense=method.needs_map)
         self.method = method(config, encoder, len(self.train_set))
+        if config.encoder.norm == "sync" and world_size() > 1:
+            self.method = synchronised(self.method, self.device)
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if on_gpu if config.train.compile is None else config.train.compile:
             for network in self.method.compiled():
@@ -141,7 +180,11 @@ class Trainer:
 
     def fit(self, interrupt: Interrupt) -> None:
         """Trains to the end, or to the first step boundary after a signal."""
-        with MetricsLog(self.run, self.step) as self.metrics, self.progress() as bar:
+        written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
+        with written as self.metrics, self.progress() as bar:
+            if world_size() > 1:
+                images = self.config.data.batch_size // world_size()
+                log.info("%d processes, each with %d images of a batch", world_size(), images)
             if self.source.bad:
                 log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
             if self.val_set is None:
@@ -157,10 +200,10 @@ class Trainer:
                 if self.step % self.loader.steps_per_epoch == 0:
                     self.end_epoch(self.step // self.loader.steps_per_epoch)
                     self.timed_from = time.perf_counter(), self.step  # a rate is of training steps alone
-                if interrupt.received:
+                if interrupt.everywhere():
                     break
         self.save()
-        if self.step == self.total_steps:
+        if self.step == self.total_steps and rank() == 0:
             write_backbone(self.method.encoder, self.run.backbone, to_dict(self.config))
 
     def batches(self) -> Iterator[Batch]:
@@ -169,6 +212,8 @@ class Trainer:
         for epoch in range(self.step // steps, self.config.train.epochs):
             if self.step % steps == 0:
                 self.method.start_epoch(epoch, self.embed)
+                # Clusters of the same features may differ from machine to machine.
+                broadcast_([*self.method.parameters(), *self.method.buffers()])
             yield from self.loader.epoch(epoch, start=self.step % steps)
 
     def embed(self, network: nn.Module) -> tuple[Tensor, Tensor]:
@@ -183,11 +228,24 @@ class Trainer:
             loss, values = self.method.loss(batch)
         self.optimizer.zero_grad()
         loss.backward()
+        loss = loss.detach()
+        if world_size() > 1:
+            self.average(loss)
         skip = self.guard.check(loss)
         self.optimizer.step()
         self.method.after_step(self.step, self.total_steps, skip)
         self.step += 1
-        return {"loss": loss.detach(), **values}
+        return {"loss": loss, **values}
+
+    def average(self, loss: Tensor) -> None:
+        """Takes the mean over the ranks of the gradients, the running statistics and the loss, in place.
+
+        One all-reduce after the backward pass, not DistributedDataParallel: a method's loss runs several networks,
+        some not in every epoch, and what is not finite on any rank thereby is not on all, which so skip a step
+        together. The price: the exchange does not overlap the backward pass.
+        """
+        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
+        average_([loss, *gradients, *self.guard.statistics])
 
     def learning_rate(self, step: int) -> float:
         """Of a step, counted from 0, before a parameter group's own scale."""
@@ -197,7 +255,7 @@ class Trainer:
 
     def report(self, values: dict[str, Tensor], bar: tqdm[Any]) -> None:
         """Logs a step: the one place in the loop where the host waits for the device."""
-        numbers = {name: value.item() for name, value in values.items()}
+        numbers = dict(zip(values, mean(torch.stack(list(values.values()))).tolist(), strict=True))
         skipped, in_a_row = self.guard.total.item(), self.guard.in_a_row.item()
         if skipped > self.skipped:
             log.warning(
@@ -212,6 +270,8 @@ class Trainer:
                 f"the weights in {self.run.checkpoints} are from before: lower optim.lr, or use "
                 "train.precision=fp32, and go on in a new run"
             )
+        if self.metrics is None:
+            return
         since, first = self.timed_from
         now = time.perf_counter()
         rate = (self.step - first) * self.config.data.batch_size / (now - since)
@@ -250,6 +310,8 @@ class Trainer:
             classes=len(self.val_set.classes),
         )
         top1 = accuracy["top1"]
+        if self.metrics is None:
+            return top1
         random = top1 if self.random_knn is None else self.random_knn
         epoch = self.step / self.loader.steps_per_epoch
         self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=random)
@@ -270,11 +332,13 @@ class Trainer:
             unit="img",
             unit_scale=True,
             desc=self.config.method.name,
-            disable=None,  # where standard error is no terminal
+            disable=None if rank() == 0 else True,  # None: where standard error is no terminal
         )
 
     def save(self) -> None:
-        """Writes a checkpoint of everything that the next step depends on."""
+        """Writes a checkpoint of everything that the next step depends on, which on rank 0 is as on all."""
+        if rank() > 0:
+            return
         self.checkpoints.save(
             self.step,
             {
@@ -293,9 +357,16 @@ class Trainer:
         """Goes back to the latest checkpoint; without one the run starts from the beginning.
 
         Raises:
-            UsageError: the checkpoint is of other data.
+            UsageError: the checkpoint is of other data, or not the same on all ranks.
         """
         state = self.checkpoints.latest()
+        found = -1 if state is None else state["step"]
+        oldest, newest = -largest(-found), largest(found)
+        if oldest != newest:
+            raise UsageError(
+                f"--resume: the ranks find checkpoints of other steps in {self.run.checkpoints}, from {oldest} "
+                f"(-1: none) to {newest}; every process needs the same --out"
+            )
         if state is None:
             log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)
             return

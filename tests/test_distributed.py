@@ -73,7 +73,25 @@ def work(rank, folder, expected):
     bank(query.clone().requires_grad_(), key)
     torch.testing.assert_close(bank.memory_bank.bank[:8], F.normalize(embeddings(6)[1], dim=1))
     check_shuffling(rank)
+    check_plain_collectives(rank)
     dist.destroy_process_group()
+
+
+def check_plain_collectives(rank):
+    everyones = [torch.arange(3.0).view(-1, 1), torch.tensor([[7.0]])]  # of different numbers of rows
+    assert torch.equal(distributed.gather_uneven(everyones[rank]), torch.cat(everyones))
+    assert torch.equal(distributed.own(torch.arange(6)), torch.arange(6).chunk(RANKS)[rank])
+    assert distributed.largest(3 - rank) == 3
+    assert distributed.world() is dist.group.WORLD
+
+    image = torch.arange(2.0 * 3 * 4 * 4).view(2, 3, 4, 4).to(memory_format=torch.channels_last)
+    tensors = [image * (rank + 1), torch.tensor(float(rank))]
+    distributed.average_(tensors)
+    assert torch.equal(tensors[0], image * 1.5)
+    assert tensors[1] == 0.5
+    distributed.broadcast_(tensors := [image + rank, torch.tensor(rank)])
+    assert torch.equal(tensors[0], image)
+    assert tensors[1] == 0
 
 
 def check_shuffling(rank):
@@ -109,9 +127,17 @@ def test_two_ranks_against_one(tmp_path):
 
 def test_one_process_gathers_nothing():
     tensor = torch.randn(3, 2)
+    before = tensor.clone()
     assert distributed.gather(tensor) is tensor
     assert distributed.mean(tensor) is tensor
     own, order = distributed.shuffle(tensor)
     assert torch.equal(own, tensor[order])
     assert torch.equal(distributed.unshuffle(own, order), tensor)
+    assert distributed.gather_uneven(tensor) is tensor
+    distributed.average_([tensor])
+    distributed.broadcast_([tensor])
+    assert torch.equal(tensor, before)
+    assert torch.equal(distributed.own(tensor), tensor)
+    assert distributed.largest(-2) == -2
+    assert distributed.world() is None
     assert (distributed.rank(), distributed.world_size()) == (0, 1)

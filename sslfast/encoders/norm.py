@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sslfast.distributed import world_size
 from sslfast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
         case "batch":
             return nn.BatchNorm2d
         case "split":
-            return partial(SplitBatchNorm2d, splits=config.norm_splits)
+            return partial(SplitBatchNorm2d, splits=config.norm_splits // world_size())
         case "sync":  # in one process it is BatchNorm2d
             return nn.SyncBatchNorm
         case "layer":  # one group: all channels and places of an image together

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from sslfast.data import Source, eval_batches
+from sslfast.distributed import gather_uneven, rank, world_size
 from sslfast.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def features(
 ) -> tuple[Tensor, Tensor]:
     """Features of every image that can be read: resized, centre-cropped, not augmented.
 
-    The encoder runs in evaluation mode and is put back into the mode it was in.
+    The encoder runs in evaluation mode and is put back into the mode it was in. Of several processes each embeds
+    its part of the images, and gets the features of all.
 
     Args:
         encoder: on `device`; any network of (B, 3, S, S) -> (B, feature_dim).
@@ -43,8 +45,8 @@ def features(
     was_training = encoder.training
     encoder.eval()
     try:
-        batches = eval_batches(source, data.size, data, batch_size, device)
-        total = math.ceil(len(source) / batch_size)
+        batches = eval_batches(source, data.size, data, batch_size, device, rank(), world_size())
+        total = math.ceil(len(source) / world_size() / batch_size)
         for images, index in tqdm(batches, "features", total, unit="batch", leave=False, disable=None):
             # forward(), not the call that torch.compile replaces: this mode and shape would compile anew.
             rows.append(encoder.forward(images).float())
@@ -53,7 +55,7 @@ def features(
         encoder.train(was_training)
     if not rows:
         raise UsageError(f"{source.name}: none of its {len(source)} images can be read")
-    return torch.cat(rows), torch.cat(kept)
+    return gather_uneven(torch.cat(rows)), gather_uneven(torch.cat(kept))
 
 
 def labelled_features(

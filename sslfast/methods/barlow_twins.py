@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.distributed import world
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
 from sslfast.schema import STRICT, Count, NonNegative
@@ -46,4 +47,4 @@ class BarlowTwins(Method):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         z1, z2 = (self.projector(self.encoder(view)) for view in batch.views)
-        return K.cross_correlation_loss(z1, z2, lambd=self.config.lambd), {}
+        return K.cross_correlation_loss(z1, z2, lambd=self.config.lambd, group=world()), {}

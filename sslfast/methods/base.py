@@ -48,7 +48,11 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, a scalar, and further scalars to log. Changes nothing but BN statistics."""
+        """The loss of a batch, a scalar, and further scalars to log. Changes nothing but BN statistics.
+
+        Of several processes each has its part of the batch. The mean of their losses is the loss of all of it, and
+        the mean of their gradients its gradient; see `sslfast.distributed`.
+        """
 
     def compiled(self) -> list[nn.Module]:
         """The networks that torch.compile speeds up."""
@@ -58,7 +62,7 @@ class Method(nn.Module, ABC):
         """Prepares an epoch, counted from 0: clusters, for example. A run resumed within an epoch skips it."""
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        """Moves momentum networks and queues, after the optimizer's step.
+        """Moves momentum networks and queues, after the optimizer's step; the same way on every rank.
 
         Args:
             step: the step's number, counted from 0.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.errors import UsageError
 from sslfast.methods.base import Method
@@ -93,12 +94,15 @@ class Direction(nn.Module):
         """The mean loss, and the ranks of all predictions, of features (B, n, n, D) and their targets."""
         context = self.context(z.rot90(self.turn, (1, 2)).permute(0, 3, 1, 2)).permute(2, 0, 3, 1)  # [n, B, n, D]
         keys = targets.rot90(self.turn, (1, 2)).transpose(0, 1).flatten(0, 2)  # [n * B * n, D]: row after row
+        count = len(keys)
+        # This rank's come first, so that they stay where they are; those of the others are negatives.
+        keys = distributed.gather(keys).roll(-distributed.rank() * count, dims=0)
         losses, ranks = [], []
         for k, predict in enumerate(self.maps, self.first_step):
             query = predict(context[:-k]).flatten(0, 2)  # of all rows but the last k
             # The target of a row's query is k rows on.
             loss, rank = K.in_batch_info_nce(
-                query, keys, temperature=self.temperature, offset=len(keys) - len(query), return_rank=True
+                query, keys, temperature=self.temperature, offset=count - len(query), return_rank=True
             )
             losses.append(loss)
             ranks.append(rank)

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast.clustering import check_clusters, kmeans
+from sslfast.distributed import gather
 from sslfast.methods.base import Embed
 from sslfast.methods.multi_crop import MultiCrop, MultiCropConfig
 from sslfast.nonparametric import Prototypes
@@ -67,8 +68,9 @@ class DeepClusterV2(MultiCrop):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         embeddings = self.embed(batch.views)
-        self._index = batch.index
-        self._embeddings = torch.stack(embeddings[: self.config.global_crops]).detach()
+        self._index = gather(batch.index)
+        global_crops = torch.stack(embeddings[: self.config.global_crops], dim=1).detach()
+        self._embeddings = gather(global_crops).transpose(0, 1)
         index = batch.index.repeat(len(embeddings))
         losses = self.prototypes.losses(torch.cat(embeddings), index, temperature=self.config.temperature)
         return losses.mean(), {"probability": (-losses.detach()).exp().mean()}

@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.distributed import gather
 from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
 from sslfast.schema import STRICT, CountOrZero, Probability
 from sslfast.state import Queue
@@ -67,7 +68,7 @@ class DenseCL(MoCoV2):
         dense_loss = K.info_nce(
             dense_query.flatten(0, 1), positive.flatten(0, 1), self.dense_queue.keys, temperature=t
         )
-        return (1 - lam) * loss + lam * dense_loss, rank, torch.cat([key, mean_key], dim=1)
+        return (1 - lam) * loss + lam * dense_loss, rank, gather(torch.cat([key, mean_key], dim=1))
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
         self._keys, mean_keys = self._keys.chunk(2, dim=1)

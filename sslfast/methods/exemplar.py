@@ -10,7 +10,9 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.distributed import gather
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
@@ -61,19 +63,21 @@ class Exemplar(Method):
         members = _members(self.data, batch.views[0], key, self.config.members)
         embedding = self.head(self.encoder(members))
         if self.config.form == "triplet":
-            return semi_hard_triplets(F.normalize(embedding, dim=1), self.config.members, self.config.margin)
-        candidates = self._candidates(batch.index)
+            z = torch.cat([gather(copies) for copies in F.normalize(embedding, dim=1).chunk(self.config.members)])
+            return semi_hard_triplets(z, self.config.members, self.config.margin)
+        candidates = self._candidates(gather(batch.index))
         loss, rank = K.in_batch_info_nce(
             embedding.relu(),
             self.classes.weight[candidates],
             temperature=1.0,
+            offset=distributed.rank() * len(batch.index),
             chunks=self.config.members,
             return_rank=True,
         )
         return loss, {"accuracy": (rank == 0).float().mean()}
 
     def _candidates(self, index: Tensor) -> Tensor:
-        """The classes to choose among: those of the batch, in its order, then others in random order."""
+        """The classes to choose among: those of all ranks' batch, in its order, then others in random order."""
         batch = len(index)
         place = torch.rand(self.classes.out_features, device=index.device)
         place[index] = torch.arange(-batch, 0, device=index.device, dtype=place.dtype)

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.distributed import gather, rank
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
@@ -75,7 +76,12 @@ class FastMoCo(Method):
         query = F.normalize(self.predictor(self.projector(features)), dim=1)
         key = F.normalize(self.target(target_view), dim=1)
         return K.in_batch_info_nce(
-            query, key, temperature=self.config.temperature, chunks=len(query) // len(key), return_rank=True
+            query,
+            gather(key),
+            temperature=self.config.temperature,
+            offset=rank() * len(key),
+            chunks=len(query) // len(key),
+            return_rank=True,
         )
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:

@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.distributed import own, world_size
 from sslfast.errors import UsageError
 from sslfast.schema import STRICT, Count, Probability
 
@@ -78,7 +79,9 @@ class AlignedHead(nn.Module):
         if self.map_projector is not None:
             return z, _apply(self.map_projector, pixels)
         if self.maps == "random":  # normal scores: ours
-            return z, torch.randn(*pixels.shape[:2], self.dim, dtype=pixels.dtype, device=pixels.device)
+            batch, places, _ = pixels.shape
+            scores = torch.randn(world_size() * batch, places, self.dim, dtype=pixels.dtype, device=pixels.device)
+            return z, own(scores)
         return z, None
 
 

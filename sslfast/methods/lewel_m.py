@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.distributed import gather, own
 from sslfast.methods.lewel import AlignedHead, LEWELConfig
 from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
 from sslfast.schema import STRICT
@@ -48,8 +50,13 @@ class LEWELM(MoCoV2):
         key, aligned_key = self._key(key_view)
         loss, rank = K.info_nce(query, key, self.queue.keys, temperature=t, return_rank=True)
         images, count = aligned_query.shape[:2]
-        image = torch.arange(images, device=query.device).repeat_interleave(count)
+        keys = gather(aligned_key)
+        image = torch.arange(len(keys), device=query.device).repeat_interleave(count)
         aligned_loss = K.in_batch_info_nce(
-            aligned_query.flatten(0, 1), aligned_key.flatten(0, 1), temperature=t, ids=(image, image)
+            aligned_query.flatten(0, 1),
+            keys.flatten(0, 1),
+            temperature=t,
+            offset=distributed.rank() * images * count,
+            ids=(own(image), image),
         )
-        return (1 - beta) * loss + beta * aligned_loss, rank, key
+        return (1 - beta) * loss + beta * aligned_loss, rank, gather(key)

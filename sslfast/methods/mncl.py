@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.distributed import gather, rank
 from sslfast.methods.fast_moco import FastMoCo, FastMoCoConfig, combined_features
 from sslfast.schema import STRICT, Count, NonNegative
 from sslfast.state import MomentumCopy, Queue, queue_size
@@ -60,7 +61,7 @@ class MNCL(FastMoCo):
         local1, _ = self._contrast(self._parts(view1, batch, 0), p3)
         local3, _ = self._contrast(self._parts(view3, batch, 2), p1)
         # Algorithm 1 enqueues what has become the neighbour of z1; the text, and NNCLR, the embedding itself.
-        self._keys = F.normalize(z1, dim=1)
+        self._keys = gather(F.normalize(z1, dim=1))
 
         global_loss, local_loss, lam = global1 + global2, local1 + local3, self.config.lam
         on_global = self.config.weighed == "global"
@@ -78,8 +79,9 @@ class MNCL(FastMoCo):
         """L(k, p) of algorithm 1: each target's own prediction among those of the batch. Gradient to p alone."""
         return K.in_batch_info_nce(
             targets,
-            prediction,
+            gather(prediction),
             temperature=self.config.temperature,
+            offset=rank() * len(prediction),
             chunks=len(targets) // len(prediction),
             return_rank=True,
         )

@@ -98,7 +98,7 @@ class MoCoV1(Method):
         return loss, {"accuracy": (rank == 0).float().mean()}
 
     def _one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """The loss, the ranks of the positives, and what joins queue or bank after the step."""
+        """The loss, the ranks of the positives, and what joins the queue, of all processes, or the bank."""
         (query,) = self._embed(self.encoder, self.head, query_view)
         return self._contrast(query, key_view, batch)
 
@@ -106,13 +106,14 @@ class MoCoV1(Method):
         t, form = self.config.temperature, self.config.negatives
         if form == "batch":  # end-to-end: the keys receive gradient too
             (keys,) = self._embed(self.encoder, self.head, key_view)
-            return *K.in_batch_info_nce(query, keys, temperature=t, return_rank=True), keys.detach()
+            offset, keys = distributed.rank() * len(keys), distributed.gather(keys)
+            return *K.in_batch_info_nce(query, keys, temperature=t, offset=offset, return_rank=True), keys.detach()
         if form == "bank":
             rows = self.bank.rows
             key, negatives = rows[batch.index], rows[self.bank.noise(batch, self.noise)]
             return *K.info_nce(query, key, negatives, temperature=t, return_rank=True), query.detach()
         (key,) = self._key(key_view)
-        return *K.info_nce(query, key, self.queue.keys, temperature=t, return_rank=True), key
+        return *K.info_nce(query, key, self.queue.keys, temperature=t, return_rank=True), distributed.gather(key)
 
     def _embed(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
         """The embeddings of a view, of length 1, and what else a subclass needs of it; each (B, ...)."""

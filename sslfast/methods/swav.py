@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast.clustering import check_clusters
+from sslfast.distributed import gather, own, world
 from sslfast.methods.multi_crop import MultiCrop, MultiCropConfig
 from sslfast.nn.swav import swapped_prediction
 from sslfast.schema import STRICT, Count, CountOrZero, Positive
@@ -58,7 +59,7 @@ class SwAV(MultiCrop):
         assigned, others = scores[: config.global_crops], scores[config.global_crops :]
         self._queued = None
         if batch.epoch >= config.queue_epoch:
-            self._queued = torch.cat(embeddings[: config.global_crops], dim=1).detach()
+            self._queued = gather(torch.cat(embeddings[: config.global_crops], dim=1).detach())
         loss = swapped_prediction(
             assigned,
             others,
@@ -66,6 +67,7 @@ class SwAV(MultiCrop):
             temperature=config.temperature,
             epsilon=config.epsilon,
             iterations=config.iterations,
+            group=world(),
         )
         first, last = assigned[0].detach().argmax(dim=1), assigned[-1].detach().argmax(dim=1)
         # How often two crops of an image have the same best prototype.
@@ -77,7 +79,7 @@ class SwAV(MultiCrop):
         if self.queue is None:
             return None
         full = self.queue.filled == self.queue.size
-        crops = self.queue.keys.chunk(self.config.global_crops, dim=1)
+        crops = own(self.queue.keys).chunk(self.config.global_crops, dim=1)  # the balance is over all ranks' rows
         return [torch.where(full, keys @ self.prototypes.T, -torch.inf) for keys in crops]
 
     def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
