@@ -29,6 +29,7 @@ from sslfast.benchmarks.train_cases import Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone
 from sslfast.benchmarks.train_peers import Peer, build_optimizer, installed, versions
 from sslfast.benchmarks.train_record import HEAD, OURS, Record, Result, lines
+from sslfast.check import check
 from sslfast.data import Batch, Source
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
@@ -36,7 +37,7 @@ from sslfast.methods import METHODS
 from sslfast.methods.base import Embed
 from sslfast.run import RunDirectory
 from sslfast.settings import nearest
-from sslfast.train import Trainer, check
+from sslfast.train import Trainer
 
 PROGRAM = "python -m sslfast.benchmarks.bench_train"
 SECONDS = 10.0  # to spend on the timing of a method, about

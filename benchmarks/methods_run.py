@@ -16,6 +16,7 @@ from sslfast.benchmarks.machine import commit, wait_for
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Run
 from sslfast.benchmarks.methods_short import Scale, recipe, settings, supervised
 from sslfast.benchmarks.methods_supervised import SupervisedTrainer
+from sslfast.check import check
 from sslfast.config import Config, DataConfig
 from sslfast.data import Source
 from sslfast.encoders import Encoder
@@ -25,7 +26,7 @@ from sslfast.evaluate.knn import knn_accuracy
 from sslfast.evaluate.linear import LinearConfig, linear_probe
 from sslfast.interrupt import Interrupt
 from sslfast.run import RunDirectory, read_config
-from sslfast.train import KNN_TEMPERATURE, Trainer, check
+from sslfast.train import KNN_TEMPERATURE, Trainer
 
 WARM_UP, TIMED = 3, 8  # steps that a run's length is found by
 PROBED = 1000  # epochs of the training that they are of: none of its schedules ends

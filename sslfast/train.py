@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from sslfast.check import check
 from sslfast.checkpoint import Checkpoints
 from sslfast.config import Config, to_dict
 from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
-from sslfast.data.batch import rows_of_rank
 from sslfast.distributed import average_, broadcast_, largest, mean, rank, world_size
-from sslfast.encoders import build_encoder, check_side, try_encoder
+from sslfast.encoders import build_encoder, try_encoder
+from sslfast.encoders.norm import synchronised
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluate.features import features, labelled_features
 from sslfast.evaluate.knn import knn_accuracy
@@ -85,49 +86,6 @@ def pretrain(config: Config, out: Path, *, resume: bool = False, overwrite: bool
         raise SystemExit(interrupt.exit_code)
 
 
-def check(config: Config) -> None:
-    """Refuses what cannot work before anything is read or written. Raises UsageError."""
-    views = METHODS[config.method.name].views
-    if views is not None and len(config.data.views) != views:
-        raise UsageError(
-            f"data.views: expected the {views} views of {config.method.name}, got {len(config.data.views)}"
-        )
-    if config.optim.warmup_epochs >= config.train.epochs:
-        raise UsageError(
-            f"optim.warmup_epochs={config.optim.warmup_epochs:g}: expected fewer than "
-            f"train.epochs={config.train.epochs}; for so short a training set optim.warmup_epochs=0"
-        )
-    processes = world_size()
-    own = len(rows_of_rank(config.data.batch_size, rank(), processes))
-    if own == 1:
-        raise UsageError(
-            f"data.batch_size={config.data.batch_size}: expected at least {2 * processes}, for batch normalisation"
-        )
-    splits = config.encoder.norm_splits
-    if config.encoder.norm == "split" and (config.data.batch_size % splits or config.data.batch_size < 2 * splits):
-        raise UsageError(
-            f"data.batch_size={config.data.batch_size}: expected a multiple of encoder.norm_splits={splits}, "
-            "at least twice that, for batch normalisation"
-        )
-    if config.encoder.norm == "split" and config.encoder.norm_splits % processes:
-        raise UsageError(
-            f"encoder.norm_splits={config.encoder.norm_splits}: expected a multiple of the {processes} processes"
-        )
-    for side in (config.data.size, *config.data.sizes):
-        check_side(config.encoder, side)
-
-
-def synchronised(method: Method, device: torch.device) -> Method:
-    """The method with every batch normalisation, its heads' too, over the images of all ranks.
-
-    Raises:
-        UsageError: on a CPU, where PyTorch has none.
-    """
-    if device.type != "cuda":
-        raise UsageError("encoder.norm=sync: PyTorch has it on GPUs only; on CPUs take batch, split or layer")
-    return cast(Method, nn.SyncBatchNorm.convert_sync_batchnorm(method))
-
-
 class Trainer:
     """One run: everything that moves from step to step, and the loop."""
 
@@ -162,7 +120,7 @@ class Trainer:
         try_encoder(encoder, config.encoder, {data.size, *data.sizes}, dense=method.needs_map)
         self.method = method(config, encoder, len(self.train_set))
         if config.encoder.norm == "sync" and world_size() > 1:
-            self.method = synchronised(self.method, self.device)
+            self.method = cast(Method, synchronised(self.method, self.device))
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if on_gpu if config.train.compile is None else config.train.compile:
             for network in self.method.compiled():

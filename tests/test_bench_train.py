@@ -12,11 +12,12 @@ from sslfast.benchmarks.bench_train import Pipeline, embeddings
 from sslfast.benchmarks.train_cases import SMALL, Case, cases, config, noise
 from sslfast.benchmarks.train_networks import networks_alone, record
 from sslfast.benchmarks.train_record import Record, Result, lines
+from sslfast.check import check
 from sslfast.config import load_config
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.run import RunDirectory
-from sslfast.train import Trainer, check
+from sslfast.train import Trainer
 
 CPU = torch.device("cpu")
 TINY = Case("resnet18", 0.125, "cifar", 32, 16, 64, SMALL)

@@ -5,11 +5,11 @@ import dataclasses
 import pytest
 import yaml
 
+from sslfast.check import check
 from sslfast.config import Config, from_dict, load_config, recipes, to_dict, to_yaml
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.settings import describe
-from sslfast.train import check
 
 
 @pytest.mark.parametrize("name", recipes())

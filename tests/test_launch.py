@@ -7,8 +7,8 @@ from torch import nn
 
 from sslfast import launch
 from sslfast.config import EncoderConfig
+from sslfast.encoders.norm import synchronised
 from sslfast.errors import UsageError
-from sslfast.train import synchronised
 from tests.methods.harness import build_method
 
 

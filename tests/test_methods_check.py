@@ -13,11 +13,11 @@ from PIL import Image
 from sslfast.benchmarks import methods_check, methods_pool, methods_run, methods_short
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, Run, not_learned, summarise, table
 from sslfast.benchmarks.methods_short import CPU, GPU, SHORT, Short
+from sslfast.check import check as check_recipe
 from sslfast.data import Source
 from sslfast.errors import TrainingError, UsageError
 from sslfast.interrupt import Interrupt
 from sslfast.methods import METHODS
-from sslfast.train import check as check_recipe
 
 SMALL = ("data.batch_size=16", "method.queue_size=32", "method.hidden=16", "encoder.norm=batch", "train.threads=1")
 

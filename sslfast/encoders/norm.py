@@ -30,6 +30,17 @@ def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
             return partial(nn.GroupNorm, 1)
 
 
+def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with every batch normalisation over the images of all ranks.
+
+    Raises:
+        UsageError: on a CPU, where PyTorch has none.
+    """
+    if device.type != "cuda":
+        raise UsageError("encoder.norm=sync: PyTorch has it on GPUs only; on CPUs take batch, split or layer")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+
+
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation with statistics over each of `splits` parts of the batch apart.
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torchvision.models import VisionTransformer
 
+from sslfast.check import check
 from sslfast.config import EncoderConfig, load_config
 from sslfast.encoders import VITS, build_encoder
 from sslfast.encoders.vit import position_embedding
 from sslfast.errors import UsageError
-from sslfast.train import check
 
 
 def build(**settings):
