@@ -43,12 +43,53 @@ class Short:
     reason: str
 
 
-FASTER_AVERAGE = Short(
-    ("method.momentum=0.9",), "a few hundred steps: a slower average would still be the random network"
-)
+MORE_STEPS = "data.batch_size=64"
+FASTER_AVERAGE = "method.momentum=0.9"
+# A few hundred steps: a slower average would still be the random network, smaller batches make more of them, and
+# each is cheaper where the keys are encoded once and heads are as narrow as the backbone.
+MOCO = (MORE_STEPS, FASTER_AVERAGE, "method.symmetric=false", "encoder.norm=batch", "optim.lr=0.06")
+MOCO_V2 = (*MOCO, "method.head_norm=true")
+PARTS = (MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.predictor_hidden=256")
+CPC = ("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5")
 SHORT: dict[str, Short] = {
-    "moco_v1": FASTER_AVERAGE,
-    "moco_v2": FASTER_AVERAGE,
+    "barlow_twins": Short(
+        (MORE_STEPS, "method.dim=256", "method.hidden=256", "optim.lr=0.03"), "more steps, narrow heads"
+    ),
+    "byol": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256"),
+            *("optim.lr=0.5", "optim.weight_decay=5e-4", "encoder.zero_init_residual=true"),
+        ),
+        "more steps, a faster average, narrow heads, a higher rate",
+    ),
+    "cpc_v1": Short(CPC, "49 patches an image: more steps, a narrow context network"),
+    "cpc_v2": Short(CPC, "49 patches an image: more steps, a narrow context network"),
+    "context_prediction": Short(("encoder.norm=layer",), "batch statistics of patches are not those of images"),
+    "deepcluster_v2": Short(
+        (MORE_STEPS, "method.hidden=256", "method.clusters=[100,100,100]", "optim.lr=0.6"),
+        "more steps, clusters for 5,000 images, and a rate that leaves the plateau of equal scores",
+    ),
+    "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "fast_moco": Short((*PARTS, "method.temperature=0.2"), "more steps, a faster average, narrow heads"),
+    "jigsaw": Short(
+        (MORE_STEPS, "method.classes=10", "encoder.norm=layer"),
+        "more steps, fewer permutations; batch statistics of patches are not those of images",
+    ),
+    "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "mncl": Short(
+        (*PARTS, "method.temperature=0.2", "method.queue_size=1024"),
+        "more steps, a faster average, narrow heads, a queue for 5,000 images",
+    ),
+    "moco_v1": Short(MOCO, "more steps, a faster average"),
+    "moco_v2": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "pcl": Short(
+        (*MOCO_V2, "method.warmup_epochs=2", "method.clusters=[50,100,200]"),
+        "more steps, a faster average, a head with batch normalisation, clusters for 5,000 images",
+    ),
+    "swav": Short(
+        (MORE_STEPS, "method.hidden=256", "method.prototypes=100", "method.queue_size=0", "optim.lr=1.2"),
+        "more steps, prototypes for 5,000 images, and a rate that leaves the plateau of equal scores",
+    ),
 }
 
 
