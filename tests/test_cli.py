@@ -87,7 +87,7 @@ def test_views_draws_a_sheet(capsys, tmp_path):
 def test_help_lists_recipes_and_settings(capsys):
     code, out, _ = run(capsys, "pretrain", "--help")
     assert code == 0
-    for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step.", "barlow_twins"):
+    for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step, ", "barlow_twins"):
         assert text in out
 
 

@@ -14,7 +14,7 @@ from sslfast import train as training
 from sslfast.config import load_config
 from sslfast.distributed import largest
 from sslfast.errors import UsageError
-from sslfast.methods.moco import MoCoV2
+from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.train import pretrain
 from tests.test_train import TINY, assert_same, lines, state
 
