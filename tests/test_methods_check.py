@@ -152,12 +152,12 @@ def test_a_method_that_fails_costs_the_others_nothing(tmp_path, command, monkeyp
 
 
 def test_several_runs_at_a_time(tmp_path, command, capsys):
-    """In their own processes, where the recipe has its own batch, larger than this data set."""
+    """In their own processes, where the supervised run has its own batch, larger than this data set."""
     command("--epochs", "1", out="one")
     assert command("--epochs", "1", "--jobs", "2", out="two") == 1
-    assert "moco_v2: no result: noise: 64 images are fewer than one batch" in capsys.readouterr().out
+    assert "supervised: no result: noise: 64 images are fewer than one batch" in capsys.readouterr().out
     one, two = (runs_in(tmp_path / name) for name in ("one", "two"))
-    assert set(two) == {(RANDOM, 0)}
+    assert set(two) == {(RANDOM, 0), ("moco_v2", 0)}
     assert two[RANDOM, 0] == one[RANDOM, 0]
 
 
