@@ -36,7 +36,7 @@ class Interrupt:
         """Whether any rank has received a signal, which is then taken for every rank's.
 
         All ranks ask at the same step boundaries, so that they stop at the same one. To ask makes the hosts wait
-        for one another, some 0.1 ms on one machine, but for no device.
+        for one another, but for no device.
         """
         number = distributed.largest(self.received or 0)
         if number:

@@ -43,8 +43,7 @@ def soft_cross_entropy(
     fp32. Under autocast the inputs are taken as they are.
 
     The product with the prototypes is left to PyTorch: fused with it, the backward pass would compute the product
-    again, which takes longer than all passes over the logits (19 ms against 10 on a CPU core, at 2048 x 3000 of
-    128 channels).
+    again, to save passes over the logits.
 
     Args:
         logits: (B, K), K > 0; fp32, fp16, bf16, or fp64 (reference only).
