@@ -107,9 +107,11 @@ def cpu_name() -> str:
 
 
 def commit() -> str:
-    """The commit of the source tree, where the package runs from one."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    """The commit of the source tree, where the package runs from one; "-dirty" where more than results differs."""
+    git = ["git", "-C", str(RESULTS.parent)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ":/", ":(exclude)results"], check=False)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+    return name.stdout.strip() + ("-dirty" if changed.returncode else "")
