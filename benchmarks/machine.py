@@ -50,7 +50,10 @@ class Ceilings:
         return self._flops[dtype]
 
     def bytes(self) -> float:
-        """Per second, read and written, of a copy larger than any cache."""
+        """Per second, read and written, of a copy larger than any cache.
+
+        A CPU also reads the lines that a copy overwrites, uncounted here: an update in place may pass this rate.
+        """
         if self._bytes is None:
             source = torch.ones(2**28 if self.device.type == "cuda" else 2**25, device=self.device)
             target = torch.empty_like(source)
