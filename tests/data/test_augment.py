@@ -56,8 +56,9 @@ def test_finish_without_augmentation_normalises():
 def test_views_are_distributed_as_torchvisions():
     """All of a pipeline, draws and pixels, beside all of torchvision's, by what tells its operations apart."""
     n, view = 1500, ViewConfig(scale=(0.08, 1.0), grayscale=0.2, blur=0.5)
-    image = np.random.default_rng(0).integers(0, 256, (40, 48, 3), dtype=np.uint8)
-    image = image // 4 + np.linspace([0, 90, 20], [190, 0, 60], 48).astype(np.uint8)  # red to the right
+    noise = np.random.default_rng(0).integers(0, 60, (40, 48, 3))
+    right, down = np.linspace(0, 190, 48)[None, :], np.linspace(0, 190, 40)[:, None]
+    image = (noise + np.stack(np.broadcast_arrays(right, down, 60), 2)).astype(np.uint8)  # red right, green down
     data = DataConfig(size=24, batch_size=n, views=[view])
     source = Source("one image", images=np.repeat(image[None], n, axis=0))
     ours = next(make_loader(source, data, 0, torch.device("cpu")).epoch(0)).views[0]
@@ -74,7 +75,8 @@ TRAITS = {
     "blue": lambda x: x[:, 2].mean((1, 2)),
     "contrast": lambda x: x.std((1, 2, 3)),
     "colour": lambda x: x.std(1).mean((1, 2)),
-    "mirroring": lambda x: (x[..., :12] - x[..., 12:]).mean((1, 2, 3)),
+    "left to right": lambda x: (x[..., :12] - x[..., 12:]).mean((1, 2, 3)),
+    "top to bottom": lambda x: (x[..., :12, :] - x[..., 12:, :]).mean((1, 2, 3)),
     "blur": lambda x: x.diff(dim=2).abs().mean((1, 2, 3)) / x.std((1, 2, 3)),
 }
 
