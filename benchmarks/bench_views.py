@@ -7,6 +7,8 @@ so decoding is in it where there is something to decode.
 The pipelines take turns, round by round. In its turn one is started, gives batches until what was prepared ahead
 of the first is used up, is timed, and is ended with all its threads and processes before the next one starts. The
 median round is reported. It is no Benchmark of `common`, whose providers must be idle between two calls.
+
+On a GPU, then, what training loses to its input: see `input_share`. Each result is written as soon as it is found.
 """
 
 from __future__ import annotations
@@ -19,24 +21,24 @@ import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 
-from sslfast.benchmarks.machine import describe, version, wait_for
-from sslfast.benchmarks.view_pipelines import WORKERS, Pipeline, Views, array_pipelines, photograph_pipelines
+from sslfast.benchmarks import input_share
+from sslfast.benchmarks.machine import describe, version
+from sslfast.benchmarks.view_pipelines import Pipeline, array_pipelines, photograph_pipelines, rate
 from sslfast.config import DataConfig, load_config
 from sslfast.data import Source, open_source
 from sslfast.errors import UsageError
 
 ROUNDS = 3
 SECONDS = 4.0  # of a pipeline in a round
-WARM_UP = 2 * WORKERS + 1  # batches: as many as a DataLoader prepares ahead, and the first
 BASE = "torchvision, tensors"  # what the ratios are to
 ENVIRONMENT = "SSLFAST_PHOTOGRAPHS"
 DRAWN = 64  # photographs that are drawn where there are none
@@ -111,19 +113,6 @@ def measure(recipe: Recipe, seconds: float, device: torch.device) -> list[Result
     return results
 
 
-def rate(views: Iterator[Views], seconds: float, device: torch.device) -> float:
-    """Batches a second, once what was prepared ahead is used up."""
-    for _ in range(WARM_UP):
-        next(views)
-    wait_for(device)
-    start, count = time.perf_counter(), 0
-    while not count or time.perf_counter() - start < seconds:
-        next(views)
-        count += 1
-    wait_for(device)
-    return count / (time.perf_counter() - start)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m sslfast.benchmarks.bench_views", description=__doc__)
     parser.add_argument(
@@ -149,13 +138,21 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "other versions": ", ".join(f"{name} {version(name) or 'missing'}" for name in others),
             }
             print("\n".join(f"{key}: {value}" for key, value in header.items()))
-            results = [result for recipe in recipes(source) for result in measure(recipe, args.seconds, device)]
+            content: dict[str, Any] = {"header": header, "results": [], "training": []}
+
+            def keep(kind: str, found: Result | input_share.Result) -> None:
+                content[kind].append(asdict(found))
+                if args.json:
+                    args.json.write_text(json.dumps(content, indent=1) + "\n")
+
+            for recipe in recipes(source):
+                for result in measure(recipe, args.seconds, device):
+                    keep("results", result)
+            for config, images in input_share.cases(source) if device.type == "cuda" else ():
+                keep("training", input_share.measure(config, images, args.seconds))
     except UsageError as error:
         print(f"bench_views: {error}", file=sys.stderr)
         return 2
-    if args.json:
-        content = {"header": header, "results": [asdict(result) for result in results]}
-        args.json.write_text(json.dumps(content, indent=1) + "\n")
     return 0
 
 

@@ -117,6 +117,16 @@ def views() -> str:
     return by_machine("views.json", ["machine", "views", "pipeline", "images/s", "x torchvision"], rows)
 
 
+def input_share() -> str:
+    """The table of what training loses to its input, by what `bench_views` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for r in content.get("training", ()):
+            yield [r["case"], f"{r['images_per_second']:,.0f}", f"{r['lost']:.1%}"]
+
+    return by_machine("views.json", ["machine", "training", "images/s", "lost to the input"], rows)
+
+
 def methods() -> str:
     """The table of what the methods learn, by what `methods_check` recorded."""
 
@@ -179,6 +189,7 @@ def generate(text: str) -> str:
     tables = {
         "implementations": implementations(),
         "views": views(),
+        "input": input_share(),
         "methods": methods(),
         "train": train(),
         **{f"figures {name}": figures(name) for name in recorded()},

@@ -1,6 +1,6 @@
 """The input pipelines that `bench_views` sets side by side: ours, torchvision's with a DataLoader, kornia's.
 
-Each yields batches of views without end: from a source to float32, normalised, on the device.
+Each yields batches of views without end: from a source to float32, normalised, on the device; `rate` times it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import dataclasses
 import importlib.util
 import itertools
 import os
+import time
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Any
@@ -20,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 
+from sslfast.benchmarks.machine import wait_for
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import Source, make_loader
 from sslfast.data.draws import blur_window
@@ -29,7 +31,21 @@ Batches = Generator[Views, None, None]
 Pipeline = Callable[[Source, DataConfig, torch.device], Batches]
 ENDLESS = 10**9  # images of an epoch: a DataLoader pauses between epochs, which is not what is compared
 WORKERS = len(os.sched_getaffinity(0))
+WARM_UP = 2 * WORKERS + 1  # batches: as many as a DataLoader prepares ahead, and the first
 DECODED = 8 / 7  # side of the squares that kornia crops from, in units of a view's: 256 for 224
+
+
+def rate(batches: Iterator[object], seconds: float, device: torch.device) -> float:
+    """Batches a second, once what was prepared ahead is used up."""
+    for _ in range(WARM_UP):
+        next(batches)
+    wait_for(device)
+    start, count = time.perf_counter(), 0
+    while not count or time.perf_counter() - start < seconds:
+        next(batches)
+        count += 1
+    wait_for(device)
+    return count / (time.perf_counter() - start)
 
 
 def ours(source: Source, data: DataConfig, device: torch.device, pipeline: Any) -> Batches:

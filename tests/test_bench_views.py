@@ -6,12 +6,17 @@ import itertools
 import json
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
-from sslfast.benchmarks import bench_views
+from sslfast.benchmarks import bench_views, input_share, view_pipelines
+from sslfast.check import check
+from sslfast.config import load_config
+from sslfast.data import Source
+from sslfast.methods import METHODS
 from tests.data.photographs import photographs
 
 CPU = torch.device("cpu")
@@ -20,7 +25,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setattr(bench_views, "ROUNDS", 1)
-    monkeypatch.setattr(bench_views, "WARM_UP", 1)
+    monkeypatch.setattr(view_pipelines, "WARM_UP", 1)
     monkeypatch.setattr(bench_views, "DRAWN", 2)
     recipes = bench_views.recipes
 
@@ -64,6 +69,43 @@ def test_the_record(tmp_path, short):
     for results in by_recipe.values():
         base = results[bench_views.BASE]["images_per_second"]
         assert all(r["ratio"] == pytest.approx(r["images_per_second"] / base) for r in results.values())
+
+
+def test_what_training_loses_to_its_input(monkeypatch, capsys):
+    """A loader that takes three times as long as a step leaves a quarter of the time to the steps."""
+    monkeypatch.setattr(view_pipelines, "WARM_UP", 1)
+    now = 0.0
+
+    def endless(loader):
+        nonlocal now
+        while True:
+            yield "batch"
+            now += 3.0
+
+    def train_step(trainer, batch):
+        nonlocal now
+        now += 1.0
+
+    monkeypatch.setattr(input_share, "endless", endless)
+    monkeypatch.setattr(input_share.Trainer, "train_step", train_step)
+    monkeypatch.setattr(view_pipelines.time, "perf_counter", lambda: now)
+    settings = ["data.size=16", "data.batch_size=8", "encoder.width=0.25", "train.knn_every=0"]
+    images = np.zeros((64, 16, 16, 3), dtype=np.uint8)
+    found = input_share.measure(load_config("moco_v2_cifar10", settings), Source("black", images=images), 10)
+    assert found == input_share.Result("resnet18, 16 pixels, batches of 8", 2.0, 0.75)
+    assert "2 images/s, 75.0% lost to the input" in capsys.readouterr().out
+
+
+def test_the_runs_that_show_it_can_be(tmp_path):
+    source = photographs(tmp_path)
+    (small, noise), (large, many) = input_share.cases(source)
+    for config, images in ((small, noise), (large, many)):
+        check(config)
+        METHODS[config.method.name].check(config, len(images))
+    assert (small.encoder.name, small.data.size) == ("resnet18", 32)
+    assert (large.encoder.name, large.data.size) == ("resnet50", 224)
+    assert len(many) == input_share.IMAGENET
+    assert set(many.paths) == set(source.paths)
 
 
 def test_photographs_are_drawn_where_none_are_given(tmp_path, short):

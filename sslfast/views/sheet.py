@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,11 +28,13 @@ if TYPE_CHECKING:
 IMAGES = 6  # columns
 LEAST_SIDE = 112  # pixels; smaller views are enlarged by a whole factor
 MARGIN, GAP, TILE_GAP = 12, 8, 2  # pixels
-FONT_SIZE, LINE = 13, 17
+FONT_SIZE, COLUMN_SHARE = 13, 9  # pixels, and what part of a column's width, where that is more
+LINE = 1.3  # from a line to the next, in sizes of the font
 INK = "black"
 PAPER = 221  # gray level, and of places where nothing is: neither white nor black
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Row = tuple[str, list[Pixels]]  # what it shows, and a picture an image
 
 
@@ -127,25 +128,44 @@ def _fitted(image: Image.Image, box: int, zoom: int) -> Pixels:
 
 
 def _sheet(rows: Sequence[Row]) -> Image.Image:
-    column = GAP + max(picture.shape[1] for _, pictures in rows for picture in pictures)
-    width = 2 * MARGIN - GAP + column * max(len(pictures) for _, pictures in rows)
-    font = ImageFont.load_default(FONT_SIZE)
-    letters = int((width - 2 * MARGIN) / (font.getlength("0 jitter") / 8))
-    labels = [textwrap.wrap(label, letters) for label, _ in rows]
+    widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
+    size, column = font_size(widest), widest + GAP
+    font, line = ImageFont.load_default(size), round(LINE * size)
+    longest_word = max(font.getlength(word) for label, _ in rows for word in label.split())
+    inner = max(column * max(len(pictures) for _, pictures in rows) - GAP, math.ceil(longest_word))
+    captions = [_wrapped(label, font, inner) for label, _ in rows]
     heights = [
-        LINE * len(label) + max(p.shape[0] for p in pictures) + GAP
-        for label, (_, pictures) in zip(labels, rows, strict=True)
+        line * len(caption) + max(p.shape[0] for p in pictures) + GAP
+        for caption, (_, pictures) in zip(captions, rows, strict=True)
     ]
-    sheet = Image.new("RGB", (width, 2 * MARGIN - GAP + sum(heights)), (PAPER, PAPER, PAPER))
+    sheet = Image.new("RGB", (2 * MARGIN + inner, 2 * MARGIN - GAP + sum(heights)), (PAPER, PAPER, PAPER))
     draw = ImageDraw.Draw(sheet)
     top = MARGIN
-    for label, height, (_, pictures) in zip(labels, heights, rows, strict=True):
-        for n, line in enumerate(label):
-            draw.text((MARGIN, top + n * LINE), line, INK, font)
+    for caption, height, (_, pictures) in zip(captions, heights, rows, strict=True):
+        for n, text in enumerate(caption):
+            draw.text((MARGIN, top + n * line), text, INK, font)
         for n, picture in enumerate(pictures):
-            sheet.paste(Image.fromarray(picture), (MARGIN + n * column, top + LINE * len(label)))
+            sheet.paste(Image.fromarray(picture), (MARGIN + n * column, top + line * len(caption)))
         top += height
     return sheet
+
+
+def font_size(column: int) -> int:
+    """Of the captions, in pixels: in proportion to the columns, as a large sheet is looked at from afar."""
+    return max(FONT_SIZE, column // COLUMN_SHARE)
+
+
+def _wrapped(text: str, font: Font, width: int) -> list[str]:
+    """The text in lines of at most `width` pixels, which no word may exceed."""
+    first, *words = text.split()
+    lines = [first]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if font.getlength(longer) <= width:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
 
 
 def _save(sheet: Image.Image, path: Path) -> Path:

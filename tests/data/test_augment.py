@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 from torchvision.transforms.v2 import functional as F
 
-from sslfast.config import ViewConfig
-from sslfast.data import augment
+from sslfast.benchmarks.view_pipelines import transform
+from sslfast.config import DataConfig, ViewConfig
+from sslfast.data import Source, augment, make_loader
 from sslfast.data.draws import draw_view
 from tests.kernels.views import MEAN, STD, by_torchvision, some_images
 
@@ -49,6 +51,34 @@ def test_finish_without_augmentation_normalises():
     for result in (augment.finish(images, draws, MEAN, STD), augment.normalize(images, MEAN, STD)):
         torch.testing.assert_close(result, expected, rtol=1e-5, atol=1e-5)
         assert result.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_views_are_distributed_as_torchvisions():
+    """All of a pipeline, draws and pixels, beside all of torchvision's, by what tells its operations apart."""
+    n, view = 1500, ViewConfig(scale=(0.08, 1.0), grayscale=0.2, blur=0.5)
+    noise = np.random.default_rng(0).integers(0, 60, (40, 48, 3))
+    right, down = np.linspace(0, 190, 48)[None, :], np.linspace(0, 190, 40)[:, None]
+    image = (noise + np.stack(np.broadcast_arrays(right, down, 60), 2)).astype(np.uint8)  # red right, green down
+    data = DataConfig(size=24, batch_size=n, views=[view])
+    source = Source("one image", images=np.repeat(image[None], n, axis=0))
+    ours = next(make_loader(source, data, 0, torch.device("cpu")).epoch(0)).views[0]
+    torch.manual_seed(0)
+    torchvisions = transform(view, 24, data)
+    theirs = torch.stack([torchvisions(torch.from_numpy(image).permute(2, 0, 1)) for _ in range(n)])
+    for name, measure in TRAITS.items():
+        assert ks_2samp(measure(ours).numpy(), measure(theirs).numpy()).pvalue > 1e-3, name
+
+
+TRAITS = {
+    "red": lambda x: x[:, 0].mean((1, 2)),
+    "green": lambda x: x[:, 1].mean((1, 2)),
+    "blue": lambda x: x[:, 2].mean((1, 2)),
+    "contrast": lambda x: x.std((1, 2, 3)),
+    "colour": lambda x: x.std(1).mean((1, 2)),
+    "left to right": lambda x: (x[..., :12] - x[..., 12:]).mean((1, 2, 3)),
+    "top to bottom": lambda x: (x[..., :12, :] - x[..., 12:, :]).mean((1, 2, 3)),
+    "blur": lambda x: x.diff(dim=2).abs().mean((1, 2, 3)) / x.std((1, 2, 3)),
+}
 
 
 @pytest.mark.gpu

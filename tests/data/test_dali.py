@@ -156,6 +156,20 @@ def test_batches_keep_their_pixels_while_later_ones_are_made(tmp_path: Path) -> 
     assert all(torch.equal(view, copy) for view, copy in zip(held, copies, strict=True))
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("extension", ["jpg", "png"])
+def test_a_gpu_makes_the_cpus_views(tmp_path: Path, extension: str) -> None:
+    """By the same graph; nvJPEG and the GPU's resizing may round otherwise."""
+    source = photographs(tmp_path, extension=extension)
+    on_gpu = DaliLoader(source, config(), SEED, torch.device("cuda"))
+    for batch, expected in zip(on_gpu.epoch(1), loader(source).epoch(1), strict=True):
+        assert torch.equal(batch.index.cpu(), expected.index)
+        for view, other in zip(batch.views, expected.views, strict=True):
+            difference = (levels(view.cpu()) - levels(other)).abs()
+            assert difference.max() < 4
+            assert difference.mean() < 0.5
+
+
 @pytest.fixture(scope="module")
 def imagenette(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
     import tarfile

@@ -5,15 +5,16 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageFont
 
 from sslfast.config import DataConfig, ViewConfig, load_config
 from sslfast.data import Batch, Source
 from sslfast.errors import UsageError
 from sslfast.views import sheet
-from sslfast.views.sheet import GAP, IMAGES, LINE, MARGIN, PAPER, TILE_GAP, declaration, draw_views
+from sslfast.views.sheet import GAP, IMAGES, LINE, MARGIN, PAPER, TILE_GAP, declaration, draw_views, font_size
 
 CPU = torch.device("cpu")
+CAPTION = round(LINE * font_size(112))  # pixels of a line
 STILL = {"scale": (1, 1), "ratio": (1, 1), "flip": 0, "jitter": 0, "grayscale": 0}
 
 
@@ -39,7 +40,9 @@ def test_images_and_their_views_stand_below_each_other_pixel_by_pixel(tmp_path):
     pixels = drawn(images, data, path)
     zoom = 112 // 8
     side = 8 * zoom
-    rows = [pictures(pixels, MARGIN + LINE + row * (LINE + side + GAP), side, side + GAP) for row in range(3)]
+    rows = [
+        pictures(pixels, MARGIN + CAPTION + row * (CAPTION + side + GAP), side, side + GAP) for row in range(3)
+    ]
     shown, same, mirrored = ([p[::zoom, ::zoom] for p in row] for row in rows)
     assert {image.tobytes() for image in shown} <= {image.tobytes() for image in images}
     assert len({image.tobytes() for image in shown}) == IMAGES
@@ -68,8 +71,8 @@ def test_divided_views_show_the_view_in_quarters(tmp_path):
     pixels = drawn(noise(), data, tmp_path / "a.png", "fast_moco_cifar10")
     zoom = 14
     side, wide = 8 * zoom, 8 * zoom + TILE_GAP
-    top = MARGIN + 2 * (LINE + GAP) + LINE + wide + side
-    view = pixels[top - GAP - LINE - side : top - GAP - LINE, MARGIN : MARGIN + side]
+    top = MARGIN + 2 * (CAPTION + GAP) + CAPTION + wide + side
+    view = pixels[top - GAP - CAPTION - side : top - GAP - CAPTION, MARGIN : MARGIN + side]
     quarters = pixels[top : top + wide, MARGIN : MARGIN + wide]
     middle = slice(side // 2, side // 2 + TILE_GAP)
     assert (quarters[middle] == PAPER).all()
@@ -110,6 +113,28 @@ def test_an_operation_that_cannot_work_is_a_sentence(tmp_path):
 
 def test_fewer_images_than_columns(tmp_path):
     assert drawn(noise(count=1), DataConfig(size=8), tmp_path / "a.png").shape[1] == 2 * MARGIN + 112
+
+
+@pytest.mark.parametrize("count", [1, 6])
+@pytest.mark.parametrize("side", [112, 128, 192, 224, 462])  # of 8, 32, 96, 224 pixels, and 7 x 7 patches of 64
+def test_captions_are_whole_and_grow_with_the_pictures(side, count):
+    """Pictures are white here: what is neither white nor paper is ink."""
+    label = "views.0, what context_prediction makes of it: " + declaration(ViewConfig(blur=0.5, solarize=0.2), 224)
+    white = np.full((side, side, 3), 255, np.uint8)
+    pixels = np.asarray(sheet._sheet([(label, [white] * count)] * 2))[..., 0]
+    assert (pixels == 255).sum() == 2 * count * side**2  # no caption on a picture
+    ink = (pixels != 255) & (pixels != PAPER)
+    assert ink.any(0).argmax() >= MARGIN - 1  # nor beyond the margins; a j begins before its place
+    assert ink.any(0)[::-1].argmax() >= MARGIN - 1
+    starts = np.flatnonzero(np.diff(ink.any(1), prepend=False) & ink.any(1))
+    ends = np.flatnonzero(np.diff(ink.any(1), append=False) & ink.any(1))
+    font = ImageFont.load_default(font_size(side))
+    width = pixels.shape[1] - 2 * MARGIN
+    lines = sheet._wrapped(label, font, width)
+    assert " ".join(lines) == label
+    assert max(font.getlength(line) for line in lines) <= width
+    assert len(starts) == 2 * len(lines)  # with paper between each and the next
+    assert (ends - starts).max() > side / 12
 
 
 def test_a_long_declaration_is_wrapped(tmp_path):
