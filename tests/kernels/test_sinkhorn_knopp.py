@@ -77,7 +77,10 @@ def test_no_samples(impl, device):
     assert K.sinkhorn_knopp(inputs((0, 4), device=device), impl=impl).shape == (0, 4)
 
 
-@pytest.mark.parametrize(("scale", "epsilon"), [(500, 0.05), (1e4, 1), (1, 1e-4), (1, 10), (1e-6, 0.05)])
+@pytest.mark.parametrize(
+    ("scale", "epsilon"),
+    [(500, 0.05), (1e4, 1), (1, 1e-4), (1, 10), (1e-6, 0.05), (2.5e7, 1e-30), (1, 1e-30), (1, 1e30)],
+)
 @pytest.mark.parametrize("iterations", [1, 3, 10])
 def test_scores_of_any_range(impl, device, scale, epsilon, iterations):
     """Logits to +-1e4 and beyond, where exp() of what is below the largest score is 0 in fp32 and in fp64."""
@@ -86,6 +89,7 @@ def test_scores_of_any_range(impl, device, scale, epsilon, iterations):
     # One unit of rounding of the scores moves a logit by up to 2^-24 scale / eps, some times over.
     error = max(2e-6, 2**-20 * scale / epsilon)
     torch.testing.assert_close(out.double(), in_logarithms(scores, epsilon, iterations), rtol=0, atol=error)
+    torch.testing.assert_close(out.sum(1), torch.ones(40, device=device))
 
 
 def test_rows_and_columns_far_below_the_others(impl, device):
@@ -204,9 +208,10 @@ def test_triton_with_wide_rows_that_are_bad(wide):
             {"scores": torch.ones(4, 3, dtype=torch.long)},
             "expected scores of a floating-point dtype, got torch.int64",
         ),
-        ({"epsilon": 0.0}, "expected an epsilon > 0, got 0.0"),
-        ({"epsilon": math.inf}, "expected an epsilon > 0, got inf"),
-        ({"epsilon": "0.05"}, "expected an epsilon > 0, got '0.05'"),
+        ({"epsilon": 0.0}, "expected an epsilon from 1e-30 to 1e30, got 0.0"),
+        ({"epsilon": 1e-45}, "expected an epsilon from 1e-30 to 1e30, got 1e-45"),
+        ({"epsilon": math.inf}, "expected an epsilon from 1e-30 to 1e30, got inf"),
+        ({"epsilon": "0.05"}, "expected an epsilon from 1e-30 to 1e30, got '0.05'"),
         ({"iterations": 0}, "expected iterations to be a whole number of at least 1, got 0"),
         ({"iterations": 2.5}, "expected iterations to be a whole number of at least 1, got 2.5"),
     ],
