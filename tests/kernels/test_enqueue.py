@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sslfast import kernels as K
+from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
@@ -175,8 +176,8 @@ def test_a_cuda_graph_goes_round_the_queue():
         assert pointer.item() == position
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100, 120])
-def test_kernel_compiles_ahead_of_time(arch, compile_ahead):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernel_compiles_ahead_of_time(arch):
     pytest.importorskip("triton")
     module = "sslfast.kernels.enqueue.triton_kernels"
     case = {
@@ -191,9 +192,7 @@ def test_kernel_compiles_ahead_of_time(arch, compile_ahead):
         "num_warps": 4,
         "num_stages": 3,
     }  # fmt: skip
-    (used,) = compile_ahead([case])
-    assert used["fits"]
-    assert used["spilled"] == 0
+    assert_compiles([("enqueue_kernel", case)])
 
 
 def test_offsets_are_int64():
