@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <stdexcept>
 #include <vector>
 
 namespace sslfast __attribute__((visibility("hidden"))) {  // as torch::stable::Tensor is
@@ -44,12 +45,22 @@ inline bool same_sizes(const Tensor& a, const Tensor& b) {
   return std::equal(sizes_a.begin(), sizes_a.end(), sizes_b.begin(), sizes_b.end());
 }
 
+// Whether elements share memory, as an expanded tensor's do. Such a tensor cannot be written.
+inline bool is_expanded(const Tensor& tensor) {
+  const auto sizes = tensor.sizes(), strides = tensor.strides();
+  for (size_t dim = 0; dim < sizes.size(); ++dim) {
+    if (sizes[dim] > 1 && strides[dim] == 0) return true;
+  }
+  return false;
+}
+
 // Copies that stand in for tensors whose elements do not lie in memory as a kernel needs them. It keeps them alive.
 class Staging {
  public:
   // The tensor, which the kernel will change, or a dense copy of it.
   Tensor dense(const Tensor& tensor) {
     if (tensor.is_contiguous() || is_dense(tensor)) return tensor;
+    check_written(tensor);
     copies_.push_back({tensor, torch::stable::contiguous(tensor), /*changes=*/true});
     return copies_.back().copy;
   }
@@ -57,6 +68,7 @@ class Staging {
   // The tensor, or a copy of it that lies in memory as `model` does, which is dense and has the same sizes.
   Tensor like(const Tensor& model, const Tensor& tensor, bool changes) {
     if (same_layout(model, tensor)) return tensor;
+    if (changes) check_written(tensor);
     Tensor copy = torch::stable::to(torch::stable::empty_like(model), tensor.scalar_type());
     torch::stable::copy_(copy, tensor);
     copies_.push_back({tensor, copy, changes});
@@ -71,6 +83,12 @@ class Staging {
   }
 
  private:
+  // Here and not with the other checks, since only tensors that are copied can be expanded.
+  static void check_written(const Tensor& tensor) {
+    // The Python side finds the words.
+    if (is_expanded(tensor)) throw std::runtime_error("an expanded tensor cannot be written");
+  }
+
   struct Copy {
     Tensor tensor, copy;
     bool changes;

@@ -209,6 +209,16 @@ def check_tensors(op: str, **arguments: Any) -> None:
             raise TypeError(f"{op}: expected {name} to be a torch.Tensor, got {type(argument).__name__}")
 
 
+def check_written(op: str, name: str, tensor: Tensor) -> None:
+    """Raises ValueError for a tensor that cannot be written: expanded, so that elements share memory."""
+    sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
+    if tensor.numel() and any(size > 1 and stride == 0 for size, stride in sizes_and_strides):
+        raise ValueError(
+            f"{op}: expected {name}, which is written, to have memory for each element, got an expanded tensor of "
+            f"shape {tuple(tensor.shape)} and strides {tensor.stride()}; pass a clone() of it"
+        )
+
+
 def check_temperature(op: str, temperature: float) -> None:
     """Raises ValueError unless the temperature is a positive number that fp32 can invert."""
     if isinstance(temperature, Tensor):

@@ -1,9 +1,6 @@
 """What all tests share."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -43,24 +40,3 @@ def cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
-
-
-@pytest.fixture(scope="session")
-def compile_ahead():
-    """compile_ahead(cases): compiles Triton kernels for GPUs that need not be there; see kernels/aot.py."""
-
-    def compile_all(cases):
-        # A process of its own: under TRITON_INTERPRET=1 `triton.jit` makes kernels that cannot be compiled.
-        environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
-        result = subprocess.run(
-            [sys.executable, Path(__file__).parent / "kernels" / "aot.py"],
-            input=json.dumps(cases),
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stderr
-        return json.loads(result.stdout)
-
-    return compile_all

@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import re
+import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -10,7 +12,7 @@ import torch
 from matplotlib.axes import Axes
 from PIL import Image
 
-from sslfast.benchmarks import common, memory, plots, timing
+from sslfast.benchmarks import common, machine, memory, plots, timing
 from sslfast.benchmarks.machine import Ceilings, Work
 from sslfast.errors import UsageError
 
@@ -199,6 +201,26 @@ def test_json_has_what_the_results_depend_on_and_the_results(tmp_path, monkeypat
     results = common.run("info_nce", json_path=tmp_path)
     content = json.loads((tmp_path / "info_nce.json").read_text())
     assert [common.Result(**result) for result in content["results"]] == results
+
+
+def test_the_commit_is_dirty_where_more_than_results_differs(tmp_path, monkeypatch):
+    def git(*arguments):
+        identity = ("-c", "user.name=name", "-c", "user.email=address", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", tmp_path, *identity, *arguments], check=True, capture_output=True)
+
+    results, code = tmp_path / "benchmarks" / "results", tmp_path / "kernels" / "op.py"
+    monkeypatch.setattr(machine, "RESULTS", results)
+    for folder in (results, code.parent):
+        folder.mkdir(parents=True)
+    git("init")
+    for file in (results / "op.json", code):
+        file.write_text("old")
+    git("add", ".")
+    git("commit", "-m", "first")
+    (results / "op.json").write_text("new")
+    assert re.fullmatch("[0-9a-f]{7,}", machine.commit())
+    code.write_text("new")
+    assert re.fullmatch("[0-9a-f]{7,}-dirty", machine.commit())
 
 
 def test_an_interrupted_run_leaves_what_it_has(tmp_path, monkeypatch):

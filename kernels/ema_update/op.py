@@ -48,7 +48,8 @@ def ema_update_(
     with others the result is undefined. There is no derivative.
 
     Args:
-        targets: tensors of any shapes, all on one device; fp32, fp16, bf16, fp64, integers or bool.
+        targets: tensors of any shapes, none expanded, all on one device; fp32, fp16, bf16, fp64, integers or
+            bool.
         sources: as many; each of its target's shape and device. A floating-point source may differ from its
             target in dtype, others may not.
         momentum: m in [0, 1]; or a 0-d fp32 or fp64 tensor, on the CPU or with the targets, whose value is
@@ -56,7 +57,7 @@ def ema_update_(
         impl: "auto", "reference", "cpp" (CPU) or "cuda".
 
     Raises:
-        ValueError: lists, shapes, dtypes or devices that do not fit; a momentum out of range.
+        ValueError: lists, shapes, strides, dtypes or devices that do not fit; a momentum out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
     ks, qs = list(targets), list(sources)
@@ -103,6 +104,7 @@ def _check_pairs(targets: list[Tensor], sources: list[Tensor]) -> None:
                     f"ema_update_: expected {name}[{i}] to be {', '.join(map(str, OP.dtypes))}, an integer "
                     f"type or bool, got {tensor.dtype}"
                 )
+        lib.check_written("ema_update_", f"targets[{i}]", target)
         if source.shape != target.shape:
             raise ValueError(
                 f"ema_update_: expected sources[{i}] of shape {tuple(target.shape)} to match targets[{i}], "

@@ -30,7 +30,7 @@ def enqueue_(
     is no derivative.
 
     Args:
-        queue: (K, D) of any floating dtype.
+        queue: (K, D) of any floating dtype; not expanded.
         keys: (N, D) with N <= K, of any floating dtype; on the queue's device.
         pointer: 0-d int64 in [0, K), the row that the next key takes; with the queue.
         skip: 0-d bool, with the queue; where true, nothing changes.
@@ -38,7 +38,7 @@ def enqueue_(
 
     Raises:
         TypeError: an argument that should be a tensor and is not.
-        ValueError: shapes, dtypes or devices that do not fit.
+        ValueError: shapes, strides, dtypes or devices that do not fit.
         RuntimeError: an explicit `impl` that is not available.
     """
     lib.check_tensors("enqueue_", queue=queue, keys=keys, pointer=pointer)
@@ -71,6 +71,7 @@ def _check(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) ->
         if tensor.dtype not in OP.dtypes:
             expected = ", ".join(map(str, OP.dtypes))
             raise ValueError(f"enqueue_: expected {name} of dtype {expected}, got {tensor.dtype}")
+    lib.check_written("enqueue_", "queue", queue)
 
 
 @OP.fake

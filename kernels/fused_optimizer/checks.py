@@ -50,6 +50,8 @@ def check_tensors(op: str, lists: Mapping[str, Sequence[Tensor]]) -> None:
                 raise ValueError(f"{what} of shape {tuple(shape)}, got {tuple(tensor.shape)}")
             if tensor.layout != torch.strided:
                 raise ValueError(f"{what} to be dense, got {tensor.layout}")
+            if name != "grads":
+                lib.check_written(op, f"{name}[{i}]", tensor)
             if tensor.device != device:
                 raise ValueError(f"{what} on {device} to match params[0], got {tensor.device}")
             if not tensor.is_floating_point():

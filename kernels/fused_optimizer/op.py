@@ -67,7 +67,7 @@ def sgd_ema_step_(
     a host read nor a table to keep, which a CUDA graph replays with new values of what is a tensor on the GPU.
     "auto" takes "cpp" on the CPU; on the GPU, for parameters that are not fp32, and where nothing was compiled,
     torch's fused and multi-tensor kernels. Tensors whose memory format differs from their parameter's are copied
-    on the way. There is no derivative.
+    on the way; none but gradients may be expanded. There is no derivative.
 
     Args:
         params: tensors w of any shapes, of one dtype, fp32 (fp16, bf16, fp64: reference only), on one device.
@@ -84,7 +84,7 @@ def sgd_ema_step_(
         impl: "auto", "reference", "cpp" (CPU) or "cuda".
 
     Raises:
-        ValueError: lists, shapes, dtypes or devices that do not fit; a number out of range.
+        ValueError: lists, shapes, strides, dtypes or devices that do not fit; a number out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
     momenta = momenta if momentum else ()

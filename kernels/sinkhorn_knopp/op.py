@@ -48,7 +48,8 @@ def sinkhorn_knopp(
 
     Args:
         scores: (B, K), of B samples against K > 0 prototypes; fp32, fp16, bf16, or fp64 (reference only).
-        epsilon: eps > 0, the weight of the entropy: the smaller, the harder the codes.
+        epsilon: eps, the weight of the entropy: the smaller, the harder the codes. From 1e-30 to 1e30 (our
+            bounds): down to there, fp32 holds what scores of up to 1e8 in magnitude come to.
         iterations: at least 1.
         group: processes that hold a part of the samples each, in any numbers; every one calls this with its
             rows and gets their codes. Costs iterations + 1 all-reduces of K numbers, and runs the reference.
@@ -80,8 +81,8 @@ def _check(scores: Tensor, epsilon: float, iterations: int) -> None:
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(f"sinkhorn_knopp: expected scores of shape (B, K) with K > 0, got {tuple(scores.shape)}")
     lib.check_alike("sinkhorn_knopp", "scores", scores=scores)
-    if not isinstance(epsilon, (int, float)) or not 0 < epsilon < float("inf"):
-        raise ValueError(f"sinkhorn_knopp: expected an epsilon > 0, got {epsilon!r}")
+    if not isinstance(epsilon, (int, float)) or not 1e-30 <= epsilon <= 1e30:
+        raise ValueError(f"sinkhorn_knopp: expected an epsilon from 1e-30 to 1e30, got {epsilon!r}")
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(
             f"sinkhorn_knopp: expected iterations to be a whole number of at least 1, got {iterations!r}"

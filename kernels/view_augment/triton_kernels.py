@@ -38,14 +38,16 @@ class Config(NamedTuple):
     BR: int
     BW: int
     num_warps: int
+    maxnreg: int | None  # registers a thread of `view_kernel`, the only one that is short of them
 
 
 def config(size: int) -> Config:
     """The configuration for views of (size, size)."""
     width = triton.next_power_of_2(size)
     if size <= 64:
-        return Config(width, width, num_warps=max(1, width**2 // 256))
-    return Config(max(1, 1024 // width), width, num_warps=8)
+        return Config(width, width, num_warps=max(1, width**2 // 256), maxnreg=None)
+    # Left to itself, the assembler takes 64 registers for some architectures, and keeps some scalars on the stack.
+    return Config(max(1, 1024 // width), width, num_warps=8, maxnreg=80)
 
 
 @triton.jit

@@ -37,7 +37,7 @@ def view_augment(
                 gray_kernel[(b, blocks)](images, draws, rows_or_none, sums, h, w, size, **source)
             view_kernel[(b, blocks)](
                 images, draws, rows_or_none, sums, planes, out, h, w, size, radius, center, inverse_std,
-                BLOCKS=triton.next_power_of_2(blocks), **source,
+                BLOCKS=triton.next_power_of_2(blocks), maxnreg=c.maxnreg, **source,
             )  # fmt: skip
             if blocks > 1:
                 column_kernel[(b, blocks)](draws, planes, out, size, radius, center, inverse_std, **shape)

@@ -8,6 +8,7 @@ from sslfast.config import ViewConfig
 from sslfast.data.draws import draw_view
 from sslfast.data.on_device import drawer, shuffled
 from sslfast.data.random import permutation
+from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 triton_draws = pytest.importorskip("sslfast.data.triton_draws")
 
@@ -84,23 +85,25 @@ def test_a_gpu_draws_itself_and_is_never_waited_for():
     assert torch.equal(draws.cpu(), torch.from_numpy(on_host))
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100, 120])
-def test_kernels_compile_ahead_of_time(arch, compile_ahead):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_compile_ahead_of_time(arch):
     numbers = {"B": "i32", "N": "i32", "seed": "i64", "epoch": "i32", "stream": "i32"}
     pointers = {"p_indices": "*i64", "p_rules": "*fp64", "p_draws": "*fp32", "p_keys": "*i64"}
     signature = numbers | pointers
-    cases = [
-        {
-            "kernel": f"sslfast.data.triton_draws:{kernel}",
-            "arch": arch,
-            "signature": {name: kind for name, kind in signature.items() if name in arguments},
-            "constants": constants,
-            "multiples_of_16": [],
-            "num_warps": 4,
-            "num_stages": 3,
-        }
+    launches = [
+        (
+            kernel,
+            {
+                "kernel": f"sslfast.data.triton_draws:{kernel}",
+                "arch": arch,
+                "signature": {name: kind for name, kind in signature.items() if name in arguments},
+                "constants": constants,
+                "multiples_of_16": [],
+                "num_warps": 4,
+                "num_stages": 3,
+            },
+        )
         for kernel, constants in (("draw_kernel", {"BB": 32, "BT": 16}), ("key_kernel", {"BN": 1024}))
         for arguments in [getattr(triton_draws, kernel).arg_names]
     ]
-    for resources in compile_ahead(cases):
-        assert resources["spilled"] == 0
+    assert_compiles(launches)

@@ -7,7 +7,7 @@ A program: reads a JSON list of cases on stdin, writes a JSON list of their reso
     signature: argument -> "*bf16", "i32", "fp32", of a tuple a list; arguments that are left out are constants
     constants: argument -> value
     multiples_of_16: arguments that are, at a usual launch; they decide how wide the loads are
-    num_warps, num_stages
+    num_warps, num_stages, and maxnreg where the launch has it
 """
 
 import importlib
@@ -44,7 +44,7 @@ def compile_case(case):
     compiled = triton.compile(
         source,
         target=GPUTarget("cuda", case["arch"], 32),
-        options={"num_warps": case["num_warps"], "num_stages": case["num_stages"]},
+        options={name: case.get(name) for name in ("num_warps", "num_stages", "maxnreg")},
     )
     used = usage(compiled.asm["cubin"])
     return {

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sslfast import kernels as K
 from sslfast.kernels import _library as lib
+from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
@@ -209,8 +210,8 @@ def test_two_processes_equal_one(tmp_path, sizes):
         torch.testing.assert_close(whole, gradient)
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100, 120])
-def test_kernels_compile_ahead_of_time(arch, compile_ahead):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_compile_ahead_of_time(arch):
     triton_kernels = pytest.importorskip("sslfast.kernels.cross_correlation_loss.triton_kernels")
     views = dict.fromkeys(("p_z1", "p_z2", "p_a", "p_b", "p_own", "p_other"), "*bf16")
     views |= dict.fromkeys(
@@ -219,22 +220,23 @@ def test_kernels_compile_ahead_of_time(arch, compile_ahead):
     fp32 = dict.fromkeys(("p_c", "p_dz", "p_x", "p_y", "p_sums"), "*fp32")
     numbers = {"N": "i32", "D": "i32", "M": "i32", "epsilon": "fp32", "scale": "fp32", "lambd": "fp32"}
     tile = {"BN": triton_kernels.BN, "BD": triton_kernels.BD}
-    cases = [
-        {
-            "kernel": f"sslfast.kernels.cross_correlation_loss.triton_kernels:{name}",
-            "arch": arch,
-            "signature": views | fp32 | numbers,
-            "constants": constants,
-            "multiples_of_16": ["N", "D", "M"],
-            "num_warps": 4,
-            "num_stages": 3,
-        }
+    launches = [
+        (
+            name,
+            {
+                "kernel": f"sslfast.kernels.cross_correlation_loss.triton_kernels:{name}",
+                "arch": arch,
+                "signature": views | fp32 | numbers,
+                "constants": constants,
+                "multiples_of_16": ["N", "D", "M"],
+                "num_warps": 4,
+                "num_stages": 3,
+            },
+        )
         for name, constants in (
             ("normalise_kernel", tile),
             ("squares_kernel", {"BC": triton_kernels.BC}),
             ("gradient_kernel", tile),
         )
     ]
-    for case, used in zip(cases, compile_ahead(cases), strict=True):
-        assert used["fits"], case
-        assert used["spilled"] == 0, case
+    assert_compiles(launches)

@@ -283,6 +283,17 @@ def test_errors_say_what_was_expected_and_what_came(impl, targets, sources, mome
     assert all(torch.equal(target, torch.ones_like(target)) for target in targets)
 
 
+@pytest.mark.parametrize("source", [torch.zeros(2, 3), torch.zeros(3).expand(2, 3)], ids=["dense", "expanded"])
+def test_an_expanded_target(impl, device, source):
+    """Those before it stay as they are too."""
+    targets = [torch.ones(4, device=device), torch.ones(3, device=device).expand(2, 3)]
+    sources = [torch.zeros(4, device=device), source.to(device)]
+    message = r"expected targets\[1\], .* shape \(2, 3\) and strides \(0, 1\); pass a clone\(\) of it$"
+    with pytest.raises(ValueError, match="^ema_update_: " + message):
+        K.ema_update_(targets, sources, 0.5, impl=impl)
+    assert all(target.eq(1).all() for target in targets)
+
+
 def test_an_implementation_that_does_not_run_here_says_why():
     with pytest.raises(RuntimeError, match="impl='cuda' is not available: it runs on CUDA tensors, not on cpu"):
         K.ema_update_([ONE.clone()], [ONE], 0.5, impl="cuda")

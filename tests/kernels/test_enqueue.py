@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sslfast import kernels as K
+from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
@@ -117,6 +118,18 @@ def test_errors_say_what_was_expected_and_what_came(change, message):
         K.enqueue_(**arguments)
 
 
+def test_an_expanded_queue(impl, device):
+    """Its rows are one and the same; they and the pointer stay as they are."""
+    queue, pointer = torch.zeros(3, device=device).expand(5, 3), torch.tensor(4, device=device)
+    message = r"^enqueue_: expected queue, .* shape \(5, 3\) and strides \(0, 1\); pass a clone\(\) of it$"
+    with pytest.raises(ValueError, match=message):
+        K.enqueue_(queue, torch.ones(2, 3, device=device), pointer, impl=impl)
+    assert queue.eq(0).all()
+    assert pointer.item() == 4
+    K.enqueue_(queue[:1], torch.ones(1, 3, device=device), torch.zeros_like(pointer), impl=impl)
+    assert queue.eq(1).all()  # a single row has memory of its own, whatever its stride
+
+
 def test_auto_takes_the_compiled_kernel(record_impls):
     called = record_impls("enqueue_")
     K.enqueue_(*start(4, 3)[:1], keys_of(2, 3), torch.tensor(0))
@@ -163,8 +176,8 @@ def test_a_cuda_graph_goes_round_the_queue():
         assert pointer.item() == position
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100, 120])
-def test_kernel_compiles_ahead_of_time(arch, compile_ahead):
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernel_compiles_ahead_of_time(arch):
     pytest.importorskip("triton")
     module = "sslfast.kernels.enqueue.triton_kernels"
     case = {
@@ -179,9 +192,7 @@ def test_kernel_compiles_ahead_of_time(arch, compile_ahead):
         "num_warps": 4,
         "num_stages": 3,
     }  # fmt: skip
-    (used,) = compile_ahead([case])
-    assert used["fits"]
-    assert used["spilled"] == 0
+    assert_compiles([("enqueue_kernel", case)])
 
 
 def test_offsets_are_int64():

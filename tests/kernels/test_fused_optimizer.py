@@ -294,6 +294,21 @@ def test_errors_say_what_was_expected_and_what_came(impl, change, message):
     assert torch.equal(ONE, torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("name", ["params", "states", "targets", "shadows"])
+def test_expanded_tensors(rule, impl, device, name):
+    """A gradient may be expanded, as that of a sum is; what is written may not."""
+    problem = Problem(rule, [(5,), (2, 3)], device=device)
+    grads = [torch.ones((), device=device).expand(p.shape) for p in problem.params]
+    run(problem, grads, impl, ema_momentum=0.7)
+    of_name = problem.states[0] if name == "states" else getattr(problem, name)
+    of_name[1] = of_name[1][:1].expand(2, 3)
+    before = bits(problem.everything())
+    message = rf"^{rule}_ema_step_: expected \w+\[1\], .* shape \(2, 3\) and strides \(0, 1\); pass a clone"
+    with pytest.raises(ValueError, match=message):
+        run(problem, grads, impl, ema_momentum=0.7)
+    assert_same_bits(problem.everything(), before)
+
+
 def test_steps_that_are_no_count():
     problem = Problem("adamw", [(3,)])
     problem.states[2][0] = torch.zeros(1)

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+
 
 def launches(arch):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
@@ -38,11 +40,6 @@ def launches(arch):
     yield case("gradient", f"{module}:gradient_kernel", flags, 8)
 
 
-@pytest.mark.parametrize("arch", [80, 90, 100, 120])
-def test_kernels_compile_ahead_of_time(arch, compile_ahead):
-    names, cases = zip(*launches(arch), strict=True)
-    for name, resources in zip(names, compile_ahead(cases), strict=True):
-        assert resources["fits"], f"{name}: {resources['shared']} bytes of shared memory"
-        assert resources["spilled"] == 0, f"{name}: {resources['spilled']} bytes of registers spilled"
-        if arch == 90 and name.split()[0] in ("partial", "keys"):
-            assert resources["wgmma"], name
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_kernels_compile_ahead_of_time(arch):
+    assert_compiles(launches(arch), wgmma=("partial", "keys"))
