@@ -52,7 +52,8 @@ class Pipeline:
 
     def held(self) -> int:
         """Bytes of what it keeps from step to step."""
-        return sum(tensor.nbytes for tensor in self._tensors())
+        memory = (tensor.untyped_storage() for tensor in self._tensors())
+        return sum({storage.data_ptr(): storage.nbytes() for storage in memory}.values())
 
     def _tensors(self) -> Iterator[Tensor]:
         for parameter in self.module.parameters():

@@ -38,5 +38,20 @@ def check(config: Config) -> None:
         raise UsageError(
             f"encoder.norm_splits={config.encoder.norm_splits}: expected a multiple of the {processes} processes"
         )
-    for side in (config.data.size, *config.data.sizes):
-        check_side(config.encoder, side)
+    check_sides(config)
+
+
+def check_sides(config: Config) -> None:
+    """Refuses views that the method cannot cut, and images, whole or cut, that are too small for the encoder.
+
+    Raises:
+        UsageError: they are.
+    """
+    whole = {config.data.size, *config.data.sizes}
+    for side in sorted({config.data.size, *METHODS[config.method.name].sides(config)}):
+        try:
+            check_side(config.encoder, side)
+        except UsageError as error:
+            if side in whole:
+                raise
+            raise UsageError(f"{config.method.name}, patches: {error}") from error

@@ -7,6 +7,7 @@ training step: methods cluster once an epoch, and may wait for the device there.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ from sslfast import kernels as K
 from sslfast.errors import UsageError
 from sslfast.views import Key
 from sslfast.views.draws import Stream
+
+if TYPE_CHECKING:
+    from sslfast.config import DataConfig
 
 
 @dataclass(frozen=True)
@@ -137,11 +141,25 @@ def whiten(points: Tensor, dim: int) -> Tensor:
     return F.normalize(centered @ scaled.to(points.dtype), dim=1)
 
 
-def check_clusters(setting: str, clusters: int, images: int) -> None:
+def check_clusters(setting: str, clusters: int, images: int, data: DataConfig | None = None) -> None:
     """Refuses more clusters than there are images.
+
+    Args:
+        setting: that gives the number of clusters, for the message.
+        clusters: how many.
+        images: to train on.
+        data: of clusters of the images' embeddings, of which there may be fewer: an image that cannot be read has
+            none, and up to a share `max_bad` of all, those held out among them, are left out.
 
     Raises:
         UsageError: there are.
     """
-    if clusters > images:
-        raise UsageError(f"{setting}={clusters}: expected at most as many as the {images} images to train on")
+    unreadable, reason = 0, ""
+    if data is not None and data.on_error == "skip":
+        unreadable = int(data.max_bad * images / (1 - data.val_fraction))
+    if unreadable:
+        reason = f", less {unreadable} that may be unreadable by data.max_bad"
+    if clusters > images - unreadable:
+        raise UsageError(
+            f"{setting}={clusters}: expected at most as many as the {images} images to train on{reason}"
+        )

@@ -117,7 +117,7 @@ class Trainer:
             raise UsageError(f"{source.name}: {config.method.name} learns from labels, and these images have none")
         method.check(config, len(self.train_set))
         encoder = build_encoder(config.encoder, mean=data.mean, std=data.std)
-        try_encoder(encoder, config.encoder, {data.size, *data.sizes}, dense=method.needs_map)
+        try_encoder(encoder, config.encoder, {data.size, *method.sides(config)}, dense=method.needs_map)
         self.method = method(config, encoder, len(self.train_set))
         if config.encoder.norm == "sync" and world_size() > 1:
             self.method = cast(Method, synchronised(self.method, self.device))

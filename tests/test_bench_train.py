@@ -87,6 +87,8 @@ def test_what_a_pipeline_keeps():
     module(torch.randn(4, 3)).sum().backward()
     optimizer.step()
     assert pipeline.held() == 3 * weights + buffers  # gradients and momentum
+    module.register_buffer("shared", module[0].weight.grad)  # as Exemplar has it
+    assert pipeline.held() == 3 * weights + buffers
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 
 from sslfast import train as training
+from sslfast.check import check
 from sslfast.config import EncoderConfig
 from sslfast.encoders import Encoder, build_encoder, try_encoder
 from sslfast.errors import UsageError
@@ -17,6 +18,7 @@ from tests.methods.subjects import SUBJECTS
 from tests.methods.test_contract import config
 
 IMAGES = 64
+CUTTING = ("context_prediction", "cpc_v1", "cpc_v2", "fast_moco", "jigsaw", "mncl", "pirl")  # patches
 
 
 def settings_of(name):
@@ -56,6 +58,15 @@ def test_more_clusters_than_images(name):
     refused(name, "method.clusters=65: expected at most .* the 64 images", f"method.clusters={many}")
 
 
+@pytest.mark.parametrize("name", with_setting("clusters"))
+def test_as_many_clusters_as_images_of_which_some_may_be_unreadable(name):
+    """Those have no embedding. The seven may all be among the images that are not held out."""
+    many = "[4, 64]" if "[" in str(SUBJECTS[name].overrides) else "64"
+    settings = (f"method.clusters={many}", "data.val_fraction=0.1", "data.max_bad=0.1")
+    refused(name, "clusters=64: expected at most .* the 64 images to train on, less 7 that", *settings)
+    METHODS[name].check(config(name, *settings, "data.on_error=stop"), IMAGES)
+
+
 def test_more_prototypes_than_images():
     refused("swav", "method.prototypes=65: expected at most .* the 64 images", "method.prototypes=65")
 
@@ -76,15 +87,29 @@ def test_an_encoder_without_a_map(name, tmp_path, monkeypatch):
         assert not (tmp_path / "run").exists()
 
 
-def test_an_encoder_of_another_size_than_the_views(tmp_path, monkeypatch):
-    class Large(Pooled):
+@pytest.mark.parametrize("name", ["simclr", *CUTTING])
+def test_an_encoder_of_another_size_than_what_it_gets(name, tmp_path, monkeypatch):
+    """Than the views, or where they are cut the patches, as a model of timm says it."""
+    side = 32 if name in CUTTING else 33
+
+    class Fixed(Pooled):
         def forward(self, x, dense=False):
-            assert x.shape[-1] >= 33, "Input height (32) is too small"
+            assert x.shape[-1] == side, f"Input height doesn't match model ({side})"
             return super().forward(x, dense)
 
-    monkeypatch.setattr(training, "build_encoder", lambda *args, **kwargs: Large(build_encoder(*args, **kwargs)))
-    with pytest.raises(UsageError, match="resnet18: takes no images of 32 pixels: Input height"):
-        pretrain(config("simclr"), tmp_path / "run")
+    monkeypatch.setattr(training, "build_encoder", lambda *args, **kwargs: Fixed(build_encoder(*args, **kwargs)))
+    with pytest.raises(UsageError, match="resnet18: takes no images of [0-9]+ pixels: Input height"):
+        pretrain(config(name), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_view_that_is_cut_need_not_fit_the_encoder():
+    """Of 33 pixels PIRL's encoder sees patches of 8; turned, all of them."""
+    settings = ("encoder.name=vit_small", "encoder.patch_size=8", "data.views.1.size=33")
+    assert METHODS["pirl"].sides(config("pirl", *settings)) == {32, 8}
+    check(config("pirl", *settings))
+    with pytest.raises(UsageError, match=r"^encoder.patch_size=8: .* got 33 pixels"):
+        check(config("pirl", *settings, "method.pretext=rotation"))
 
 
 def test_trying_an_encoder_changes_nothing():

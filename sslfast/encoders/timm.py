@@ -34,7 +34,10 @@ class TimmEncoder(Encoder):
     def forward(self, x: Tensor, dense: bool = False) -> Tensor:
         side = x.shape[-1]
         if self.side not in (None, side):
-            raise UsageError(f"encoder.name={self.name}: takes images of {self.side} pixels only, got {side}")
+            raise UsageError(
+                f"encoder.name={self.name}: takes images of {self.side} pixels only, got {side}, "
+                "of a view or of a patch of one"
+            )
         y = self.model.forward_features(x)
         return self._map(y, x) if dense else self.model.forward_head(y)
 

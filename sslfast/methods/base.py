@@ -6,13 +6,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from torch import Tensor, nn
+
+from sslfast.errors import UsageError
+from sslfast.views import Key
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
     from sslfast.data import Batch
     from sslfast.encoders import Encoder
-    from sslfast.views import Key
 
 # A network's outputs for the training images, not augmented: fp32 (M, D), and int64 (M,) on the CPU, their
 # positions in rising order; M is less than the number of images where some cannot be read.
@@ -72,7 +75,7 @@ class Method(nn.Module, ABC):
 
     @classmethod
     def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
-        """What its networks see of a view in place of the whole, or beside it, for a contact sheet.
+        """What its networks see of a view in place of the whole, or beside it.
 
         Args:
             recipe: what runs.
@@ -89,8 +92,26 @@ class Method(nn.Module, ABC):
         return None
 
     @classmethod
+    def sides(cls, recipe: Recipe) -> set[int]:
+        """Sides of the images that its encoder trains on, pixels: of whole views, or of what `seen` makes of them.
+
+        Raises:
+            UsageError: nothing can be made of views of this size.
+        """
+        sides = set()
+        for number, size in enumerate(recipe.data.sizes):
+            view = torch.zeros(1, 3, size, size)
+            key = Key(0, 0, torch.zeros(1, dtype=torch.int64), view=number)
+            try:
+                seen = cls.seen(recipe, number, view, key)
+            except ValueError as error:
+                raise UsageError(f"{recipe.method.name}, views of {size} pixels: {error}") from error
+            sides.add((view if seen is None else seen).shape[-1])
+        return sides
+
+    @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
-        """Refuses settings that cannot work together, before training.
+        """Refuses settings that cannot work together, before training. Views can be cut: see `sides`.
 
         Args:
             recipe: what is to run.

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from sslfast.encoders import ColorEncoder
 from sslfast.encoders.colors import channels_of
-from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
 from sslfast.methods.base import Method
@@ -90,13 +89,11 @@ class CMC(Method):
     @classmethod
     def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
         data, encoder = recipe.data, recipe.encoder
+        if encoder.colors == "rgb":
+            raise ValueError("encoder.colors=rgb: expected lab or ydbdr, the parts of whose colours are compared")
         parts = color_parts(to_rgb(view, data.mean, data.std), encoder.colors, channels_of(encoder.color_parts))
         return from_rgb(parts.flatten(0, 1), data.mean, data.std).unflatten(0, parts.shape[:2])
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         check_bank(recipe, images)
-        if recipe.encoder.colors == "rgb":
-            raise UsageError(
-                "encoder.colors=rgb: expected lab or ydbdr, as the parts of the colours are cmc's views"
-            )

@@ -8,7 +8,7 @@ import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.methods.pretext import Puzzle, PuzzleConfig, check_patches
+from sslfast.methods.pretext import Puzzle, PuzzleConfig
 from sslfast.schema import STRICT, Count, CountOrZero, Probability
 from sslfast.views import Key, context_pair, drop_colors
 
@@ -56,10 +56,6 @@ class ContextPrediction(Puzzle):
         places[:, 4] = pair[:, 0]
         places[torch.arange(len(pair), device=pair.device), position + (position >= 4)] = pair[:, 1]
         return places
-
-    @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        check_patches(recipe, lambda view, key: _pair(recipe.method, view, key)[0])
 
 
 def _pair(config: ContextPredictionConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,6 @@ from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.errors import UsageError
 from sslfast.methods.base import Method
-from sslfast.methods.pretext import check_patches
 from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
 from sslfast.views import Key, drop_colors, flip_patches, patch_grid, shift_patches
 
@@ -151,7 +150,8 @@ class CPCV1(Method):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         config = recipe.method
-        rows = math.isqrt(check_patches(recipe, lambda view, key: _patches(config, view, key)))
+        side = recipe.data.sizes[0]
+        rows = math.isqrt(patch_grid(torch.zeros(1, 3, side, side), config.patch, config.stride).shape[1])
         if not config.first_step <= config.last_step < rows:
             raise UsageError(
                 f"method.first_step={config.first_step}, method.last_step={config.last_step}: expected steps in "

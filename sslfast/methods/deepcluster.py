@@ -87,4 +87,4 @@ class DeepCluster(Method):
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
-        check_clusters("method.clusters", recipe.method.clusters, images)
+        check_clusters("method.clusters", recipe.method.clusters, images, recipe.data)

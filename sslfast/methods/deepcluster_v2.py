@@ -82,4 +82,4 @@ class DeepClusterV2(MultiCrop):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         super().check(recipe, images)
-        check_clusters("method.clusters", max(recipe.method.clusters), images)
+        check_clusters("method.clusters", max(recipe.method.clusters), images, recipe.data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -49,6 +49,7 @@ class Exemplar(Method):
     """
 
     Config: ClassVar[type[ExemplarConfig]] = ExemplarConfig
+    gradient: Tensor
     views = 1
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
@@ -57,6 +58,7 @@ class Exemplar(Method):
         self.head = mlp(encoder.feature_dim, self.config.dim)
         if self.config.form == "classifier":
             self.classes = nn.Linear(self.config.dim, images, bias=False)
+            self.register_buffer("gradient", torch.empty_like(self.classes.weight), persistent=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         key = Key(batch.seed, batch.epoch, batch.index)
@@ -68,7 +70,7 @@ class Exemplar(Method):
         candidates = self._candidates(gather(batch.index))
         loss, rank = K.in_batch_info_nce(
             embedding.relu(),
-            self.classes.weight[candidates],
+            Rows.apply(self.classes.weight, candidates, self.gradient),
             temperature=1.0,
             offset=distributed.rank() * len(batch.index),
             chunks=self.config.members,
@@ -94,6 +96,31 @@ class Exemplar(Method):
         config = recipe.method
         if config.form == "triplet" and config.members == 1:
             raise UsageError("method.members=1: expected at least 2 for method.form=triplet")
+
+
+class Rows(torch.autograd.Function):
+    """weight[index], whose dense gradient is written where that of the step before was.
+
+    Of the classes of all images it is the largest tensor of a step: on the CPU the pages of a new one would take
+    longer than the optimizer takes for it.
+
+    Args:
+        weight: (N, D).
+        index: int64 (M,), all different.
+        gradient: (N, D), what to write to. Steps must not accumulate: `weight.grad` is None in the backward pass.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, weight: Tensor, index: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.gradient = gradient
+        return weight.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (index,) = ctx.saved_tensors
+        written = ctx.gradient.zero_().index_copy_(0, index, gradients[0])
+        return written.detach(), None, None  # a tensor of its own, which autograd takes without copying it
 
 
 def _members(data: DataConfig, view: Tensor, key: Key, members: int) -> Tensor:

@@ -13,10 +13,8 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.distributed import gather, rank
-from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
-from sslfast.methods.pretext import check_patch_side
 from sslfast.optim import momentum_schedule
 from sslfast.schema import STRICT, Count, Positive, Probability
 from sslfast.state import MomentumCopy, TargetNorm
@@ -96,14 +94,8 @@ class FastMoCo(Method):
         return divide(view)
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        for number, size in enumerate(recipe.data.sizes):
-            if size % 2:
-                raise UsageError(
-                    f"data.views.{number}: {recipe.method.name} divides views 2 x 2, expected an even size, "
-                    f"got {size} pixels; take {size - 1} or {size + 1}"
-                )
-            check_patch_side(recipe, size // 2)
+    def sides(cls, recipe: Recipe) -> set[int]:
+        return super().sides(recipe) | set(recipe.data.sizes)  # the target sees whole views
 
 
 def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:

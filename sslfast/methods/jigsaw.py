@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.methods.pretext import Puzzle, PuzzleConfig, check_patches
+from sslfast.methods.pretext import Puzzle, PuzzleConfig
 from sslfast.schema import STRICT, Count
 from sslfast.views import Key, jigsaw_cells, normalize_patches, permutation_set, permuted
 from sslfast.views.draws import Stream
@@ -48,10 +48,6 @@ class Jigsaw(Puzzle):
     def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
         permutations = permutation_set(recipe.method.classes).to(view.device)
         return _puzzle(recipe.method, permutations, view, key)[0]
-
-    @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        check_patches(recipe, lambda view, key: jigsaw_cells(view, key, CELLS, recipe.method.patch))
 
 
 def _puzzle(config: JigsawConfig, permutations: Tensor, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:

@@ -116,5 +116,4 @@ class MNCL(FastMoCo):
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
-        super().check(recipe, images)
         queue_size(recipe.method.queue_size, recipe.data.batch_size, images)

@@ -77,7 +77,7 @@ class PCL(MoCoV2):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         super().check(recipe, images)
-        check_clusters("method.clusters", max(recipe.method.clusters), images)
+        check_clusters("method.clusters", max(recipe.method.clusters), images, recipe.data)
 
 
 def concentration(points: Tensor, clusters: Clusters, smoothing: float, temperature: float) -> Tensor:

@@ -12,7 +12,6 @@ from torch import Tensor
 from sslfast.heads import mlp
 from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
 from sslfast.methods.base import Method
-from sslfast.methods.pretext import check_patches
 from sslfast.schema import STRICT, Count, Positive, Probability
 from sslfast.views import Key, jigsaw_cells, permuted, random_order, rotations
 from sslfast.views.draws import Stream
@@ -107,8 +106,6 @@ class PIRL(Method):
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         check_bank(recipe, images)
-        if recipe.method.pretext == "jigsaw":
-            check_patches(recipe, _patches, view=1)
 
 
 def _patches(view: Tensor, key: Key) -> Tensor:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
-import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.encoders import check_side
-from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
 from sslfast.schema import STRICT, Count
@@ -27,37 +23,6 @@ if TYPE_CHECKING:
 def classified(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """The cross-entropy of logits (N, classes) with int64 (N,), and how often the right class comes first."""
     return F.cross_entropy(logits, target), {"accuracy": (logits.argmax(1) == target).float().mean()}
-
-
-def check_patches(recipe: Recipe, cut: Callable[[Tensor, Key], Tensor], view: int = 0) -> int:
-    """Tries how a method cuts patches on an image of zeros.
-
-    Args:
-        recipe: what is to run.
-        cut: (views (B, 3, S, S), their key) -> patches (B, N, 3, p, p).
-        view: the number of the view that is cut.
-
-    Returns:
-        N.
-
-    Raises:
-        UsageError: the view cannot be cut so, or the encoder makes less than a pixel of a patch.
-    """
-    side = recipe.data.sizes[view]
-    try:
-        patches = cut(torch.zeros(1, 3, side, side), Key(0, 0, torch.zeros(1, dtype=torch.int64)))
-    except ValueError as error:
-        raise UsageError(f"{recipe.method.name}, views of {side} pixels: {error}") from error
-    check_patch_side(recipe, patches.shape[-1])
-    return patches.shape[1]
-
-
-def check_patch_side(recipe: Recipe, side: int) -> None:
-    """`encoders.check_side` of the patches of a method."""
-    try:
-        check_side(recipe.encoder, side)
-    except UsageError as error:
-        raise UsageError(f"{recipe.method.name}, patches: {error}") from error
 
 
 @dataclass(config=STRICT)

@@ -5,6 +5,7 @@ import dataclasses
 
 import torch
 
+from sslfast.check import check_sides
 from sslfast.config import Config, DataConfig, EncoderConfig
 from sslfast.data import Batch
 from sslfast.encoders import build_encoder
@@ -21,6 +22,7 @@ def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
     data = data or DataConfig(size=SIDE, batch_size=BATCH)
     method = METHODS[name]
     recipe = Config(method=method.Config(name=name, **settings), encoder=encoder, data=data)
+    check_sides(recipe)
     method.check(recipe, images)
     return method(recipe, build_encoder(encoder), images)
 

@@ -131,10 +131,12 @@ def test_views_in_bf16_serve_as_well(name, tmp_path):
 
 def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
     """To the bit: whole views, or what `seen` makes of them by the recipe."""
-    method, batch, fed = trainer.method, batch_of(trainer), set()
+    method, batch, fed, sides = trainer.method, batch_of(trainer), set(), set()
     for encoder in (module for module in method.modules() if isinstance(module, Encoder)):
         encoder.register_forward_pre_hook(lambda _, inputs: fed.update(map(pixels, inputs[0])))
+        encoder.register_forward_pre_hook(lambda _, inputs: sides.add(inputs[0].shape[-1]))
     method.loss(batch)
+    assert sides == method.sides(trainer.config)
     for number, view in enumerate(batch.views):
         key = Key(batch.seed, batch.epoch, batch.index, number)
         seen = method.seen(trainer.config, number, view, key)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from sslfast.errors import UsageError
-from sslfast.methods.exemplar import semi_hard_triplets
+from sslfast.methods.exemplar import Rows, semi_hard_triplets
 from sslfast.views import Key, surrogate, to_rgb
 from tests.methods.harness import BATCH, IMAGES, build_method, tiny_batch
 
@@ -65,6 +65,18 @@ def test_the_sampled_classifier_tells_it_among_the_batch_and_a_few():
 
 def test_a_sample_of_more_than_there_are_is_all():
     assert sorted(build(sampled=1000)._candidates(torch.arange(3)).tolist()) == list(range(IMAGES))
+
+
+def test_the_gradient_of_the_classes_takes_the_place_of_that_before():
+    weight, gradient = torch.randn(6, 2, requires_grad=True), torch.full((6, 2), torch.nan)
+    for index in (torch.tensor([4, 1]), torch.tensor([2, 5])):
+        weight.grad = None
+        rows = Rows.apply(weight, index, gradient)
+        assert torch.equal(rows, weight[index])
+        rows.square().sum().backward()
+        assert torch.equal(weight.grad, torch.zeros(6, 2).index_copy(0, index, 2 * weight.detach()[index]))
+        assert weight.grad.data_ptr() == gradient.data_ptr()
+        weight.grad.fill_(torch.nan)  # as a clipped gradient of a step that is skipped may be
 
 
 def plain_triplets(z, image, margin):

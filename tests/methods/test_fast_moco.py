@@ -105,7 +105,7 @@ def test_a_rising_momentum_ends_at_one():
 
 @pytest.mark.parametrize("name", ["fast_moco", "mncl"])
 def test_views_that_cannot_be_halved_are_refused(name):
-    message = rf"data.views.0: {name} divides views 2 x 2, expected an even size, got 33 pixels; take 32 or 34"
+    message = f"{name}, views of 33 pixels: divide: .* into 2 equal parts .*; take images of 32 pixels"
     with pytest.raises(UsageError, match=message):
         build_method(name, data=DataConfig(size=33, batch_size=8))
 
