@@ -49,6 +49,8 @@ FASTER_AVERAGE = "method.momentum=0.9"
 # each is cheaper where the keys are encoded once and heads are as narrow as the backbone.
 MOCO = (MORE_STEPS, FASTER_AVERAGE, "method.symmetric=false", "encoder.norm=batch", "optim.lr=0.06")
 MOCO_V2 = (*MOCO, "method.head_norm=true")
+# Residual branches that start at 0: without, those that have no negatives stay longer near the random network.
+FROM_IDENTITY = "encoder.zero_init_residual=true"
 PARTS = (MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.predictor_hidden=256")
 CPC = ("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5")
 SHORT: dict[str, Short] = {
@@ -58,22 +60,36 @@ SHORT: dict[str, Short] = {
     "byol": Short(
         (
             *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256"),
-            *("optim.lr=0.5", "optim.weight_decay=5e-4", "encoder.zero_init_residual=true"),
+            *("optim.lr=0.5", "optim.weight_decay=5e-4", FROM_IDENTITY),
         ),
         "more steps, a faster average, narrow heads, a higher rate",
     ),
+    "cmc": Short((MORE_STEPS,), "more steps"),
     "cpc_v1": Short(CPC, "49 patches an image: more steps, a narrow context network"),
     "cpc_v2": Short(CPC, "49 patches an image: more steps, a narrow context network"),
     "context_prediction": Short(("encoder.norm=layer",), "batch statistics of patches are not those of images"),
+    "deepcluster": Short((MORE_STEPS, FROM_IDENTITY), "more steps"),
     "deepcluster_v2": Short(
         (MORE_STEPS, "method.hidden=256", "method.clusters=[100,100,100]", "optim.lr=0.6"),
         "more steps, clusters for 5,000 images, and a rate that leaves the plateau of equal scores",
     ),
     "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "exemplar": Short(
+        (MORE_STEPS, "method.form=triplet", "method.members=2", "method.sampled=null", "method.dim=128"),
+        "a class of each of 5,000 images is met once an epoch: triplets need no classes",
+    ),
     "fast_moco": Short((*PARTS, "method.temperature=0.2"), "more steps, a faster average, narrow heads"),
+    "instdisc": Short((MORE_STEPS, "optim.lr=0.12"), "more steps, a higher rate"),
     "jigsaw": Short(
         (MORE_STEPS, "method.classes=10", "encoder.norm=layer"),
         "more steps, fewer permutations; batch statistics of patches are not those of images",
+    ),
+    "lewel_b": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=64", "method.aligned_dim=64", "method.hidden=256"),
+            *("optim.lr=0.5", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, fewer maps, narrow heads, a higher rate",
     ),
     "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
     "mncl": Short(
@@ -82,9 +98,24 @@ SHORT: dict[str, Short] = {
     ),
     "moco_v1": Short(MOCO, "more steps, a faster average"),
     "moco_v2": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "moco_v3": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256"),
+            *("optim.lr=0.3", "optim.weight_decay=5e-4", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, narrow heads, a higher rate",
+    ),
     "pcl": Short(
         (*MOCO_V2, "method.warmup_epochs=2", "method.clusters=[50,100,200]"),
         "more steps, a faster average, a head with batch normalisation, clusters for 5,000 images",
+    ),
+    "pirl": Short((MORE_STEPS, "optim.lr=0.06"), "more steps, a lower rate while the bank is young"),
+    "simsiam": Short(
+        (
+            *(MORE_STEPS, "method.dim=256", "method.hidden=256", "method.predictor_hidden=64"),
+            *("optim.lr=0.2", FROM_IDENTITY),
+        ),
+        "more steps, narrow heads, a higher rate",
     ),
     "swav": Short(
         (MORE_STEPS, "method.hidden=256", "method.prototypes=100", "method.queue_size=0", "optim.lr=1.2"),
