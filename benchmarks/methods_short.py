@@ -31,7 +31,7 @@ class Scale:
     neighbours: int
 
 
-CPU = Scale(images=5000, held_out=2000, width=0.125, neighbours=20)
+CPU = Scale(images=5000, held_out=5000, width=0.125, neighbours=20)
 GPU = Scale(images=None, held_out=5000, width=1.0, neighbours=200)
 
 
