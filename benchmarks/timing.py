@@ -56,6 +56,7 @@ def take_turns(
     """
     seconds = SECONDS if seconds is None else seconds
     timer = time_on_gpu if device.type == "cuda" else time_on_cpu
+    keep_freed_memory()
     warm: dict[str, float] = {}  # milliseconds
     for name, step in steps.items():
         try:
@@ -73,6 +74,16 @@ def take_turns(
             if (i + 1) * calls[name] // rounds > i * calls[name] // rounds:
                 samples[name].append(timer(timed_part(steps[name])))
     return samples
+
+
+def keep_freed_memory() -> None:
+    """Brings malloc to where it is in any process that has trained for a while: it reuses what is freed.
+
+    glibc returns freed memory to the system at a threshold that rises with the largest block, of up to 32 MiB, that
+    was ever freed. While it is low, whether a call's results are new pages, which can take longer than the call,
+    depends on what other calls left on top of the heap.
+    """
+    torch.empty(31 * 2**20, dtype=torch.uint8)
 
 
 def time_on_cpu(step: Step) -> float:
