@@ -79,7 +79,7 @@ def take_turns(
 def keep_freed_memory() -> None:
     """Brings malloc to where it is in any process that has trained for a while: it reuses what is freed.
 
-    glibc returns freed memory to the system at a threshold that rises with the largest block, of up to 32 MiB, that
+    glibc returns freed memory to the system at a threshold that rises with the largest block of up to 32 MiB that
     was ever freed. While it is low, whether a call's results are new pages, which can take longer than the call,
     depends on what other calls left on top of the heap.
     """
