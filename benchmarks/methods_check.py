@@ -106,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="runs at a time, which share the threads (default: one a core; on a GPU 1)",
     )
     parser.add_argument("--images", metavar="N", type=int, help="to train on (default: 5000; on a GPU all)")
-    parser.add_argument("--held-out", metavar="N", type=int, help="to test on (default: 2000; on a GPU 5000)")
+    parser.add_argument("--held-out", metavar="N", type=int, help="to test on (default: 5000)")
     parser.add_argument("--width", metavar="W", type=float, help="of the ResNet-18 (default: 0.125; on a GPU 1)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="(default: benchmarks/results/<machine>/methods)")
     parser.add_argument(
