@@ -81,10 +81,15 @@ void color_jitter(const Pixels& image, const Draw& draw) {
   });
 }
 
+// The image of a sample: rows of pixels, red, green and blue in turns.
+struct Image {
+  const uint8_t* levels;
+  int64_t height, width;
+};
+
 // What the samples of a batch share.
 struct Plan {
-  int64_t height, width;  // of the images
-  int64_t size;           // of the views
+  int64_t size;  // of the views
   bool crop;
   Affine normalize;
 };
@@ -97,15 +102,15 @@ struct Workspace {
 };
 
 template <class T>
-void make_view(T* out, const uint8_t* image, const Draw& draw, const Plan& plan, Workspace& memory) {
+void make_view(T* out, const Image& image, const Draw& draw, const Plan& plan, Workspace& memory) {
   const int64_t pixels = plan.size * plan.size;
   memory.planes.resize(3 * pixels);
   float* const planes = memory.planes.data();
   const Pixels view = {planes, planes + pixels, planes + 2 * pixels, pixels};
   if (plan.crop) {
-    memory.resize(image, plan.width, draw.box(), draw.flip != 0, plan.size, view);
+    memory.resize(image.levels, image.width, draw.box(), draw.flip != 0, plan.size, view);
   } else {
-    load_levels(view, image);
+    load_levels(view, image.levels);
   }
   if (draw.jitter != 0) color_jitter(view, draw);
   if (draw.grayscale != 0) grayscale(view);
@@ -119,43 +124,36 @@ void make_view(T* out, const uint8_t* image, const Draw& draw, const Plan& plan,
   });
 }
 
-void check(const Draw* draws, const int64_t* rows, int64_t samples, int64_t images, const Plan& plan) {
-  for (int64_t i = 0; i < samples; ++i) {
-    STD_TORCH_CHECK(!rows || (rows[i] >= 0 && rows[i] < images), "view_augment: expected rows in [0, ", images,
-                    "), got ", rows ? rows[i] : 0);
+void check_boxes(const Draw* draws, const std::vector<Image>& images) {
+  for (size_t i = 0; i < images.size(); ++i) {
     const Box box = draws[i].box();
+    const Image& image = images[i];
     const bool inside = box.top >= 0 && box.left >= 0 && box.height > 0 && box.width > 0 &&
-                        box.top + box.height <= plan.height && box.left + box.width <= plan.width;
-    STD_TORCH_CHECK(!plan.crop || inside, "view_augment: expected boxes inside images of ", plan.height, "x",
-                    plan.width, ", got top ", box.top, ", left ", box.left, ", height ", box.height, ", width ",
-                    box.width, " for sample ", i);
+                        box.top + box.height <= image.height && box.left + box.width <= image.width;
+    STD_TORCH_CHECK(inside, "view_augment: expected boxes inside images of ", image.height, "x", image.width,
+                    ", got top ", box.top, ", left ", box.left, ", height ", box.height, ", width ", box.width,
+                    " for sample ", i);
   }
 }
 
-}  // namespace
-
-Tensor view_augment(Tensor images, Tensor draws, std::optional<Tensor> rows, int64_t size, std::vector<double> mean,
-                    std::vector<double> std, bool crop, ScalarType dtype) {
-  const Tensor levels = torch::stable::contiguous(images), table = torch::stable::contiguous(draws);
-  const Tensor order = rows ? torch::stable::contiguous(*rows) : levels;
-  Plan plan = {images.size(1), images.size(2), size, crop, {}};
+// Views of images, one a sample.
+Tensor make_views(const std::vector<Image>& images, const Tensor& draws, int64_t size,
+                  const std::vector<double>& mean, const std::vector<double>& std, bool crop, ScalarType dtype) {
+  const Tensor table = torch::stable::contiguous(draws);
+  const auto* const draw = static_cast<const Draw*>(table.data_ptr());
+  if (crop) check_boxes(draw, images);
+  Plan plan = {size, crop, {}};
   for (int c = 0; c < 3; ++c) {
     plan.normalize.a[c] = static_cast<float>(1 / std[c]);
     plan.normalize.b[c] = static_cast<float>(-mean[c] / std[c]);
   }
-  const int64_t samples = draws.size(0);
-  const auto* const image = static_cast<const uint8_t*>(levels.data_ptr());
-  const auto* const draw = static_cast<const Draw*>(table.data_ptr());
-  const auto* const row = rows ? static_cast<const int64_t*>(order.data_ptr()) : nullptr;
-  check(draw, row, samples, images.size(0), plan);
-
+  const auto samples = static_cast<int64_t>(images.size());
   Tensor out = torch::stable::empty({samples, 3, size, size}, dtype, std::nullopt, std::nullopt, std::nullopt,
                                     MemoryFormat::ChannelsLast);
   const auto make_all = [&](auto* views) {
     for_each_row(samples, kCost * size * size, [&](int64_t i) {
       static thread_local Workspace memory;
-      const uint8_t* const levels_of = image + (row ? row[i] : i) * 3 * plan.height * plan.width;
-      make_view(views + i * 3 * size * size, levels_of, draw[i], plan, memory);
+      make_view(views + i * 3 * size * size, images[i], draw[i], plan, memory);
     });
   };
   switch (dtype) {
@@ -171,6 +169,38 @@ Tensor view_augment(Tensor images, Tensor draws, std::optional<Tensor> rows, int
   return out;
 }
 
-STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) { library.impl("view_augment.cpp", TORCH_BOX(&view_augment)); }
+}  // namespace
+
+Tensor view_augment(Tensor images, Tensor draws, std::optional<Tensor> rows, int64_t size, std::vector<double> mean,
+                    std::vector<double> std, bool crop, ScalarType dtype) {
+  const Tensor levels = torch::stable::contiguous(images);
+  const Tensor order = rows ? torch::stable::contiguous(*rows) : levels;
+  const auto* const first = static_cast<const uint8_t*>(levels.data_ptr());
+  const auto* const row = rows ? static_cast<const int64_t*>(order.data_ptr()) : nullptr;
+  const int64_t count = images.size(0), height = images.size(1), width = images.size(2);
+  std::vector<Image> of_samples;
+  for (int64_t i = 0; i < draws.size(0); ++i) {
+    const int64_t image = row ? row[i] : i;
+    STD_TORCH_CHECK(image >= 0 && image < count, "view_augment: expected rows in [0, ", count, "), got ", image);
+    of_samples.push_back({first + image * 3 * height * width, height, width});
+  }
+  return make_views(of_samples, draws, size, mean, std, crop, dtype);
+}
+
+// Of images of sizes of their own.
+Tensor view_augment_list(std::vector<Tensor> images, Tensor draws, int64_t size, std::vector<double> mean,
+                         std::vector<double> std, ScalarType dtype) {
+  std::vector<Image> of_samples;
+  for (Tensor& image : images) {
+    image = torch::stable::contiguous(image);
+    of_samples.push_back({static_cast<const uint8_t*>(image.data_ptr()), image.size(0), image.size(1)});
+  }
+  return make_views(of_samples, draws, size, mean, std, /*crop=*/true, dtype);
+}
+
+STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {
+  library.impl("view_augment.cpp", TORCH_BOX(&view_augment));
+  library.impl("view_augment_list.cpp", TORCH_BOX(&view_augment_list));
+}
 
 }  // namespace sslfast

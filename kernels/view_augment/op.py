@@ -16,13 +16,21 @@ OP = lib.Op(
     impls=("cpp", "triton"),
     dtypes=(torch.float32,),  # of the draws
 )
-for compiled in OP.impls:  # no derivative: images are numbers of levels
-    lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+LIST = lib.Op(  # of images of sizes of their own
+    "view_augment_list",
+    "(Tensor[] images, Tensor draws, int size, float[] mean, float[] std, ScalarType dtype) -> Tensor",
+    impls=("cpp",),
+    dtypes=OP.dtypes,
+    internal=True,
+)
+for op in (OP, LIST):  # no derivative: images are numbers of levels
+    for compiled in op.impls:
+        lib.LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
 RESULTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def view_augment(
-    images: Tensor,
+    images: Tensor | Sequence[Tensor],
     draws: Tensor,
     *,
     size: int,
@@ -52,7 +60,8 @@ def view_augment(
     larger ones, one before it finds the mean grays that contrast pivots on, and one after blurs down the columns.
 
     Args:
-        images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3).
+        images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3); or a list of (H, W, 3), each of a size of its own,
+            without `rows`, on the CPU for "cpp".
         draws: fp32 (B, len(Draw)), fp64 in the reference only, which then computes in fp64; on the images' device.
             What it holds is not looked at on the host: boxes have to lie in their image.
         size: S >= 2, side of the views, in pixels.
@@ -70,9 +79,17 @@ def view_augment(
         ValueError: shapes, dtypes or devices that do not fit; numbers out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
+    _check_numbers(size, mean, std, dtype)
+    computed = torch.float64 if dtype == torch.float64 else draws.dtype
+    if not isinstance(images, Tensor):
+        _check_list(images, draws, rows, crop)
+        chosen = LIST.choose(impl, draws.device, computed)
+        if chosen == "reference":
+            return reference.view_augment_list(images, draws, size, mean, std, dtype)
+        views: Tensor = LIST.call(chosen, list(images), draws, size, list(mean), list(std), dtype)
+        return views
     _check(images, draws, rows, size, crop)
-    _check_numbers(mean, std, dtype)
-    chosen = OP.choose(impl, images.device, torch.float64 if dtype == torch.float64 else draws.dtype)
+    chosen = OP.choose(impl, images.device, computed)
     if chosen == "reference":
         return reference.view_augment(images, draws, rows, size, mean, std, crop, dtype)
     out: Tensor = OP.call(chosen, images, draws, rows, size, list(mean), list(std), crop, dtype)
@@ -85,8 +102,6 @@ def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: 
             "view_augment: expected images of shape (B, H, W, 3), uint8, "
             f"got {tuple(images.shape)}, {images.dtype}"
         )
-    if size < 2:
-        raise ValueError(f"view_augment: expected a size >= 2, got {size}")
     if not crop and images.shape[1:3] != (size, size):
         raise ValueError(
             f"view_augment: expected images of shape (B, {size}, {size}, 3) to finish without a crop, "
@@ -96,12 +111,7 @@ def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: 
         raise ValueError(
             f"view_augment: expected rows of shape (B,), torch.int64, got {tuple(rows.shape)}, {rows.dtype}"
         )
-    expected = (len(images if rows is None else rows), len(Draw))
-    if draws.shape != expected or draws.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"view_augment: expected draws of shape {expected}, torch.float32, "
-            f"got {tuple(draws.shape)}, {draws.dtype}"
-        )
+    _check_draws(draws, len(images if rows is None else rows))
     for name, tensor in (("draws", draws), ("rows", rows)):
         if tensor is not None and tensor.device != images.device:
             raise ValueError(
@@ -109,7 +119,35 @@ def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: 
             )
 
 
-def _check_numbers(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
+def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, crop: bool) -> None:
+    if rows is not None or not crop:
+        raise ValueError("view_augment: expected a list of images without rows and with a crop")
+    lib.check_tensors("view_augment", **{f"images[{i}]": image for i, image in enumerate(images)})
+    for i, image in enumerate(images):
+        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape or image.dtype != torch.uint8:
+            raise ValueError(
+                f"view_augment: expected images[{i}] of shape (H, W, 3), uint8, "
+                f"got {tuple(image.shape)}, {image.dtype}"
+            )
+        if image.device != draws.device:
+            raise ValueError(
+                f"view_augment: expected images[{i}] on {draws.device} to match draws, got {image.device}"
+            )
+    _check_draws(draws, len(images))
+
+
+def _check_draws(draws: Tensor, samples: int) -> None:
+    expected = (samples, len(Draw))
+    if draws.shape != expected or draws.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"view_augment: expected draws of shape {expected}, torch.float32, "
+            f"got {tuple(draws.shape)}, {draws.dtype}"
+        )
+
+
+def _check_numbers(size: int, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
+    if size < 2:
+        raise ValueError(f"view_augment: expected a size >= 2, got {size}")
     if len(mean) != 3:
         raise ValueError(f"view_augment: expected a mean of 3 numbers, got {mean!r}")
     if len(std) != 3 or min(std) <= 0:
@@ -129,8 +167,19 @@ def _(
     crop: bool,
     dtype: torch.dtype,
 ) -> Tensor:
+    return _empty(draws, size, dtype)
+
+
+@LIST.fake
+def _(
+    images: list[Tensor], draws: Tensor, size: int, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype
+) -> Tensor:
+    return _empty(draws, size, dtype)
+
+
+def _empty(draws: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     shape = (draws.shape[0], 3, size, size)
-    return torch.empty(shape, dtype=dtype, device=images.device, memory_format=torch.channels_last)
+    return torch.empty(shape, dtype=dtype, device=draws.device, memory_format=torch.channels_last)
 
 
 if lib.MISSING["triton"] is None:

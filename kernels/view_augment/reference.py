@@ -46,6 +46,24 @@ def view_augment(
     return normalize(x, mean, std).to(dtype, memory_format=torch.channels_last)
 
 
+def view_augment_list(
+    images: Sequence[Tensor],
+    draws: Tensor,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    dtype: torch.dtype,
+) -> Tensor:
+    """Views of images (H, W, 3), each of a size of its own."""
+    views = [
+        view_augment(image[None], draw[None], None, size, mean, std, True, dtype)
+        for image, draw in zip(images, draws, strict=True)
+    ]
+    if not views:
+        return draws.new_empty((0, 3, size, size), dtype=dtype)
+    return torch.cat(views).contiguous(memory_format=torch.channels_last)
+
+
 def crop_resize(x: Tensor, boxes: Tensor, size: int, flip: Tensor) -> Tensor:
     """Crop each image by its own box, resize to (size, size), mirror some.
 

@@ -38,6 +38,29 @@ def finish(
     return view_augment(images, table, size=crops.shape[-1], mean=mean, std=std, crop=False, dtype=dtype)
 
 
+def augment(
+    images: Tensor | Sequence[Tensor],
+    draws: ViewDraws,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """All of a view, crop and flip too.
+
+    Args:
+        images: uint8 (B, H, W, 3), or (H, W, 3) each, of a size of its own; on the CPU.
+        draws: of the same B samples.
+        size: S, side of the views, in pixels.
+        mean, std, dtype: as for `finish`.
+
+    Returns:
+        (B, 3, S, S), channels_last.
+    """
+    table = torch.from_numpy(draws.table())
+    return view_augment(images, table, size=size, mean=mean, std=std, dtype=dtype)
+
+
 @torch.no_grad()
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """What `finish` does to views without any of their augmentations; the same arguments, and float32."""

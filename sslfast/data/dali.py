@@ -1,7 +1,8 @@
 """Photographs: too large and varied to keep decoded, so NVIDIA DALI decodes them again each epoch.
 
-DALI reads, decodes, crops, resizes and flips, on the CPU or, decoding JPEGs too, on the GPU; what follows is
-`augment.finish`, or DALI's own form of it (data.pipeline=dali_only). The draws come from `draws.py`.
+On a GPU, DALI reads, decodes, crops, resizes and flips, and `augment.finish` does what follows. On the CPU it
+reads and decodes, and `augment.augment` makes the views, whose crops take a fraction of the time of DALI's there.
+Or DALI does everything (data.pipeline=dali_only). The draws come from `draws.py`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslfast.data.augment import finish, normalize
+from sslfast.data.augment import augment, finish, normalize
 from sslfast.data.batch import Batch, full_batches, rows_of_rank
 from sslfast.data.dali_files import Files
 from sslfast.data.dali_graphs import (
@@ -24,6 +25,7 @@ from sslfast.data.dali_graphs import (
     crop_arguments,
     crop_graph,
     evaluation_graph,
+    image_graph,
     region_arguments,
     view_graph,
 )
@@ -55,6 +57,8 @@ class DaliLoader:
         rank: int = 0,
         world_size: int = 1,
         dtype: torch.dtype = torch.float32,
+        *,
+        decodes_only: bool | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +69,7 @@ class DaliLoader:
             rank: of the process, which makes its part of each batch only.
             world_size: processes.
             dtype: of the views.
+            decodes_only: whether DALI leaves the crops to `augment`; None: on the CPU, where that can be.
 
         Raises:
             UsageError: the source holds fewer images than a batch, or the ranks cannot share one equally.
@@ -79,9 +84,16 @@ class DaliLoader:
         self.by_region = data.decode == "region"
         self.files = Files(source, data.workers)
         self.dali_only = data.pipeline == "dali_only"
-        graph = partial(view_graph, mean=data.mean, std=data.std) if self.dali_only else crop_graph
+        if decodes_only is None:
+            decodes_only = device.type == "cpu"
+        self.decodes_only = decodes_only and not self.dali_only
+        graph: Any = partial(crop_graph, sizes=data.sizes)
+        if self.dali_only:
+            graph = partial(view_graph, sizes=data.sizes, mean=data.mean, std=data.std)
+        elif self.decodes_only:
+            graph = image_graph
         self.runner = Runner(
-            partial(graph, sizes=data.sizes, region=self.by_region),
+            partial(graph, region=self.by_region),
             self.files,
             device,
             batch_size=len(self.rows),
@@ -98,16 +110,21 @@ class DaliLoader:
         order = permutation(self.seed, epoch, len(self.source))
         plan = partial(self._plan, epoch, order)
         for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
-            views = tuple(output.permute(0, 3, 1, 2) for output in outputs)
-            if self.dali_only:
-                views = tuple(view.to(self.dtype) for view in views)
-            else:
-                views = tuple(
-                    finish(crop, draws, self.data.mean, self.data.std, self.dtype)
-                    for crop, draws in zip(views, done.draws, strict=True)
-                )
+            views = tuple(self._views(done, outputs))
             label = None if self.labels is None else self.labels[index]
             yield Batch(views, index, label, self.seed, epoch)
+
+    def _views(self, plan: Plan, outputs: list[Any]) -> Iterator[Tensor]:
+        finished = (self.data.mean, self.data.std, self.dtype)
+        if self.dali_only:
+            yield from (view.permute(0, 3, 1, 2).to(self.dtype) for view in outputs)
+        elif self.decodes_only:
+            (images,) = outputs
+            for draws, size in zip(plan.draws, self.data.sizes, strict=True):
+                yield augment(images, draws, size, *finished)
+        else:
+            for crop, draws in zip(outputs, plan.draws, strict=True):
+                yield finish(crop.permute(0, 3, 1, 2), draws, *finished)
 
     def _plan(self, epoch: int, order: NDArray[np.int64], step: int) -> Plan:
         indices = self._readable(order, step)
@@ -117,8 +134,12 @@ class DaliLoader:
             for number, view in enumerate(self.data.views)
         )
         arguments: list[NDArray[Any]] = []
+        shapes = np.stack((heights, widths), axis=1)
         if self.by_region:
             arguments, draws = region_arguments(draws)
+            shapes = arguments[1]
+        if self.decodes_only:
+            return Plan(step, indices, arguments, draws, shapes)
         for d in draws:
             arguments += [*crop_arguments(d), *(colour_arguments(d) if self.dali_only else ())]
         return Plan(step, indices, arguments, draws)

@@ -1,4 +1,4 @@
-"""DALI's graphs: decode; crop, resize and flip; or all of an augmentation.
+"""DALI's graphs: decode; crop, resize and flip too; or all of an augmentation.
 
 All randomness comes from the host, as arguments of each sample: the graphs have none of their own, so their
 output depends neither on threads nor on what ran before.
@@ -59,6 +59,19 @@ def colour_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
         draws.blur_sigma,
         draws.solarize,
     ]
+
+
+@pipeline_def(enable_conditionals=True)
+def image_graph(source: Inputs, device: str, region: bool) -> tuple[Any, ...]:
+    """Decode: for views that are made by `augment.augment`.
+
+    Arguments of a sample: with `region` `region_arguments`, whose part of the image is decoded.
+
+    Returns:
+        A uint8 (height, width, 3) a sample; the index, int64 (B,).
+    """
+    image, index = _decoded(source, device, [], region)
+    return image, index
 
 
 @pipeline_def(enable_conditionals=True)

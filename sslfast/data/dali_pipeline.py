@@ -32,6 +32,7 @@ class Plan:
     indices: NDArray[np.int64]  # (B,) positions in the source
     arguments: list[NDArray[Any]]  # of the graph, (B, ...) each
     draws: tuple[ViewDraws, ...] = ()  # for what follows the graph
+    shapes: NDArray[Any] | None = None  # (B, 2) height and width to be decoded, where the graph only decodes
 
 
 class Runner:
@@ -68,7 +69,7 @@ class Runner:
         self.threads = threads
         self.prefetch = prefetch
 
-    def run(self, plan: Callable[[int], Plan], steps: range) -> Iterator[tuple[Plan, list[Tensor]]]:
+    def run(self, plan: Callable[[int], Plan], steps: range) -> Iterator[tuple[Plan, list[Any]]]:
         """Decode a range of steps.
 
         Args:
@@ -76,7 +77,8 @@ class Runner:
             steps: which steps, upwards by one.
 
         Yields:
-            The plan and the graph's outputs, step by step. The outputs are DALI's memory, kept while they live.
+            The plan and the graph's outputs, step by step: tensors, or of what was only decoded a list of one a
+            sample. The outputs are DALI's memory, kept while they live.
 
         Raises:
             UsageError: too many files cannot be read.
@@ -96,9 +98,11 @@ class Runner:
                 pipeline.schedule_run()  # the first time: as many batches as are prefetched
                 while planned:
                     outputs = pipeline.outputs(stream)
+                    tensors = [_tensors(output) for output in outputs]
+                    _check_shapes(tensors[0], planned[0])
                     done = planned.popleft()
                     pipeline.schedule_run()  # one more, if there is one
-                    yield done, [torch.from_dlpack(output.as_tensor()) for output in outputs]
+                    yield done, tensors
                     due = done.step + 1
                 return
             except UnreadableImage:
@@ -143,6 +147,18 @@ class Runner:
             except RuntimeError:
                 shapes.append(None)
         return shapes
+
+
+def _tensors(output: Any) -> Tensor | list[Tensor]:
+    if output.is_dense_tensor():
+        return torch.from_dlpack(output.as_tensor())
+    return [torch.from_dlpack(sample) for sample in output]
+
+
+def _check_shapes(images: Tensor | list[Tensor], plan: Plan) -> None:
+    """Raises RuntimeError, as DALI does where a crop leaves its image, if these are not what the headers said."""
+    if plan.shapes is not None and [image.shape[:2] for image in images] != [tuple(s) for s in plan.shapes]:
+        raise RuntimeError(f"step {plan.step}: images were decoded to other shapes than their headers say")
 
 
 def _bytes(path: Path) -> NDArray[np.uint8]:

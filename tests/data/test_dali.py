@@ -32,42 +32,46 @@ from tests.data.photographs import (
 IMAGENETTE = Path(__file__).parents[3] / "shared" / "data" / "imagenette160" / "val.tar.xz"
 
 
+@pytest.mark.parametrize("by_dali", [False, True])
 @pytest.mark.parametrize("extension", ["jpg", "png"])
-def test_views_equal_torchvision(tmp_path: Path, extension: str) -> None:
+def test_views_equal_torchvision(tmp_path: Path, extension: str, by_dali: bool) -> None:
+    """Cropped by `view_augment`, or by DALI, as on a GPU."""
     source = photographs(tmp_path, extension=extension)
     views = [GEOMETRY_ONLY, ViewConfig(scale=(0.05, 0.2), jitter=0, grayscale=0)]
     flipped = []
-    for batch in loader(source, views=views).epoch(2):
+    for batch in loader(source, views=views, decodes_only=not by_dali).epoch(2):
         indices = batch.index.numpy()
         images = [source.image(i) for i in indices]
         for number, view in enumerate(views):
             heights, widths = [i.height for i in images], [i.width for i in images]
             draws = draw_view(view, SEED, 2, indices, number, heights, widths)
             for row, image in enumerate(images):
-                assert_view_of(image, batch.views[number][row], draws, row)
+                assert_view_of(image, batch.views[number][row], draws, row, by_dali=by_dali)
             flipped.extend(draws.flip)
     assert 0 < sum(flipped) < len(flipped)
 
 
-def test_views_of_several_sizes_come_from_one_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_dali", [False, True])
+def test_views_of_several_sizes_come_from_one_image(tmp_path: Path, by_dali: bool) -> None:
     """SwAV's multi-crop: each crop at its own size, beside torchvision."""
     source = photographs(tmp_path)
     local = ViewConfig(size=10, scale=(0.05, 0.14), jitter=0, grayscale=0)
     views = [GEOMETRY_ONLY] * 2 + [local] * 6
-    batch = next(loader(source, views=views).epoch(0))
+    batch = next(loader(source, views=views, decodes_only=not by_dali).epoch(0))
     assert [tuple(view.shape) for view in batch.views] == [(4, 3, SIZE, SIZE)] * 2 + [(4, 3, 10, 10)] * 6
     images = [source.image(int(i)) for i in batch.index]
     heights, widths = [i.height for i in images], [i.width for i in images]
     for number, view in enumerate(views):
         draws = draw_view(view, SEED, 0, batch.index.numpy(), number, heights, widths)
         for row, image in enumerate(images):
-            assert_view_of(image, batch.views[number][row], draws, row)
+            assert_view_of(image, batch.views[number][row], draws, row, by_dali=by_dali)
 
 
-def test_colours_follow_the_draws_of_each_sample(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_dali", [False, True])
+def test_colours_follow_the_draws_of_each_sample(tmp_path: Path, by_dali: bool) -> None:
     """Colour jitter and grayscale reach the samples they were drawn for."""
     view = ViewConfig(jitter=0, grayscale=0.5)
-    for batch in loader(photographs(tmp_path), views=[view]).epoch(0):
+    for batch in loader(photographs(tmp_path), views=[view], decodes_only=not by_dali).epoch(0):
         draws = draw_view(view, SEED, 0, batch.index.numpy(), 0, 1, 1)
         spread = batch.views[0].amax(1) - batch.views[0].amin(1)
         assert ((spread.amax((1, 2)) < 1e-6).numpy() == draws.grayscale).all()
@@ -162,7 +166,7 @@ def test_a_gpu_makes_the_cpus_views(tmp_path: Path, extension: str) -> None:
     """By the same graph; nvJPEG and the GPU's resizing may round otherwise."""
     source = photographs(tmp_path, extension=extension)
     on_gpu = DaliLoader(source, config(), SEED, torch.device("cuda"))
-    for batch, expected in zip(on_gpu.epoch(1), loader(source).epoch(1), strict=True):
+    for batch, expected in zip(on_gpu.epoch(1), loader(source, decodes_only=False).epoch(1), strict=True):
         assert torch.equal(batch.index.cpu(), expected.index)
         for view, other in zip(batch.views, expected.views, strict=True):
             difference = (levels(view.cpu()) - levels(other)).abs()

@@ -24,7 +24,7 @@ def both(source: Source, view: ViewConfig, size: int = 64) -> tuple[Tensor, Tens
     """The views of an epoch in levels: DALI's, and those that `finish` makes."""
     results = []
     for pipeline in ("dali_only", "dali"):
-        batches = loader(source, views=[view], size=size, pipeline=pipeline).epoch(0)
+        batches = loader(source, views=[view], size=size, pipeline=pipeline, decodes_only=False).epoch(0)
         results.append(255 * torch.cat([batch.views[0] for batch in batches]))
     return results[0], results[1]
 
@@ -88,7 +88,7 @@ def test_normalised_as_a_training_step_takes_it(tmp_path: Path) -> None:
     source, colours = photographs(tmp_path), {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.1)}
     views = [GEOMETRY_ONLY, GEOMETRY_ONLY, ViewConfig(size=16, jitter=0, grayscale=0)]
     batch = next(loader(source, pipeline="dali_only", views=views, **colours).epoch(0))
-    expected = next(loader(source, views=views, **colours).epoch(0))
+    expected = next(loader(source, views=views, decodes_only=False, **colours).epoch(0))
     assert [view.shape[2] for view in batch.views] == [24, 24, 16]
     for view, other in zip(batch.views, expected.views, strict=True):
         assert view.dtype == torch.float32
