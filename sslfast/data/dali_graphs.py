@@ -152,9 +152,9 @@ def decoding_graph(source: Inputs, device: str) -> Any:
 def _decode(path: Any, device: str, **region: Any) -> Any:
     """The image, or a part of it: on the CPU the same pixels, and the same files fail.
 
-    Of JPEGs of 1600x1200 pixels, crops of 224 pixels took 1.3 to 1.5 times as much CPU time from the whole as from
-    the part where there was one view, and 1.0 to 1.2 times as much where there were two. Of 100 damaged JPEGs the
-    CPU's decoder refused the same 28 whole and in a part of 16x16 pixels; nvJPEG was not tried.
+    Of JPEGs of 1600x1200 pixels, DALI's crops of 224 pixels took 1.3 to 1.5 times as much CPU time from the whole
+    as from the part where there was one view, and 1.0 to 1.2 times as much where there were two. Of 100 damaged
+    JPEGs the CPU's decoder refused the same 28 whole and in a part of 16x16 pixels; nvJPEG was not tried.
     """
     decoder = fn.decoders.image_slice if region else fn.decoders.image
     backend = "mixed" if device == "gpu" else "cpu"
