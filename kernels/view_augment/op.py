@@ -30,7 +30,7 @@ RESULTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def view_augment(
-    images: Tensor | Sequence[Tensor],
+    images: Tensor | list[Tensor] | tuple[Tensor, ...],
     draws: Tensor,
     *,
     size: int,
@@ -60,8 +60,8 @@ def view_augment(
     larger ones, one before it finds the mean grays that contrast pivots on, and one after blurs down the columns.
 
     Args:
-        images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3); or a list of (H, W, 3), each of a size of its own,
-            without `rows`, on the CPU for "cpp".
+        images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3); or, without `rows`, a list of (H, W, 3), each of a
+            size of its own, for which "cpp" is the only kernel: "auto" takes the reference elsewhere.
         draws: fp32 (B, len(Draw)), fp64 in the reference only, which then computes in fp64; on the images' device.
             What it holds is not looked at on the host: boxes have to lie in their image.
         size: S >= 2, side of the views, in pixels.
@@ -76,18 +76,21 @@ def view_augment(
         (B, 3, S, S), channels_last.
 
     Raises:
+        TypeError: an argument that should be a tensor, or a list of them, and is not.
         ValueError: shapes, dtypes or devices that do not fit; numbers out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
+    lib.check_tensors("view_augment", draws=draws)
     _check_numbers(size, mean, std, dtype)
     computed = torch.float64 if dtype == torch.float64 else draws.dtype
-    if not isinstance(images, Tensor):
+    if isinstance(images, (list, tuple)):
         _check_list(images, draws, rows, crop)
         chosen = LIST.choose(impl, draws.device, computed)
         if chosen == "reference":
             return reference.view_augment_list(images, draws, size, mean, std, dtype)
         views: Tensor = LIST.call(chosen, list(images), draws, size, list(mean), list(std), dtype)
         return views
+    lib.check_tensors("view_augment", images=images)
     _check(images, draws, rows, size, crop)
     chosen = OP.choose(impl, images.device, computed)
     if chosen == "reference":
@@ -121,7 +124,8 @@ def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: 
 
 def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, crop: bool) -> None:
     if rows is not None or not crop:
-        raise ValueError("view_augment: expected a list of images without rows and with a crop")
+        given = "crop=False" if rows is None else "rows"
+        raise ValueError(f"view_augment: expected a list of images without {given}; pass one tensor of them")
     lib.check_tensors("view_augment", **{f"images[{i}]": image for i, image in enumerate(images)})
     for i, image in enumerate(images):
         if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape or image.dtype != torch.uint8:

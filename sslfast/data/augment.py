@@ -39,7 +39,7 @@ def finish(
 
 
 def augment(
-    images: Tensor | Sequence[Tensor],
+    images: Tensor | list[Tensor],
     draws: ViewDraws,
     size: int,
     mean: Sequence[float],

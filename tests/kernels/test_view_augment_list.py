@@ -66,12 +66,14 @@ def test_a_box_outside_its_own_image():
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"rows": torch.zeros(6, dtype=torch.int64)}, ValueError, "a list of images without rows and with a crop"),
-        ({"crop": False}, ValueError, "a list of images without rows and with a crop"),
+        ({"rows": torch.zeros(6, dtype=torch.int64)}, ValueError, "a list of images without rows; pass one"),
+        ({"crop": False}, ValueError, "a list of images without crop=False; pass one tensor"),
         ({"size": 1}, ValueError, "a size >= 2, got 1"),
         ({"images": [torch.zeros(4, 4, 3)] * 6}, ValueError, r"images\[0\] of shape .*, uint8, got \(4, 4, 3\)"),
         ({"images": [torch.zeros(4, 3).byte()] * 6}, ValueError, r"images\[0\] of shape .*, got \(4, 3\)"),
         ({"images": [None] * 6}, TypeError, r"images\[0\] to be a torch.Tensor, got NoneType"),
+        ({"images": None}, TypeError, "images to be a torch.Tensor, got NoneType"),
+        ({"draws": None}, TypeError, "draws to be a torch.Tensor, got NoneType"),
         ({"draws": torch.zeros(5, len(Draw))}, ValueError, r"draws of shape \(6, 14\)"),
         ({"impl": "triton"}, RuntimeError, "no such implementation"),
     ],
