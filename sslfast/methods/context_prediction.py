@@ -10,10 +10,11 @@ from torch import Tensor
 
 from sslfast.methods.pretext import Puzzle, PuzzleConfig
 from sslfast.schema import STRICT, Count, CountOrZero, Probability
-from sslfast.views import Key, context_pair, drop_colors
+from sslfast.views import Key, context_pair, drop_colors, project_colors
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
+    from sslfast.config import DataConfig
     from sslfast.encoders import Encoder
 
 WHOLE = 398  # pixels that 3 patches of 96, the paper's gaps of 48 and its jitter of 7 need
@@ -29,6 +30,8 @@ class ContextPredictionConfig(PuzzleConfig):
     """Pixels that each patch is moved by at most; null: 7 / 96 of a patch."""
     drop_colors: Probability = 1.0
     """Probability of a patch to keep one colour channel only, against chromatic aberration."""
+    project_colors: bool = False
+    """Show no green against magenta: the paper's other remedy, for drop_colors=0."""
     hidden: tuple[Count, ...] = (4096, 4096)
     head_norm: bool = True
 
@@ -44,21 +47,24 @@ class ContextPrediction(Puzzle):
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images, patches=2, classes=POSITIONS)
+        self.data = recipe.data
 
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        return _pair(self.config, view, key)
+        return _pair(self.config, self.data, view, key)
 
     @classmethod
     def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
         """Both patches at their places among 3 x 3."""
-        pair, position = _pair(recipe.method, view, key)
+        pair, position = _pair(recipe.method, recipe.data, view, key)
         places = pair.new_full((len(pair), 9, *pair.shape[2:]), torch.nan)
         places[:, 4] = pair[:, 0]
         places[torch.arange(len(pair), device=pair.device), position + (position >= 4)] = pair[:, 1]
         return places
 
 
-def _pair(config: ContextPredictionConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+def _pair(config: ContextPredictionConfig, data: DataConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    if config.project_colors:
+        view = project_colors(view, data.mean, data.std)
     patch = config.patch or max(1, view.shape[-1] * 96 // WHOLE)
     pair, position = context_pair(view, key, patch, config.gap, config.jitter)
     return drop_colors(pair, key, config.drop_colors), position

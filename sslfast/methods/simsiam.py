@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
 from sslfast.methods.collapse import embedding_std
@@ -42,14 +44,17 @@ class SimSiamConfig:
     similarity: Literal["cosine", "cross_entropy"] = "cosine"
     """cross_entropy: of the softmax over the components (section 4.5)."""
     symmetric: bool = True
-    """Each view predicts the other; else the first the second (section 4.6)."""
+    """Each view of a pair predicts the other; else the first the second (section 4.6).
+
+    Asymmetric with four views of an image in data.views, which are two pairs, is the section's "asym. 2x".
+    """
 
 
 class SimSiam(Method):
-    """One network on both views; a predictor on one side, a stop-gradient on the other."""
+    """One network on both views of a pair; a predictor on one side, a stop-gradient on the other."""
 
     Config: ClassVar[type[SimSiamConfig]] = SimSiamConfig
-    views = 2
+    views = None
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
@@ -71,11 +76,11 @@ class SimSiam(Method):
             self.predictor.requires_grad_(config.predictor == "trained")
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        z1, z2 = (self.projector(self.encoder(view)) for view in batch.views)
-        loss = self._distance(z1, z2)
+        z = [self.projector(self.encoder(view)) for view in batch.views]
+        pairs = list(zip(z[::2], z[1::2], strict=True))
         if self.config.symmetric:  # equation 2
-            loss = (loss + self._distance(z2, z1)) / 2
-        return loss, {"std": embedding_std(z1)}
+            pairs += [(z2, z1) for z1, z2 in pairs]
+        return torch.stack([self._distance(*pair) for pair in pairs]).mean(), {"std": embedding_std(z[0])}
 
     def _distance(self, z: Tensor, target: Tensor) -> Tensor:
         """D(h(z), stopgrad(target)), the mean over the batch."""
@@ -85,3 +90,8 @@ class SimSiam(Method):
         if self.config.similarity == "cosine":  # equation 1
             return -F.cosine_similarity(prediction, target).mean()
         return K.soft_cross_entropy(prediction, target.softmax(dim=1), temperature=1.0)
+
+    @classmethod
+    def check(cls, recipe: Recipe, images: int) -> None:
+        if not (count := len(recipe.data.views)) or count % 2:
+            raise UsageError(f"data.views: expected pairs of views for simsiam, got {count}")

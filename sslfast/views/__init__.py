@@ -5,7 +5,7 @@ is random comes from a `Key`, hence is a pure function of (seed, epoch, index, v
 (B, N, C, h, w), each channels_last: `patches.flatten(0, 1)` is a batch that networks take, without a copy.
 """
 
-from sslfast.views.color_drop import drop_colors
+from sslfast.views.aberration import drop_colors, project_colors
 from sslfast.views.color_spaces import from_rgb, split_lab, split_ydbdr, to_rgb
 from sslfast.views.context import context_pair
 from sslfast.views.division import divide
@@ -28,6 +28,7 @@ __all__ = [
     "patch_grid",
     "permutation_set",
     "permuted",
+    "project_colors",
     "random_order",
     "rotations",
     "shift_patches",

@@ -92,11 +92,14 @@ def test_context_prediction_tells_where_the_neighbour_lies():
     torch.testing.assert_close(away, expected)
 
 
-@pytest.mark.parametrize("drop", [0.0, 1.0])
-def test_context_predictions_loss(drop):
-    method, data = build("context_prediction", drop_colors=drop).eval(), batch()
+@pytest.mark.parametrize(("drop", "project"), [(0.0, False), (1.0, False), (0.0, True)])
+def test_context_predictions_loss(drop, project):
+    method, data = build("context_prediction", drop_colors=drop, project_colors=project).eval(), batch()
     network = copy.deepcopy(method)
-    pairs, answers = views.context_pair(data.views[0], KEY, patch=7)
+    view = data.views[0]
+    if project:
+        view = views.project_colors(view, method.data.mean, method.data.std)
+    pairs, answers = views.context_pair(view, KEY, patch=7)
     if drop:
         pairs = views.drop_colors(pairs, KEY)
     assert_equal_with_gradients(method, method.loss(data)[0], network, answered(network, pairs, answers))

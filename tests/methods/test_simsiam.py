@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.config import OptimConfig, load_config
+from sslfast.config import DataConfig, OptimConfig, ViewConfig, load_config
 from sslfast.data import open_source
+from sslfast.errors import UsageError
 from sslfast.optim import build_optimizer, set_learning_rate
 from sslfast.run import RunDirectory
 from sslfast.train import Trainer
@@ -50,6 +51,23 @@ def simsiam(method, data, *, similarity=cosine, stop=torch.Tensor.detach, symmet
     if not symmetric:
         return similarity(p1, stop(z2))
     return similarity(p1, stop(z2)) / 2 + similarity(p2, stop(z1)) / 2
+
+
+def test_two_pairs_of_views_are_asym_2x():
+    """Section 4.6: asymmetric, of two pairs sampled for each image."""
+
+    def transcription(method, data):
+        z = [method.projector(method.encoder(view)) for view in data.views]
+        return (cosine(method.predictor(z[0]), z[1].detach()) + cosine(method.predictor(z[2]), z[3].detach())) / 2
+
+    assert_equals_transcription(build(symmetric=False), tiny_batch(views=4), transcription)
+
+
+@pytest.mark.parametrize("views", [0, 3])
+def test_views_without_a_partner_are_refused(views):
+    data = DataConfig(size=16, batch_size=8, views=[ViewConfig()] * views)
+    with pytest.raises(UsageError, match=f"data.views: expected pairs of views for simsiam, got {views}"):
+        build_method("simsiam", data=data)
 
 
 def itself(z):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from sslfast.views import drop_colors, split_lab, split_ydbdr, to_rgb
+from sslfast.views import drop_colors, from_rgb, project_colors, split_lab, split_ydbdr, to_rgb
 from sslfast.views.color_parts import color_parts
 from sslfast.views.color_spaces import lab_from_rgb, rgb_from_lab, rgb_from_ydbdr, ydbdr_from_rgb
 from sslfast.views.hsv import hsv_from_rgb, rgb_from_hsv
@@ -90,6 +90,16 @@ def test_dropping_spares_some(key):
 def test_a_patch_of_one_colour_stays_finite(key):
     dropped = drop_colors(torch.ones(2, 1, 3, 4, 4), key(2))
     assert (dropped.flatten(3).std(-1) == 0).all()
+
+
+def test_projection_takes_green_against_magenta_and_nothing_else():
+    """Doersch et al. 2015: B = I - a^T a / (a a^T), a = (-1, 2, -1)."""
+    mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    rgb = every_color(5)
+    a = torch.tensor([[-1.0, 2.0, -1.0]])
+    expected = torch.einsum("ij,bjhw->bihw", torch.eye(3) - a.T @ a / (a @ a.T), rgb)
+    projected = project_colors(from_rgb(rgb, mean, std), mean, std)
+    torch.testing.assert_close(projected, from_rgb(expected, mean, std), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("colors", ["lab", "ydbdr"])

@@ -25,6 +25,7 @@ OPERATIONS = {
     "context_pair": lambda x, key: views.context_pair(x, key, patch=10)[0],
     "rotations": lambda x, key: views.rotations(x),
     "drop_colors": lambda x, key: views.drop_colors(views.divide(x), key, probability=0.7),
+    "project_colors": lambda x, key: views.project_colors(x, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)),
     "surrogate": lambda x, key: views.surrogate(colored(x), key),
     "split_lab": lambda x, key: torch.cat(views.split_lab(colored(x)), dim=1),
     "split_ydbdr": lambda x, key: torch.cat(views.split_ydbdr(colored(x)), dim=1),
