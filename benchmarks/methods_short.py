@@ -49,13 +49,20 @@ FASTER_AVERAGE = "method.momentum=0.9"
 # each is cheaper where the keys are encoded once and heads are as narrow as the backbone.
 MOCO = (MORE_STEPS, FASTER_AVERAGE, "method.symmetric=false", "encoder.norm=batch", "optim.lr=0.06")
 MOCO_V2 = (*MOCO, "method.head_norm=true")
-# Residual branches that start at 0: without, those that have no negatives stay longer near the random network.
+# Residual branches that start at 0: without, some stay longer near the random network.
 FROM_IDENTITY = "encoder.zero_init_residual=true"
 PARTS = (MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.predictor_hidden=256")
-CPC = ("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5")
+# Rows that are their image's last embedding: averages would still point where they were drawn.
+FORGETFUL_BANK = "method.momentum=0"
+CPC = (
+    *("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5"),
+    *("method.patch=16", "method.stride=8", "method.last_step=2"),
+)
+CPC_REASON = "9 larger patches an image in place of 49: more steps, a narrow context network"
 SHORT: dict[str, Short] = {
     "barlow_twins": Short(
-        (MORE_STEPS, "method.dim=256", "method.hidden=256", "optim.lr=0.03"), "more steps, narrow heads"
+        (MORE_STEPS, "method.dim=256", "method.hidden=256", "optim.lr=0.06", FROM_IDENTITY),
+        "more steps, narrow heads",
     ),
     "byol": Short(
         (
@@ -64,11 +71,17 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, a faster average, narrow heads, a higher rate",
     ),
-    "cmc": Short((MORE_STEPS,), "more steps"),
-    "cpc_v1": Short(CPC, "49 patches an image: more steps, a narrow context network"),
-    "cpc_v2": Short(CPC, "49 patches an image: more steps, a narrow context network"),
+    "cmc": Short((MORE_STEPS, FROM_IDENTITY), "more steps"),
+    "cpc_v1": Short((*CPC, "data.views=cpc_v2"), f"{CPC_REASON}; the images that it is tested on have colours"),
+    "cpc_v2": Short(
+        (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
+        f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
+    ),
     "context_prediction": Short(("encoder.norm=layer",), "batch statistics of patches are not those of images"),
-    "deepcluster": Short((MORE_STEPS, FROM_IDENTITY), "more steps"),
+    "deepcluster": Short(
+        (MORE_STEPS, "method.reassign_every=3", "optim.lr=0.3", FROM_IDENTITY),
+        "more steps, also for each classifier, and a higher rate",
+    ),
     "deepcluster_v2": Short(
         (MORE_STEPS, "method.hidden=256", "method.clusters=[100,100,100]", "optim.lr=0.6"),
         "more steps, clusters for 5,000 images, and a rate that leaves the plateau of equal scores",
@@ -79,7 +92,9 @@ SHORT: dict[str, Short] = {
         "a class of each of 5,000 images is met once an epoch: triplets need no classes",
     ),
     "fast_moco": Short((*PARTS, "method.temperature=0.2"), "more steps, a faster average, narrow heads"),
-    "instdisc": Short((MORE_STEPS, "optim.lr=0.12"), "more steps, a higher rate"),
+    "instdisc": Short(
+        (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12"), "more steps, a higher rate, a bank without memory"
+    ),
     "jigsaw": Short(
         (MORE_STEPS, "method.classes=10", "encoder.norm=layer"),
         "more steps, fewer permutations; batch statistics of patches are not those of images",
@@ -87,9 +102,9 @@ SHORT: dict[str, Short] = {
     "lewel_b": Short(
         (
             *(MORE_STEPS, FASTER_AVERAGE, "method.dim=64", "method.aligned_dim=64", "method.hidden=256"),
-            *("optim.lr=0.5", FROM_IDENTITY),
+            *("method.target_norm=own", "optim.lr=0.5", FROM_IDENTITY),
         ),
-        "more steps, a faster average, fewer maps, narrow heads, a higher rate",
+        "more steps, faster averages, fewer maps, narrow heads, a higher rate",
     ),
     "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
     "mncl": Short(
@@ -105,20 +120,36 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, a faster average, narrow heads, a higher rate",
     ),
+    "nnclr": Short(
+        (
+            MORE_STEPS,
+            "method.dim=128",
+            "method.hidden=256",
+            "method.predictor_hidden=256",
+            "method.queue_size=1024",
+        ),
+        "more steps, narrow heads, a queue for 5,000 images",
+    ),
     "pcl": Short(
         (*MOCO_V2, "method.warmup_epochs=2", "method.clusters=[50,100,200]"),
         "more steps, a faster average, a head with batch normalisation, clusters for 5,000 images",
     ),
-    "pirl": Short((MORE_STEPS, "optim.lr=0.06"), "more steps, a lower rate while the bank is young"),
+    "pirl": Short(
+        (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.3", FROM_IDENTITY),
+        "more steps, a higher rate, a bank without memory",
+    ),
     "simsiam": Short(
         (
             *(MORE_STEPS, "method.dim=256", "method.hidden=256", "method.predictor_hidden=64"),
-            *("optim.lr=0.2", FROM_IDENTITY),
+            *("optim.lr=0.5", FROM_IDENTITY),
         ),
         "more steps, narrow heads, a higher rate",
     ),
     "swav": Short(
-        (MORE_STEPS, "method.hidden=256", "method.prototypes=100", "method.queue_size=0", "optim.lr=1.2"),
+        (
+            *(MORE_STEPS, "method.hidden=256", "method.prototypes=100", "method.queue_size=0"),
+            *("optim.lr=1.2", FROM_IDENTITY),
+        ),
         "more steps, prototypes for 5,000 images, and a rate that leaves the plateau of equal scores",
     ),
 }
