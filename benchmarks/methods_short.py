@@ -77,7 +77,10 @@ SHORT: dict[str, Short] = {
         (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
         f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
     ),
-    "context_prediction": Short(("encoder.norm=layer",), "batch statistics of patches are not those of images"),
+    "context_prediction": Short(
+        (MORE_STEPS, "encoder.norm=layer", FROM_IDENTITY),
+        "more steps; batch statistics of patches are not those of images",
+    ),
     "deepcluster": Short(
         (MORE_STEPS, "method.reassign_every=3", "optim.lr=0.3", FROM_IDENTITY),
         "more steps, also for each classifier, and a higher rate",
@@ -96,7 +99,7 @@ SHORT: dict[str, Short] = {
         (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12"), "more steps, a higher rate, a bank without memory"
     ),
     "jigsaw": Short(
-        (MORE_STEPS, "method.classes=10", "encoder.norm=layer"),
+        (MORE_STEPS, "method.classes=10", "encoder.norm=layer", FROM_IDENTITY),
         "more steps, fewer permutations; batch statistics of patches are not those of images",
     ),
     "lewel_b": Short(
