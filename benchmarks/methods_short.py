@@ -37,10 +37,15 @@ GPU = Scale(images=None, held_out=5000, width=1.0, neighbours=200)
 
 @dataclass(frozen=True)
 class Short:
-    """What a short run changes in a method's recipe, and why."""
+    """What a short run changes in a method's recipe, and why.
+
+    Attributes:
+        note: why so short a run on so few small images stays near its random initialisation, by evidence.
+    """
 
     settings: tuple[str, ...]
     reason: str
+    note: str = ""
 
 
 MORE_STEPS = "data.batch_size=64"
@@ -168,6 +173,11 @@ def settings(method: str, scale: Scale) -> list[str]:
         "train.knn_every=0",
     ]
     return [*shared, *(SHORT[method].settings if method in SHORT else ())]
+
+
+def note(method: str, scale: Scale) -> str:
+    """Why a method need not learn at this scale, or nothing; see `Short`."""
+    return SHORT[method].note if method in SHORT and scale.images is not None else ""
 
 
 def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int) -> Config:

@@ -82,6 +82,14 @@ def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
     assert "choose another --out" in capsys.readouterr().err
 
 
+def test_a_method_whose_note_explains_it_may_fail_on_few_images(command, monkeypatch, capsys):
+    monkeypatch.setitem(SHORT, "moco_v2", Short(SMALL, "a test", note="noise has no classes"))
+    assert command("--epochs", "1") == 0
+    assert "by knn and linear: noise has no classes" in capsys.readouterr().out
+    assert methods_short.note("moco_v2", CPU) == "noise has no classes"
+    assert methods_short.note("moco_v2", GPU) == ""  # all images, and time
+
+
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, command, monkeypatch):
     command("--epochs", "2", out="whole")
     steps = []
