@@ -76,7 +76,7 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, a faster average, narrow heads, a higher rate",
     ),
-    "cmc": Short((MORE_STEPS, FROM_IDENTITY), "more steps"),
+    "cmc": Short((MORE_STEPS, "optim.lr=0.3", FROM_IDENTITY), "more steps, a higher rate"),
     "cpc_v1": Short((*CPC, "data.views=cpc_v2"), f"{CPC_REASON}; the images that it is tested on have colours"),
     "cpc_v2": Short(
         (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
