@@ -30,9 +30,9 @@ def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
             panel.axvline(line.scores[name].mean, color=color, linestyle=style, label=line.method)
         for row, s in enumerate(methods):
             score = s.scores[name]
-            panel.plot(s.random[name], row, "o", color=GREY, markersize=4)
+            panel.plot(s.random[name], row, "o", color=GREY, markersize=4, label="before" if not row else None)
             panel.plot([score.lowest, score.highest], [row, row], color=BLUE, linewidth=2)
-            panel.plot(score.mean, row, "o", color=BLUE, markersize=6)
+            panel.plot(score.mean, row, "o", color=BLUE, markersize=6, label="after" if not row else None)
         panel.set_xlabel(f"{label}, held-out top-1")
         panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         panel.grid(color="#e4e4e4", linewidth=0.8)
@@ -40,5 +40,5 @@ def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(methods)), [s.method for s in methods])
     panels[0].set_ylim(-0.6, len(methods) - 0.4)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=DPI)

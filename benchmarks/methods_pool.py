@@ -47,14 +47,17 @@ def do_all(task: Task, jobs: Sequence[Job], processes: int) -> Iterator[Run | Fa
 
     Args:
         processes: at a time, which share the CPU's threads: two small networks on a thread each take less time
-            than one after another on both. When this process gets SIGTERM, they do, and save what they have.
+            than one after another on both, and the last one left gets no more than the others had. When this
+            process gets SIGTERM, they do, and save what they have.
     """
-    processes = min(processes, len(jobs))
-    if processes <= 1:
+    if processes <= 1 or not jobs:
         yield from map(partial(do, task), jobs)
         return
     threads = max(1, torch.get_num_threads() // processes)
-    with exit_on_sigterm(), multiprocessing.get_context("spawn").Pool(processes, _start, (threads,)) as pool:
+    with (
+        exit_on_sigterm(),
+        multiprocessing.get_context("spawn").Pool(min(processes, len(jobs)), _start, (threads,)) as pool,
+    ):
         yield from pool.imap_unordered(partial(do, task), jobs)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -167,6 +168,25 @@ def test_several_runs_at_a_time(tmp_path, command, capsys):
     one, two = (runs_in(tmp_path / name) for name in ("one", "two"))
     assert set(two) == {(RANDOM, 0), ("moco_v2", 0)}
     assert two[RANDOM, 0] == one[RANDOM, 0]
+
+
+@pytest.mark.parametrize(("left", "processes"), [(1, 1), (3, 2)])
+def test_the_last_run_left_gets_no_more_threads_than_the_others(monkeypatch, left, processes):
+    pools = []
+
+    class Pool(nullcontext):
+        def __init__(self, processes, start, arguments):
+            super().__init__(self)
+            pools.append((processes, arguments))
+
+        def imap_unordered(self, call, jobs):
+            return jobs
+
+    monkeypatch.setattr(methods_pool.multiprocessing, "get_context", lambda name: SimpleNamespace(Pool=Pool))
+    monkeypatch.setattr(methods_pool.torch, "get_num_threads", lambda: 4)
+    jobs = [methods_pool.Job("moco_v2", seed, None) for seed in range(left)]
+    assert list(methods_pool.do_all(None, jobs, 2)) == jobs
+    assert pools == [(processes, (2,))]
 
 
 def test_a_method_that_does_not_exist(capsys):
