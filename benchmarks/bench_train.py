@@ -5,7 +5,7 @@ optimizer, moving averages, queues. Beside ours stands the same method as users 
 they are installed, with the same encoder, heads, batch, views and precision. The pipelines of a method take turns,
 step by step, and with them the networks alone (`train_networks`): the share of our step that they leave is its
 overhead. The images are noise, and lie on the device; input pipelines are the matter of `bench_views`. On 2 CPU
-cores all methods take about a quarter of an hour; each is recorded as soon as it is measured.
+cores all methods take about half an hour; each is recorded as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from sslfast.settings import nearest
 from sslfast.train import Trainer
 
 PROGRAM = "python -m sslfast.benchmarks.bench_train"
-SECONDS = 10.0  # to spend on the timing of a method, about
+SECONDS = 40.0  # to spend on the timing of a method, about: fewer rounds leave an overhead uncertain by 3 points
 NETWORKS = "networks alone"
 
 
