@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -16,6 +17,9 @@ import torch
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Run
 from sslfast.benchmarks.methods_run import Task, run_method, run_random, run_supervised
 from sslfast.errors import TrainingError, UsageError
+
+
+PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent ends
 
 
 class Job(NamedTuple):
@@ -48,7 +52,7 @@ def do_all(task: Task, jobs: Sequence[Job], processes: int) -> Iterator[Run | Fa
     Args:
         processes: at a time, which share the CPU's threads: two small networks on a thread each take less time
             than one after another on both, and the last one left gets no more than the others had. When this
-            process gets SIGTERM, they do, and save what they have.
+            process gets SIGTERM, or is killed, they get SIGTERM, and save what they have.
     """
     if processes <= 1 or not jobs:
         yield from map(partial(do, task), jobs)
@@ -62,6 +66,8 @@ def do_all(task: Task, jobs: Sequence[Job], processes: int) -> Iterator[Run | Fa
 
 
 def _start(threads: int) -> None:
+    # Else the processes of a killed pool would make all the runs that wait in its pipe.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     torch.set_num_threads(threads)
     os.environ["TQDM_DISABLE"] = "1"  # bars of several runs in one terminal
 

@@ -16,6 +16,7 @@ from sslfast.benchmarks.common import OURS, find
 from sslfast.benchmarks.machine import RESULTS
 from sslfast.benchmarks.methods_record import SCORES, Run, summarise
 from sslfast.benchmarks.train_peers import MODULES as PACKAGES
+from sslfast.benchmarks.train_record import per_second
 from sslfast.kernels import _library as lib
 
 HERE = Path(__file__).resolve().parent
@@ -151,7 +152,7 @@ def train() -> str:
                 yield [
                     case,
                     method,
-                    f"{rate:,.0f}" if rate else "out of memory",
+                    per_second(rate) if rate else "out of memory",
                     *(times(rate, other.get("images_per_second")) for other in others),
                     f"{r['overhead']:.0%}" if r["overhead"] is not None else "",
                     *(mebibytes(x.get("peak_bytes")) for x in (r, *others)),

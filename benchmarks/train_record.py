@@ -82,6 +82,13 @@ def lines(results: Sequence[Result]) -> Iterator[str]:
         ratio = r.images_per_second / base if r.images_per_second and base else None
         yield (
             f"{r.method:<20}{r.pipeline:<12}{cell(r.milliseconds, '{:.1f}').replace('-', 'OOM'):>10}"
-            f"{cell(r.images_per_second, '{:,.0f}'):>11}{cell(ratio, '{:.2f}'):>9}"
+            f"{per_second(r.images_per_second):>11}{cell(ratio, '{:.2f}'):>9}"
             f"{cell(r.overhead, '{:.0%}'):>10}{cell(r.peak_bytes and r.peak_bytes / 2**20, '{:,.0f}'):>9}"
         )
+
+
+def per_second(rate: float | None) -> str:
+    """Images per second, to a tenth below 100."""
+    if rate is None:
+        return "-"
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"

@@ -3,7 +3,11 @@
 import dataclasses
 import json
 import signal
+import subprocess
+import sys
+import time
 from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -187,6 +191,33 @@ def test_the_last_run_left_gets_no_more_threads_than_the_others(monkeypatch, lef
     jobs = [methods_pool.Job("moco_v2", seed, None) for seed in range(left)]
     assert list(methods_pool.do_all(None, jobs, 2)) == jobs
     assert pools == [(processes, (2,))]
+
+
+def test_the_processes_of_a_killed_pool_end():
+    program = """
+import os, time
+from sslfast.benchmarks import methods_pool as m
+
+pool = m.multiprocessing.get_context("spawn").Pool(1, m._start, (1,))
+print(pool.apply(os.getpid), flush=True)
+time.sleep(300)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        child = parent.stdout.readline().strip()
+        assert runs(child)
+        parent.kill()
+    until = time.monotonic() + 30
+    while runs(child):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+
+
+def runs(process):
+    """Whether a process has not ended; the command line of one that has is empty until its parent takes note."""
+    try:
+        return bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def test_a_method_that_does_not_exist(capsys):
