@@ -18,7 +18,6 @@ from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Run
 from sslfast.benchmarks.methods_run import Task, run_method, run_random, run_supervised
 from sslfast.errors import TrainingError, UsageError
 
-
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent ends
 
 

@@ -154,7 +154,7 @@ def train() -> str:
                     method,
                     per_second(rate) if rate else "out of memory",
                     *(times(rate, other.get("images_per_second")) for other in others),
-                    f"{r['overhead']:.0%}" if r["overhead"] is not None else "",
+                    f"{round(r['overhead'], 2) + 0.0:.0%}" if r["overhead"] is not None else "",  # no minus zero
                     *(mebibytes(x.get("peak_bytes")) for x in (r, *others)),
                 ]
 

@@ -106,7 +106,7 @@ def test_training_steps_by_machine(tmp_path, monkeypatch):
     assert readme.train().splitlines()[2:] == [
         "| box | resnet18 | a | 3,000 | 1.50x |  | 5% | 2 MiB | 4 MiB |  |",
         "| box | resnet18 | b | out of memory |  |  |  |  |  |  |",
-        "| box | resnet18 | c | 10 |  | 1.25x | 50% |  |  | 1 MiB |",
+        "| box | resnet18 | c | 10.0 |  | 1.25x | 50% |  |  | 1 MiB |",
         "| GPU | not measured yet | | | | | | | | |",
     ]
 
