@@ -61,7 +61,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         for tool in ("memcheck", "racecheck"):
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
             found.append(Step(tool, command, limit=60))
-    for name, options in (("train", []), ("views", ["--seconds", "1"])):
+    for name, options in (("train", ["--seconds", "1"]), ("views", ["--seconds", "1"])):
         program = [python, "-m", f"sslfast.benchmarks.bench_{name}", *options]
         found.append(Step(name, [*program, "--json", str(results / f"{name}.json")], limit=90))
     return found

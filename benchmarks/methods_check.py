@@ -4,7 +4,8 @@ Pre-trains one small encoder with each method on the same images in the same tim
 probe on the same held-out images, before and after, beside a supervised run. A run's result is kept as
 soon as it is there, and a run that was interrupted goes on where it was: the command may be stopped and started
 again. Leaves methods.json, methods.txt and methods.png; the exit status is 1 where a method does not learn, and no
-note of `methods_short` explains why.
+note of `methods_short` explains why. With --published whole recipes train for 200 epochs, which takes a GPU, and
+published accuracies stand beside what they reach.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,13 +23,15 @@ from tqdm import tqdm
 from sslfast.benchmarks import methods_plot
 from sslfast.benchmarks.machine import RESULTS, describe, machine_name
 from sslfast.benchmarks.methods_pool import Failure, Job, do_all
+from sslfast.benchmarks.methods_published import EPOCHS, LINEAR, PUBLISHED, SCALE
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, not_learned, summarise, table
 from sslfast.benchmarks.methods_run import Task
-from sslfast.benchmarks.methods_short import Scale, note, scale_of, settings
+from sslfast.benchmarks.methods_short import Scale, note, scale_of
 from sslfast.config import DataConfig
 from sslfast.data import Source, load_small, open_source, split
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
+from sslfast.evaluate.linear import LinearConfig
 from sslfast.methods import METHODS
 from sslfast.settings import nearest
 
@@ -57,8 +60,8 @@ def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record, proc
     failed: dict[str, str] = {}
     for seed in range(seeds):
         jobs = []
-        for method in [RANDOM, SUPERVISED, *methods]:
-            done = record.find(method, settings(method, task.scale) if method in METHODS else [])
+        for method in [RANDOM, *([] if task.whole else [SUPERVISED]), *methods]:
+            done = record.find(method, task.settings(method))
             if seed not in done and method not in failed:
                 jobs.append(Job(method, seed, next((run.epochs for run in done.values()), None)))
         for found in tqdm(do_all(task, jobs, processes), f"seed {seed}", len(jobs), unit="run", disable=None):
@@ -74,11 +77,11 @@ def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record, proc
     return failed
 
 
-def report(record: Record, out: Path) -> dict[str, list[str]]:
+def report(record: Record, out: Path, published: Mapping[str, float]) -> dict[str, list[str]]:
     """Writes table and picture. Returns the methods that did not learn, and by which evaluation."""
     found = summarise(record.runs)
     header = "\n".join(f"{key}: {value}" for key, value in {**record.header, **record.shared}.items())
-    text = f"{header}\n\n{table(found)}\n"
+    text = f"{header}\n\n{table(found, published)}\n"
     (out / "methods.txt").write_text(text)
     print(f"\n{text}")
     shared = record.shared
@@ -89,7 +92,8 @@ def report(record: Record, out: Path) -> dict[str, list[str]]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
-    parser.add_argument("--method", metavar="NAME", nargs="+", default=list(METHODS), help="(default: all)")
+    parser.add_argument("--method", metavar="NAME", nargs="+", help="(default: all; those that were published)")
+    parser.add_argument("--published", action="store_true", help="whole recipes, beside published accuracies")
     parser.add_argument(
         "--data",
         metavar="PATH|NAME",
@@ -97,8 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         help=f"labelled images (default: ${ENVIRONMENT}, else ../shared's or torchvision's CIFAR-10)",
     )
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", metavar="M", type=float, default=MINUTES, help="a run (default: %(default)s)")
-    length.add_argument("--epochs", metavar="N", type=int, help="a run, in place of --minutes")
+    length.add_argument("--minutes", metavar="M", type=float, help=f"a run (default: {MINUTES:g})")
+    length.add_argument("--epochs", metavar="N", type=int, help=f"a run (default with --published: {EPOCHS})")
     parser.add_argument("--seeds", metavar="N", type=int, default=1, help="0 to N - 1 (default: %(default)s)")
     parser.add_argument(
         "--jobs",
@@ -109,13 +113,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--images", metavar="N", type=int, help="to train on (default: 5000; on a GPU all)")
     parser.add_argument("--held-out", metavar="N", type=int, help="to test on (default: 5000)")
     parser.add_argument("--width", metavar="W", type=float, help="of the ResNet-18 (default: 0.125; on a GPU 1)")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="(default: benchmarks/results/<machine>/methods)")
+    folder = "benchmarks/results/<machine>/methods, or published"
+    parser.add_argument("--out", metavar="DIR", type=Path, help=f"(default: {folder})")
     parser.add_argument(
         "--runs", metavar="DIR", type=Path, default=Path("runs/methods-check"), help="(default: %(default)s)"
     )
     args = parser.parse_args(argv)
     try:
-        if unknown := [name for name in args.method if name not in METHODS]:
+        if unknown := [name for name in args.method or () if name not in METHODS]:
             raise UsageError(f"--method {unknown[0]}: no such method{nearest(unknown[0], METHODS)}")
         return check(args)
     except UsageError as error:
@@ -130,19 +135,27 @@ def jobs_for(device: torch.device) -> int:
 def check(args: argparse.Namespace) -> int:
     device = choose_device("auto")
     given = {name: getattr(args, name) for name in ("images", "held_out", "width") if getattr(args, name)}
-    scale = dataclasses.replace(scale_of(device), **given)
-    task = Task(args.data, *images(args.data, scale, device), scale, device, args.epochs, args.minutes, args.runs)
+    whole = args.published
+    scale = dataclasses.replace(SCALE if whole else scale_of(device), **given)
+    epochs = args.epochs or (EPOCHS if whole and not args.minutes else None)
+    minutes = args.minutes or MINUTES
+    train_set, held_out = images(args.data, scale, device)
+    linear = LINEAR if whole else LinearConfig()
+    task = Task(args.data, train_set, held_out, scale, device, epochs, minutes, args.runs, whole, linear)
     shared = {
         "data": "/".join(Path(args.data).parts[-2:]),
         **dataclasses.asdict(scale),
         "images": len(task.train_set),
         "held_out": len(task.held_out),
-        **({"epochs": args.epochs} if args.epochs else {"minutes": args.minutes}),
+        **({"epochs": epochs} if epochs else {"minutes": minutes}),
+        **({"recipes": "whole"} if whole else {}),
     }
-    out = args.out or RESULTS / machine_name(device) / "methods"
-    record = Record(out / "methods.json", {**describe(device), "command": PROGRAM}, shared)
-    failed = run_all(args.method, args.seeds, task, record, args.jobs or jobs_for(device))
-    missing = report(record, out)
+    out = args.out or RESULTS / machine_name(device) / ("published" if whole else "methods")
+    command = f"{PROGRAM} --published" if whole else PROGRAM
+    record = Record(out / "methods.json", {**describe(device), "command": command}, shared)
+    methods = args.method or list(PUBLISHED if whole else METHODS)
+    failed = run_all(methods, args.seeds, task, record, args.jobs or jobs_for(device))
+    missing = report(record, out, PUBLISHED if whole else {})
     notes = {method: note(method, scale) for method in missing}
     for method, names in missing.items():
         explained = f": {notes[method]}" if notes[method] else ""

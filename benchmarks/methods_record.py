@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
@@ -25,7 +25,7 @@ class Run:
     seed: int
     settings: list[str]  # what it changed in the method's recipe
     epochs: int
-    seconds: float  # of training, evaluation apart; of the last part of a run that was interrupted
+    seconds: float  # of training, evaluation apart; of a run that was killed, what its last parts took
     scores: dict[str, float]
     random: dict[
         str, float
@@ -134,14 +134,20 @@ def not_learned(summaries: Sequence[Summary], images: int) -> dict[str, list[str
     return {method: names for method, names in failed.items() if names}
 
 
-def table(summaries: Sequence[Summary]) -> str:
-    """For a terminal."""
+def table(summaries: Sequence[Summary], published: Mapping[str, float]) -> str:
+    """For a terminal.
+
+    Args:
+        published: linear accuracies, by method.
+    """
     lines = [
         f"{'':<24}{'seeds':>6}{'epochs':>8}{'minutes':>9}{'kNN':>15}{'before':>9}{'linear probe':>15}{'before':>9}"
+        + (f"{'published':>12}" if published else "")
     ]
     lines += [
         f"{s.method:<24}{s.seeds:>6}{s.epochs:>8}{s.seconds / 60:>9.1f}"
         + "".join(f"{s.scores[name]!s:>15}{s.random[name]:>9.1%}" for name in SCORES)
+        + (f"{published[s.method]:>12.1%}" if s.method in published else "")
         for s in summaries
     ]
     return "\n".join(lines)

@@ -25,6 +25,7 @@ from sslfast.evaluate.features import labelled_features
 from sslfast.evaluate.knn import knn_accuracy
 from sslfast.evaluate.linear import LinearConfig, linear_probe
 from sslfast.interrupt import Interrupt
+from sslfast.methods import METHODS
 from sslfast.run import RunDirectory, read_config
 from sslfast.train import KNN_TEMPERATURE, Trainer
 
@@ -41,6 +42,8 @@ class Task:
         train_set, held_out: their two parts, decoded.
         epochs: of every run; None: as many as take `minutes`.
         runs: the folder for what is needed to go on with a run.
+        whole: the recipes are as they are, not made for short runs.
+        linear: the linear probe.
     """
 
     data: str
@@ -51,6 +54,12 @@ class Task:
     epochs: int | None
     minutes: float
     runs: Path
+    whole: bool
+    linear: LinearConfig
+
+    def settings(self, method: str) -> list[str]:
+        """See `methods_short.settings`; none of what is no method."""
+        return settings(method, self.scale, whole=self.whole) if method in METHODS else []
 
     def length(self, seconds_per_epoch: Callable[[], float]) -> int:
         """Epochs of a run, where no earlier one tells."""
@@ -68,7 +77,7 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
         SystemExit: a signal came, and the run was saved.
     """
     run = RunDirectory(task.runs / f"{method}-{seed}")
-    recipe_of = partial(recipe, method, task.data, task.scale, seed=seed)
+    recipe_of = partial(recipe, method, task.data, task.scale, seed=seed, whole=task.whole)
     interrupted = _config_in(run, recipe_of, task.epochs)
     measured = partial(seconds_per_epoch, lambda: Trainer(recipe_of(PROBED), run, task.train_set))
     config = interrupted or recipe_of(epochs or task.length(measured))
@@ -78,13 +87,16 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
     if interrupted:
         trainer.resume()
     run.start(config, resume=interrupted is not None)
+    spent = run.path / "seconds"  # of training, by the parts before
+    seconds = float(spent.read_text()) if interrupted and spent.exists() else 0.0
     with Interrupt() as interrupt:
-        seconds = timed(partial(trainer.fit, interrupt), task.device)
+        seconds += timed(partial(trainer.fit, interrupt), task.device)
     if interrupt.received and trainer.step < trainer.total_steps:
+        spent.write_text(str(seconds))
         raise SystemExit(interrupt.exit_code)
     found = accuracies(trainer.method.encoder, config.data, task)
     shutil.rmtree(run.path)
-    return Run(method, seed, settings(method, task.scale), config.train.epochs, seconds, found, before, commit())
+    return Run(method, seed, task.settings(method), config.train.epochs, seconds, found, before, commit())
 
 
 def _config_in(run: RunDirectory, recipe_of: Callable[[int], Config], epochs: int | None) -> Config | None:
@@ -141,5 +153,5 @@ def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> dict[str, floa
     )
     classes = len(task.train_set.classes)
     knn = knn_accuracy(*bank, *queries, k=task.scale.neighbours, temperature=KNN_TEMPERATURE, classes=classes)
-    linear = linear_probe(*bank, *queries, config=LinearConfig(), classes=classes)
+    linear = linear_probe(*bank, *queries, config=task.linear, classes=classes)
     return {"knn": knn["top1"], "linear": linear["top1"]}

@@ -166,8 +166,12 @@ SHORT: dict[str, Short] = {
 }
 
 
-def settings(method: str, scale: Scale) -> list[str]:
-    """What the runs of a method change in its recipe, beside their length and seed."""
+def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
+    """What the runs of a method change in its recipe, beside their length and seed.
+
+    Args:
+        whole: they are no short runs.
+    """
     shared = [
         "encoder.name=resnet18",
         "encoder.stem=cifar",
@@ -175,7 +179,7 @@ def settings(method: str, scale: Scale) -> list[str]:
         "data.val_fraction=0",  # of the images to train on, which the others are apart from already
         "train.knn_every=0",
     ]
-    return [*shared, *(SHORT[method].settings if method in SHORT else ())]
+    return [*shared, *(SHORT[method].settings if method in SHORT and not whole else ())]
 
 
 def note(method: str, scale: Scale) -> str:
@@ -183,21 +187,22 @@ def note(method: str, scale: Scale) -> str:
     return SHORT[method].note if method in SHORT and scale.images is not None else ""
 
 
-def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int) -> Config:
-    """The configuration of a run. The warm-up is the recipe's share of the training.
+def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whole: bool = False) -> Config:
+    """The configuration of a run, see `settings`. The warm-up is the recipe's share of the training.
 
     Raises:
         UsageError: the method has no recipe for CIFAR-10, or the settings do not suit it.
     """
-    whole = load_config(f"{method}_cifar10", settings(method, scale))
-    warmup = whole.optim.warmup_epochs * epochs / whole.train.epochs
+    changed = settings(method, scale, whole=whole)
+    long = load_config(f"{method}_cifar10", changed)
+    warmup = long.optim.warmup_epochs * epochs / long.train.epochs
     run = [
         f"data.source={json.dumps(data)}",
         f"optim.warmup_epochs={warmup}",
         f"train.epochs={epochs}",
         f"train.seed={seed}",
     ]
-    return load_config(f"{method}_cifar10", [*settings(method, scale), *run])
+    return load_config(f"{method}_cifar10", [*changed, *run])
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from sslfast.benchmarks.common import OURS, find
 from sslfast.benchmarks.machine import RESULTS
+from sslfast.benchmarks.methods_published import PUBLISHED
 from sslfast.benchmarks.methods_record import SCORES, Run, summarise
 from sslfast.benchmarks.train_peers import MODULES as PACKAGES
 from sslfast.benchmarks.train_record import per_second
@@ -87,16 +88,20 @@ def figures(machine: str) -> str:
 
 
 def by_machine(
-    file: str, columns: Sequence[str], rows_of: Callable[[dict[str, Any]], Iterable[Sequence[str]]]
+    file: str,
+    columns: Sequence[str],
+    rows_of: Callable[[dict[str, Any]], Iterable[Sequence[str]]],
+    devices: Sequence[str] = ("CPU", "GPU"),
 ) -> str:
     """A table of what each machine's record in this file, below its folder, holds; it says where there is none.
 
     Args:
         columns: their heads, the machine's first.
         rows_of: the cells after the machine's, of a record.
+        devices: on which it is meant to be made.
     """
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
-    missing = ["CPU", "GPU"]
+    missing = list(devices)
     for path in sorted(RESULTS.glob(f"*/{file}")):
         content = json.loads(path.read_text())
         device = "GPU" if "GPU" in content["header"] else "CPU"
@@ -138,6 +143,19 @@ def methods() -> str:
 
     columns = ["machine", "method", "seeds", "epochs", "kNN before", "after", "linear probe before", "after"]
     return by_machine("methods/methods.json", columns, rows)
+
+
+def published() -> str:
+    """The table of what whole recipes reach, by what `methods_check --published` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for s in summarise([Run(**run) for run in content["runs"]]):
+            if s.method in PUBLISHED:
+                found = (str(s.scores[name]) for name in SCORES)
+                yield [s.method, str(s.epochs), f"{s.seconds / 60:.1f}", *found, f"{PUBLISHED[s.method]:.1%}"]
+
+    columns = ["machine", "method", "epochs", "minutes", "kNN", "linear probe", "published"]
+    return by_machine("published/methods.json", columns, rows, devices=["GPU"])
 
 
 def train() -> str:
@@ -192,6 +210,7 @@ def generate(text: str) -> str:
         "views": views(),
         "input": input_share(),
         "methods": methods(),
+        "published": published(),
         "train": train(),
         **{f"figures {name}": figures(name) for name in recorded()},
     }

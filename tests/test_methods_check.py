@@ -27,10 +27,10 @@ from sslfast.methods import METHODS
 SMALL = ("data.batch_size=16", "method.queue_size=32", "method.hidden=16", "encoder.norm=batch", "train.threads=1")
 
 
-def noise(name, limit=None):
+def noise(name, limit):
     """Images whose classes nothing tells apart."""
-    pixels = np.random.default_rng(0).integers(0, 256, (96, 32, 32, 3), dtype=np.uint8)
-    return Source(name, images=pixels, labels=np.arange(96) % 4, classes=list("abcd"))
+    pixels = np.random.default_rng(0).integers(0, 256, (limit, 32, 32, 3), dtype=np.uint8)
+    return Source(name, images=pixels, labels=np.arange(limit) % 4, classes=list("abcd"))
 
 
 @pytest.fixture
@@ -87,6 +87,16 @@ def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
     assert "choose another --out" in capsys.readouterr().err
 
 
+def test_whole_recipes_beside_published_accuracies(tmp_path, command):
+    command("--published", "--epochs", "1", "--images", "160")
+    runs = runs_in(tmp_path / "out")
+    assert set(runs) == {(RANDOM, 0), ("moco_v2", 0)}
+    assert not set(SMALL) & set(runs["moco_v2", 0]["settings"])
+    assert json.loads((tmp_path / "out" / "methods.json").read_text())["shared"]["recipes"] == "whole"
+    line = next(line for line in (tmp_path / "out" / "methods.txt").read_text().splitlines() if "moco_v2" in line)
+    assert line.endswith(" 84.0%")
+
+
 def test_a_method_whose_note_explains_it_may_fail_on_few_images(command, monkeypatch, capsys):
     monkeypatch.setitem(SHORT, "moco_v2", Short(SMALL, "a test", note="noise has no classes"))
     assert command("--epochs", "1") == 0
@@ -96,6 +106,7 @@ def test_a_method_whose_note_explains_it_may_fail_on_few_images(command, monkeyp
 
 
 def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, command, monkeypatch):
+    monkeypatch.setattr(methods_run, "timed", lambda call, device: (call(), 5.0)[1])
     command("--epochs", "2", out="whole")
     steps = []
     train_step = methods_run.Trainer.train_step
@@ -121,6 +132,7 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, com
     whole, parts = (runs_in(tmp_path / name)["moco_v2", 0] for name in ("whole", "parts"))
     for key in ("epochs", "scores", "random"):
         assert whole[key] == parts[key]
+    assert (whole["seconds"], parts["seconds"]) == (5.0, 10.0)
 
 
 def test_a_run_takes_the_minutes_it_is_given_and_other_seeds_its_epochs(tmp_path, command, monkeypatch):
@@ -249,7 +261,7 @@ def test_mean_and_spread_over_the_seeds_in_the_order_of_the_linear_probe():
     knn = found[2].scores["knn"]
     assert (knn.mean, knn.lowest, knn.highest) == pytest.approx((0.42, 0.4, 0.44))
     assert knn.spread == pytest.approx(0.04 / 2**0.5)
-    lines = table(found).splitlines()
+    lines = table(found, {}).splitlines()
     assert lines[3].split() == [
         *("good", "2", "3", "1.0", "42.0%", "±", "2.8", "25.0%", "50.0%", "±", "0.0", "25.0%")
     ]

@@ -1,4 +1,4 @@
-"""Every method: the steps of two processes are those of one process that has all of their images."""
+"""Every method: the steps of several processes are those of one process that has all of their images."""
 
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from sslfast.train import Trainer, open_source
 from tests.methods.subjects import SUBJECTS
 from tests.methods.test_contract import config
 
-RANKS, STEPS = 2, 3  # so that a queue of two batches is used when it is full
+STEPS = 3  # so that a queue of two batches is used when it is full
 SLOW = ("optim.name=sgd", "optim.lr=1e-4")  # else rounding grows from step to step, to a tenth of some gradients
 EXTRA = {
     "exemplar, triplets": ("exemplar", "method.form=triplet", "method.members=2"),
@@ -59,9 +59,9 @@ def calibrated(method, batch):
     return {key: value.clone() for key, value in method.state_dict().items()}
 
 
-def work(rank, folder, cases):
+def work(rank, ranks, folder, cases):
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks)
     expected = torch.load(f"{folder}/expected.pt")
     wrong = []
     for case in cases:
@@ -75,14 +75,14 @@ def work(rank, folder, cases):
             if error > (1e-4 if key == "losses" else 0.03):
                 wrong.append(f"{case}: {key}: error {error:.2g} of the largest")
             if not torch.equal(rank0s, found[key]):
-                wrong.append(f"{case}: {key}: not the same on both ranks")
+                wrong.append(f"{case}: {key}: not the same on all ranks")
     assert not wrong, "\n".join(wrong)
     dist.destroy_process_group()
 
 
 @pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
-@pytest.mark.parametrize("group", range(GROUPS))
-def test_two_ranks_learn_what_one_process_learns(tmp_path, group):
+@pytest.mark.parametrize(("ranks", "group"), [*((2, group) for group in range(GROUPS)), (4, 0)])
+def test_ranks_learn_what_one_process_learns(tmp_path, ranks, group):
     cases = sorted(CASES)[group::GROUPS]
     torch.save({case: steps(case) for case in cases}, tmp_path / "expected.pt")
-    torch.multiprocessing.spawn(work, (str(tmp_path), cases), nprocs=RANKS)
+    torch.multiprocessing.spawn(work, (ranks, str(tmp_path), cases), nprocs=ranks)
