@@ -83,8 +83,8 @@ SHORT: dict[str, Short] = {
         f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
     ),
     "context_prediction": Short(
-        (MORE_STEPS, "encoder.norm=layer", "optim.lr=0.05", FROM_IDENTITY),
-        "more steps, a lower rate; batch statistics of patches are not those of images",
+        (MORE_STEPS, "encoder.norm=layer", "optim.lr=0.05", FROM_IDENTITY, "method.patch=10", "method.gap=0"),
+        "more steps, a lower rate; batch statistics of patches are not those of images; larger ones, without a gap",
     ),
     "deepcluster": Short(
         (MORE_STEPS, "method.reassign_every=3", "optim.lr=0.3", FROM_IDENTITY),
