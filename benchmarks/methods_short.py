@@ -84,7 +84,7 @@ SHORT: dict[str, Short] = {
     ),
     "context_prediction": Short(
         (MORE_STEPS, "encoder.norm=layer", "optim.lr=0.05", FROM_IDENTITY, "method.patch=10", "method.gap=0"),
-        "more steps, a lower rate; batch statistics of patches are not those of images; larger ones, without a gap",
+        "more steps, a lower rate; larger patches without a gap, whose batch statistics are not those of images",
     ),
     "deepcluster": Short(
         (MORE_STEPS, "method.reassign_every=3", "optim.lr=0.3", FROM_IDENTITY),
