@@ -87,6 +87,10 @@ def test_methods_by_machine(tmp_path, monkeypatch):
         "| box | simclr | 2 | 9 | 20.0% | 25.0% ± 0.0 | 30.0% | 41.0% ± 1.4 |",
         "| CPU | not measured yet | | | | | | |",
     ]
+    (tmp_path / "box" / "methods").rename(tmp_path / "box" / "published")
+    assert readme.published().splitlines()[2:] == [
+        "| box | simclr | 9 | 0.0 | 25.0% ± 0.0 | 41.0% ± 1.4 | 87.1% |"
+    ]
 
 
 def test_training_steps_by_machine(tmp_path, monkeypatch):
