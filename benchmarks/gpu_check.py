@@ -1,10 +1,10 @@
 """Everything a machine with a GPU can say about the kernels, in one command: `make gpu-check`.
 
-Builds, runs the tests of the ops on the GPU and all benchmarks, and the tests again under compute-sanitizer where
-it is installed; writes what each step said, and how to redo it, to benchmarks/results/<gpu>/. It takes 8 minutes
-at most: the steps go from the most to the least important, and each is stopped at its limit or when the time is
-over; what it has found until then stays. `--dry-run` does the same on the CPU with few tests and one op, to try
-the command itself on a machine without a GPU.
+Builds, runs the tests of the ops on the GPU and all benchmarks, checks that no method's step waits for the GPU,
+and runs the tests again under compute-sanitizer where it is installed; writes what each step said, and how to
+redo it, to benchmarks/results/<gpu>/. It takes 8 minutes at most: steps go from the most to the least important,
+and each is stopped at its limit or when the time is over; what it has found until then stays. `--dry-run` does the
+same on the CPU with few tests and one op, to try the command itself on a machine without a GPU.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         info,
         Step("tests", [*tests, "--numprocesses", "4", "-k", ON_GPU], limit=150),
         Step("benchmarks", bench, limit=210),
+        Step("steps", [python, "-m", "pytest", "-q", "tests/methods", "-k", "never_waits"], limit=60),
     ]
     if sanitizer := shutil.which("compute-sanitizer"):
         for tool in ("memcheck", "racecheck"):

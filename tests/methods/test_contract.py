@@ -186,6 +186,20 @@ def test_a_step_reads_nothing_back_from_the_device(trainer):
         trainer.train_step(batch)
 
 
+@pytest.mark.gpu
+def test_a_step_never_waits_for_a_gpu(name, tmp_path):
+    recipe = config(name, "train.compile=false")  # which changes what is launched, not what is read
+    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
+    trainer.method.start_epoch(0, trainer.embed)
+    trainer.train_step(batch_of(trainer))  # what the first step sets up may wait
+    batch = batch_of(trainer)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        trainer.train_step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_the_guard_against_host_reads_guards():
     with NoHostRead(), pytest.raises(AssertionError, match="waits"):
         torch.ones(1).item()
