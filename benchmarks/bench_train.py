@@ -40,7 +40,7 @@ from sslfast.settings import nearest
 from sslfast.train import Trainer
 
 PROGRAM = "python -m sslfast.benchmarks.bench_train"
-SECONDS = 40.0  # to spend on the timing of a method, about; on 2 CPU cores its overhead is then known to 3 points
+SECONDS = 40.0  # to spend on the timing of a method, about; with fewer rounds its overhead is noise on a CPU
 NETWORKS = "networks alone"
 
 

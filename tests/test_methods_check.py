@@ -87,8 +87,15 @@ def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
     assert "choose another --out" in capsys.readouterr().err
 
 
-def test_whole_recipes_beside_published_accuracies(tmp_path, command):
+def test_whole_recipes_beside_published_accuracies(tmp_path, command, monkeypatch):
+    probes, probe = [], methods_run.linear_probe
+    monkeypatch.setattr(
+        methods_run, "linear_probe", lambda *x, config, **y: probes.append(config) or probe(*x, config=config, **y)
+    )
     command("--published", "--epochs", "1", "--images", "160")
+    assert {(config.form, config.lr, config.batch_size, config.epochs) for config in probes} == {
+        ("lars", 0.8, 256, 90)
+    }
     runs = runs_in(tmp_path / "out")
     assert set(runs) == {(RANDOM, 0), ("moco_v2", 0)}
     assert not set(SMALL) & set(runs["moco_v2", 0]["settings"])
