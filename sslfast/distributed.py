@@ -81,7 +81,6 @@ def shuffle(rows: Tensor, group: ProcessGroup | None = None) -> tuple[Tensor, Te
     return gather(rows, group)[own(order, group)], order
 
 
-@torch.no_grad()
 def unshuffle(rows: Tensor, order: Tensor, group: ProcessGroup | None = None) -> Tensor:
     """Takes each row back to the rank and the place that it had before `shuffle`.
 
@@ -91,7 +90,7 @@ def unshuffle(rows: Tensor, order: Tensor, group: ProcessGroup | None = None) ->
         group: the processes; None: all.
 
     Returns:
-        (N, ...), without gradient.
+        (N, ...); its gradients pass to the ranks that made the rows.
     """
     return gather(rows, group)[own(order.argsort(), group)]
 

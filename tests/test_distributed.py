@@ -104,6 +104,9 @@ def check_shuffling(rank):
     assert own[:, 0].max() - own[:, 0].min() > 6  # from both ranks
     assert torch.equal(distributed.unshuffle(own, order), everyones.chunk(RANKS)[rank])
     assert not own.requires_grad
+    own.requires_grad_()
+    (distributed.unshuffle(own, order) * everyones.detach().chunk(RANKS)[rank]).sum().backward()
+    assert torch.equal(own.grad, own)  # each row's gradient is back where the row was made
 
     # MoCo's keys: normalised with the shuffled images, and back at their own images' places.
     method = build_method("moco_v2", dim=8, hidden=16, queue_size=32)

@@ -57,7 +57,8 @@ class MoCoV1(Method):
 
     `negatives` sets beside it the two mechanisms that the paper compares (figure 2). End-to-end, the trained
     network makes the keys too, and learns from both. With a memory bank, an image's key is its row, which moves
-    towards its queries (Wu et al. 2018); the second view is left aside.
+    towards its queries (Wu et al. 2018); the second view is left aside. Keys that a network makes are of images in
+    another order than the queries (ShuffleBN, section 3.3).
     """
 
     Config: ClassVar[type[MoCoV1Config]] = MoCoV1Config
@@ -105,7 +106,7 @@ class MoCoV1(Method):
     def _contrast(self, query: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         t, form = self.config.temperature, self.config.negatives
         if form == "batch":  # end-to-end: the keys receive gradient too
-            (keys,) = self._embed(self.encoder, self.head, key_view)
+            (keys,) = self._shuffled(self.encoder, self.head, key_view)
             offset, keys = distributed.rank() * len(keys), distributed.gather(keys)
             return *K.in_batch_info_nce(query, keys, temperature=t, offset=offset, return_rank=True), keys.detach()
         if form == "bank":
@@ -121,10 +122,13 @@ class MoCoV1(Method):
 
     @torch.no_grad()
     def _key(self, view: Tensor) -> tuple[Tensor, ...]:
+        encoder, head = self.key_network.module.children()
+        return self._shuffled(encoder, head, view)
+
+    def _shuffled(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
         # A key's batch statistics, over a rank or a part of split batch norm, are then of other images than its
         # query's: ShuffleBN.
         images, order = distributed.shuffle(view)
-        encoder, head = self.key_network.module.children()
         shuffled = self._embed(encoder, head, images)
         return tuple(distributed.unshuffle(rows, order) for rows in shuffled)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sslfast.config import EncoderConfig
 from sslfast.errors import UsageError
 from tests.methods.harness import BATCH, KEEP, SKIP, build_method, tiny_batch
 
@@ -37,6 +38,22 @@ def test_end_to_end_keys_receive_gradient():
     before = copy.deepcopy(method.state_dict())
     method.after_step(0, 1, KEEP)
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
+
+
+def test_end_to_end_a_positive_shares_no_batch_statistics():
+    """The paper shuffles here as well (section 3.3): the keys are split in another order than the queries."""
+    encoder = EncoderConfig(stem="cifar", width=0.125, norm="split", norm_splits=4)
+    method, batch = build("batch", encoder=encoder), tiny_batch()
+    torch.manual_seed(3)
+    order = torch.randperm(BATCH)
+    network, q, shuffled = queries(method, batch.views[0], batch.views[1][order])
+    expected = F.cross_entropy(q @ shuffled[order.argsort()].T / 0.2, torch.arange(BATCH))
+    expected.backward()
+    torch.manual_seed(3)
+    loss, _ = method.loss(batch)
+    loss.backward()
+    torch.testing.assert_close(loss, expected)
+    assert_same_gradients(method, network)
 
 
 def test_the_bank_gives_the_positive_and_the_negatives():
