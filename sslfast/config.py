@@ -117,8 +117,8 @@ class EncoderConfig:
     freeze_patch_projection: bool = True
     """Keep the random patch projection of vit_small and vit_base as it is, for stability (MoCo v3)."""
     norm: Literal["batch", "split", "sync", "layer"] = "batch"
-    """split: over `norm_splits` parts of the batch apart; sync: over all processes, in the method's heads too;
-    layer: over one image each."""
+    """split: over `norm_splits` parts of the batch apart, in heads of MoCo's kin too; sync: over all processes, in
+    every method's heads too; layer: over one image each."""
     norm_splits: Count = 8
     """Parts of the batch under norm=split."""
     zero_init_residual: bool = False

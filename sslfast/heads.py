@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -10,7 +11,7 @@ from torch import nn
 
 def mlp(
     *widths: int,
-    norm: bool = False,
+    norm: bool | Callable[[int], nn.Module] = False,
     last_norm: Literal["none", "affine", "scale", "plain"] = "none",
     last_bias: bool = True,
 ) -> nn.Sequential:
@@ -20,18 +21,20 @@ def mlp(
 
     Args:
         widths: input, hidden and output widths; with two of them it is one linear layer.
-        norm: batch normalisation before each ReLU.
+        norm: batch normalisation before each ReLU; or what makes it for a width.
         last_norm: batch normalisation of the output; scale: without shift, plain: without either.
         last_bias: the output layer has a bias where no batch normalisation follows.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
+    hidden_norm = nn.BatchNorm1d if norm is True else norm
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        normalised = norm if i < last else last_norm != "none"
+        normalised = bool(norm) if i < last else last_norm != "none"
         layers.append(nn.Linear(fan_in, fan_out, bias=not normalised and (i < last or last_bias)))
-        if normalised:
-            layers.append(nn.BatchNorm1d(fan_out, affine=i < last or last_norm != "plain"))
+        if i == last and normalised:
+            layers.append(nn.BatchNorm1d(fan_out, affine=last_norm != "plain"))
         if i < last:
+            layers.extend([hidden_norm(fan_out)] if hidden_norm else [])
             layers.append(nn.ReLU(inplace=True))
     if last_norm == "scale":
         layers[-1].bias.requires_grad_(False)  # stays 0

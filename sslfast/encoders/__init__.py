@@ -10,7 +10,7 @@ import torch
 
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
-from sslfast.encoders.norm import SplitBatchNorm2d
+from sslfast.encoders.norm import SplitBatchNorm
 from sslfast.encoders.resnet import RESNETS, STRIDES, build_resnet
 from sslfast.encoders.timm import TIMM, build_timm
 from sslfast.encoders.vit import VITS, build_vit, check_size
@@ -26,7 +26,7 @@ __all__ = [
     "VITS",
     "ColorEncoder",
     "Encoder",
-    "SplitBatchNorm2d",
+    "SplitBatchNorm",
     "build_encoder",
     "check_side",
     "try_encoder",

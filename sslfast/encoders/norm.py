@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from sslfast.distributed import world_size
 from sslfast.errors import UsageError
@@ -23,11 +24,16 @@ def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
         case "batch":
             return nn.BatchNorm2d
         case "split":
-            return partial(SplitBatchNorm2d, splits=config.norm_splits // world_size())
+            return partial(SplitBatchNorm, splits=config.norm_splits // world_size())
         case "sync":  # in one process it is BatchNorm2d
             return nn.SyncBatchNorm
         case "layer":  # one group: all channels and places of an image together
             return partial(nn.GroupNorm, 1)
+
+
+def head_norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
+    """Features -> the batch normalisation of a head that must not tell a positive by shared statistics either."""
+    return norm_layer(config) if config.norm == "split" else nn.BatchNorm1d
 
 
 def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
@@ -41,12 +47,12 @@ def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
     return nn.SyncBatchNorm.convert_sync_batchnorm(module)
 
 
-class SplitBatchNorm2d(nn.BatchNorm2d):
+class SplitBatchNorm(_BatchNorm):
     """Batch normalisation with statistics over each of `splits` parts of the batch apart.
 
     One device then normalises as `splits` devices would, so that MoCo's query and key cannot tell a positive
     by their shared statistics (He et al. 2020, section 3.3). The running statistics take one step of
-    `momentum` a batch in all, as those of BatchNorm2d do: our choice, where devices would keep the first's.
+    `momentum` a batch in all, as those of BatchNorm do: our choice, where devices would keep the first's.
     """
 
     num_batches_tracked: Tensor
@@ -58,7 +64,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         self.split_momentum = 1 - (1 - momentum) ** (1 / splits)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, C, H, W); in training B must be a multiple of `splits`."""
+        """(B, C, ...) -> (B, C, ...); in training B must be a multiple of `splits`."""
         if not self.training:
             return super().forward(x)
         if x.shape[0] % self.splits:
@@ -81,3 +87,6 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             for part in x.chunk(self.splits)
         ]
         return torch.cat(parts)
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of dimensions may follow the channels."""

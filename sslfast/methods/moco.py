@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.encoders.norm import head_norm_layer
 from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.memory_bank import MemoryBank, check_bank
@@ -68,6 +69,7 @@ class MoCoV1(Method):
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
         config = self.config
+        self._norm = config.head_norm and head_norm_layer(recipe.encoder)
         self.head = self._head()
         if config.negatives == "queue":
             self.key_network = MomentumCopy(nn.Sequential(encoder, self.head), buffers=config.target_norm)
@@ -82,7 +84,7 @@ class MoCoV1(Method):
 
     def _mlp(self, dim: int) -> nn.Sequential:
         hidden = [self.config.hidden] if self.config.hidden else []
-        return mlp(self.encoder.feature_dim, *hidden, dim, norm=self.config.head_norm)
+        return mlp(self.encoder.feature_dim, *hidden, dim, norm=self._norm)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         view1, view2 = batch.views

@@ -5,24 +5,30 @@ import torch
 from torch import nn
 
 from sslfast.config import EncoderConfig
-from sslfast.encoders import SplitBatchNorm2d, build_encoder
+from sslfast.encoders import SplitBatchNorm, build_encoder
 from sslfast.errors import UsageError
 
 
 class TestSplitBatchNorm:
     def test_normalises_each_part_by_itself(self):
-        norm = SplitBatchNorm2d(3, splits=4)
+        norm = SplitBatchNorm(3, splits=4)
         images = torch.randn(8, 3, 5, 5) * torch.arange(1, 9).view(8, 1, 1, 1)
         parts = [torch.nn.BatchNorm2d(3)(part) for part in images.chunk(4)]
         torch.testing.assert_close(norm(images), torch.cat(parts))
 
+    def test_takes_the_rows_of_a_head(self):
+        norm, rows = SplitBatchNorm(3, splits=2), torch.randn(8, 3)
+        parts = [torch.nn.BatchNorm1d(3)(part) for part in rows.chunk(2)]
+        torch.testing.assert_close(norm(rows), torch.cat(parts))
+        assert norm.eval()(rows).shape == (8, 3)
+
     def test_running_statistics_take_one_step_of_momentum_a_batch(self):
-        norm = SplitBatchNorm2d(1, splits=4)
+        norm = SplitBatchNorm(1, splits=4)
         norm(torch.full((8, 1, 2, 2), 5.0))
         torch.testing.assert_close(norm.running_mean, torch.tensor([0.1 * 5.0]))
 
     def test_equals_batch_norm_in_evaluation(self):
-        norm, plain = SplitBatchNorm2d(3, splits=4), torch.nn.BatchNorm2d(3)
+        norm, plain = SplitBatchNorm(3, splits=4), torch.nn.BatchNorm2d(3)
         norm(torch.randn(8, 3, 5, 5))
         plain.load_state_dict(norm.state_dict())
         images = torch.randn(5, 3, 4, 4)
@@ -30,7 +36,7 @@ class TestSplitBatchNorm:
 
     def test_refuses_a_batch_that_does_not_divide(self):
         with pytest.raises(UsageError, match="divisible by encoder.norm_splits=4, got 6"):
-            SplitBatchNorm2d(3, splits=4)(torch.randn(6, 3, 2, 2))
+            SplitBatchNorm(3, splits=4)(torch.randn(6, 3, 2, 2))
 
 
 def test_synchronised_batch_norm_is_batch_norm_in_one_process():

@@ -135,12 +135,13 @@ def test_the_moving_average_receives_no_gradient_and_follows(name):
 def test_random_maps_are_drawn_anew_and_train_no_head_of_maps(name):
     method = build(name, maps="random")
     assert method.head.map_projector is None
-    features = torch.randn(2, method.encoder.feature_dim, 4, 4)
+    features = torch.randn(1, method.encoder.feature_dim, 4, 4).expand(2, -1, -1, -1)
     method.eval()
     (z, first), (same, second) = method.head(features), method.head(features)
     assert first.shape == (2, 2, 6)
     torch.testing.assert_close(z, same)
     assert not torch.allclose(first, second)
+    assert not torch.allclose(*first)  # nor are they of the batch
 
 
 @pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])

@@ -116,6 +116,21 @@ def test_a_positive_shares_no_batch_statistics_under_split_norm():
     torch.testing.assert_close(method._keys, expected)
 
 
+@pytest.mark.parametrize("name", ["moco_v2", "densecl", "lewel_m"])
+def test_under_split_norm_the_head_is_split_too(name):
+    """Each part of the batch goes through encoder and head as if it were alone, as on a device of its own."""
+    split, plain = (
+        build(name, head_norm=True, encoder=EncoderConfig(stem="cifar", width=0.125, norm=norm, norm_splits=4))
+        for norm in ("split", "batch")
+    )
+    plain.load_state_dict(split.state_dict())
+    (view, _) = tiny_batch().views
+    found = split._embed(split.encoder, split.head, view)
+    parts = [plain._embed(plain.encoder, plain.head, part) for part in view.chunk(4)]
+    for whole, of_parts in zip(found, zip(*parts, strict=True), strict=True):
+        torch.testing.assert_close(whole, torch.cat(of_parts))
+
+
 def test_the_queue_holds_an_eighth_of_the_images_by_default():
     assert len(build(queue_size=None).queue.keys) == 8
     assert len(build(queue_size=None, symmetric=True).queue.keys) == 16
