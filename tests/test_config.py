@@ -27,6 +27,12 @@ def test_every_method_has_a_recipe():
     assert {load_config(name).method.name for name in recipes()} == set(METHODS)
 
 
+@pytest.mark.parametrize("method", ["fast_moco", "mncl", "moco_v3", "nnclr", "simclr", "supcon"])
+def test_where_the_batch_gives_the_negatives_its_statistics_are_of_all_devices(method):
+    """SimCLR, section 2.2: else a network can tell a positive by its device's statistics."""
+    assert load_config(f"{method}_imagenet").encoder.norm == "sync"
+
+
 def test_overrides_set_nested_values_with_their_types():
     config = load_config(
         "moco_v2_cifar10",
