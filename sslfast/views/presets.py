@@ -24,6 +24,7 @@ SIMCLR: View = {**FROM_008, "brightness": 0.8, "contrast": 0.8, "saturation": 0.
 # Grill et al. 2020 (arXiv:2006.07733), appendix B, table 6: T and T'.
 BYOL: View = {**FROM_008, "saturation": 0.2, "blur": 1.0}
 BYOL_PRIME: View = {**BYOL, "blur": 0.1, "solarize": 0.2}
+PIRL: View = {"jitter": 1.0, "hue": 0.2, "scale": [0.6, 1.0]}
 # For tasks within one view. Their papers crop 224 or 225 pixels out of images whose shorter side is
 # 256: 0.77 of a square image's area, half of a 3:2 photograph's. The range between is ours.
 SQUARE_CROP: View = {**WITHOUT_COLOR, "scale": [0.5, 0.77], "ratio": [1.0, 1.0]}
@@ -65,10 +66,11 @@ PRESETS: dict[str, list[View]] = {
     "mncl": [MOCO_V2] * 3,
     # Tian et al. 2020 (arXiv:1906.05849): their code crops and flips; the colours are the views.
     "cmc": [WITHOUT_COLOR],
-    # Misra and van der Maaten 2020 (arXiv:1912.01991), section 3.2: the image, and what the cells are cut from.
+    # Misra and van der Maaten 2020 (arXiv:1912.01991), section 3.2, and their code: the image, and what the cells
+    # are cut from. Theirs flips and colours the patches one by one, ours the view.
     # At 128 and 32 pixels cells of 49 and of 16, patches of 36 and of 12: ours.
-    "pirl": [MOCO_V1, {"size": 255, "scale": [0.6, 1.0]}],
-    "pirl_128": [MOCO_V1, {"size": 147, "scale": [0.6, 1.0]}],
+    "pirl": [{**PIRL, **FROM_008}, {**PIRL, "size": 255}],
+    "pirl_128": [{**PIRL, **FROM_008}, {**PIRL, "size": 147}],
     "pirl_cifar": [{}, {"size": 48, "scale": [0.6, 1.0]}],
     # Van den Oord et al. 2018 (arXiv:1807.03748), section 3.2: 256 pixels out of 300, flips, always grayscale.
     "cpc": [{**SQUARE_CROP, "scale": [0.5, 0.73], "grayscale": 1.0}],

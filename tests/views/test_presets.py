@@ -79,6 +79,14 @@ def test_byols_pair_is_asymmetric(name, least):
         assert (view.scale, view.flip, view.grayscale) == ((least, 1), 0.5, 0.2)
 
 
+def test_pirls_image_and_the_view_of_its_patches():
+    image, patches = views("pirl")
+    assert [(view.size, view.scale) for view in (image, patches)] == [(None, (0.08, 1)), (255, (0.6, 1))]
+    for view in (image, patches):
+        assert strengths(view) == (1.0, (0.4, 0.4, 0.4, 0.2))
+        assert (view.flip, view.grayscale, view.blur) == (0.5, 0.2, 0)
+
+
 def test_swavs_multi_crop():
     found = [(view.size, view.scale) for view in views("swav")]
     assert found == [(None, (0.14, 1))] * 2 + [(96, (0.05, 0.14))] * 6
