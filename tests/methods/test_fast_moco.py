@@ -62,6 +62,20 @@ def test_loss_and_gradients_equal_the_transcription(combine, temperature):
     assert all(p.grad is None for p in method.target.parameters())
 
 
+@pytest.mark.parametrize("name", ["fast_moco", "mncl"])
+def test_the_heads_are_those_of_the_papers(name):
+    """MNCL, section 4.1: three normalised layers, the first two with ReLU; then a bottleneck."""
+    method = build_method(name)
+    projector, predictor = (
+        [(type(layer).__name__, *getattr(layer, "weight", torch.empty(0)).shape) for layer in head]
+        for head in (method.projector, method.predictor)
+    )
+    norm, relu = ("BatchNorm1d", 2048), ("ReLU", 0)
+    first, layer = ("Linear", 2048, method.encoder.feature_dim), ("Linear", 2048, 2048)
+    assert projector == [first, norm, relu, layer, norm, relu, layer, norm]
+    assert predictor == [("Linear", 512, 2048), ("BatchNorm1d", 512), relu, ("Linear", 2048, 512)]
+
+
 def test_combinations_are_means_of_patches_each_after_the_other():
     view = tiny_batch().views[0]
     pixels = torch.nn.Flatten()  # "features" that show which patch they are of
