@@ -46,7 +46,7 @@ class MoCoV1Config:
     target_norm: TargetNorm = "own"
     """Statistics of the key network's batch normalisation: its own batches', or averages of the trained one's."""
     symmetric: bool = False
-    """Each view is once the query and once the key; doubles the work of a step. Of the queue alone."""
+    """Each view is once query, once key; the loss is the mean. Doubles a step's work. Of the queue alone."""
     negatives: Literal["queue", "batch", "bank"] = "queue"
     """queue: past keys; batch: end-to-end, the batch's other keys; bank: rows of a memory bank, as the key is."""
     bank_momentum: Probability = 0.5
