@@ -47,7 +47,7 @@ def features(
     try:
         batches = eval_batches(source, data.size, data, batch_size, device, rank(), world_size())
         total = math.ceil(len(source) / world_size() / batch_size)
-        # Networks that are compiled, the encoder or parts of it, would compile anew for this mode and these shapes.
+        # What of the network is compiled would compile anew for this mode and these shapes.
         with torch.compiler.set_stance("force_eager"):
             for images, index in tqdm(batches, "features", total, unit="batch", leave=False, disable=None):
                 rows.append(encoder(images).float())
