@@ -28,6 +28,7 @@ from sslfast.benchmarks.machine import RESULTS, describe, machine_name
 
 HERE = Path(__file__).resolve().parents[1]
 MINUTES = 8
+PROCESSES = 12  # of tests at a time, each of which takes half a GiB or more of the GPU's memory
 GRACE = 10  # seconds that a stopped step has to say what it has found
 STOPPED, NOT_RUN = 124, None  # exit codes
 # What needs the GPU: not the C++ kernels, nor what compilers say of the others.
@@ -45,6 +46,8 @@ class Step:
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
     """What is run, the most important first."""
     python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/kernels"]
+    # What takes the time is to compile some thousand forms of the kernels, on the CPU.
+    parallel = ["--numprocesses", str(min(PROCESSES, len(os.sched_getaffinity(0))))]
     bench = [python, "-m", "sslfast", "bench", "--json", str(results / "ops"), "--csv", str(results / "ops.csv")]
     build = Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"], limit=120)
     info = Step("info", [python, "-m", "sslfast", "info"], limit=30)
@@ -54,9 +57,9 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
     found = [
         build,
         info,
-        Step("tests", [*tests, "--numprocesses", "4", "-k", ON_GPU], limit=150),
+        Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=150),
         Step("benchmarks", bench, limit=210),
-        Step("steps", [python, "-m", "pytest", "-q", "tests/methods", "-k", "never_waits"], limit=60),
+        Step("steps", [python, "-m", "pytest", "-q", "tests/methods", *parallel, "-k", "never_waits"], limit=60),
     ]
     if sanitizer := shutil.which("compute-sanitizer"):
         for tool in ("memcheck", "racecheck"):

@@ -41,7 +41,7 @@ def cases(photographs: Source) -> list[tuple[Config, Source]]:
     ]
 
 
-def measure(config: Config, source: Source, seconds: float) -> Result:
+def measure(config: Config, source: Source, seconds: float) -> list[Result]:
     """Trains, and prints a line.
 
     Args:
@@ -62,7 +62,7 @@ def measure(config: Config, source: Source, seconds: float) -> Result:
     case = f"{config.encoder.name}, {config.data.size} pixels, batches of {config.data.batch_size}"
     result = Result(case, statistics.median(rates), statistics.median(shares))
     print(f"training, {case}: {result.images_per_second:,.0f} images/s, {result.lost:.1%} lost to the input")
-    return result
+    return [result]
 
 
 def endless(loader: Loader) -> Iterator[Batch]:

@@ -35,6 +35,7 @@ class Failure(NamedTuple):
 
 
 def do(task: Task, job: Job) -> Run | Failure:
+    torch.compiler.reset()  # after runs of other shapes this one's would be compiled as if they could vary
     try:
         if job.method == RANDOM:
             return run_random(job.seed, task)

@@ -15,7 +15,7 @@ pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 from sslfast.benchmarks import bench_views, input_share, view_pipelines
 from sslfast.check import check
 from sslfast.config import load_config
-from sslfast.data import Source
+from sslfast.data import Source, loader
 from sslfast.methods import METHODS
 from tests.data.photographs import photographs
 
@@ -71,6 +71,14 @@ def test_the_record(tmp_path, short):
         assert all(r["ratio"] == pytest.approx(r["images_per_second"] / base) for r in results.values())
 
 
+def test_without_dali_small_images_are_measured(tmp_path, short, monkeypatch, capsys):
+    monkeypatch.setattr(loader, "_has_dali", lambda: False)
+    path = tmp_path / "views.json"
+    assert bench_views.main(["--seconds", "0", "--json", str(path)]) == 1
+    assert "NVIDIA DALI, which is missing" in capsys.readouterr().err
+    assert {result["recipe"] for result in json.loads(path.read_text())["results"]} == {"CIFAR, 32"}
+
+
 def test_what_training_loses_to_its_input(monkeypatch, capsys):
     """A loader that takes three times as long as a step leaves a quarter of the time to the steps."""
     monkeypatch.setattr(view_pipelines, "WARM_UP", 1)
@@ -91,7 +99,7 @@ def test_what_training_loses_to_its_input(monkeypatch, capsys):
     monkeypatch.setattr(view_pipelines.time, "perf_counter", lambda: now)
     settings = ["data.size=16", "data.batch_size=8", "encoder.width=0.25", "train.knn_every=0"]
     images = np.zeros((64, 16, 16, 3), dtype=np.uint8)
-    found = input_share.measure(load_config("moco_v2_cifar10", settings), Source("black", images=images), 10)
+    (found,) = input_share.measure(load_config("moco_v2_cifar10", settings), Source("black", images=images), 10)
     assert found == input_share.Result("resnet18, 16 pixels, batches of 8", 2.0, 0.75)
     assert "2 images/s, 75.0% lost to the input" in capsys.readouterr().out
 

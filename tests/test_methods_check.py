@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from sslfast.benchmarks import methods_check, methods_pool, methods_run, methods_short
 from sslfast.benchmarks.methods_record import RANDOM, SUPERVISED, Record, Run, not_learned, summarise, table
@@ -181,6 +182,26 @@ def test_a_method_that_fails_costs_the_others_nothing(tmp_path, command, monkeyp
     assert command("--epochs", "1", "--seeds", "2") == 1
     assert f"moco_v2: no result: {error}" in capsys.readouterr().out
     assert {name for name, _ in runs_in(tmp_path / "out")} == {RANDOM, SUPERVISED}
+
+
+class Mean(nn.Module):
+    def forward(self, x):
+        return x.mean(1)
+
+
+def test_each_run_is_compiled_for_its_own_shapes(monkeypatch):
+    compiled = []
+
+    def train(method, seed, task, epochs):
+        network = Mean()
+        network.compile(backend=lambda graph, inputs: compiled.append(inputs) or graph.forward)
+        network(torch.zeros(seed + 2, 3))
+
+    monkeypatch.setattr(methods_pool, "run_method", train)
+    for seed in range(3):
+        methods_pool.do(None, methods_pool.Job("moco_v2", seed, None))
+    assert len(compiled) == 3
+    assert not any(isinstance(x, torch.SymInt) for inputs in compiled for x in inputs)
 
 
 def test_several_runs_at_a_time(tmp_path, command, capsys):

@@ -30,6 +30,23 @@ def ema_update_(targets: Sequence[Tensor], sources: Sequence[Tensor], momentum: 
 
 
 def _averages(targets: list[Tensor], sources: list[Tensor], momentum: float | Tensor) -> list[Tensor]:
-    k, q = (torch.cat([tensor.reshape(-1) for tensor in tensors]) for tensors in (targets, sources))
+    orders = [_order(target) for target in targets]
+    k, q = (
+        torch.cat([x.permute(order).reshape(-1) for x, order in zip(tensors, orders, strict=True)])
+        for tensors in (targets, sources)
+    )
     pieces = reference.average(k, q, momentum).split([target.numel() for target in targets])
-    return [piece.view(target.shape) for piece, target in zip(pieces, targets, strict=True)]
+    return [
+        piece.view([target.shape[dim] for dim in order]).permute([order.index(dim) for dim in range(target.ndim)])
+        for piece, target, order in zip(pieces, targets, orders, strict=True)
+    ]
+
+
+def _order(tensor: Tensor) -> list[int]:
+    """Its dimensions as they lie in memory: in this order channels_last weights need no copy each.
+
+    Those of size 1 after others of their stride: then what is laid out so has the tensor's very strides, without
+    which multi-tensor kernels copy tensor by tensor.
+    """
+    strides = tensor.stride()
+    return sorted(range(tensor.ndim), key=lambda dim: (-strides[dim], tensor.shape[dim] == 1))

@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 
 from sslfast.data.augment import normalize, to_device
 from sslfast.data.batch import Batch, Loader, full_batches
-from sslfast.data.images import without_ends
+from sslfast.data.images import STRIP, without_ends
 from sslfast.data.in_memory import in_memory, is_small
 from sslfast.data.reading import read_all
 from sslfast.data.resident import ResidentLoader
@@ -101,7 +101,7 @@ def eval_batches(
 
     The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the centre is
     cut out: an image between the two is not resized. Large images are read with DALI where it is installed,
-    others with Pillow.
+    others with Pillow; an array of images that are only to be cut is cut as one.
 
     Args:
         source: the images.
@@ -118,7 +118,7 @@ def eval_batches(
     Raises:
         UsageError: more than the source allows cannot be read.
     """
-    batches = _pillow_eval_batches
+    batches = _array_eval_batches if _is_to_cut(source, size) else _pillow_eval_batches
     if source.paths is not None and not _is_resident(source, data, device) and _has_dali():
         from sslfast.data.dali import dali_eval_batches as batches
     first, last = (len(source) * part // world_size for part in (rank, rank + 1))
@@ -135,6 +135,27 @@ def _pillow_eval_batches(
         index, pixels = zip(*batch, strict=True)
         images = to_device(np.stack(pixels), device).permute(0, 3, 1, 2)
         yield normalize(images, data.mean, data.std), to_device(np.array(index, dtype=np.int64), device)
+
+
+def _is_to_cut(source: Source, size: int) -> bool:
+    """Whether the images are an array of which `resize_center_crop` would resize none."""
+    if source.images is None:
+        return False
+    shorter, longer = sorted(source.images.shape[1:3])
+    return size <= shorter <= round(size * 8 / 7) and longer <= STRIP * shorter
+
+
+def _array_eval_batches(
+    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Without an image a sample, which would take longer than a GPU takes for its features."""
+    assert source.images is not None
+    top, left = (round((side - size) / 2) for side in source.images.shape[1:3])
+    for start in range(0, len(source), batch_size):
+        pixels = source.images[start : start + batch_size, top : top + size, left : left + size]
+        index = np.arange(start, start + len(pixels))
+        images = to_device(pixels, device).permute(0, 3, 1, 2)
+        yield normalize(images, data.mean, data.std), to_device(index, device)
 
 
 def resize_center_crop(image: Image.Image, size: int) -> Image.Image:

@@ -47,10 +47,11 @@ def features(
     try:
         batches = eval_batches(source, data.size, data, batch_size, device, rank(), world_size())
         total = math.ceil(len(source) / world_size() / batch_size)
-        for images, index in tqdm(batches, "features", total, unit="batch", leave=False, disable=None):
-            # forward(), not the call that torch.compile replaces: this mode and shape would compile anew.
-            rows.append(encoder.forward(images).float())
-            kept.append(index.cpu())
+        # What of the network is compiled would compile anew for this mode and these shapes.
+        with torch.compiler.set_stance("force_eager"):
+            for images, index in tqdm(batches, "features", total, unit="batch", leave=False, disable=None):
+                rows.append(encoder(images).float())
+                kept.append(index.cpu())
     finally:
         encoder.train(was_training)
     if not rows:

@@ -244,3 +244,27 @@ def test_the_configured_views_are_not_changed(source):
     before = dataclasses.asdict(data)
     next(make_loader(source, data, SEED, CPU).epoch(0))
     assert dataclasses.asdict(data) == before
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "cut"),
+    [
+        (16, 16, True),
+        (17, 18, True),
+        (16, 23, True),
+        (18, 21, True),
+        (16, 140, False),
+        (19, 19, False),
+        (15, 16, False),
+    ],
+)
+def test_an_array_that_is_only_to_be_cut_is_cut_as_images_are(height, width, cut, monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (7, height, width, 3), dtype=np.uint8)
+    source = Source("pictures", images=images)
+    assert loader._is_to_cut(source, 16) == cut
+    batches = list(eval_batches(source, 16, config(), 3, CPU))
+    monkeypatch.setattr(loader, "_is_to_cut", lambda *_: False)
+    for (got, index), (want, position) in zip(batches, eval_batches(source, 16, config(), 3, CPU), strict=True):
+        assert torch.equal(got, want)
+        assert torch.equal(index, position)
+        assert got.is_contiguous(memory_format=torch.channels_last)

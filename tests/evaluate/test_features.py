@@ -48,6 +48,17 @@ def test_leave_the_encoder_as_it_was(encoder: Encoder, training: bool) -> None:
         assert torch.equal(value, before[name]), name
 
 
+def test_compile_nothing(encoder: Encoder) -> None:
+    """Neither the encoder nor a network that it is a part of; and what is compiled stays so."""
+    compiled = []
+    encoder.compile(backend=lambda graph, inputs: compiled.append(graph) or graph.forward)
+    for network in (encoder, nn.Sequential(encoder, nn.Linear(encoder.feature_dim, 2))):
+        features(network, pictures(5), DATA, CPU, batch_size=4)
+    assert not compiled
+    encoder(torch.zeros(2, 3, 16, 16))
+    assert compiled
+
+
 def test_restore_the_mode_after_an_error(encoder: Encoder) -> None:
     encoder.train().layer4 = nn.Linear(1, 1)
     with pytest.raises(RuntimeError):

@@ -7,11 +7,12 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet18
 
 from sslfast import kernels as K
 from sslfast.kernels import _library as lib
-from sslfast.kernels.ema_update import reference
+from sslfast.kernels.ema_update import foreach, reference
 from sslfast.kernels.ema_update.op import OP
 from tests.kernels.ema import copies, randn
 
@@ -304,6 +305,34 @@ def test_auto_takes_the_compiled_kernel(record_impls):
     called = record_impls("ema_update_")
     K.ema_update_([ONE.clone()], [ONE], 0.5)
     assert called == ["cpp"]
+
+
+class Copies(TorchDispatchMode):
+    """Counts the copies of single tensors."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket in (torch.ops.aten.clone, torch.ops.aten.copy_)
+        return func(*args, **(kwargs or {}))
+
+
+def test_pytorchs_kernels_take_channels_last_weights_all_at_once():
+    """The trainer's on a GPU, under a momentum that is a tensor."""
+    shapes = [(8, 4, 3, 3), (8, 4, 1, 1), (8, 1, 3, 3), (8,), (8, 3), (), (0, 4, 3, 3)]
+    targets, sources = ([randn(*shape, seed=seed) for shape in shapes] for seed in (0, 1))
+    targets, sources = (
+        [x.to(memory_format=torch.channels_last) if x.ndim == 4 else x for x in tensors]
+        for tensors in (targets, sources)
+    )
+    momentum, expected = torch.tensor(0.3), copies(targets)
+    reference.ema_update_(expected, sources, momentum)
+    with Copies() as counted:
+        averages = foreach._averages(targets, sources, momentum)
+    assert counted.count == 0
+    for average, target, want in zip(averages, targets, expected, strict=True):
+        assert torch.equal(average, want)
+        assert average.stride() == target.stride() or not target.numel()
 
 
 def test_auto_passes_over_the_cuda_kernel(monkeypatch):
