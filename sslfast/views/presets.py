@@ -40,6 +40,8 @@ PRESETS: dict[str, list[View]] = {
     "simclr": [SIMCLR] * 2,
     # SimCLR, appendix B.9: colour distortion of strength 0.5, no blur.
     "simclr_cifar": [FROM_008] * 2,
+    # The Imagenette benchmark in lightly's documentation: strength 0.5 too, with blur.
+    "simclr_128": [{**FROM_008, "blur": 0.5}] * 2,
     "byol": [BYOL, BYOL_PRIME],
     # Zbontar et al. 2021 (arXiv:2103.03230), section 2.2: BYOL's.
     "barlow_twins": [BYOL, BYOL_PRIME],
