@@ -39,7 +39,8 @@ class BYOLConfig:
 class BYOL(Method):
     """The online network predicts, from one view, what its moving average makes of the other view.
 
-    The transformations that the paper removes one by one (section 5, figure 3b) are settings of data.views.
+    The heads' last layers have no bias, as in the published code. The transformations that the paper removes one
+    by one (section 5, figure 3b) are settings of data.views.
     """
 
     Config: ClassVar[type[BYOLConfig]] = BYOLConfig
@@ -52,7 +53,8 @@ class BYOL(Method):
 
     def _heads(self, features: int) -> tuple[nn.Module, nn.Module]:
         hidden, dim = self.config.hidden, self.config.dim
-        return mlp(features, hidden, dim, norm=True), mlp(dim, hidden, dim, norm=True)
+        projector = mlp(features, hidden, dim, norm=True, last_bias=False)
+        return projector, mlp(dim, hidden, dim, norm=True, last_bias=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         (q1, z1), (q2, z2) = (self._embed(view) for view in batch.views)

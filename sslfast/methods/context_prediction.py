@@ -40,7 +40,8 @@ class ContextPrediction(Puzzle):
     """The centre and a neighbour side by side, 8 positions (section 3).
 
     The layers are those of the published code, except that its last hidden layer has no batch normalisation. That
-    code also shows a third of the patches at low resolution and divides each by its contrast: left out here.
+    code also shows a third of the patches at low resolution, gives each a mean of 0 and one contrast, and pairs a
+    patch with all its neighbours: left out here.
     """
 
     Config: ClassVar[type[ContextPredictionConfig]] = ContextPredictionConfig

@@ -41,10 +41,12 @@ PRESETS: dict[str, list[View]] = {
     "simclr": [SIMCLR] * 2,
     # SimCLR, appendix B.9: colour distortion of strength 0.5, no blur.
     "simclr_cifar": [FROM_008] * 2,
+    # The Imagenette benchmark in lightly's documentation: strength 0.5 too, with blur.
+    "simclr_128": [{**FROM_008, "blur": 0.5}] * 2,
     "byol": [BYOL, BYOL_PRIME],
     # Zbontar et al. 2021 (arXiv:2103.03230), section 2.2: BYOL's.
     "barlow_twins": [BYOL, BYOL_PRIME],
-    # Huang et al. 2022 (CVPR), section 4.1: BYOL's, with MoCo's crops.
+    # Huang et al. 2022 (CVPR), section 3.3: BYOL's; with MoCo's crops, as in their code.
     "lewel_b": [{**BYOL, "scale": [0.2, 1.0]}, {**BYOL_PRIME, "scale": [0.2, 1.0]}],
     # Chen and He 2021 (arXiv:2011.10566), section 3, "baseline settings": MoCo v2's; appendix D: without blur.
     "simsiam": [MOCO_V2] * 2,

@@ -119,6 +119,13 @@ def layers(network):
     return [type(layer).__name__ for layer in network]
 
 
+def test_the_heads_of_byol_are_those_of_its_code():
+    method = build()
+    for head in (method.projector, method.predictor, method.target.module[1]):
+        assert layers(head) == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+        assert head[-1].bias is None
+
+
 def test_the_heads_of_moco_v3_are_those_of_its_code():
     resnet, vit = build("moco_v3"), build("moco_v3", layers=3, predictor_norm=True)
     assert layers(resnet.projector) == ["Linear", "BatchNorm1d", "ReLU", "Linear", "BatchNorm1d"]

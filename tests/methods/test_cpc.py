@@ -82,6 +82,21 @@ def test_loss_and_gradients_equal_the_transcription(name, settings):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-5, msg=key)
 
 
+def test_the_context_network_is_the_one_that_v2_lists():
+    """Henaff et al. 2020, appendix A.2."""
+    context = build().directions[0].context
+    x = torch.randn(2, 64, 3, 3)
+    expected = x
+    for block in list(context)[:-1]:
+        reduce, across, down, expand = ((c.weight, c.bias) for c in block.children())
+        y = F.conv2d(F.relu(F.conv2d(expected, *reduce)), *across, padding=(0, 1))
+        above = torch.zeros_like(y[:, :, :1])
+        y = F.relu(F.conv2d(torch.cat([above, y], dim=2), *down))
+        expected = expected + F.conv2d(y, *expand)
+    assert len(context) == 3
+    torch.testing.assert_close(context(x), F.relu(expected))
+
+
 def test_a_context_knows_its_row_and_those_above_and_no_other():
     method = build()
     grid = torch.randn(1, 64, 5, 5, requires_grad=True)

@@ -66,6 +66,14 @@ class TestV1:
         mass = torch.zeros(6).index_add_(0, method.labels, weights)
         torch.testing.assert_close(mass, torch.full((6,), IMAGES / 6))
 
+    def test_clusters_without_images_do_not_count(self):
+        """Images of two kinds fill at most two of six clusters."""
+        method = self.build()
+        features = torch.eye(method.encoder.feature_dim)[torch.arange(IMAGES) % 2]
+        method.start_epoch(0, lambda network: (features, torch.arange(IMAGES)))
+        assert len(method.labels.unique()) == 2
+        torch.testing.assert_close(method.weights[method.labels], torch.ones(IMAGES))
+
     def test_the_classifier_starts_anew_with_every_clustering(self):
         method = self.build(reassign_every=2)
         method.start_epoch(0, embed)

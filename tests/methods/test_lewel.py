@@ -131,6 +131,17 @@ def test_the_moving_average_receives_no_gradient_and_follows(name):
         torch.testing.assert_close(now, 0.9 * old + 0.1 * source)
 
 
+def test_the_momentum_of_lewel_b_rises_to_1():
+    method = build("lewel_b")
+    before = copy.deepcopy(method.target.module)
+    with torch.no_grad():
+        for p in [*method.encoder.parameters(), *method.head.parameters()]:
+            p.add_(1.0)
+    method.after_step(6, 12, KEEP)  # half way: 1 - 0.1 / 2
+    for now, old in zip(method.target.parameters(), before.parameters(), strict=True):
+        torch.testing.assert_close(now, old + 0.05)
+
+
 @pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
 def test_random_maps_are_drawn_anew_and_train_no_head_of_maps(name):
     method = build(name, maps="random")

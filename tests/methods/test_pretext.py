@@ -145,6 +145,16 @@ def test_the_head_may_be_normalised():
     assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in build("jigsaw").modules())
 
 
+@pytest.mark.parametrize("head_norm", [False, True])
+def test_patches_are_joined_after_a_rectified_layer(head_norm):
+    """fc6 of both papers' networks."""
+    method = build("jigsaw", head_norm=head_norm)
+    features = method.trunk(torch.randn(32, method.encoder.feature_dim))
+    assert features.shape == (32, 8)
+    assert features.min() == 0
+    assert method.head[0].in_features == 9 * 8
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [

@@ -36,6 +36,14 @@ def embeddings(method, batch):
     return z, network
 
 
+@pytest.mark.parametrize("name", ["swav", "deepcluster_v2"])
+def test_the_head_is_that_of_the_code(name):
+    clusters = {"prototypes": 12, "queue_size": 0} if name == "swav" else {"clusters": (12,)}
+    head = build_method(name, data=data(), dim=8, hidden=16, **clusters).head
+    assert [type(layer).__name__ for layer in head] == ["Linear", "BatchNorm1d", "ReLU", "Linear"]
+    assert (head[0].out_features, head[-1].out_features) == (16, 8)
+
+
 def sinkhorn(scores, epsilon=0.05, iterations=3):
     q = torch.exp(scores.double() / epsilon).T
     q = q / q.sum()

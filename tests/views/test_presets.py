@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from sslfast.config import ViewConfig, load_config
+from sslfast.config import ViewConfig, load_config, recipes
 from sslfast.methods import METHODS
 from sslfast.views.presets import PRESETS
 
@@ -46,6 +46,7 @@ def test_the_recipe_for_imagenet_has_the_views_of_its_paper(method):
         ("simclr", (0.08, 1), (0.8, (0.8, 0.8, 0.8, 0.2)), 0.2, 0.5),
         ("simsiam", (0.2, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0.5),
         ("simclr_cifar", (0.08, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0),
+        ("simclr_128", (0.08, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0.5),
         ("simsiam_cifar", (0.2, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0),
         ("moco_v2_cifar", (0.08, 1), (0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, 0),
     ],
@@ -55,6 +56,14 @@ def test_two_views_alike(name, scale, jitter, gray, blur):
     assert first == second
     assert (first.scale, strengths(first), first.grayscale, first.blur) == (scale, jitter, gray, blur)
     assert (first.flip, first.blur_sigma, first.solarize, first.size) == (0.5, (0.1, 2.0), 0, None)
+
+
+def test_recipes_after_lightlys_imagenette_benchmark_have_its_views():
+    """Of its collate function, whose colour distortion has a strength of 0.5."""
+    after = [path for name, path in recipes().items() if "Imagenette benchmark in lightly" in path.read_text()]
+    assert len(after) == 5
+    for path in after:
+        assert load_config(str(path)).data.views == views("simclr_128")
 
 
 @pytest.mark.parametrize(
