@@ -1,4 +1,5 @@
-"""The command line. Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM."""
+"""The command line. Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM, 130 after
+Ctrl-C."""
 
 from __future__ import annotations
 
@@ -20,6 +21,19 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\n")
+
+
+class EvaluationHelp(argparse.Action):
+    """--help of `evaluate`: the arguments, then every setting of each evaluation."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from sslfast.evaluate.command import EVALUATIONS
+        from sslfast.settings import listed
+
+        print(parser.format_help())
+        for kind, (schema, _rows) in EVALUATIONS.items():
+            print("\n".join([f"settings of {kind}, with their defaults:", *listed(schema)]))
+        parser.exit()
 
 
 class SettingsHelp(argparse.Action):
@@ -117,8 +131,9 @@ def parser() -> Parser:
         help="an image folder, a .tar or .tar.xz of one, a torchvision data set's name, or `shapes`",
     )
     command.add_argument("--out", metavar="DIR", type=Path, help="the run's directory (default: runs/RECIPE)")
-    command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    command.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    existing = command.add_mutually_exclusive_group()
+    existing.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    existing.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     command.add_argument("--print-config", action="store_true", help="show what would run, and stop")
     command.add_argument("-h", "--help", action=SettingsHelp, nargs=0, help="show this and all settings")
     command.set_defaults(run=pretrain)
@@ -127,6 +142,7 @@ def parser() -> Parser:
         "evaluate",
         help="test a frozen encoder",
         usage="sslfast evaluate knn|linear CHECKPOINT --data PATH|NAME [--val PATH|NAME] [key=value ...]",
+        add_help=False,
     )
     command.add_argument("kind", choices=["knn", "linear"], help="nearest neighbours, or a linear probe")
     command.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a run's directory, or a checkpoint")
@@ -137,6 +153,7 @@ def parser() -> Parser:
         help="images to test on (default: those of --data that pre-training held out, or a fixed 10%%)",
     )
     command.add_argument("--random-baseline", action="store_true", help="test the initial weights as well")
+    command.add_argument("-h", "--help", action=EvaluationHelp, nargs=0, help="show this and all settings")
     command.set_defaults(run=evaluate)
 
     command = commands.add_parser("export", help="write an encoder's weights for other software")
@@ -205,4 +222,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TrainingError as error:
         print(f"sslfast: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:  # before or after training, or the second during it
+        print("sslfast: interrupted; a run goes on from its latest checkpoint with --resume", file=sys.stderr)
+        return 130
     return 0

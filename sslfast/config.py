@@ -26,6 +26,7 @@ from sslfast.schema import (
     Positive,
     Probability,
     Range,
+    Seed,
     Share,
     ShareRange,
 )
@@ -165,7 +166,7 @@ class OptimConfig:
 class TrainConfig:
     epochs: Count = 200
     """Passes over the data."""
-    seed: Annotated[int, Field(ge=0, lt=2**63, strict=True)] = 0
+    seed: Seed = 0
     """Of the weights, the order of the images and the augmentations."""
     device: str = "auto"
     """auto: cuda where there is one, else cpu."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from sslfast.atomic import atomic_write
 from sslfast.config import Config, from_dict, to_dict, to_yaml
-from sslfast.errors import UsageError
+from sslfast.errors import TrainingError, UsageError
 
 # Settings that a resumed run may change, since no weight depends on them up to the step it resumes from.
 CHANGEABLE = {
@@ -76,7 +77,7 @@ class RunDirectory:
             return
         before = read_config(self.config)
         if resume:
-            _check_same(config, before)
+            check_same(config, before)
         elif not overwrite:
             raise UsageError(
                 f"--out {self.path}: holds a run; continue it with --resume, or replace it with --overwrite"
@@ -110,10 +111,14 @@ def read_config(path: Path) -> Config:
         values = yaml.safe_load(path.read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{path}: not the configuration of a run: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: not the configuration of a run: a {type(values).__name__}, expected a mapping")
     return from_dict(values, origin=str(path))
 
 
-def _check_same(now: Config, before: Config) -> None:
+def check_same(now: Config, before: Config) -> None:
+    """Raises UsageError, which names them, if settings differ that a resumed run may not change."""
+
     def flat(config: Config) -> dict[str, Any]:
         values = to_dict(config)
         return {f"{section}.{key}": value for section in values for key, value in values[section].items()}
@@ -133,40 +138,74 @@ class MetricsLog:
 
     A line is {"step", "epoch", ...}; `step` counts the steps done. A resumed run takes back the lines past
     the step that it resumes from, so that no step stands there twice.
+
+    Raises:
+        TrainingError: from each method, where the files cannot be written, for example as the disk is full.
     """
 
     def __init__(self, run: RunDirectory, resumed_step: int) -> None:
-        lines = _lines(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
-        with atomic_write(run.metrics) as file:
-            file.write("".join(f"{line}\n" for line in lines if json.loads(line)["step"] <= resumed_step).encode())
-        self._file = run.metrics.open("a")
-        self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
+        self._path = run.path
+        lines = read_metrics(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
+        with self._writing():
+            with atomic_write(run.metrics) as file:
+                kept = (json.dumps(line) + "\n" for line in lines if line["step"] <= resumed_step)
+                file.write("".join(kept).encode())
+            self._file = run.metrics.open("a")
+            self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
 
     def write(self, step: int, epoch: float, **values: float) -> None:
-        self._file.write(json.dumps({"step": step, "epoch": round(epoch, 4), **values}) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+        with self._writing():
+            self._file.write(json.dumps({"step": step, "epoch": round(epoch, 4), **values}) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
 
     def __enter__(self) -> MetricsLog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._events.close()
+        with self._writing():
+            self._file.close()
+            self._events.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # also that of TensorBoard's thread, which it raises here
+            raise TrainingError(
+                f"{self._path}: cannot write the metrics ({error.strerror}); the checkpoints are intact: "
+                "make room, and continue with --resume"
+            ) from error
 
 
-def _lines(path: Path) -> list[str]:
-    """The whole lines of a file: a killed run may have left half a one at the end."""
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; without what is none, as a run that was killed may leave half a line."""
     if not path.exists():
         return []
-    return [line[:-1] for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    found = []
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
+        try:
+            values = json.loads(line) if line.endswith("\n") else None
+        except ValueError:
+            continue
+        if isinstance(values, dict) and {"step", "epoch"} <= values.keys():
+            found.append(values)
+    return found
+
+
+class _LogFile(logging.FileHandler):
+    """Passes over a line that a full disk has no room for: the terminal shows it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
     """Sends the package's log, from INFO on, to a file as well."""
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sslfast")
     level = logger.level

@@ -118,14 +118,15 @@ def describe(schema: Any) -> str:
     """One line a setting of a recipe: key=default, and what it means; the settings of each method apart."""
     lines = []
     for method in METHODS:
-        lines += [f"method.name={method}", *_lines(METHODS[method].Config, "method.")]
+        lines += [f"method.name={method}", *listed(METHODS[method].Config, "method.")]
     for name, section in schema.__pydantic_fields__.items():
         if name != "method":
-            lines += [name, *_lines(section.annotation, f"{name}.")]
+            lines += [name, *listed(section.annotation, f"{name}.")]
     return "\n".join(lines)
 
 
-def _lines(schema: Any, prefix: str) -> Iterator[str]:
+def listed(schema: Any, prefix: str = "") -> Iterator[str]:
+    """The settings of one dataclass, a line each: their names after `prefix`, defaults and meanings."""
     for name, info in schema.__pydantic_fields__.items():
         # pydantic reads the docstrings of a class's own fields only, not of those it inherits.
         bases = (getattr(base, "__pydantic_fields__", {}).get(name) for base in schema.__mro__)
@@ -134,8 +135,9 @@ def _lines(schema: Any, prefix: str) -> Iterator[str]:
             default = info.get_default(call_default_factory=True)
             # A tuple is a list to YAML; flow style keeps it in a line.
             plain = list(default) if isinstance(default, tuple) else default
-            shown = "[...]" if isinstance(default, list) else yaml.safe_dump(plain, default_flow_style=True)
-            yield f"  {f'{prefix}{name}={shown.splitlines()[0]}':<36}  {meaning}"
+            views = isinstance(default, list) and any(map(dataclasses.is_dataclass, default))
+            shown = "[...]" if views else yaml.safe_dump(plain, default_flow_style=True)
+            yield f"  {f'{prefix}{name}={shown.splitlines()[0]}':<36}  {' '.join(meaning.split())}"
         for item in get_args(info.annotation):
             if dataclasses.is_dataclass(item):
-                yield from _lines(item, f"{prefix}{name}.0.")
+                yield from listed(item, f"{prefix}{name}.0.")

@@ -25,7 +25,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sslfast.check import check
 from sslfast.checkpoint import Checkpoints
-from sslfast.config import Config, to_dict
+from sslfast.config import Config, from_dict, to_dict
 from sslfast.data import Batch, Source, load_small, make_loader, open_source, split
 from sslfast.distributed import average_, broadcast_, largest, mean, rank, world_size
 from sslfast.encoders import build_encoder, try_encoder
@@ -40,7 +40,7 @@ from sslfast.launch import first_alone, joined, own_device
 from sslfast.methods import METHODS, Method
 from sslfast.optim import build_optimizer, learning_rate, scaled_lr, set_learning_rate
 from sslfast.rng import rng_state, seed_everything, set_rng_state
-from sslfast.run import MetricsLog, RunDirectory, log_to
+from sslfast.run import MetricsLog, RunDirectory, check_same, log_to
 
 log = logging.getLogger(__name__)
 
@@ -315,7 +315,7 @@ class Trainer:
         """Goes back to the latest checkpoint; without one the run starts from the beginning.
 
         Raises:
-            UsageError: the checkpoint is of other data, or not the same on all ranks.
+            UsageError: the checkpoint is of other settings or data, damaged, or not the same on all ranks.
         """
         state = self.checkpoints.latest()
         found = -1 if state is None else state["step"]
@@ -328,14 +328,21 @@ class Trainer:
         if state is None:
             log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)
             return
+        check_same(self.config, from_dict(state["config"], origin=str(self.run.checkpoints)))
         if state["images"] != len(self.train_set):
             raise UsageError(
                 f"--resume: the run was started on {state['images']} images of {self.config.data.source}, "
                 f"which now has {len(self.train_set)}; restore them, or use another --out"
             )
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.guard.load_state_dict(state["guard"])
+        try:
+            self.method.load_state_dict(state["method"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.guard.load_state_dict(state["guard"])
+        except (RuntimeError, ValueError) as error:  # of a version with other networks
+            raise UsageError(
+                f"--resume: the checkpoint in {self.run.checkpoints} does not fit {self.config.method.name}; "
+                "resume with the sslfast that wrote it, or use another --out"
+            ) from error
         self.step, self.random_knn = state["step"], state["random_knn"]
         self.skipped = int(self.guard.total)
         set_rng_state(state["rng"])

@@ -1,5 +1,6 @@
 """The command line as a person meets it."""
 
+import re
 import subprocess
 import sys
 
@@ -53,6 +54,13 @@ def test_overrides_may_stand_between_options(capsys):
         (["pretrain", "moco_v2_shapes", "--out", "/dev/null/run", *TINY], "/dev/null/run"),
         (["info", "train.epochs=3"], "unexpected argument 'train.epochs=3'"),
         (["evaluate", "knn", "no/such/checkpoint", "--data", "shapes"], "no/such/checkpoint"),
+        (["evaluate", "linear", "run", "--data", "shapes", f"seed={2**63}"], "seed: input should be less than"),
+        (["evaluate", "knn", "run", "--data", "shapes", "device=meta"], "device 'meta'"),
+        (["pretrain", "moco_v2_shapes", "--data", ""], "no data is named"),
+        (
+            ["pretrain", "moco_v2_shapes", "--resume", "--overwrite"],
+            "--overwrite: not allowed with argument --resume",
+        ),
         (["report", "no/such/run"], "no/such/run"),
         (["views", "moco_v2_shapes"], "--out"),
         (["views", "moco_v2_shapes", "--out", "sheet.jpg"], "--out sheet.jpg: expected the name of a .png file"),
@@ -89,6 +97,25 @@ def test_help_lists_recipes_and_settings(capsys):
     assert code == 0
     for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step, ", "barlow_twins"):
         assert text in out
+    assert not re.search(r"^\w+: ", out.partition("settings, ")[2], re.MULTILINE)  # a setting is one line
+
+
+def test_help_of_evaluate_lists_its_settings(capsys):
+    code, out, _ = run(capsys, "evaluate", "--help")
+    assert code == 0
+    for text in ("--random-baseline", "settings of knn", "  k=[200, 20] ", "settings of linear", "  form=sgd "):
+        assert text in out
+
+
+def test_an_interrupt_is_one_line_and_exit_code_130(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sslfast.info.describe", interrupted)
+    code, out, err = run(capsys, "info")
+    assert (code, out) == (130, "")
+    assert "interrupted" in err
+    assert len(err.splitlines()) == 1
 
 
 def test_help_does_not_wait_for_torch():

@@ -19,9 +19,10 @@ from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluate.result import Evaluation
 from sslfast.report import grids, write_report
-from sslfast.report.curves import read_metrics, series, smoothed
+from sslfast.report.curves import series, smoothed
 from sslfast.report.embedding import draw_embedding
 from sslfast.report.style import BLUE, VERMILION, shortened
+from sslfast.run import read_metrics
 
 HOSTILE = "<script>alert(1)<script>&$x$"  # as a folder's name
 CURVES = {"loss.png", "learning_rate.png", "knn.png"}
@@ -188,6 +189,14 @@ def test_a_report_that_cannot_be_written(tmp_path: Path) -> None:
         write_report(run)
 
 
+@pytest.mark.parametrize("text", [": [", "[]", "5"])
+def test_a_damaged_configuration(tmp_path: Path, text: str) -> None:
+    run = start_run(tmp_path / "run", tmp_path / "moved")
+    (run / "config.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"config\.yaml: not the configuration of a run"):
+        write_report(run)
+
+
 def test_what_is_not_an_evaluation_is_named(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", tmp_path / "moved")
     (run / "evaluation").mkdir()
@@ -199,7 +208,8 @@ def test_what_is_not_an_evaluation_is_named(tmp_path: Path) -> None:
 def test_half_a_line_and_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(
-        '{"step": 1, "epoch": 0.5, "loss": 3.0}\n{"step": 2, "epoch": 1.0, "loss": NaN}\n{"step": 3, "ep'
+        '{"step": 1, "epoch": 0.5, "loss": 3.0}\n{"step": 2, "epoch": 1.0, "loss": NaN}\n'
+        '"text"\n\0\0\n{"step": 3, "ep'
     )
     metrics = read_metrics(path)
     assert [line["step"] for line in metrics] == [1, 2]

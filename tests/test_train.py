@@ -1,7 +1,9 @@
 """The trainer: what a run leaves, resumption, interruption, and steps that go wrong."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +13,10 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
+from torch.utils.tensorboard import SummaryWriter
 
 from sslfast import train as training
-from sslfast.checkpoint import load
+from sslfast.checkpoint import load, save
 from sslfast.config import load_config
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
@@ -220,6 +223,41 @@ def test_overwrite_replaces_the_run(tmp_path):
 def test_resume_refuses_another_configuration(finished, change, message):
     with pytest.raises(UsageError, match=f"--resume: the run was started otherwise: {message}; use another --out"):
         pretrain(tiny(change), finished, resume=True)
+
+
+def test_resume_refuses_the_checkpoint_of_another_configuration(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    config = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(config.replace("temperature: 0.2", "temperature: 0.5"))
+    with pytest.raises(UsageError, match="method.temperature was 0.2 and is 0.5"):
+        pretrain(tiny("method.temperature=0.5"), run, resume=True)
+
+
+def test_resume_refuses_weights_of_other_networks(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    saved = state(run)
+    del saved["method"]["encoder.conv1.weight"]
+    save(run / "checkpoints" / "last.pt", saved)
+    with pytest.raises(UsageError, match="does not fit moco_v2"):
+        pretrain(tiny(), run, resume=True)
+
+
+def test_a_damaged_line_of_the_metrics_costs_that_line(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    whole = lines(run)
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 15, "ep\n')
+    pretrain(tiny(), run, resume=True)
+    assert lines(run) == whole
+
+
+def test_a_full_disk_that_stops_the_metrics_is_one_sentence(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", full)
+    with pytest.raises(TrainingError, match=r"run: cannot write the metrics \(No space left on device\)"):
+        pretrain(tiny(), tmp_path / "run")
 
 
 class Diverging(MoCoV1):

@@ -77,7 +77,8 @@ def check_side(config: EncoderConfig, side: int) -> None:
     if config.name in RESNETS and 2 * side <= step:
         raise UsageError(
             f"encoder.stem={config.stem}: expected more than {step // 2} pixels a side, for {config.name} makes "
-            f"one of {step} x {step}, got {side} x {side}; take encoder.stem=cifar, or a larger data.size"
+            f"one of {step} x {step}, got {side} x {side}; take "
+            f"{'encoder.stem=cifar, or ' if config.stem != 'cifar' else ''}a larger data.size"
         )
 
 

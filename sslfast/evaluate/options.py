@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sslfast.schema import STRICT, Count, Probability
+from sslfast.schema import STRICT, Count, Probability, Seed
 
 
 @dataclass(config=STRICT)
@@ -25,5 +25,5 @@ class EvaluationConfig:
     """Images that go through the encoder at once."""
     device: str = "auto"
     """auto: cuda where there is one, else cpu."""
-    seed: int = 0
+    seed: Seed = 0
     """Of everything random in the evaluation."""

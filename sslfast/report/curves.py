@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from statistics import fmean
@@ -14,13 +13,6 @@ from sslfast.report.style import BLUE, GREY, axes, save
 
 Metrics = list[dict[str, Any]]
 SMOOTHING = 1 / 30  # of the curve, on each side; neighbouring steps differ by their images more than by progress
-
-
-def read_metrics(path: Path) -> Metrics:
-    """The lines of a run's metrics.jsonl; less half a line at the end of a run that goes on or was killed."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
 
 
 def series(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-import yaml
 from torch import Tensor
 
 from sslfast.checkpoint import load_encoder
-from sslfast.config import Config, from_dict
+from sslfast.config import Config
 from sslfast.data import Source, open_source, split
 from sslfast.data.split import balanced_subset
 from sslfast.device import choose_device
@@ -21,11 +20,11 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluate.features import features
 from sslfast.evaluate.result import Evaluation
-from sslfast.report.curves import Metrics, draw_curves, read_metrics, series
+from sslfast.report.curves import Metrics, draw_curves, series
 from sslfast.report.embedding import draw_embedding
 from sslfast.report.grids import draw_neighbours
 from sslfast.report.page import page, paragraph, picture, preformatted, section, table
-from sslfast.run import RunDirectory
+from sslfast.run import RunDirectory, read_config, read_metrics
 from sslfast.views.sheet import draw_views
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ def write_report(run_dir: Path, data: str | None = None) -> Path:
 
 
 def _write(run: RunDirectory, data: str | None, folder: Path) -> Path:
-    config = from_dict(yaml.safe_load(run.config.read_text()), origin=str(run.config))
+    config = read_config(run.config)
     folder.mkdir(exist_ok=True)
     metrics = read_metrics(run.metrics)
 

@@ -58,8 +58,9 @@ def test_a_truncated_archive_leaves_nothing(make_archive, cache, name):
 def test_not_an_archive(tmp_path, cache):
     path = tmp_path / "fake.tar"
     path.write_text("not an archive, but long enough to be read as one" * 100)
-    with pytest.raises(UsageError, match=r"fake.tar: truncated or corrupt"):
+    with pytest.raises(UsageError, match=r"fake.tar: truncated or corrupt") as refusal:
         open_source(str(path))
+    assert len(str(refusal.value).splitlines()) == 1
     assert list(cache.iterdir()) == []
 
 
@@ -80,6 +81,15 @@ def member(name, **attributes):
     for key, value in attributes.items():
         setattr(info, key, value)
     return info
+
+
+def test_a_hard_link_to_what_is_not_there(tmp_path, cache):
+    path = tmp_path / "links.tar"
+    with tarfile.open(path, "w") as tar:
+        tar.addfile(member("train/link.png", type=tarfile.LNKTYPE, linkname="train/gone.png"))
+    with pytest.raises(UsageError, match=r"links.tar: truncated or corrupt at train/link.png .*gone.png"):
+        open_source(str(path))
+    assert list(cache.iterdir()) == []
 
 
 @pytest.mark.parametrize(

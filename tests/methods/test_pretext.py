@@ -160,7 +160,11 @@ def test_patches_are_joined_after_a_rectified_layer(head_norm):
     [
         ("jigsaw", {"patch": 11}, "jigsaw, views of 32 pixels: .* expected a patch of 1 to 10 pixels.*patch=11"),
         ("jigsaw", {"side": 2}, "expected 1 to 2 cells a side of images of 2 pixels, got cells=3"),
-        ("jigsaw", {"patch": 4}, "patches: .* expected more than 4 pixels .* one of 8 x 8, got 4 x 4"),
+        (
+            "jigsaw",
+            {"patch": 4},
+            "patches: .* expected more than 4 pixels .* one of 8 x 8, got 4 x 4; take a larger data.size",
+        ),
         ("jigsaw", {"encoder": EncoderConfig()}, "more than 16 pixels.* got 8 x 8; take encoder.stem=cifar"),
         ("context_prediction", {"patch": 10, "gap": 2}, "need 36 pixels, got images of 32"),
         ("context_prediction", {"patch": 40}, "expected a patch of 1 to 32 pixels"),

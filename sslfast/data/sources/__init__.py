@@ -41,6 +41,8 @@ def open_source(
 
 
 def _open(name: str) -> Source:
+    if not name:  # an unset variable, say; as a path it would be the current folder
+        raise UsageError("no data is named; give a folder, an archive or the name of a data set")
     path = Path(name).expanduser()
     if path.is_dir():
         return open_folder(path, name)

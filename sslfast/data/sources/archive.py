@@ -56,9 +56,12 @@ def _extract(archive: Path, folder: Path, size: int) -> None:
                 bar.update(file.tell() - bar.n)
     except tarfile.FilterError as error:
         raise UsageError(f"{archive}: refused, its member is unsafe: {error}") from error
-    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError) as error:
-        where = f" after {member.name}" if member else ""
-        raise UsageError(f"{archive}: truncated or corrupt{where} ({error}); copy or download it again") from error
+    except (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, KeyError) as error:
+        where = f" at {member.name}" if member else ""
+        reason = " ".join(str(error).split())  # tarfile tells each compression that it has tried in a line
+        raise UsageError(
+            f"{archive}: truncated or corrupt{where} ({reason}); copy or download it again"
+        ) from error
     except OSError as error:
         raise UsageError(f"{archive}: cannot be extracted to {folder.parent.parent} ({error})") from error
 
