@@ -27,8 +27,14 @@ def test_every_method_has_a_recipe():
     assert {load_config(name).method.name for name in recipes()} == set(METHODS)
 
 
-@pytest.mark.parametrize("method", ["fast_moco", "mncl", "moco_v3", "nnclr", "simclr", "supcon"])
-def test_where_the_batch_gives_the_negatives_its_statistics_are_of_all_devices(method):
+SYNCHRONISED = {
+    *("barlow_twins", "byol", "deepcluster_v2", "fast_moco", "mncl", "moco_v3", "nnclr", "simclr", "simsiam"),
+    *("supcon", "swav"),
+}
+
+
+@pytest.mark.parametrize("method", sorted(SYNCHRONISED))
+def test_batch_statistics_are_of_all_devices_where_they_are_so_in_the_sources(method):
     """SimCLR, section 2.2: else a network can tell a positive by its device's statistics."""
     assert load_config(f"{method}_imagenet").encoder.norm == "sync"
 
