@@ -27,7 +27,7 @@ Drawer = Callable[[int, Tensor], Tensor]
 
 def shuffled(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
     """`random.permutation`, int64 (n,), on the device."""
-    if not _draws_itself(device):
+    if not draws_itself(device):
         return to_device(permutation(seed, epoch, n), device)
     from sslfast.data import triton_draws
 
@@ -49,7 +49,7 @@ def drawer(view: ViewConfig, seed: int, number: int, height: int, width: int, de
         draw(epoch, index): `draws.draw_view` of the samples with these positions in the data set, int64 (B,) on
         the device, as `view_augment` takes it: fp32 (B, 14). A GPU without Triton is waited for.
     """
-    if not _draws_itself(device):
+    if not draws_itself(device):
         return partial(_draw_on_host, view, seed, number, height, width)
     from sslfast.data import triton_draws
 
@@ -64,5 +64,6 @@ def _draw_on_host(
     return to_device(draws.table(), index.device)
 
 
-def _draws_itself(device: torch.device) -> bool:
+def draws_itself(device: torch.device) -> bool:
+    """Whether `triton_draws` serves the device."""
     return device.type == "cuda" and MISSING["triton"] is None

@@ -1,4 +1,4 @@
-"""The draws of views and the order of an epoch, computed on the GPU.
+"""The draws of views, the order of an epoch and other numbers, computed on the GPU.
 
 The numbers and the rules that make draws of them are those of `random.py` and `draws.py`, in fp64 as there and
 without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU,
@@ -91,6 +91,23 @@ def permutation(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
     with torch.cuda.device_of(keys):
         key_kernel[(triton.cdiv(n, 1024),)](keys, n, seed, epoch, BN=1024, num_warps=4)
     return keys.argsort(stable=True)
+
+
+@torch.library.custom_op("sslfast::uniform_draws", mutates_args=())
+def uniform_draws(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor:
+    """`random.uniform`, fp64 (B, count), of indices int64 (B,) on the device."""
+    numbers = torch.empty((len(indices), count), dtype=torch.float64, device=indices.device)
+    n = numbers.numel()
+    with torch.cuda.device_of(indices):
+        uniform_kernel[(max(1, triton.cdiv(n, 1024)),)](
+            indices.contiguous(), numbers, n, count, seed, epoch, stream, BN=1024, num_warps=4
+        )
+    return numbers
+
+
+@uniform_draws.register_fake
+def _(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor:
+    return indices.new_empty((len(indices), count), dtype=torch.float64)
 
 
 R_HEIGHT, R_WIDTH, R_CENTRAL_HEIGHT, R_CENTRAL_WIDTH, R_SCALE, R_LOG_RATIO, R_FLIP, R_JITTER = map(
@@ -236,3 +253,21 @@ def key_kernel(
     # With the top bit turned over, the keys are in the order as signed numbers that they are in as unsigned ones.
     keys = ((high ^ TOP_BIT).to(tl.uint64) << 32) | low.to(tl.uint64)
     tl.store(p_keys + o_n, keys.to(tl.int64, bitcast=True), mask=o_n < N)
+
+
+@triton.jit(do_not_specialize=["N", "count", "seed", "epoch", "stream"])
+def uniform_kernel(
+    p_indices,  # [B] int64
+    p_numbers,  # [B, count] fp64 out
+    N,  # B count
+    count,
+    seed,
+    epoch,
+    stream,
+    BN: tl.constexpr,
+):
+    o_n = tl.program_id(0).to(tl.int64) * BN + tl.arange(0, BN)
+    m = o_n < N
+    o_index = tl.load(p_indices + o_n // count, mask=m, other=0).to(tl.uint32)
+    b_number = uniform(seed, epoch.to(tl.uint32), o_index, stream.to(tl.uint32), o_n % count)
+    tl.store(p_numbers + o_n, b_number, mask=m)

@@ -17,7 +17,8 @@ from sslfast.errors import UsageError
 from sslfast.heads import mlp
 from sslfast.methods.base import Method
 from sslfast.schema import STRICT, Count, CountOrZero, Positive
-from sslfast.views import Key, from_rgb, surrogate, to_rgb
+from sslfast.views import Key, from_rgb, to_rgb
+from sslfast.views.exemplar import surrogate_draws, transformed
 
 if TYPE_CHECKING:
     from sslfast.config import Config as Recipe
@@ -54,16 +55,15 @@ class Exemplar(Method):
 
     def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
         super().__init__(recipe, encoder, images)
-        self.data = recipe.data
+        self.members = Members(recipe.data)
         self.head = mlp(encoder.feature_dim, self.config.dim)
         if self.config.form == "classifier":
             self.classes = nn.Linear(self.config.dim, images, bias=False)
             self.register_buffer("gradient", torch.empty_like(self.classes.weight), persistent=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        key = Key(batch.seed, batch.epoch, batch.index)
-        members = _members(self.data, batch.views[0], key, self.config.members)
-        embedding = self.head(self.encoder(members))
+        draws = _draws(Key(batch.seed, batch.epoch, batch.index), self.config.members)
+        embedding = self.head(self.encoder(self.members(batch.views[0], draws)))
         if self.config.form == "triplet":
             z = torch.cat([gather(copies) for copies in F.normalize(embedding, dim=1).chunk(self.config.members)])
             return semi_hard_triplets(z, self.config.members, self.config.margin)
@@ -86,16 +86,36 @@ class Exemplar(Method):
         sampled = self.config.sampled
         return place.argsort()[: None if sampled is None else batch + sampled]
 
+    def compiled(self) -> list[nn.Module]:
+        return [self.encoder, self.members]
+
     @classmethod
     def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
-        members = recipe.method.members
-        return _members(recipe.data, view, key, members).unflatten(0, (members, -1)).transpose(0, 1)
+        draws = _draws(key, recipe.method.members)
+        return Members(recipe.data)(view, draws).unflatten(0, draws.shape[:2]).transpose(0, 1)
 
     @classmethod
     def check(cls, recipe: Recipe, images: int) -> None:
         config = recipe.method
         if config.form == "triplet" and config.members == 1:
             raise UsageError("method.members=1: expected at least 2 for method.form=triplet")
+
+
+class Members(nn.Module):
+    """Makes the members of normalised views: a module without parameters, which can be compiled.
+
+    Step by step, the transformations would move a hundred times the memory of their results.
+    """
+
+    def __init__(self, data: DataConfig) -> None:
+        super().__init__()
+        self.mean, self.std = data.mean, data.std
+
+    def forward(self, view: Tensor, draws: Tensor) -> Tensor:
+        """Of views (B, 3, S, S) by draws (M, B, 14): (M * B, 3, S, S), all images once, then all again."""
+        rgb = to_rgb(view, self.mean, self.std)
+        made = transformed(rgb.expand(len(draws), *rgb.shape).flatten(0, 1), draws.flatten(0, 1))
+        return from_rgb(made, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 
 class Rows(torch.autograd.Function):
@@ -123,11 +143,9 @@ class Rows(torch.autograd.Function):
         return written.detach(), None, None  # a tensor of its own, which autograd takes without copying it
 
 
-def _members(data: DataConfig, view: Tensor, key: Key, members: int) -> Tensor:
-    """(members * B, 3, S, S): all images once, then all again."""
-    rgb = to_rgb(view, data.mean, data.std)
-    made = torch.cat([surrogate(rgb, replace(key, view=member)) for member in range(members)])
-    return from_rgb(made, data.mean, data.std).contiguous(memory_format=torch.channels_last)
+def _draws(key: Key, members: int) -> Tensor:
+    """Of each member of each sample, (members, B, 14)."""
+    return torch.stack([surrogate_draws(replace(key, view=member)) for member in range(members)])
 
 
 def semi_hard_triplets(z: Tensor, members: int, margin: float) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,6 +6,7 @@ A lens bends colours apart, more so away from its centre, which would tell where
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from sslfast.views.color_spaces import Mix, from_rgb, mix, to_rgb
 from sslfast.views.draws import Key, Stream
 
+PLACES = 2**16  # where the noise of a patch may start
 # I - a^T a / (a a^T) for a = (-1, 2, -1), the axis from magenta to green.
 PROJECTION: Mix = ((5 / 6, 1 / 3, -1 / 6), (1 / 3, 1 / 3, 1 / 3), (-1 / 6, 1 / 3, 5 / 6))
 
@@ -35,7 +37,8 @@ def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
     """Keeps one colour channel of each patch, drawn at random; the others become noise.
 
     The noise is normal about 0, the mean of a normalised view, with a hundredth of the standard deviation of the
-    kept channel.
+    kept channel. Each patch cuts it, at a place drawn at random, out of one row of numbers that is drawn anew
+    every epoch: a draw for each pixel would cost more than all else that is done to the patches. Ours.
 
     Args:
         patches: (B, N, 3, h, w), normalised, any floating dtype; single views: (B, 1, 3, S, S).
@@ -47,11 +50,19 @@ def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
     """
     if not probability:
         return patches
-    count, channels, height, width = patches.shape[1:]
+    count, channels = patches.shape[1:3]
     chance, choice = key.uniform(Stream.DROPPED, 2, count).unbind(1)  # [B, N] each
     kept = (choice * channels).long()[:, :, None] == torch.arange(channels, device=patches.device)
     kept = kept[..., None, None]  # [B, N, 3, 1, 1]
     spread = torch.where(kept, patches, 0).sum(2, keepdim=True).std((3, 4), correction=0, keepdim=True)
-    noise = key.normal(Stream.NOISE, count, height, width, channels).to(patches.dtype).permute(0, 1, 4, 2, 3)
+    noise = _noise(key, patches.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
     untouched = kept | (chance >= probability)[..., None, None, None]
     return torch.where(untouched, patches, noise * (spread / 100))
+
+
+def _noise(key: Key, patches: Tensor) -> Tensor:
+    """Normal numbers, of the shape and dtype of patches (B, N, h, w, 3), which each start at one of PLACES."""
+    size = patches[0, 0].numel()
+    drawn = replace(key, index=key.index.new_zeros(1)).normal(Stream.NOISE, PLACES - 1 + size)
+    windows = drawn[0].to(patches.dtype).unfold(0, size, 1)  # [PLACES, size]
+    return windows[key.integers(Stream.NOISE_PLACE, PLACES, patches.shape[1])].view(patches.shape)

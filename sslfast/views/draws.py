@@ -9,6 +9,7 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from sslfast.data.on_device import draws_itself
 from sslfast.data.random import KEY_STEPS, MULTIPLIERS, ROUNDS
 
 LOW = 0xFFFFFFFF
@@ -33,6 +34,7 @@ class Stream(IntEnum):
     CENTROID = 11
     WEIGHT = 12
     NEGATIVE = 13
+    NOISE_PLACE = 14
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,14 @@ class Key:
         """Draws from [0, 1), in steps of 2**-32: float64 (B, *shape)."""
         count = math.prod(shape)
         number = FIRST_STREAM + self.view * STREAMS_PER_VIEW + stream
-        words = _words(self.seed, self.epoch, self.index, number, -(-count // 4))
-        return (words[:, :count].double() * 2.0**-32).view(-1, *shape)
+        if isinstance(self.epoch, int) and draws_itself(self.index.device):
+            from sslfast.data import triton_draws
+
+            drawn = triton_draws.uniform_draws(self.seed, self.epoch, self.index, number, count)
+        else:
+            words = _words(self.seed, self.epoch, self.index, number, -(-count // 4))
+            drawn = words[:, :count].double() * 2.0**-32
+        return drawn.view(-1, *shape)
 
     def integers(self, stream: Stream, bound: int | Tensor, *shape: int) -> Tensor:
         """Draws from 0 to bound - 1: int64 (B, *shape). A bound may be a tensor that broadcasts to the result."""
@@ -71,7 +79,8 @@ class Key:
 def _words(seed: int, epoch: int | Tensor, index: Tensor, stream: int, blocks: int) -> Tensor:
     """Random 32-bit words held in int64, (B, 4 * blocks): the bits of `sslfast.data.random.words`.
 
-    A product of 32-bit words does not fit into int64, but wraps to the right 64 bits.
+    A product of 32-bit words does not fit into int64, but wraps to the right 64 bits. Some 90 launches on a GPU,
+    where `triton_draws.uniform_draws` needs one.
     """
     c3 = torch.arange(blocks, device=index.device).expand(len(index), blocks)
     c0, c1, c2 = index[:, None].expand_as(c3), torch.zeros_like(c3) + epoch, torch.full_like(c3, stream)

@@ -53,15 +53,26 @@ def surrogate(rgb: Tensor, key: Key) -> Tensor:
     Raises:
         ValueError: images that are not square, or not of three channels.
     """
+    return transformed(rgb, surrogate_draws(key))
+
+
+def surrogate_draws(key: Key) -> Tensor:
+    """What `surrogate` draws for the B samples of a key: float32 (B, 14) in [0, 1)."""
+    return torch.cat((key.uniform(Stream.GEOMETRY, 4), key.uniform(Stream.COLOR, 10)), dim=1).float()
+
+
+def transformed(rgb: Tensor, draws: Tensor) -> Tensor:
+    """`surrogate` by given draws. It computes each pixel by itself, so that torch.compile makes it one kernel."""
     side_of("surrogate", rgb)
     if rgb.shape[1] != 3:
         raise ValueError(f"surrogate: expected images of 3 channels, red, green, blue, got {tuple(rgb.shape)}")
-    x = _component_contrast(_moved(rgb, key), key)
-    return _saturation_value_hue(x, key).contiguous(memory_format=torch.channels_last)
+    geometry, components, curves = draws.split((4, 3, 7), dim=1)
+    x = _component_contrast(_moved(rgb, geometry), components)
+    return _saturation_value_hue(x, curves).contiguous(memory_format=torch.channels_last)
 
 
-def _moved(x: Tensor, key: Key) -> Tensor:
-    right, down, scale, angle = key.uniform(Stream.GEOMETRY, 4).float().unbind(1)
+def _moved(x: Tensor, draws: Tensor) -> Tensor:
+    right, down, scale, angle = draws.unbind(1)
     scale = _log_between(scale, SCALE)
     angle = _around(angle, math.radians(ROTATION))
     cos, sin = angle.cos() / scale, angle.sin() / scale
@@ -73,18 +84,16 @@ def _moved(x: Tensor, key: Key) -> Tensor:
     return F.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
 
 
-def _component_contrast(x: Tensor, key: Key) -> Tensor:
+def _component_contrast(x: Tensor, draws: Tensor) -> Tensor:
     """x + sum over the components e of (factor - 1) (e . (x - mean)) e."""
-    factors = _log_between(key.uniform(Stream.COLOR, 3).float(), COMPONENT_FACTOR).view(-1, 3, 1, 1)
+    factors = _log_between(draws, COMPONENT_FACTOR).view(-1, 3, 1, 1)
     centered = torch.stack([channel - m for channel, m in zip(x.unbind(1), MEAN, strict=True)], dim=1)
     along = mix(centered, COMPONENTS) * (factors - 1)
     return (x + mix(along, list(zip(*COMPONENTS, strict=True)))).clamp(0, 1)
 
 
-def _saturation_value_hue(x: Tensor, key: Key) -> Tensor:
-    # The draws after those of the components: the first of a stream do not depend on how many follow.
-    draws = key.uniform(Stream.COLOR, 10).float()[:, 3:].unbind(1)
-    s_power, s_factor, s_added, v_power, v_factor, v_added, hue_added = (d.view(-1, 1, 1) for d in draws)
+def _saturation_value_hue(x: Tensor, draws: Tensor) -> Tensor:
+    s_power, s_factor, s_added, v_power, v_factor, v_added, hue_added = draws.T[:, :, None, None]
     hue, saturation, value = hsv_from_rgb(x)
     saturation = _curve(saturation, s_power, s_factor, s_added)
     value = _curve(value, v_power, v_factor, v_added)

@@ -1,13 +1,15 @@
-"""The draws and the order that a GPU computes: the host's, bit for bit."""
+"""The draws, the order and the numbers that a GPU computes: the host's, bit for bit."""
 
 import numpy as np
 import pytest
 import torch
 
+from sslfast import views
 from sslfast.config import ViewConfig
 from sslfast.data.draws import draw_view
 from sslfast.data.on_device import drawer, shuffled
-from sslfast.data.random import permutation
+from sslfast.data.random import permutation, uniform
+from sslfast.views.draws import Key, Stream
 from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 triton_draws = pytest.importorskip("sslfast.data.triton_draws")
@@ -64,6 +66,32 @@ def test_the_order_is_the_hosts(seed, epoch, n):
     assert torch.equal(order, torch.from_numpy(permutation(seed, epoch, n)))
 
 
+@pytest.mark.parametrize("seed", [0, 2**32 + 1, 2**63 - 1])
+@pytest.mark.parametrize(("epoch", "stream", "count"), [(0, 0, 1), (2**31 + 5, 2**31 + 120, 9), (3, 7, 1500)])
+def test_numbers_are_the_hosts(seed, epoch, stream, count):
+    indices = torch.tensor([0, 2**32 - 1, 77], device=DEVICE)
+    drawn = triton_draws.uniform_draws(seed, epoch, indices, stream, count)
+    expected = uniform(seed, epoch, indices.cpu().numpy(), stream, count)
+    assert torch.equal(drawn.cpu(), torch.from_numpy(expected))
+    assert triton_draws.uniform_draws(seed, epoch, indices[:0], stream, count).shape == (0, count)
+
+
+def test_the_operator_of_the_numbers():
+    indices = torch.arange(6, device=DEVICE)[::2]
+    torch.library.opcheck(torch.ops.sslfast.uniform_draws, (2**40, 1, indices, 2**31, 5))
+
+
+def test_the_draws_of_a_key_are_made_so_where_they_can_be(monkeypatch):
+    key = Key(3, 2**31, torch.arange(5), view=2)
+    expected = key.uniform(Stream.PLACE, 2, 3)
+    calls = []
+    draw = triton_draws.uniform_draws
+    monkeypatch.setattr(triton_draws, "uniform_draws", lambda *args: calls.append(args) or draw(*args))
+    monkeypatch.setattr(views.draws, "draws_itself", lambda device: True)
+    assert torch.equal(key.uniform(Stream.PLACE, 2, 3), expected)
+    assert len(calls) == 1
+
+
 def test_the_device_may_be_the_host():
     cpu = torch.device("cpu")
     index = shuffled(1, 2, 50, cpu)
@@ -87,23 +115,28 @@ def test_a_gpu_draws_itself_and_is_never_waited_for():
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_kernels_compile_ahead_of_time(arch):
-    numbers = {"B": "i32", "N": "i32", "seed": "i64", "epoch": "i32", "stream": "i32"}
+    numbers = {"B": "i32", "N": "i32", "count": "i32", "seed": "i64", "epoch": "i32", "stream": "i32"}
     pointers = {"p_indices": "*i64", "p_rules": "*fp64", "p_draws": "*fp32", "p_keys": "*i64"}
     signature = numbers | pointers
+    kernels = {
+        "draw_kernel": ({"BB": 32, "BT": 16}, signature),
+        "key_kernel": ({"BN": 1024}, signature),
+        "uniform_kernel": ({"BN": 1024}, {**signature, "p_numbers": "*fp64", "stream": "i64"}),
+    }
     launches = [
         (
             kernel,
             {
                 "kernel": f"sslfast.data.triton_draws:{kernel}",
                 "arch": arch,
-                "signature": {name: kind for name, kind in signature.items() if name in arguments},
+                "signature": {name: kind for name, kind in kinds.items() if name in arguments},
                 "constants": constants,
                 "multiples_of_16": [],
                 "num_warps": 4,
                 "num_stages": 3,
             },
         )
-        for kernel, constants in (("draw_kernel", {"BB": 32, "BT": 16}), ("key_kernel", {"BN": 1024}))
+        for kernel, (constants, kinds) in kernels.items()
         for arguments in [getattr(triton_draws, kernel).arg_names]
     ]
     assert_compiles(launches)

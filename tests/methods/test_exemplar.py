@@ -18,8 +18,8 @@ def build(**settings):
 
 def transformed(method, data, member):
     """One member of each class, normalised anew."""
-    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (method.data.mean, method.data.std))
-    rgb = to_rgb(data.views[0], method.data.mean, method.data.std)
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (method.members.mean, method.members.std))
+    rgb = to_rgb(data.views[0], method.members.mean, method.members.std)
     return (surrogate(rgb, Key(data.seed, data.epoch, data.index, view=member)) - mean) / std
 
 
@@ -138,3 +138,15 @@ def test_the_triplet_form_embeds_members_and_has_no_classes():
 def test_triplets_of_one_member_are_refused():
     with pytest.raises(UsageError, match=r"method.members=1: expected at least 2 for method.form=triplet"):
         build(form="triplet")
+
+
+def test_members_are_made_by_one_graph():
+    """Which torch.compile can fuse."""
+    method, data = build(members=2), tiny_batch(views=1)
+    graph = torch.compile(method.members, fullgraph=True, backend="eager")
+    draws = torch.rand(2, BATCH, 14, generator=torch.Generator().manual_seed(0))
+    expected = method.members(data.views[0], draws)
+    made = graph(data.views[0], draws)
+    torch.testing.assert_close(made, expected, rtol=0, atol=1e-3)
+    assert made.is_contiguous(memory_format=torch.channels_last)
+    assert method.members in method.compiled()
