@@ -118,10 +118,10 @@ def measure(method: str, case: Case, source: Source, seconds: float) -> list[Res
     }
     if trainer.device.type == "cuda":
         for network in trainer.method.compiled():
-            network.compile()
+            network.compile(dynamic=False)
         for peer in peers.values():
             for encoder in (module for module in peer.modules() if isinstance(module, Encoder)):
-                encoder.compile()
+                encoder.compile(dynamic=False)
     steps = {NETWORKS: alone, **{name: pipeline.step for name, pipeline in pipelines.items()}}
     times = take_turns(steps, trainer.device, seconds)
     medians = {name: statistics.median(samples) for name, samples in times.items() if samples}

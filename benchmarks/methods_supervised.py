@@ -28,7 +28,7 @@ class SupervisedTrainer:
         self.network = nn.Sequential(self.encoder, nn.Linear(self.encoder.feature_dim, len(train_set.classes)))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if device.type == "cuda":
-            self.encoder.compile()
+            self.encoder.compile(dynamic=False)
         self.optimizer = build_optimizer(self.network.named_parameters(), recipe.optim, recipe.data.batch_size)
         self.peak_lr = scaled_lr(recipe.optim, recipe.data.batch_size)
         self.step = 0

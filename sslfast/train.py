@@ -124,7 +124,7 @@ class Trainer:
         self.method.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if on_gpu if config.train.compile is None else config.train.compile:
             for network in self.method.compiled():
-                network.compile()
+                network.compile(dynamic=False)  # small crops or patches: as fast a graph as the first shape's
         self.optimizer = build_optimizer(
             self.method.named_parameters(), config.optim, data.batch_size, self.method.constant_lr
         )

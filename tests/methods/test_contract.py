@@ -7,6 +7,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslfast.checkpoint import load
@@ -184,6 +185,26 @@ def test_a_step_reads_nothing_back_from_the_device(trainer):
     batch = batch_of(trainer)
     with NoHostRead():
         trainer.train_step(batch)
+
+
+@pytest.mark.parametrize("name", ["exemplar", "pirl", "swav"])
+def test_each_shape_is_compiled_as_a_graph_of_its_own(name, tmp_path, monkeypatch):
+    """Small crops or patches beside whole views: a graph of any shape would be slower."""
+    graphs, compile = [], nn.Module.compile
+
+    def backend(graph, inputs):
+        graphs.append(inputs)
+        return graph.forward
+
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda module, **options: compile(module, backend=backend, **options)
+    )
+    torch.compiler.reset()
+    recipe = config(name, "train.compile=true")
+    trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
+    trainer.train_step(batch_of(trainer, epoch=0))
+    assert len(graphs) >= 2
+    assert all(isinstance(x, torch.Tensor) for inputs in graphs for x in inputs)
 
 
 @pytest.mark.gpu
