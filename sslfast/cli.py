@@ -1,5 +1,7 @@
-"""The command line. Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM, 130 after
-Ctrl-C."""
+"""The command line.
+
+Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM, 130 after Ctrl-C.
+"""
 
 from __future__ import annotations
 

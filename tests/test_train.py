@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import shutil
 import signal
@@ -21,6 +22,7 @@ from sslfast.config import load_config
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.methods.moco import MoCoV1
+from sslfast.run import log_to
 from sslfast.train import pretrain
 
 # 162 training images: 5 steps an epoch. One thread, so that the sums of parallel runs agree to the bit.
@@ -258,6 +260,16 @@ def test_a_full_disk_that_stops_the_metrics_is_one_sentence(tmp_path, monkeypatc
     monkeypatch.setattr(SummaryWriter, "add_scalar", full)
     with pytest.raises(TrainingError, match=r"run: cannot write the metrics \(No space left on device\)"):
         pretrain(tiny(), tmp_path / "run")
+
+
+def test_a_full_disk_costs_the_log_its_lines_alone(tmp_path, monkeypatch, capsys):
+    def full(handler):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with log_to(tmp_path / "train.log"), monkeypatch.context() as patch:
+        patch.setattr(logging.FileHandler, "flush", full)
+        logging.getLogger("sslfast.train").info("a line")
+    assert capsys.readouterr().err == ""
 
 
 class Diverging(MoCoV1):
