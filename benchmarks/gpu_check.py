@@ -1,10 +1,10 @@
 """Everything a machine with a GPU can say about the kernels, in one command: `make gpu-check`.
 
-Builds, runs the tests of the ops on the GPU and all benchmarks, checks that no method's step waits for the GPU,
-and runs the tests again under compute-sanitizer where it is installed; writes what each step said, and how to
-redo it, to benchmarks/results/<gpu>/. It takes 8 minutes at most: steps go from the most to the least important,
-and each is stopped at its limit or when the time is over; what it has found until then stays. `--dry-run` does the
-same on the CPU with few tests and one op, to try the command itself on a machine without a GPU.
+Builds, runs the tests of the ops on the GPU, all benchmarks and the other tests that need a GPU, as that no
+method's step waits for it, and the ops' tests again under compute-sanitizer where it is installed; writes what
+each step said, and how to redo it, to benchmarks/results/<gpu>/. It takes 8 minutes at most: steps go from the
+most to the least important, and each is stopped at its limit or when the time is over; what it has found until
+then stays. `--dry-run` does the same on the CPU with few tests and one op, to try the command itself.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ MINUTES = 8
 PROCESSES = 12  # of tests at a time, each of which takes half a GiB or more of the GPU's memory
 GRACE = 10  # seconds that a stopped step has to say what it has found
 STOPPED, NOT_RUN = 124, None  # exit codes
+KERNELS = ("tests/kernels", "tests/data/test_on_device.py")
 # What needs the GPU: not the C++ kernels, nor what compilers say of the others.
 ON_GPU = "not cpp and not ahead_of_time and not without_spills"
 SANITIZED = "not cpp and (test_no_worse_than_eager or test_any_memory_layout)"  # what compute-sanitizer repeats
@@ -45,9 +46,10 @@ class Step:
 
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
     """What is run, the most important first."""
-    python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", "tests/kernels"]
+    python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", *KERNELS]
     # What takes the time is to compile some thousand forms of the kernels, on the CPU.
     parallel = ["--numprocesses", str(min(PROCESSES, len(os.sched_getaffinity(0))))]
+    others = [*("-m", "gpu"), *(f"--ignore={path}" for path in KERNELS)]
     bench = [python, "-m", "sslfast", "bench", "--json", str(results / "ops"), "--csv", str(results / "ops.csv")]
     build = Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"], limit=120)
     info = Step("info", [python, "-m", "sslfast", "info"], limit=30)
@@ -59,7 +61,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         info,
         Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=150),
         Step("benchmarks", bench, limit=210),
-        Step("steps", [python, "-m", "pytest", "-q", "tests/methods", *parallel, "-k", "never_waits"], limit=60),
+        Step("others", [python, "-m", "pytest", "-q", "tests", *others, *parallel], limit=60),
     ]
     if sanitizer := shutil.which("compute-sanitizer"):
         for tool in ("memcheck", "racecheck"):

@@ -64,7 +64,7 @@ def test_when_the_time_is_over_nothing_more_is_run(tmp_path, capsys):
 def test_what_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check.shutil, "which", lambda name: f"/bin/{name}")
     whole = {step.name: step for step in gpu_check.steps(tmp_path, dry_run=False)}
-    names = ["build", "info", "tests", "benchmarks", "steps", "memcheck", "racecheck", "train", "views"]
+    names = ["build", "info", "tests", "benchmarks", "others", "memcheck", "racecheck", "train", "views"]
     assert [*whole] == names
     dry = gpu_check.steps(tmp_path, dry_run=True)
     assert [step.name for step in dry] == ["build", "info", "tests", "benchmarks"]
