@@ -62,7 +62,7 @@ def surrogate_draws(key: Key) -> Tensor:
 
 
 def transformed(rgb: Tensor, draws: Tensor) -> Tensor:
-    """`surrogate` by given draws. It computes each pixel by itself, so that torch.compile makes it one kernel."""
+    """`surrogate` by given draws. It computes each pixel by itself, so that torch.compile can fuse it."""
     side_of("surrogate", rgb)
     if rgb.shape[1] != 3:
         raise ValueError(f"surrogate: expected images of 3 channels, red, green, blue, got {tuple(rgb.shape)}")
