@@ -132,7 +132,7 @@ def test_the_guards_guard():
         on_gpu = torch.ones(3, device="cuda")
         with pytest.raises(DataDependentOutputException):
             on_gpu.sum().item()
-        with pytest.raises(RuntimeError, match="two different devices"):
+        with pytest.raises(RuntimeError, match="two (different )?devices"):
             on_gpu + torch.ones(3)
         with NoTransfer(), pytest.raises(AssertionError, match="cpu"):
             torch.tensor([1.0], device="cuda")
