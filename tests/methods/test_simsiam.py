@@ -176,5 +176,5 @@ def test_without_stop_gradient_or_predictor_embeddings_collapse(ablation, collap
     losses, stds = collapse(**ablation)
     assert stds[0] > 0.6
     assert losses[-1] < -0.99
-    assert max(stds[1:]) < 0.3
+    assert stds[0] > stds[1] > max(stds[2:])  # collapsed, they hardly move
     assert stds[-1] < 0.1
