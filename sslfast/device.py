@@ -16,9 +16,11 @@ def choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        if torch.device(name).type not in ("cpu", "cuda"):
-            raise RuntimeError("the kernels and the data pipelines have no form for it")
-        return torch.empty(0, device=name).device
+        known = torch.device(name).type in ("cpu", "cuda")
+        device = torch.empty(0, device=name).device if known else None
     except (RuntimeError, AssertionError) as error:
         reason = str(error).split("\n")[0]
         raise UsageError(f"device {name!r}: {reason}; use auto, cpu or cuda") from error
+    if device is None:
+        raise UsageError(f"device {name!r}: kernels and data pipelines have no form for it; use auto, cpu or cuda")
+    return device

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 import torch
@@ -340,8 +341,8 @@ class Trainer:
             self.guard.load_state_dict(state["guard"])
         except (RuntimeError, ValueError) as error:  # of a version with other networks
             raise UsageError(
-                f"--resume: the checkpoint in {self.run.checkpoints} does not fit {self.config.method.name}; "
-                "resume with the sslfast that wrote it, or use another --out"
+                f"--resume: the checkpoint in {self.run.checkpoints} does not fit {self.config.method.name} "
+                f"({shorten(str(error), 200)}); resume with the sslfast that wrote it, or use another --out"
             ) from error
         self.step, self.random_knn = state["step"], state["random_knn"]
         self.skipped = int(self.guard.total)

@@ -95,7 +95,18 @@ def permutation(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
 
 @torch.library.custom_op("sslfast::uniform_draws", mutates_args=())
 def uniform_draws(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor:
-    """`random.uniform`, fp64 (B, count), of indices int64 (B,) on the device."""
+    """`random.uniform`, on the GPU and without waiting for it.
+
+    Args:
+        seed: the run's seed.
+        epoch: in [0, 2**32).
+        indices: int64 (B,), positions of the samples in the data set, in [0, 2**32).
+        stream: what the numbers are for, in [0, 2**32).
+        count: draws a sample.
+
+    Returns:
+        fp64 (B, count), in [0, 1).
+    """
     numbers = torch.empty((len(indices), count), dtype=torch.float64, device=indices.device)
     n = numbers.numel()
     with torch.cuda.device_of(indices):

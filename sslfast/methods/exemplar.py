@@ -104,7 +104,7 @@ class Exemplar(Method):
 class Members(nn.Module):
     """Makes the members of normalised views: a module without parameters, which can be compiled.
 
-    Step by step, the transformations would move a hundred times the memory of their results.
+    Not fused, each of many operations would read and write all of the images.
     """
 
     def __init__(self, data: DataConfig) -> None:

@@ -62,7 +62,18 @@ def surrogate_draws(key: Key) -> Tensor:
 
 
 def transformed(rgb: Tensor, draws: Tensor) -> Tensor:
-    """`surrogate` by given draws. It computes each pixel by itself, so that torch.compile can fuse it."""
+    """`surrogate` by given draws. It computes each pixel by itself, so that torch.compile can fuse it.
+
+    Args:
+        rgb: float32 (B, 3, S, S) in [0, 1].
+        draws: float32 (B, 14) in [0, 1), of `surrogate_draws`.
+
+    Returns:
+        float32 (B, 3, S, S) in [0, 1], channels_last.
+
+    Raises:
+        ValueError: images that are not square, or not of three channels.
+    """
     side_of("surrogate", rgb)
     if rgb.shape[1] != 3:
         raise ValueError(f"surrogate: expected images of 3 channels, red, green, blue, got {tuple(rgb.shape)}")
