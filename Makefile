@@ -19,19 +19,19 @@ bench: .venv/built
 
 # The input pipelines beside torchvision's; ARGS="--data photographs/ --json views.json"
 bench-views: .venv/built
-	$(BIN)/python -m sslfast.benchmarks.bench_views $(ARGS)
+	$(BIN)/python -m sslfast.benchmarks.views.bench $(ARGS)
 
 # Training steps of every method beside other packages'; ARGS="--method moco_v2 --json train.json"
 bench-train: .venv/built
-	$(BIN)/python -m sslfast.benchmarks.bench_train $(ARGS)
+	$(BIN)/python -m sslfast.benchmarks.train.bench $(ARGS)
 
 # Every method on the same images, about an hour on 2 CPU cores; ARGS="--method moco_v2 --seeds 3"
 methods-check: .venv/built
-	$(BIN)/python -m sslfast.benchmarks.methods_check $(ARGS)
+	$(BIN)/python -m sslfast.benchmarks.methods.check $(ARGS)
 
 # make bench-compare BASE=<git ref> [OP=<op>]: the kernels of that commit beside this tree's
 bench-compare: .venv/built
-	$(BIN)/python -m sslfast.benchmarks.compare $(BASE) $(if $(OP),--op $(OP))
+	$(BIN)/python -m sslfast.benchmarks.ops.compare $(BASE) $(if $(OP),--op $(OP))
 
 # ARGS=--dry-run tries it without a GPU.
 gpu-check: .venv/built
@@ -47,7 +47,7 @@ lint: .venv/built
 	$(BIN)/mypy
 
 # Built again when the C++ or CUDA sources change; Python sources are used where they are.
-.venv/built: .venv/installed setup.py pyproject.toml $(wildcard csrc/*.h csrc/*/*)
+.venv/built: .venv/installed setup.py pyproject.toml $(wildcard csrc/*/* csrc/*/common/*)
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 

@@ -65,7 +65,7 @@ def extensions() -> list[Extension]:
     depends = sorted(glob.glob("csrc/**/*.h", recursive=True) + glob.glob("csrc/**/*.cuh", recursive=True))
     shared = {"py_limited_api": True, "optional": True, "depends": depends}
     found = []
-    if sources := sorted(glob.glob("csrc/cpu/*.cpp")):
+    if sources := sorted(glob.glob("csrc/cpu/**/*.cpp", recursive=True)):
         cpu = CppExtension(
             "sslfast._C_cpu", sources, include_dirs=[headers], extra_compile_args={"cxx": cxx}, **shared
         )

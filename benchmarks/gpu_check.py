@@ -24,7 +24,7 @@ from pathlib import Path
 
 import torch
 
-from sslfast.benchmarks.machine import RESULTS, describe, machine_name
+from sslfast.benchmarks.measure.machine import RESULTS, describe, machine_name
 
 HERE = Path(__file__).resolve().parents[1]
 MINUTES = 8
@@ -68,7 +68,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
             found.append(Step(tool, command, limit=60))
     for name, options in (("train", ["--seconds", "1"]), ("views", ["--seconds", "1"])):
-        program = [python, "-m", f"sslfast.benchmarks.bench_{name}", *options]
+        program = [python, "-m", f"sslfast.benchmarks.{name}.bench", *options]
         found.append(Step(name, [*program, "--json", str(results / f"{name}.json")], limit=90))
     return found
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from sslfast.benchmarks.common import OURS, find
-from sslfast.benchmarks.machine import RESULTS
-from sslfast.benchmarks.methods_published import PUBLISHED
-from sslfast.benchmarks.methods_record import SCORES, Run, summarise
-from sslfast.benchmarks.train_peers import MODULES as PACKAGES
-from sslfast.benchmarks.train_record import per_second
-from sslfast.kernels import _library as lib
+from sslfast.benchmarks.measure.machine import RESULTS
+from sslfast.benchmarks.methods.published import PUBLISHED
+from sslfast.benchmarks.methods.record import SCORES, Run, summarise
+from sslfast.benchmarks.ops.benchmark import OURS, find
+from sslfast.benchmarks.train.peers import MODULES as PACKAGES
+from sslfast.benchmarks.train.record import per_second
+from sslfast.kernels.common.op import OPS
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -42,7 +42,7 @@ def implementations() -> str:
         for result in content["results"]
     }
     lines = ["| op | reference | C++ (CPU) | Triton | CUDA C++ |", "|---|---|---|---|---|"]
-    for name, op in sorted(lib.OPS.items()):
+    for name, op in sorted(OPS.items()):
         cells = ["yes", "yes" if "cpp" in op.impls else ""]
         for impl, unproven in (("triton", "compiled and interpreted only"), ("cuda", "compiled only")):
             status = "yes" if (name, impl) in on_gpu else unproven

@@ -3,8 +3,8 @@
 if __name__ == "kernels":
     raise ImportError("this folder is sslfast's: install sslfast and write `from sslfast import kernels`")
 
-from sslfast.kernels._library import available_impls
 from sslfast.kernels.aligned_pooling import aligned_pooling
+from sslfast.kernels.common.op import available_impls
 from sslfast.kernels.cross_correlation_loss import cross_correlation_loss
 from sslfast.kernels.ema_update import ema_update_
 from sslfast.kernels.enqueue import enqueue_

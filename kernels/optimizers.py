@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common.op import Impl
 from sslfast.kernels.ema_update import ema_update_
 from sslfast.kernels.fused_optimizer import adamw_ema_step_, lars_ema_step_, sgd_ema_step_
 from sslfast.kernels.fused_optimizer.reference import skipping
@@ -44,7 +44,7 @@ class FusedOptimizer(Optimizer, ABC):
     optimizer that does not do it itself.
     """
 
-    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], impl: lib.Impl) -> None:
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any], impl: Impl) -> None:
         super().__init__(params, defaults)
         self.impl = impl
         self._targets: dict[Tensor, Tensor] = {}  # by what they follow
@@ -179,7 +179,7 @@ class FusedSGD(FusedOptimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
-        impl: lib.Impl = "auto",
+        impl: Impl = "auto",
     ) -> None:
         options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
         super().__init__(params, {**options, "dampening": 0.0}, impl)  # torch's SGD looks for it in a state dict
@@ -212,7 +212,7 @@ class FusedLARS(FusedOptimizer):
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         trust_coefficient: float = 1e-3,
-        impl: lib.Impl = "auto",
+        impl: Impl = "auto",
     ) -> None:
         options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
         super().__init__(params, {**options, "trust_coefficient": trust_coefficient, "adapt": True}, impl)
@@ -247,7 +247,7 @@ class FusedAdamW(FusedOptimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
-        impl: lib.Impl = "auto",
+        impl: Impl = "auto",
     ) -> None:
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         # As torch's own fused AdamW: then load_state_dict puts the counts of steps beside the parameters.

@@ -29,8 +29,8 @@ class EvaluationHelp(argparse.Action):
     """--help of `evaluate`: the arguments, then every setting of each evaluation."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from sslfast.evaluate.command import EVALUATIONS
-        from sslfast.settings import listed
+        from sslfast.commands.evaluate import EVALUATIONS
+        from sslfast.config.settings import listed
 
         print(parser.format_help())
         for kind, (schema, _rows) in EVALUATIONS.items():
@@ -42,14 +42,13 @@ class SettingsHelp(argparse.Action):
     """--help of `pretrain`: the arguments, then every setting of a recipe."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from sslfast.config import Config, recipes
-        from sslfast.settings import describe
-        from sslfast.views.presets import PRESETS
+        from sslfast.recipes.load import describe, recipes
+        from sslfast.recipes.presets import PRESETS
 
         print(parser.format_help())
         print(f"recipes:\n  {', '.join(recipes())}\n")
         print(f"presets of data.views:\n  {', '.join(PRESETS)}\n")
-        print(f"settings, with their defaults:\n{describe(Config)}")
+        print(f"settings, with their defaults:\n{describe()}")
         parser.exit()
 
 
@@ -59,10 +58,10 @@ def data_setting(args: argparse.Namespace) -> list[str]:
 
 
 def pretrain(args: argparse.Namespace) -> None:
-    from sslfast.config import load_config, to_yaml
-    from sslfast.train import pretrain as run
+    from sslfast.commands.pretrain import pretrain as run
+    from sslfast.recipes.load import load_recipe, to_yaml
 
-    config = load_config(args.recipe, [*args.overrides, *data_setting(args)])
+    config = load_recipe(args.recipe, [*args.overrides, *data_setting(args)])
     if args.print_config:
         print(to_yaml(config), end="")
         return
@@ -71,7 +70,7 @@ def pretrain(args: argparse.Namespace) -> None:
 
 
 def evaluate(args: argparse.Namespace) -> None:
-    from sslfast.evaluate.command import evaluate as run
+    from sslfast.commands.evaluate import evaluate as run
 
     found = run(
         args.kind, args.checkpoint, args.data, args.val, args.overrides, random_baseline=args.random_baseline
@@ -80,38 +79,38 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def export(args: argparse.Namespace) -> None:
-    from sslfast.export import export_torchvision
+    from sslfast.commands.export import export_torchvision
 
     print(export_torchvision(args.checkpoint, args.out, overwrite=args.overwrite))
 
 
 def bench(args: argparse.Namespace) -> None:
-    from sslfast.benchmarks.common import run
+    from sslfast.benchmarks.ops.benchmark import run
 
     run(args.op, json_path=args.json, csv_path=args.csv, plots=args.plots)
 
 
 def info(args: argparse.Namespace) -> None:
-    from sslfast.info import describe
+    from sslfast.commands.info import describe
 
     print(describe())
 
 
 def list_all(args: argparse.Namespace) -> None:
-    from sslfast.listing import listing
+    from sslfast.commands.list import listing
 
     print(listing())
 
 
 def views(args: argparse.Namespace) -> None:
-    from sslfast.config import load_config
-    from sslfast.views.command import draw
+    from sslfast.commands.views import draw
+    from sslfast.recipes.load import load_recipe
 
-    print(draw(load_config(args.recipe, [*args.overrides, *data_setting(args)]), args.out))
+    print(draw(load_recipe(args.recipe, [*args.overrides, *data_setting(args)]), args.out))
 
 
 def report(args: argparse.Namespace) -> None:
-    from sslfast.report import write_report
+    from sslfast.commands.report import write_report
 
     print(write_report(args.run_dir, args.data))
 

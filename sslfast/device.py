@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from sslfast.errors import UsageError
 
@@ -24,3 +29,9 @@ def choose_device(name: str) -> torch.device:
     if device is None:
         raise UsageError(f"device {name!r}: kernels and data pipelines have no form for it; use auto, cpu or cuda")
     return device
+
+
+def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Copy to the device without waiting for it."""
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -111,7 +111,7 @@ def test_an_interrupt_is_one_line_and_exit_code_130(capsys, monkeypatch):
     def interrupted():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("sslfast.info.describe", interrupted)
+    monkeypatch.setattr("sslfast.commands.info.describe", interrupted)
     code, out, err = run(capsys, "info")
     assert (code, out) == (130, "")
     assert "interrupted" in err

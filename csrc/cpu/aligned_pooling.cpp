@@ -24,10 +24,10 @@
 #include <memory>
 #include <tuple>
 
-#include "cpu/matmul.h"
-#include "cpu/parallel.h"
-#include "cpu/rows.h"
-#include "cpu/simd.h"
+#include "cpu/common/matmul.h"
+#include "cpu/common/parallel.h"
+#include "cpu/common/rows.h"
+#include "cpu/common/simd.h"
 
 namespace sslfast {
 namespace {

@@ -7,9 +7,9 @@
 #include <cstring>
 #include <type_traits>
 
-#include "cpu/average.h"
-#include "cpu/half.h"
-#include "cpu/simd.h"
+#include "cpu/common/average.h"
+#include "cpu/common/half.h"
+#include "cpu/common/simd.h"
 
 #define SSLFAST_INLINE __attribute__((always_inline)) inline  // into every version that SSLFAST_SIMD compiles
 

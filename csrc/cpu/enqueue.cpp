@@ -6,8 +6,8 @@
 
 #include <optional>
 
-#include "cpu/average.h"
-#include "cpu/parallel.h"
+#include "cpu/common/average.h"
+#include "cpu/common/parallel.h"
 
 namespace sslfast {
 

@@ -11,10 +11,10 @@
 #include <optional>
 #include <vector>
 
-#include "cpu/average.h"
-#include "cpu/parallel.h"
-#include "cpu/simd.h"
-#include "optimizer_arrays.h"
+#include "cpu/common/average.h"
+#include "cpu/common/parallel.h"
+#include "cpu/common/simd.h"
+#include "common/optimizer_arrays.h"
 
 namespace sslfast {
 namespace {

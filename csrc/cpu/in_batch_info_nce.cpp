@@ -22,9 +22,9 @@
 #include <optional>
 #include <tuple>
 
-#include "cpu/matmul.h"
-#include "cpu/parallel.h"
-#include "cpu/rows.h"
+#include "cpu/common/matmul.h"
+#include "cpu/common/parallel.h"
+#include "cpu/common/rows.h"
 
 namespace sslfast {
 namespace {

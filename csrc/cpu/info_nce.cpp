@@ -21,9 +21,9 @@
 #include <tuple>
 #include <vector>
 
-#include "cpu/matmul.h"
-#include "cpu/parallel.h"
-#include "cpu/rows.h"
+#include "cpu/common/matmul.h"
+#include "cpu/common/parallel.h"
+#include "cpu/common/rows.h"
 
 namespace sslfast {
 namespace {

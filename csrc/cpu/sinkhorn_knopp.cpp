@@ -20,11 +20,11 @@
 #include <limits>
 #include <vector>
 
-#include "cpu/matmul.h"
-#include "cpu/memory.h"
-#include "cpu/parallel.h"
-#include "cpu/rows.h"
-#include "cpu/simd.h"
+#include "cpu/common/matmul.h"
+#include "cpu/common/memory.h"
+#include "cpu/common/parallel.h"
+#include "cpu/common/rows.h"
+#include "cpu/common/simd.h"
 
 namespace sslfast {
 namespace {

@@ -22,10 +22,10 @@
 #include <tuple>
 #include <vector>
 
-#include "cpu/matmul.h"
-#include "cpu/pairs.h"
-#include "cpu/rows.h"
-#include "cpu/simd.h"
+#include "cpu/common/matmul.h"
+#include "cpu/common/pairs.h"
+#include "cpu/common/rows.h"
+#include "cpu/common/simd.h"
 
 namespace sslfast {
 namespace {

@@ -12,9 +12,9 @@
 #include <optional>
 #include <vector>
 
-#include "cpu/filters.h"
-#include "cpu/parallel.h"
-#include "cpu/pixels.h"
+#include "cpu/common/filters.h"
+#include "cpu/common/parallel.h"
+#include "cpu/common/pixels.h"
 
 namespace sslfast {
 

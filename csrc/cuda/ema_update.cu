@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <vector>
 
-#include "cuda/launch.cuh"
-#include "cuda/multi_tensor.cuh"
-#include "ema_pairs.h"
+#include "cuda/common/launch.cuh"
+#include "cuda/common/multi_tensor.cuh"
+#include "common/ema_pairs.h"
 
 namespace sslfast {
 namespace {

@@ -11,9 +11,9 @@
 #include <optional>
 #include <vector>
 
-#include "cuda/launch.cuh"
-#include "cuda/multi_tensor.cuh"
-#include "optimizer_arrays.h"
+#include "cuda/common/launch.cuh"
+#include "cuda/common/multi_tensor.cuh"
+#include "common/optimizer_arrays.h"
 
 namespace sslfast {
 namespace {

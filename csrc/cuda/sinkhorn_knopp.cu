@@ -21,7 +21,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "cuda/launch.cuh"
+#include "cuda/common/launch.cuh"
 
 #include <cooperative_groups.h>  // last: what it includes makes torch's BFloat16.h call host functions
 

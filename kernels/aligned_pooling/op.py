@@ -5,16 +5,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
 from sslfast.kernels.aligned_pooling import reference
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 
-OP = lib.Op(
+OP = Op(
     "aligned_pooling",
     "(Tensor features, Tensor maps, int groups, bool interleaved) "
     "-> (Tensor pooled, Tensor inverse_norms, Tensor inverse_sums)",
     impls=("cpp", "triton"),
 )
-BACKWARD = lib.Op(
+BACKWARD = Op(
     "aligned_pooling_backward",
     "(Tensor d_pooled, Tensor features, Tensor maps, Tensor inverse_norms, Tensor inverse_sums, int groups, "
     "bool interleaved, bool need_features, bool need_maps) -> (Tensor d_features, Tensor d_maps)",
@@ -29,7 +30,7 @@ def aligned_pooling(
     *,
     groups: int = 1,
     order: Literal["published", "paper"] = "published",
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> Tensor:
     """Pools features under d / groups alignment maps for each of `groups` groups of their channels.
 
@@ -64,8 +65,8 @@ def aligned_pooling(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from the
             reference.
     """
-    lib.check_tensors("aligned_pooling", features=features, maps=maps)
-    features, maps = lib.autocast(features, maps)
+    checks.check_tensors("aligned_pooling", features=features, maps=maps)
+    features, maps = checks.autocast(features, maps)
     _check(features, maps, groups, order)
     features, maps = features.flatten(2), maps.flatten(2)  # (B, D, P), (B, d, P): P positions
     arguments = features, maps, groups, order == "paper"
@@ -88,7 +89,7 @@ def _check(features: Tensor, maps: Tensor, groups: int, order: str) -> None:
             f"aligned_pooling: expected maps of shape ({b}, d, {height}, {width}) with d > 0 to match features, "
             f"got {tuple(maps.shape)}"
         )
-    lib.check_alike("aligned_pooling", "features", features=features, maps=maps)
+    checks.check_alike("aligned_pooling", "features", features=features, maps=maps)
     if not isinstance(groups, int) or groups < 1 or channels % groups or maps.shape[1] % groups:
         raise ValueError(
             f"aligned_pooling: expected groups that divide the {channels} channels of features and the "
@@ -143,7 +144,7 @@ def _backward(ctx: Any, d_pooled: Tensor, *_: Tensor) -> tuple[Tensor | None, ..
 
 OP.autograd(_setup_context, _backward)
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.aligned_pooling import triton_kernels
 
     OP.triton(triton_kernels.aligned_pooling)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.cross_correlation_loss import reference
 
-if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
-
-OP = lib.Op(
+OP = Op(
     "cross_correlation_loss",
     "(Tensor z1, Tensor z2, float lambd, bool need_dz1, bool need_dz2) -> (Tensor loss, Tensor dz1, Tensor dz2)",
     impls=("cpp", "triton"),
@@ -21,7 +20,7 @@ OP = lib.Op(
 
 
 def cross_correlation_loss(
-    z1: Tensor, z2: Tensor, *, lambd: float, group: ProcessGroup | None = None, impl: lib.Impl = "auto"
+    z1: Tensor, z2: Tensor, *, lambd: float, group: dist.ProcessGroup | None = None, impl: Impl = "auto"
 ) -> Tensor:
     """The redundancy reduction loss of Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, equation 1):
 
@@ -54,8 +53,8 @@ def cross_correlation_loss(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
-    lib.check_tensors(OP.name, z1=z1, z2=z2)
-    z1, z2 = lib.autocast(z1, z2)
+    checks.check_tensors(OP.name, z1=z1, z2=z2)
+    z1, z2 = checks.autocast(z1, z2)
     _check(z1, z2, lambd)
     if group is not None:
         if impl not in ("auto", "reference"):
@@ -78,7 +77,7 @@ def _check(z1: Tensor, z2: Tensor, lambd: float) -> None:
         raise ValueError(f"{OP.name}: expected z1 of shape (N > 0, D > 0), got {tuple(z1.shape)}")
     if z2.shape != z1.shape:
         raise ValueError(f"{OP.name}: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
-    lib.check_alike(OP.name, "z1", z1=z1, z2=z2)
+    checks.check_alike(OP.name, "z1", z1=z1, z2=z2)
     if not isinstance(lambd, (int, float)) or not 0 <= lambd < float("inf"):
         raise ValueError(f"{OP.name}: expected a lambd >= 0, got {lambd!r}")
 
@@ -107,7 +106,7 @@ def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]
 
 OP.autograd(_setup_context, _backward)
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.cross_correlation_loss import triton_kernels
 
     OP.triton(triton_kernels.cross_correlation_loss)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
 
 EPSILON = 1e-5  # added to variances, as by BatchNorm1d
 
 
-def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: ProcessGroup | None = None) -> Tensor:
+def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: dist.ProcessGroup | None = None) -> Tensor:
     """The loss, fp32 (fp64 for fp64 inputs). Holds the (D, D) matrix."""
     count = torch.full((), len(z1), dtype=torch.float64, device=z1.device)
     count = _sum(count, group)
@@ -28,7 +26,7 @@ def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: ProcessG
     return (1 - on_diagonal).square().sum() + lambd * off_diagonal.square().sum()
 
 
-def _normalise(z: Tensor, count: Tensor, group: ProcessGroup | None) -> Tensor:
+def _normalise(z: Tensor, count: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     wide = z if z.dtype == torch.float64 else z.float()
     n = count.to(wide.dtype)
     centred = wide - _sum(wide.sum(0), group) / n
@@ -36,7 +34,7 @@ def _normalise(z: Tensor, count: Tensor, group: ProcessGroup | None) -> Tensor:
     return (centred * (variance + EPSILON).rsqrt()).to(z.dtype)
 
 
-def _sum(x: Tensor, group: ProcessGroup | None) -> Tensor:
+def _sum(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     return x if group is None else _SumOverRanks.apply(x, group)
 
 
@@ -44,7 +42,7 @@ class _SumOverRanks(torch.autograd.Function):
     """The sum of all ranks' tensors. Every rank's loss depends on each of them: the gradient is summed as well."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: ProcessGroup) -> Tensor:
+    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
         x = x.clone()
         torch.distributed.all_reduce(x, group=group)

@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels._triton import matmul
+from sslfast.kernels.common.launch import matmul
 from sslfast.kernels.cross_correlation_loss.reference import EPSILON
 
 BN, BD = 64, 32  # rows and columns a tile: 128 bytes of a row of fp32

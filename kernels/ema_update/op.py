@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import LIBRARY, Impl, Op
 from sslfast.kernels.ema_update import foreach, reference
 
-OP = lib.Op(
+OP = Op(
     "ema_update_",
     "(Tensor(a!)[] targets, Tensor[] sources, float momentum, Tensor? momentum_tensor) -> ()",
     impls=("cpp", "cuda"),
@@ -16,7 +17,7 @@ OP = lib.Op(
     explicit=("cuda",),  # until a run of its tests on a GPU is recorded; `auto` then takes it
 )
 for compiled in OP.impls:  # no derivative: the update belongs to no graph, whatever its tensors require
-    lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+    LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
 
 
 def ema_update_(
@@ -24,7 +25,7 @@ def ema_update_(
     sources: Iterable[Tensor],
     momentum: float | Tensor,
     *,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> None:
     """Moves targets towards sources, in place: the momentum encoder of MoCo, BYOL, mean teachers.
 
@@ -88,7 +89,7 @@ def _check_momentum(momentum: float | Tensor, targets: list[Tensor]) -> None:
         if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
             raise ValueError(f"ema_update_: expected a momentum in [0, 1] or a 0-d tensor, got {momentum!r}")
         return
-    lib.check_number("ema_update_", "momentum", momentum, targets=targets)
+    checks.check_number("ema_update_", "momentum", momentum, targets=targets)
 
 
 def _check_pairs(targets: list[Tensor], sources: list[Tensor]) -> None:
@@ -104,7 +105,7 @@ def _check_pairs(targets: list[Tensor], sources: list[Tensor]) -> None:
                     f"ema_update_: expected {name}[{i}] to be {', '.join(map(str, OP.dtypes))}, an integer "
                     f"type or bool, got {tensor.dtype}"
                 )
-        lib.check_written("ema_update_", f"targets[{i}]", target)
+        checks.check_written("ema_update_", f"targets[{i}]", target)
         if source.shape != target.shape:
             raise ValueError(
                 f"ema_update_: expected sources[{i}] of shape {tuple(target.shape)} to match targets[{i}], "

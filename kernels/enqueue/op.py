@@ -3,21 +3,22 @@
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import LIBRARY, MISSING, Impl, Op
 from sslfast.kernels.enqueue import reference
 
-OP = lib.Op(
+OP = Op(
     "enqueue_",
     "(Tensor(a!) queue, Tensor keys, Tensor(b!) pointer, Tensor? skip) -> ()",
     impls=("cpp", "triton"),
     dtypes=(torch.float32, torch.float16, torch.bfloat16, torch.float64),
 )
 for compiled in OP.impls:  # no derivative: a queue belongs to no graph, whatever its keys require
-    lib.LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+    LIBRARY.impl(f"{OP.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
 
 
 def enqueue_(
-    queue: Tensor, keys: Tensor, pointer: Tensor, *, skip: Tensor | None = None, impl: lib.Impl = "auto"
+    queue: Tensor, keys: Tensor, pointer: Tensor, *, skip: Tensor | None = None, impl: Impl = "auto"
 ) -> None:
     """Puts keys into a queue in place of the oldest ones, first in first out: MoCo's (He et al. 2020), in place.
 
@@ -41,7 +42,7 @@ def enqueue_(
         ValueError: shapes, strides, dtypes or devices that do not fit.
         RuntimeError: an explicit `impl` that is not available.
     """
-    lib.check_tensors("enqueue_", queue=queue, keys=keys, pointer=pointer)
+    checks.check_tensors("enqueue_", queue=queue, keys=keys, pointer=pointer)
     _check(queue, keys, pointer, skip)
     chosen = OP.choose(impl, queue.device, queue.dtype)
     if chosen == "reference":
@@ -71,7 +72,7 @@ def _check(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) ->
         if tensor.dtype not in OP.dtypes:
             expected = ", ".join(map(str, OP.dtypes))
             raise ValueError(f"enqueue_: expected {name} of dtype {expected}, got {tensor.dtype}")
-    lib.check_written("enqueue_", "queue", queue)
+    checks.check_written("enqueue_", "queue", queue)
 
 
 @OP.fake
@@ -79,7 +80,7 @@ def _(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) -> None
     pass
 
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.enqueue import triton_kernels
 
     OP.triton(triton_kernels.enqueue_)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
 OF_ANY_PRECISION = ("grads", "targets", "shadows")  # as long as it is one of NARROW, or the parameter's
@@ -26,7 +26,7 @@ def check_numbers(
             raise ValueError(f"{op}: expected {len(params)} {name} to match params, got {len(tensors)}")
     for name, number, highest in (("lr", lr, float("inf")), ("ema_momentum", ema_momentum, 1.0)):
         if isinstance(number, Tensor):
-            lib.check_number(op, name, number, params=params)
+            checks.check_number(op, name, number, params=params)
         elif not isinstance(number, (int, float)) or not 0 <= number <= highest:
             raise ValueError(f"{op}: expected {name} in [0, {highest:g}] or a 0-d tensor, got {number!r}")
     if found_inf is None or not params:
@@ -51,7 +51,7 @@ def check_tensors(op: str, lists: Mapping[str, Sequence[Tensor]]) -> None:
             if tensor.layout != torch.strided:
                 raise ValueError(f"{what} to be dense, got {tensor.layout}")
             if name != "grads":
-                lib.check_written(op, f"{name}[{i}]", tensor)
+                checks.check_written(op, f"{name}[{i}]", tensor)
             if tensor.device != device:
                 raise ValueError(f"{what} on {device} to match params[0], got {tensor.device}")
             if not tensor.is_floating_point():

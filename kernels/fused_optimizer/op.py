@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common.op import LIBRARY, Impl, Op
 from sslfast.kernels.fused_optimizer import reference
 from sslfast.kernels.fused_optimizer.checks import check_numbers, check_tensors
 
@@ -14,8 +14,8 @@ _FOLLOWERS = "Tensor(t!)[] targets, Tensor(s!)[] shadows"
 _NUMBERS = "float lr, Tensor? lr_tensor, float ema_momentum, Tensor? ema_momentum_tensor, Tensor? found_inf"
 
 
-def _op(name: str, states: str, options: str) -> lib.Op:
-    return lib.Op(
+def _op(name: str, states: str, options: str) -> Op:
+    return Op(
         name,
         f"(Tensor(p!)[] params, Tensor[] grads, {states}, {_FOLLOWERS}, {_NUMBERS}, {options}) -> ()",
         impls=("cpp", "cuda"),
@@ -33,7 +33,7 @@ ADAMW = _op(
 )
 for op in (SGD, LARS, ADAMW):
     for compiled in op.impls:  # no derivative: a step belongs to no graph, whatever its tensors require
-        lib.LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+        LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
 
 
 def sgd_ema_step_(
@@ -49,7 +49,7 @@ def sgd_ema_step_(
     shadows: Iterable[Tensor] = (),
     ema_momentum: float | Tensor = 1.0,
     found_inf: Tensor | None = None,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> None:
     """A step of SGD with momentum, in place, and what follows the parameters: `kernels.optimizers.FusedSGD`'s.
 
@@ -107,7 +107,7 @@ def lars_ema_step_(
     shadows: Iterable[Tensor] = (),
     ema_momentum: float | Tensor = 1.0,
     found_inf: Tensor | None = None,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> None:
     """A step of LARS, in place, and what follows the parameters: `kernels.optimizers.FusedLARS`'s.
 
@@ -147,7 +147,7 @@ def adamw_ema_step_(
     shadows: Iterable[Tensor] = (),
     ema_momentum: float | Tensor = 1.0,
     found_inf: Tensor | None = None,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> None:
     """A step of AdamW, in place, and what follows the parameters: `kernels.optimizers.FusedAdamW`'s.
 
@@ -181,7 +181,7 @@ def adamw_ema_step_(
 
 
 def _run(
-    op: lib.Op,
+    op: Op,
     plain: Callable[..., None],
     iterables: dict[str, Iterable[Tensor]],
     optional: tuple[str, ...],
@@ -189,7 +189,7 @@ def _run(
     ema_momentum: float | Tensor,
     found_inf: Tensor | None,
     options: tuple[Any, ...],
-    impl: lib.Impl,
+    impl: Impl,
 ) -> None:
     lists = {name: list(tensors) for name, tensors in iterables.items()}
     params = lists["params"]
@@ -215,7 +215,7 @@ def _number(value: float | Tensor) -> tuple[float, Tensor | None]:
     return (1.0, value) if isinstance(value, Tensor) else (value, None)
 
 
-def _fake(op: lib.Op, states: tuple[str, ...]) -> None:
+def _fake(op: Op, states: tuple[str, ...]) -> None:
     names = ("params", "grads", *states, "targets", "shadows")
 
     @op.fake

@@ -5,20 +5,21 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.in_batch_info_nce import reference
 
 INPUTS = "Tensor query, Tensor keys, Tensor? row_ids, Tensor? key_ids"
 TARGETS = "float temperature, int offset, int chunks"
 
-OP = lib.Op(
+OP = Op(
     "in_batch_info_nce",
     f"({INPUTS}, {TARGETS}, bool need_dq, bool need_rank) -> (Tensor loss, Tensor dq, Tensor rank)",
     impls=("cpp", "triton"),
 )
 # sum_i weights_i loss_i (without weights: 1 each) and its gradients. A gradient to the keys adds up what rows
 # send, so it can be taken in the forward pass only where the gradients of the losses are known to be equal.
-TOTAL = lib.Op(
+TOTAL = Op(
     "in_batch_info_nce_total",
     f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq, bool need_rank)"
     " -> (Tensor total, Tensor dq, Tensor dk, Tensor rank)",
@@ -30,14 +31,14 @@ TOTAL = lib.Op(
 @overload
 def in_batch_info_nce(
     query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
-    ids: tuple[Tensor, Tensor] | None = ..., reduction: lib.Reduction = ...,
-    return_rank: Literal[False] = ..., impl: lib.Impl = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., reduction: checks.Reduction = ...,
+    return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def in_batch_info_nce(
     query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
-    ids: tuple[Tensor, Tensor] | None = ..., reduction: lib.Reduction = ...,
-    return_rank: Literal[True], impl: lib.Impl = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., reduction: checks.Reduction = ...,
+    return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def in_batch_info_nce(
     query: Tensor,
@@ -47,9 +48,9 @@ def in_batch_info_nce(
     offset: int = 0,
     chunks: int = 1,
     ids: tuple[Tensor, Tensor] | None = None,
-    reduction: lib.Reduction = "mean",
+    reduction: checks.Reduction = "mean",
     return_rank: bool = False,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """In-batch InfoNCE: the cross-entropy of each row's own key among all keys of the batch.
 
@@ -93,11 +94,11 @@ def in_batch_info_nce(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
-    lib.check_tensors("in_batch_info_nce", query=query, keys=keys)
-    query, keys = lib.autocast(query, keys)
+    checks.check_tensors("in_batch_info_nce", query=query, keys=keys)
+    query, keys = checks.autocast(query, keys)
     _check(query, keys, offset, chunks, ids)
-    lib.check_temperature("in_batch_info_nce", temperature)
-    lib.check_reduction("in_batch_info_nce", reduction)
+    checks.check_temperature("in_batch_info_nce", temperature)
+    checks.check_reduction("in_batch_info_nce", reduction)
     row_ids, key_ids = ids if ids is not None else (None, None)
     if impl == "auto" and _is_faster_eagerly(query, keys):
         impl = "reference"
@@ -107,13 +108,13 @@ def in_batch_info_nce(
     need_dk = torch.is_grad_enabled() and keys.requires_grad
     if chosen == "reference":
         losses, rank = reference.in_batch_info_nce(*inputs, *targets, return_rank)
-        loss = lib.reduce(losses, reduction)
+        loss = checks.reduce(losses, reduction)
     elif need_dk and reduction != "none":
         total, _, _, rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
         loss = total / len(query) if reduction == "mean" else total
     else:
         losses, _, rank = OP.call(chosen, *inputs, *targets, need_dq, return_rank)
-        loss = lib.reduce(losses, reduction)
+        loss = checks.reduce(losses, reduction)
     return (loss, rank) if return_rank else loss
 
 
@@ -134,7 +135,7 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
     n, d = query.shape
     if keys.ndim != 2 or keys.shape[1] != d:
         raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys.shape)}")
-    lib.check_alike(op, "query", query=query, keys=keys)
+    checks.check_alike(op, "query", query=query, keys=keys)
     for name, number in (("offset", offset), ("chunks", chunks)):
         if not isinstance(number, (int, torch.SymInt)):
             raise ValueError(f"{op}: expected {name} to be a whole number, got {number!r}")
@@ -152,7 +153,7 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
     if not isinstance(ids, (tuple, list)) or len(ids) != 2:
         raise ValueError(f"{op}: expected ids to be a pair (row_ids, key_ids), got {ids!r}")
     for name, tensor, size in zip(("row_ids", "key_ids"), ids, (n, m), strict=True):
-        lib.check_tensors(op, **{name: tensor})
+        checks.check_tensors(op, **{name: tensor})
         if tensor.shape != (size,) or tensor.dtype != torch.int64 or tensor.device != query.device:
             raise ValueError(
                 f"{op}: expected {name} of shape ({size},), dtype torch.int64, on {query.device}, "
@@ -221,7 +222,7 @@ def _backward_total(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | Non
 
 TOTAL.autograd(_setup_context_total, _backward_total)
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.in_batch_info_nce import triton_kernels
 
     OP.triton(triton_kernels.in_batch_info_nce)

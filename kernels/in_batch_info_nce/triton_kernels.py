@@ -17,10 +17,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels import _streaming as streaming
-from sslfast.kernels._rank import positive_products
-from sslfast.kernels._streaming import Targets
-from sslfast.kernels._triton import LOG2_E, matmul, processors
+from sslfast.kernels.common import streaming as streaming
+from sslfast.kernels.common.launch import LOG2_E, matmul, processors
+from sslfast.kernels.common.positives import positive_products
+from sslfast.kernels.common.streaming import Targets
 
 BATCH_ELEMENTS = 2**23  # of products that `_blockwise` aims at a time: in fp32 they stay in a large GPU's L2 cache
 BATCH_ROWS = 256  # of `_blockwise` at least

@@ -5,10 +5,11 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.info_nce import reference
 
-OP = lib.Op(
+OP = Op(
     "info_nce",
     "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq, bool need_rank)"
     " -> (Tensor loss, Tensor dq, Tensor rank)",
@@ -18,13 +19,13 @@ OP = lib.Op(
 
 @overload
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
-    return_rank: Literal[False] = ..., impl: lib.Impl = ...,
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
-    return_rank: Literal[True], impl: lib.Impl = ...,
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def info_nce(
     query: Tensor,
@@ -32,9 +33,9 @@ def info_nce(
     queue: Tensor,
     *,
     temperature: float,
-    reduction: lib.Reduction = "mean",
+    reduction: checks.Reduction = "mean",
     return_rank: bool = False,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """InfoNCE: the cross-entropy of each query's positive key among all keys of the queue.
 
@@ -70,18 +71,18 @@ def info_nce(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
-    lib.check_tensors("info_nce", query=query, positive=positive, queue=queue)
-    query, positive, queue = lib.autocast(query, positive, queue)
+    checks.check_tensors("info_nce", query=query, positive=positive, queue=queue)
+    query, positive, queue = checks.autocast(query, positive, queue)
     _check(query, positive, queue)
-    lib.check_temperature("info_nce", temperature)
-    lib.check_reduction("info_nce", reduction)
+    checks.check_temperature("info_nce", temperature)
+    checks.check_reduction("info_nce", reduction)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
         losses, rank = reference.info_nce(query, positive, queue, temperature, return_rank)
     else:
         need_dq = torch.is_grad_enabled() and query.requires_grad
         losses, _, rank = OP.call(chosen, query, positive, queue, temperature, need_dq, return_rank)
-    loss = lib.reduce(losses, reduction)
+    loss = checks.reduce(losses, reduction)
     return (loss, rank) if return_rank else loss
 
 
@@ -99,7 +100,7 @@ def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
         raise ValueError(
             f"info_nce: expected queue of shape (K, {query.shape[1]}) to match query, got {tuple(queue.shape)}"
         )
-    lib.check_alike("info_nce", "query", query=query, positives=positive, queue=queue)
+    checks.check_alike("info_nce", "query", query=query, positives=positive, queue=queue)
     if queue.requires_grad and torch.is_grad_enabled():
         raise ValueError(
             "info_nce: expected a queue that does not require grad, for it receives none; pass queue.detach()"
@@ -137,7 +138,7 @@ def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]
 
 OP.autograd(_setup_context, _backward)
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.info_nce import triton_kernels
 
     OP.triton(triton_kernels.info_nce)

@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels import _streaming as streaming
-from sslfast.kernels._rank import positive_products
-from sslfast.kernels._triton import LOG2_E, LOWEST, matmul
+from sslfast.kernels.common import streaming as streaming
+from sslfast.kernels.common.launch import LOG2_E, LOWEST, matmul
+from sslfast.kernels.common.positives import positive_products
 
 BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` aims at a time: in blocks of 1024 to 16384 keys
 

@@ -3,21 +3,20 @@
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nearest_neighbor import reference
 
 MAX_K = 8
 
-OP = lib.Op(
+OP = Op(
     "nearest_neighbor",
     "(Tensor query, Tensor queue, int k) -> (Tensor indices, Tensor similarity)",
     impls=("cpp", "triton"),
 )
 
 
-def nearest_neighbor(
-    query: Tensor, queue: Tensor, *, k: int = 1, impl: lib.Impl = "auto"
-) -> tuple[Tensor, Tensor]:
+def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "auto") -> tuple[Tensor, Tensor]:
     """The rows of a queue most similar to each query, as NNCLR looks up its positives.
 
     Of Dwibedi et al. 2021 (equation 2), generalised to the k nearest:
@@ -52,8 +51,8 @@ def nearest_neighbor(
         ValueError: shapes, dtypes or devices that do not fit; an empty queue; a k out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
-    lib.check_tensors("nearest_neighbor", query=query, queue=queue)
-    query, queue = lib.autocast(query.detach(), queue.detach())
+    checks.check_tensors("nearest_neighbor", query=query, queue=queue)
+    query, queue = checks.autocast(query.detach(), queue.detach())
     _check(query, queue, k)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
@@ -73,7 +72,7 @@ def _check(query: Tensor, queue: Tensor, k: int) -> None:
         )
     if len(queue) == 0:
         raise ValueError("nearest_neighbor: expected a queue of at least one row, got an empty one")
-    lib.check_alike("nearest_neighbor", "query", query=query, queue=queue)
+    checks.check_alike("nearest_neighbor", "query", query=query, queue=queue)
     if not isinstance(k, int) or not 1 <= k <= MAX_K:
         raise ValueError(f"nearest_neighbor: expected k from 1 to {MAX_K}, got {k!r}")
     if k > len(queue):
@@ -86,7 +85,7 @@ def _(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return query.new_empty(shape, dtype=torch.int64), query.new_empty(shape, dtype=torch.float32)
 
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.nearest_neighbor import triton_kernels
 
     OP.triton(triton_kernels.nearest_neighbor)

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels._triton import SHARED_MEMORY, matmul, processors, shared_memory
+from sslfast.kernels.common.launch import SHARED_MEMORY, matmul, processors, shared_memory
 
 NO_KEY = tl.constexpr(-(2**63))  # below every candidate's
 MAX_RESIDENT_D = 512  # wider tiles of queries do not fit into shared memory

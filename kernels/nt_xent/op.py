@@ -5,12 +5,13 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nt_xent import reference
 from sslfast.kernels.sup_con.op import BACKWARD
 
 # As sup_con's, for rows i and i + 2N / 2 as each other's positives, and the ranks.
-OP = lib.Op(
+OP = Op(
     "nt_xent",
     "(Tensor features, float temperature, bool need_rank)"
     " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count, Tensor rank)",
@@ -22,22 +23,22 @@ SMALL = 256
 
 @overload
 def nt_xent(
-    z1: Tensor, z2: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
-    return_rank: Literal[False] = ..., impl: lib.Impl = ...,
+    z1: Tensor, z2: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def nt_xent(
-    z1: Tensor, z2: Tensor, *, temperature: float, reduction: lib.Reduction = ...,
-    return_rank: Literal[True], impl: lib.Impl = ...,
+    z1: Tensor, z2: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def nt_xent(
     z1: Tensor,
     z2: Tensor,
     *,
     temperature: float,
-    reduction: lib.Reduction = "mean",
+    reduction: checks.Reduction = "mean",
     return_rank: bool = False,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """NT-Xent: the cross-entropy of each view's other view among all other views of the batch.
 
@@ -73,11 +74,11 @@ def nt_xent(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
-    lib.check_tensors("nt_xent", z1=z1, z2=z2)
-    z1, z2 = lib.autocast(z1, z2)
+    checks.check_tensors("nt_xent", z1=z1, z2=z2)
+    z1, z2 = checks.autocast(z1, z2)
     _check(z1, z2)
-    lib.check_temperature("nt_xent", temperature)
-    lib.check_reduction("nt_xent", reduction)
+    checks.check_temperature("nt_xent", temperature)
+    checks.check_reduction("nt_xent", reduction)
     z = torch.cat([z1, z2])
     if impl == "auto" and z.device.type == "cpu" and len(z) <= SMALL:
         impl = "reference"
@@ -86,7 +87,7 @@ def nt_xent(
         losses, rank = reference.nt_xent(z, temperature, return_rank)
     else:
         losses, *_, rank = OP.call(chosen, z, temperature, return_rank)
-    loss = lib.reduce(losses, reduction)
+    loss = checks.reduce(losses, reduction)
     return (loss, rank) if return_rank else loss
 
 
@@ -95,7 +96,7 @@ def _check(z1: Tensor, z2: Tensor) -> None:
         raise ValueError(f"nt_xent: expected z1 of shape (N, D) with D > 0, got {tuple(z1.shape)}")
     if z2.shape != z1.shape:
         raise ValueError(f"nt_xent: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
-    lib.check_alike("nt_xent", "z1", z1=z1, z2=z2)
+    checks.check_alike("nt_xent", "z1", z1=z1, z2=z2)
 
 
 @OP.fake
@@ -118,7 +119,7 @@ def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]
 
 OP.autograd(_setup_context, _backward)
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.sup_con import triton_launch
 
     OP.triton(triton_launch.nt_xent)

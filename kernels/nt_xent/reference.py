@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.kernels._library import rank
+from sslfast.kernels.common.checks import rank
 
 
 def nt_xent(z: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, Tensor]:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.sinkhorn_knopp import reference
 
-if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
-
-OP = lib.Op(
+OP = Op(
     "sinkhorn_knopp",
     "(Tensor scores, float epsilon, int iterations) -> Tensor",
     impls=("cpp", "triton", "cuda"),
@@ -26,8 +23,8 @@ def sinkhorn_knopp(
     *,
     epsilon: float = 0.05,
     iterations: int = 3,
-    group: ProcessGroup | None = None,
-    impl: lib.Impl = "auto",
+    group: dist.ProcessGroup | None = None,
+    impl: Impl = "auto",
 ) -> Tensor:
     """Codes: each sample's soft assignment to the prototypes, balanced over the prototypes.
 
@@ -63,7 +60,7 @@ def sinkhorn_knopp(
         ValueError: scores, epsilon or iterations out of range.
         RuntimeError: an explicit `impl` that is not available; one beside the reference with a group.
     """
-    lib.check_tensors("sinkhorn_knopp", scores=scores)
+    checks.check_tensors("sinkhorn_knopp", scores=scores)
     _check(scores, epsilon, iterations)
     scores = scores.detach()
     chosen = OP.choose(impl, scores.device, scores.dtype)
@@ -80,7 +77,7 @@ def sinkhorn_knopp(
 def _check(scores: Tensor, epsilon: float, iterations: int) -> None:
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(f"sinkhorn_knopp: expected scores of shape (B, K) with K > 0, got {tuple(scores.shape)}")
-    lib.check_alike("sinkhorn_knopp", "scores", scores=scores)
+    checks.check_alike("sinkhorn_knopp", "scores", scores=scores)
     if not isinstance(epsilon, (int, float)) or not 1e-30 <= epsilon <= 1e30:
         raise ValueError(f"sinkhorn_knopp: expected an epsilon from 1e-30 to 1e30, got {epsilon!r}")
     if not isinstance(iterations, int) or iterations < 1:
@@ -94,7 +91,7 @@ def _(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
     return scores.new_empty(scores.shape, dtype=torch.float32)
 
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.sinkhorn_knopp import triton_kernels
 
     OP.triton(triton_kernels.sinkhorn_knopp)

@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels._triton import LOG2_E, LOWEST, processors
+from sslfast.kernels.common.launch import LOG2_E, LOWEST, processors
 
 MAX_RESIDENT_K = 8192  # wider rows spill
 BP, BC = 32, 32  # parts and columns that `merge_kernel` adds at a time

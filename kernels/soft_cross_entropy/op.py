@@ -5,17 +5,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.soft_cross_entropy import reference
 
-OP = lib.Op(
+OP = Op(
     "soft_cross_entropy",
     "(Tensor logits, Tensor targets, float temperature) -> (Tensor loss, Tensor statistics)",
     impls=("cpp", "triton"),
 )
 # Elements; below, what autograd takes for an operator of ours costs more than eager PyTorch's passes.
 SMALL = 2**16
-BACKWARD = lib.Op(
+BACKWARD = Op(
     "soft_cross_entropy_backward",
     "(Tensor d_loss, Tensor logits, Tensor targets, Tensor statistics, float temperature) -> Tensor",
     impls=OP.impls,
@@ -28,8 +29,8 @@ def soft_cross_entropy(
     targets: Tensor,
     *,
     temperature: float,
-    reduction: lib.Reduction = "mean",
-    impl: lib.Impl = "auto",
+    reduction: checks.Reduction = "mean",
+    impl: Impl = "auto",
 ) -> Tensor:
     """Cross-entropy of soft targets, such as SwAV's codes, and a softmax over the logits.
 
@@ -62,16 +63,16 @@ def soft_cross_entropy(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
-    lib.check_tensors("soft_cross_entropy", logits=logits, targets=targets)
+    checks.check_tensors("soft_cross_entropy", logits=logits, targets=targets)
     _check(logits, targets)
-    lib.check_temperature("soft_cross_entropy", temperature)
-    lib.check_reduction("soft_cross_entropy", reduction)
+    checks.check_temperature("soft_cross_entropy", temperature)
+    checks.check_reduction("soft_cross_entropy", reduction)
     chosen = OP.choose(impl, logits.device, torch.promote_types(logits.dtype, targets.dtype))
     if chosen == "reference" or (impl == "auto" and chosen == "cpp" and logits.numel() < SMALL):
         losses = reference.soft_cross_entropy(logits, targets, temperature)
     else:
         losses, _ = OP.call(chosen, logits, targets, temperature)
-    return lib.reduce(losses, reduction)
+    return checks.reduce(losses, reduction)
 
 
 def _check(logits: Tensor, targets: Tensor) -> None:
@@ -125,7 +126,7 @@ def _backward(ctx: Any, d_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 
 OP.autograd(_setup_context, _backward)
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.soft_cross_entropy import triton_kernels
 
     OP.triton(triton_kernels.soft_cross_entropy)

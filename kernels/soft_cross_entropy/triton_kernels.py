@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels._triton import LOG2_E, LOWEST
+from sslfast.kernels.common.launch import LOG2_E, LOWEST
 
 
 class Config(NamedTuple):

@@ -5,18 +5,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.sup_con import reference
 
 # Losses, what the backward pass needs of each row, and the numbers of positives, all (M,). Labels are int64.
 # Without labels rows i and i + M / 2 are each other's positive: that is NT-Xent, which shares the backward pass.
-OP = lib.Op(
+OP = Op(
     "sup_con",
     "(Tensor features, Tensor? labels, float temperature)"
     " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count)",
     impls=("cpp", "triton"),
 )
-BACKWARD = lib.Op(
+BACKWARD = Op(
     "sup_con_backward",
     "(Tensor d_loss, Tensor features, Tensor? labels, Tensor top, Tensor log_sum, Tensor count, float temperature)"
     " -> Tensor",
@@ -30,8 +31,8 @@ def sup_con(
     labels: Tensor,
     *,
     temperature: float,
-    reduction: lib.Reduction = "mean",
-    impl: lib.Impl = "auto",
+    reduction: checks.Reduction = "mean",
+    impl: Impl = "auto",
 ) -> Tensor:
     """Supervised contrastive loss: every sample draws the others of its label near, among all others.
 
@@ -67,11 +68,11 @@ def sup_con(
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
-    lib.check_tensors("sup_con", features=features, labels=labels)
-    (features,) = lib.autocast(features)
+    checks.check_tensors("sup_con", features=features, labels=labels)
+    (features,) = checks.autocast(features)
     _check(features, labels)
-    lib.check_temperature("sup_con", temperature)
-    lib.check_reduction("sup_con", reduction)
+    checks.check_temperature("sup_con", temperature)
+    checks.check_reduction("sup_con", reduction)
     chosen = OP.choose(impl, features.device, features.dtype)
     if chosen == "reference":
         losses, count = reference.sup_con(features, labels, temperature)
@@ -79,7 +80,7 @@ def sup_con(
         losses, _, _, count = OP.call(chosen, features, labels.long(), temperature)
     if reduction == "mean":
         return losses.sum() / (count > 0).sum().clamp(min=1)
-    return lib.reduce(losses, reduction)
+    return checks.reduce(losses, reduction)
 
 
 def _check(features: Tensor, labels: Tensor) -> None:
@@ -89,7 +90,7 @@ def _check(features: Tensor, labels: Tensor) -> None:
         raise ValueError(
             f"sup_con: expected labels of shape ({len(features)},) to match features, got {tuple(labels.shape)}"
         )
-    lib.check_alike("sup_con", "features", features=features)
+    checks.check_alike("sup_con", "features", features=features)
     if labels.dtype.is_floating_point or labels.dtype.is_complex or labels.dtype == torch.bool:
         raise ValueError(f"sup_con: expected labels of an integer dtype, got {labels.dtype}")
     if labels.device != features.device:
@@ -120,7 +121,7 @@ def _(d_loss: Tensor, features: Tensor, *_: Any) -> Tensor:
     return torch.empty_like(features, memory_format=torch.contiguous_format)
 
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.sup_con import triton_launch
 
     OP.triton(triton_launch.sup_con)

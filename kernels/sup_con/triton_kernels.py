@@ -20,7 +20,7 @@ Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers;
 import triton
 import triton.language as tl
 
-from sslfast.kernels._triton import LOWEST
+from sslfast.kernels.common.launch import LOWEST
 
 LN_2 = tl.constexpr(0.6931471805599453)
 

@@ -7,8 +7,8 @@ import torch
 import triton
 from torch import Tensor
 
-from sslfast.kernels._rank import positive_products
-from sslfast.kernels._triton import LOG2_E, SHARED_MEMORY, matmul, processors, shared_memory
+from sslfast.kernels.common.launch import LOG2_E, SHARED_MEMORY, matmul, processors, shared_memory
+from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.sup_con.triton_kernels import (
     gradient_kernel,
     merge_kernel,

@@ -5,18 +5,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import LIBRARY, MISSING, Impl, Op
 from sslfast.kernels.view_augment import reference
 from sslfast.kernels.view_augment.draw import Draw
 
-OP = lib.Op(
+OP = Op(
     "view_augment",
     "(Tensor images, Tensor draws, Tensor? rows, int size, float[] mean, float[] std, bool crop, ScalarType dtype)"
     " -> Tensor",
     impls=("cpp", "triton"),
     dtypes=(torch.float32,),  # of the draws
 )
-LIST = lib.Op(  # of images of sizes of their own
+LIST = Op(  # of images of sizes of their own
     "view_augment_list",
     "(Tensor[] images, Tensor draws, int size, float[] mean, float[] std, ScalarType dtype) -> Tensor",
     impls=("cpp",),
@@ -25,7 +26,7 @@ LIST = lib.Op(  # of images of sizes of their own
 )
 for op in (OP, LIST):  # no derivative: images are numbers of levels
     for compiled in op.impls:
-        lib.LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
+        LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
 RESULTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
@@ -39,7 +40,7 @@ def view_augment(
     rows: Tensor | None = None,
     crop: bool = True,
     dtype: torch.dtype = torch.float32,
-    impl: lib.Impl = "auto",
+    impl: Impl = "auto",
 ) -> Tensor:
     """Views of images, as torchvision's transforms make them, but each sample with its own draw.
 
@@ -80,7 +81,7 @@ def view_augment(
         ValueError: shapes, dtypes or devices that do not fit; numbers out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
-    lib.check_tensors("view_augment", draws=draws)
+    checks.check_tensors("view_augment", draws=draws)
     _check_numbers(size, mean, std, dtype)
     computed = torch.float64 if dtype == torch.float64 else draws.dtype
     if isinstance(images, (list, tuple)):
@@ -90,7 +91,7 @@ def view_augment(
             return reference.view_augment_list(images, draws, size, mean, std, dtype)
         views: Tensor = LIST.call(chosen, list(images), draws, size, list(mean), list(std), dtype)
         return views
-    lib.check_tensors("view_augment", images=images)
+    checks.check_tensors("view_augment", images=images)
     _check(images, draws, rows, size, crop)
     chosen = OP.choose(impl, images.device, computed)
     if chosen == "reference":
@@ -126,7 +127,7 @@ def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, cr
     if rows is not None or not crop:
         given = "crop=False" if rows is None else "rows"
         raise ValueError(f"view_augment: expected a list of images without {given}; pass one tensor of them")
-    lib.check_tensors("view_augment", **{f"images[{i}]": image for i, image in enumerate(images)})
+    checks.check_tensors("view_augment", **{f"images[{i}]": image for i, image in enumerate(images)})
     for i, image in enumerate(images):
         if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape or image.dtype != torch.uint8:
             raise ValueError(
@@ -186,7 +187,7 @@ def _empty(draws: Tensor, size: int, dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, device=draws.device, memory_format=torch.channels_last)
 
 
-if lib.MISSING["triton"] is None:
+if MISSING["triton"] is None:
     from sslfast.kernels.view_augment import triton_launch
 
     OP.triton(triton_launch.view_augment)

@@ -1,6 +1,8 @@
 """From images on disk to batches of augmented views: sources, draws, augmentations, loaders."""
 
-from sslfast.data.loader import Batch, Loader, eval_batches, load_small, make_loader
+from sslfast.data.batch import Batch, Loader
+from sslfast.data.evaluation import eval_batches
+from sslfast.data.loader import load_small, make_loader
 from sslfast.data.sources import Source, open_source
 from sslfast.data.split import split
 

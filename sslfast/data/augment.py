@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from sslfast.data.draws import ViewDraws
+from sslfast.data.draws.reference import ViewDraws
+from sslfast.device import to_device
 from sslfast.kernels import view_augment
 
 
@@ -67,9 +66,3 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     x = images.to(torch.float32, memory_format=torch.channels_last, copy=True).div_(255)
     center, spread = to_device(np.array([mean, std], dtype=np.float32), x.device).view(2, 3, 1, 1)
     return x.sub_(center).div_(spread)
-
-
-def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy to the device without waiting for it."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

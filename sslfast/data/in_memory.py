@@ -15,9 +15,9 @@ from PIL import Image
 from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
-from sslfast.data.images import without_ends
-from sslfast.data.reading import read_all
 from sslfast.data.sources import Source
+from sslfast.data.sources.images import without_ends
+from sslfast.data.sources.reading import read_all
 from sslfast.errors import UsageError
 
 logger = logging.getLogger(__name__)

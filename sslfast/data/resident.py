@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from sslfast.config import DataConfig
 from sslfast.data.batch import Batch, full_batches, rows_of_rank
+from sslfast.data.draws.on_device import drawer
 from sslfast.data.in_memory import in_memory
-from sslfast.data.on_device import drawer, shuffled
 from sslfast.data.sources import Source
 from sslfast.kernels import view_augment
-
-if TYPE_CHECKING:
-    from sslfast.config import DataConfig
+from sslfast.random.on_device import shuffled
 
 
 class ResidentLoader:

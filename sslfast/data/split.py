@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
-from numpy.typing import NDArray
 
-from sslfast.data.random import permutation
+from sslfast.data.sources import Source
 from sslfast.errors import UsageError
+from sslfast.random.philox import permutation
 
-if TYPE_CHECKING:
-    from sslfast.data.sources import Source
-
-SUBSET_SEED = 0
 SPLIT_SEED = 1
 
 
@@ -47,23 +41,3 @@ def split(source: Source, fraction: float) -> tuple[Source, Source]:
     k = np.arange(n)
     chosen = (k + 1) * held_out // n > k * held_out // n
     return source.subset(np.sort(order[~chosen])), source.subset(np.sort(order[chosen]))
-
-
-def balanced_subset(labels: NDArray[np.int64] | None, n: int, limit: int) -> NDArray[np.int64]:
-    """Choose `limit` of n positions, as evenly over the classes as they allow; sorted, always the same.
-
-    A larger limit adds to the choice of a smaller one.
-    """
-    order = permutation(SUBSET_SEED, 0, n)
-    if labels is not None:
-        order = order[np.argsort(_rank_in_class(labels[order]), kind="stable")]
-    return np.sort(order[:limit])
-
-
-def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many earlier entries have the same label."""
-    by_class = np.argsort(labels, kind="stable")
-    ordered = labels[by_class]
-    rank = np.empty_like(labels)
-    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
-    return rank

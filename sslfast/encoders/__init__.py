@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 
+from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
 from sslfast.encoders.norm import SplitBatchNorm
@@ -15,9 +15,6 @@ from sslfast.encoders.resnet import RESNETS, STRIDES, build_resnet
 from sslfast.encoders.timm import TIMM, build_timm
 from sslfast.encoders.vit import VITS, build_vit, check_size
 from sslfast.errors import UsageError
-
-if TYPE_CHECKING:
-    from sslfast.config import EncoderConfig
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from sslfast.config import EncoderConfig
 from sslfast.distributed import world_size
 from sslfast.errors import UsageError
-
-if TYPE_CHECKING:
-    from sslfast.config import EncoderConfig
 
 
 def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet
 
+from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.norm import norm_layer
-
-if TYPE_CHECKING:
-    from sslfast.config import EncoderConfig
 
 # Block type and blocks a stage (He et al. 2016, table 1).
 RESNETS: dict[str, tuple[type[nn.Module], list[int]]] = {

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
+from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.errors import UsageError
-
-if TYPE_CHECKING:
-    from sslfast.config import EncoderConfig
 
 TIMM = "timm/"  # begins the names
 

@@ -3,17 +3,13 @@ arXiv:2104.02057) trains them: fixed positions, and a random patch projection th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock
 
+from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.errors import UsageError
-
-if TYPE_CHECKING:
-    from sslfast.config import EncoderConfig
 
 VITS = {"vit_small": 384, "vit_base": 768}  # width of a token, in MoCo v3's table of configurations
 DEPTH = HEADS = 12  # of both; other ViT-S have 6 heads

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from sslfast.config import DataConfig
 from sslfast.data import Source, eval_batches
 from sslfast.distributed import gather_uneven, rank, world_size
+from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-
-if TYPE_CHECKING:
-    from sslfast.config import DataConfig
-    from sslfast.encoders import Encoder
 
 
 @torch.no_grad()

@@ -11,9 +11,11 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
+from sslfast.config.fields import STRICT, Count, Positive
 from sslfast.evaluate.options import EvaluationConfig
 from sslfast.evaluate.ranks import accuracy, ranks
-from sslfast.schema import STRICT, Count, Positive
+
+KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
 
 # Similarities held at once, (queries of a chunk) x (training images): 64 MiB in float32.
 SIMILARITIES = 2**24

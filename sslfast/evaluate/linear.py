@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from tqdm import trange
 
+from sslfast.config.fields import STRICT, CountOrZero, NonNegative, Probability
 from sslfast.evaluate.options import EvaluationConfig
 from sslfast.evaluate.ranks import accuracy, ranks
-from sslfast.optim import LARS, cosine
-from sslfast.schema import STRICT, CountOrZero, NonNegative, Probability
+from sslfast.optim.optimizers import LARS
+from sslfast.optim.schedules import cosine
 
 
 @dataclass(config=STRICT)

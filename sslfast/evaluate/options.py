@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sslfast.schema import STRICT, Count, Probability, Seed
+from sslfast.config.fields import STRICT, Count, Probability, Seed
 
 
 @dataclass(config=STRICT)

@@ -5,7 +5,7 @@ from sslfast.methods.base import Method
 from sslfast.methods.byol import BYOL
 from sslfast.methods.cmc import CMC
 from sslfast.methods.context_prediction import ContextPrediction
-from sslfast.methods.cpc import CPCV1
+from sslfast.methods.cpc_v1 import CPCV1
 from sslfast.methods.cpc_v2 import CPCV2
 from sslfast.methods.deepcluster import DeepCluster
 from sslfast.methods.deepcluster_v2 import DeepClusterV2
@@ -17,7 +17,7 @@ from sslfast.methods.jigsaw import Jigsaw
 from sslfast.methods.lewel_b import LEWELB
 from sslfast.methods.lewel_m import LEWELM
 from sslfast.methods.mncl import MNCL
-from sslfast.methods.moco import MoCoV1
+from sslfast.methods.moco_v1 import MoCoV1
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.methods.moco_v3 import MoCoV3
 from sslfast.methods.nnclr import NNCLR

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, NonNegative
+from sslfast.data import Batch
 from sslfast.distributed import world
-from sslfast.heads import mlp
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.schema import STRICT, Count, NonNegative
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.heads import mlp
 
 
 @dataclass(config=STRICT)

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from sslfast.config import Recipe
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.views import Key
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
 
 # A network's outputs for the training images, not augmented: fp32 (M, D), and int64 (M,) on the CPU, their
 # positions in rising order; M is less than the number of images where some cannot be read.
@@ -70,7 +68,7 @@ class Method(nn.Module, ABC):
         Args:
             step: the step's number, counted from 0.
             total_steps: steps of the whole training.
-            skip: 0-d bool tensor; where true the step was undone and nothing may move, see `sslfast.finite`.
+            skip: 0-d bool tensor; where true the step was undone and nothing may move, see `sslfast.train.guard`.
         """
 
     @classmethod

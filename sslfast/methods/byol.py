@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.heads import mlp
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, Probability
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.methods.collapse import embedding_std
-from sslfast.optim import momentum_schedule
-from sslfast.schema import STRICT, Count, Probability
-from sslfast.state import MomentumCopy, TargetNorm
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.collapse import embedding_std
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.momentum_copy import MomentumCopy, TargetNorm
+from sslfast.optim.schedules import momentum_schedule
 
 
 @dataclass(config=STRICT)

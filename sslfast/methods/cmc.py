@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Literal, cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.encoders import ColorEncoder
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, Positive, Probability
+from sslfast.data import Batch
+from sslfast.encoders import ColorEncoder, Encoder
 from sslfast.encoders.colors import channels_of
-from sslfast.heads import mlp
-from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
 from sslfast.methods.base import Method
-from sslfast.schema import STRICT, Count, Positive, Probability
-from sslfast.views import from_rgb, to_rgb
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.views import Key, from_rgb, to_rgb
 from sslfast.views.color_parts import color_parts
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
-    from sslfast.views import Key
 
 
 @dataclass(config=STRICT)

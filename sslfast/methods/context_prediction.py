@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.methods.pretext import Puzzle, PuzzleConfig
-from sslfast.schema import STRICT, Count, CountOrZero, Probability
+from sslfast.config import DataConfig, Recipe
+from sslfast.config.fields import STRICT, Count, CountOrZero, Probability
+from sslfast.encoders import Encoder
+from sslfast.methods.parts.puzzle import Puzzle, PuzzleConfig
 from sslfast.views import Key, context_pair, drop_colors, project_colors
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.config import DataConfig
-    from sslfast.encoders import Encoder
 
 WHOLE = 398  # pixels that 3 patches of 96, the paper's gaps of 48 and its jitter of 7 need
 POSITIONS = 8

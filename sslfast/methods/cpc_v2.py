@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from sslfast.methods.cpc import CPCV1, CPCV1Config
-from sslfast.schema import STRICT, Count, CountOrZero, Positive, Probability
+from sslfast.config.fields import STRICT, Count, CountOrZero, Positive, Probability
+from sslfast.methods.cpc_v1 import CPCV1, CPCV1Config
 
 
 @dataclass(config=STRICT)

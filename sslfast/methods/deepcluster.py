@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.clustering import check_clusters, kmeans, whiten
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Embed, Method
-from sslfast.schema import STRICT, Count
+from sslfast.methods.parts.clustering import check_clusters, kmeans, whiten
+from sslfast.random.key import Stream
 from sslfast.views import Key
-from sslfast.views.draws import Stream
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
 
 WEIGHT_STD = 0.01  # of a new classifier, in the authors' code
 

@@ -5,7 +5,7 @@ Where the paper leaves it open, as in the authors' code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,17 +13,15 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.clustering import check_clusters, kmeans
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count
+from sslfast.data import Batch
 from sslfast.distributed import gather
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Embed
-from sslfast.methods.multi_crop import MultiCrop, MultiCropConfig
-from sslfast.nonparametric import Prototypes
-from sslfast.schema import STRICT, Count
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.clustering import check_clusters, kmeans
+from sslfast.methods.parts.multi_crop import MultiCrop, MultiCropConfig
+from sslfast.methods.parts.prototypes import Prototypes
 
 
 @dataclass(config=STRICT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,15 +10,13 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, CountOrZero, Probability
+from sslfast.data import Batch
 from sslfast.distributed import gather
+from sslfast.encoders import Encoder
 from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
-from sslfast.schema import STRICT, CountOrZero, Probability
-from sslfast.state import Queue
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.queue import Queue
 
 
 @dataclass(config=STRICT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,19 +12,16 @@ from torch import Tensor, nn
 
 from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.config import DataConfig, Recipe
+from sslfast.config.fields import STRICT, Count, CountOrZero, Positive
+from sslfast.data import Batch
 from sslfast.distributed import gather
+from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-from sslfast.heads import mlp
 from sslfast.methods.base import Method
-from sslfast.schema import STRICT, Count, CountOrZero, Positive
+from sslfast.methods.parts.heads import mlp
 from sslfast.views import Key, from_rgb, to_rgb
 from sslfast.views.exemplar import surrogate_draws, transformed
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.config import DataConfig
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
 
 
 @dataclass(config=STRICT)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -12,19 +12,16 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, Positive, Probability
+from sslfast.data import Batch
 from sslfast.distributed import gather, rank
-from sslfast.heads import mlp
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.optim import momentum_schedule
-from sslfast.schema import STRICT, Count, Positive, Probability
-from sslfast.state import MomentumCopy, TargetNorm
-from sslfast.views import divide
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
-    from sslfast.views import Key
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.momentum_copy import MomentumCopy, TargetNorm
+from sslfast.optim.schedules import momentum_schedule
+from sslfast.views import Key, divide
 
 
 @dataclass(config=STRICT)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.heads import mlp
-from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, NonNegative, Positive, Probability
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.nonparametric import softmax_loss
-from sslfast.schema import STRICT, Count, NonNegative, Positive, Probability
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.methods.parts.prototypes import softmax_loss
 
 
 @dataclass(config=STRICT)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.methods.pretext import Puzzle, PuzzleConfig
-from sslfast.schema import STRICT, Count
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count
+from sslfast.encoders import Encoder
+from sslfast.methods.parts.puzzle import Puzzle, PuzzleConfig
+from sslfast.random.key import Stream
 from sslfast.views import Key, jigsaw_cells, normalize_patches, permutation_set, permuted
-from sslfast.views.draws import Stream
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.encoders import Encoder
 
 CELLS = 3  # along a side
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.heads import mlp
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, Probability
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.methods.lewel import AlignedHead, LEWELConfig
-from sslfast.optim import momentum_schedule
-from sslfast.schema import STRICT, Count, Probability
-from sslfast.state import MomentumCopy, TargetNorm
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.aligned_head import AlignedHead, LEWELConfig
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.momentum_copy import MomentumCopy, TargetNorm
+from sslfast.optim.schedules import momentum_schedule
 
 
 @dataclass(config=STRICT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +11,11 @@ from torch import Tensor, nn
 
 from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.config.fields import STRICT
+from sslfast.data import Batch
 from sslfast.distributed import gather, own
-from sslfast.methods.lewel import AlignedHead, LEWELConfig
 from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
-from sslfast.schema import STRICT
-
-if TYPE_CHECKING:
-    from sslfast.data import Batch
+from sslfast.methods.parts.aligned_head import AlignedHead, LEWELConfig
 
 
 @dataclass(config=STRICT)

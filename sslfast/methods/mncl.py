@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,17 +10,16 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, NonNegative
+from sslfast.data import Batch
 from sslfast.distributed import gather, rank
+from sslfast.encoders import Encoder
 from sslfast.methods.fast_moco import FastMoCo, FastMoCoConfig, combined_features
-from sslfast.schema import STRICT, Count, NonNegative
-from sslfast.state import MomentumCopy, Queue, queue_size
+from sslfast.methods.parts.momentum_copy import MomentumCopy
+from sslfast.methods.parts.queue import Queue, queue_size
+from sslfast.random.key import Stream
 from sslfast.views import Key
-from sslfast.views.draws import Stream
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
 
 
 @dataclass(config=STRICT)

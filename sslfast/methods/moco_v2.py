@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic.dataclasses import dataclass
 
-from sslfast.methods.moco import MoCoV1, MoCoV1Config
-from sslfast.schema import STRICT, CountOrZero, Positive
+from sslfast.config.fields import STRICT, CountOrZero, Positive
+from sslfast.methods.moco_v1 import MoCoV1, MoCoV1Config
 
 
 @dataclass(config=STRICT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,13 +10,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.config.fields import STRICT, Count, Positive, Probability
+from sslfast.data import Batch
 from sslfast.distributed import gather, rank
-from sslfast.heads import mlp
 from sslfast.methods.byol import BYOL, BYOLConfig
-from sslfast.schema import STRICT, Count, Positive, Probability
-
-if TYPE_CHECKING:
-    from sslfast.data import Batch
+from sslfast.methods.parts.heads import mlp
 
 
 @dataclass(config=STRICT)

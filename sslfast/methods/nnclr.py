@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +10,14 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, Positive
+from sslfast.data import Batch
 from sslfast.distributed import gather, rank
-from sslfast.heads import mlp
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.schema import STRICT, Count, Positive
-from sslfast.state import Queue, queue_size
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.queue import Queue, queue_size
 
 
 @dataclass(config=STRICT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +10,14 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.clustering import Clusters, check_clusters, kmeans, squared_distances, sums
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, CountOrZero, NonNegative
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Embed
 from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
-from sslfast.nonparametric import Prototypes
-from sslfast.schema import STRICT, Count, CountOrZero, NonNegative
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.clustering import Clusters, check_clusters, kmeans, squared_distances, sums
+from sslfast.methods.parts.prototypes import Prototypes
 
 PERCENTILES = (0.1, 0.9)  # between which the authors' code keeps the concentrations
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sslfast.heads import mlp
-from sslfast.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, Positive, Probability
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.schema import STRICT, Count, Positive, Probability
+from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.random.key import Stream
 from sslfast.views import Key, jigsaw_cells, permuted, random_order, rotations
-from sslfast.views.draws import Stream
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
 
 CELLS = 3  # along a side
 PATCH_SHARE = 64 / 85  # of a cell's side (section 3.2)

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
-from sslfast.methods.pretext import classified
-from sslfast.schema import STRICT
-from sslfast.views import rotations
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
-    from sslfast.views import Key
+from sslfast.methods.parts.puzzle import classified
+from sslfast.views import Key, rotations
 
 
 @dataclass(config=STRICT)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +10,14 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count
+from sslfast.data import Batch
+from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-from sslfast.heads import mlp
 from sslfast.methods.base import Method
-from sslfast.methods.collapse import embedding_std
-from sslfast.schema import STRICT, Count
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
+from sslfast.methods.parts.collapse import embedding_std
+from sslfast.methods.parts.heads import mlp
 
 
 @dataclass(config=STRICT)

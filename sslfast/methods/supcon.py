@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.config.fields import STRICT, Positive
+from sslfast.data import Batch
 from sslfast.distributed import gather
 from sslfast.methods.simclr import SimCLR, SimCLRConfig
-from sslfast.schema import STRICT, Positive
-
-if TYPE_CHECKING:
-    from sslfast.data import Batch
 
 
 @dataclass(config=STRICT)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.clustering import check_clusters
+from sslfast.config import Recipe
+from sslfast.config.fields import STRICT, Count, CountOrZero, Positive
+from sslfast.data import Batch
 from sslfast.distributed import gather, own, world
-from sslfast.methods.multi_crop import MultiCrop, MultiCropConfig
+from sslfast.encoders import Encoder
+from sslfast.methods.parts.clustering import check_clusters
+from sslfast.methods.parts.multi_crop import MultiCrop, MultiCropConfig
+from sslfast.methods.parts.queue import Queue, queue_size
 from sslfast.nn.swav import swapped_prediction
-from sslfast.schema import STRICT, Count, CountOrZero, Positive
-from sslfast.state import Queue, queue_size
-
-if TYPE_CHECKING:
-    from sslfast.config import Config as Recipe
-    from sslfast.data import Batch
-    from sslfast.encoders import Encoder
 
 
 @dataclass(config=STRICT)

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common.op import Impl
 
 
 class AlignedPooling(nn.Module):
@@ -28,7 +28,7 @@ class AlignedPooling(nn.Module):
         *,
         groups: int = 1,
         order: Literal["published", "paper"] = "published",
-        impl: lib.Impl = "auto",
+        impl: Impl = "auto",
     ) -> None:
         super().__init__()
         self.groups, self.order, self.impl = groups, order, impl

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
-
-if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
+from sslfast.kernels.common.op import Impl
 
 
 class BarlowTwinsLoss(nn.Module):
@@ -27,7 +23,9 @@ class BarlowTwinsLoss(nn.Module):
         impl: "auto", or an implementation by name, as the op takes it.
     """
 
-    def __init__(self, *, lambd: float = 5e-3, group: ProcessGroup | None = None, impl: lib.Impl = "auto") -> None:
+    def __init__(
+        self, *, lambd: float = 5e-3, group: dist.ProcessGroup | None = None, impl: Impl = "auto"
+    ) -> None:
         super().__init__()
         self.lambd, self.group, self.impl = lambd, group, impl
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from torch import nn
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import Impl
 
 
 class ContrastiveLoss(nn.Module):
@@ -19,10 +20,10 @@ class ContrastiveLoss(nn.Module):
         ValueError: a temperature or reduction out of range.
     """
 
-    def __init__(self, *, temperature: float, reduction: lib.Reduction = "mean", impl: lib.Impl = "auto") -> None:
+    def __init__(self, *, temperature: float, reduction: checks.Reduction = "mean", impl: Impl = "auto") -> None:
         super().__init__()
-        lib.check_temperature(type(self).__name__, temperature)
-        lib.check_reduction(type(self).__name__, reduction)
+        checks.check_temperature(type(self).__name__, temperature)
+        checks.check_reduction(type(self).__name__, reduction)
         self.temperature, self.reduction, self.impl = temperature, reduction, impl
 
     def settings(self) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import Impl
 from sslfast.nn.contrastive import ContrastiveLoss
-
-if TYPE_CHECKING:
-    from torch.distributed import ProcessGroup
 
 
 class SwAVLoss(ContrastiveLoss):
@@ -39,7 +38,7 @@ class SwAVLoss(ContrastiveLoss):
         temperature: float = 0.1,
         epsilon: float = 0.05,
         iterations: int = 3,
-        group: ProcessGroup | None = None,
+        group: dist.ProcessGroup | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(temperature=temperature, **settings)
@@ -65,9 +64,9 @@ def swapped_prediction(
     temperature: float,
     epsilon: float = 0.05,
     iterations: int = 3,
-    group: ProcessGroup | None = None,
-    reduction: lib.Reduction = "mean",
-    impl: lib.Impl = "auto",
+    group: dist.ProcessGroup | None = None,
+    reduction: checks.Reduction = "mean",
+    impl: Impl = "auto",
 ) -> Tensor:
     """Each crop predicts the codes of every global crop but itself.
 

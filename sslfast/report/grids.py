@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from torch import Tensor
 
 from sslfast.data import Source
-from sslfast.data.split import balanced_subset
+from sslfast.data.sources.subset import balanced_subset
 from sslfast.report.style import BLUE, GREY, VERMILION, WIDTH, save, shortened
 
 QUERIES, NEIGHBOURS = 8, 5

@@ -5,11 +5,11 @@ is random comes from a `Key`, hence is a pure function of (seed, epoch, index, v
 (B, N, C, h, w), each channels_last: `patches.flatten(0, 1)` is a batch that networks take, without a copy.
 """
 
+from sslfast.random.key import Key
 from sslfast.views.aberration import drop_colors, project_colors
 from sslfast.views.color_spaces import from_rgb, split_lab, split_ydbdr, to_rgb
 from sslfast.views.context import context_pair
 from sslfast.views.division import divide
-from sslfast.views.draws import Key
 from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
 from sslfast.views.patches import flip_patches, patch_grid, shift_patches

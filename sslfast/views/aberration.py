@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from sslfast.random.key import Key, Stream
 from sslfast.views.color_spaces import Mix, from_rgb, mix, to_rgb
-from sslfast.views.draws import Key, Stream
 
 PLACES = 2**16  # where the noise of a patch may start
 # I - a^T a / (a a^T) for a = (-1, 2, -1), the axis from magenta to green.

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sslfast.random.key import Key, Stream
 from sslfast.views.color_spaces import mix
-from sslfast.views.draws import Key, Stream
 from sslfast.views.hsv import hsv_from_rgb, rgb_from_hsv
 from sslfast.views.tiles import side_of
 

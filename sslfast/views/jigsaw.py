@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sslfast.views.draws import Key, Stream
+from sslfast.random.key import Key, Stream
 from sslfast.views.tiles import check_patch, cut, side_of
 
 FLAT = 0.01  # half a gray level, 0.5 / 255, over ImageNet's standard deviation

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslfast.views.draws import Key, Stream
+from sslfast.random.key import Key, Stream
 from sslfast.views.tiles import check_patch, cut, grid, side_of
 
 

@@ -13,8 +13,8 @@ from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data.batch import Batch
-from sslfast.data.dali import DaliLoader
-from sslfast.data.draws import ViewDraws
+from sslfast.data.dali.loader import DaliLoader
+from sslfast.data.draws.reference import ViewDraws
 from sslfast.data.sources import Source, open_source
 
 CPU = torch.device("cpu")

@@ -6,10 +6,10 @@ import torch
 from scipy.stats import ks_2samp
 from torchvision.transforms.v2 import functional as F
 
-from sslfast.benchmarks.view_pipelines import transform
+from sslfast.benchmarks.views.pipelines import transform
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import Source, augment, make_loader
-from sslfast.data.draws import draw_view
+from sslfast.data.draws.reference import draw_view
 from tests.kernels.views import MEAN, STD, by_torchvision, some_images
 
 B = 48

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import eval_batches, loader, make_loader, open_source
-from sslfast.data.images import without_ends
+from sslfast.data.sources.images import without_ends
 from sslfast.errors import UsageError
 
 CPU = torch.device("cpu")

@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import Source, eval_batches, load_small, loader, make_loader, open_source, split
-from sslfast.data.draws import draw_view
+from sslfast.data.draws.reference import draw_view
 from sslfast.data.resident import ResidentLoader
 from sslfast.errors import UsageError
 from sslfast.kernels import view_augment

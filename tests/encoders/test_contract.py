@@ -6,13 +6,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sslfast.checkpoint import load_encoder
-from sslfast.config import EncoderConfig, load_config, to_dict
+from sslfast.commands.evaluate import evaluate
+from sslfast.commands.export import export_torchvision
+from sslfast.commands.pretrain import pretrain
+from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
-from sslfast.evaluate.command import evaluate
-from sslfast.export import export_torchvision
-from sslfast.train import pretrain
+from sslfast.recipes.load import load_recipe, to_dict
+from sslfast.run.backbone import load_encoder
 
 RUN = [
     "data.limit=72",
@@ -47,7 +48,7 @@ def run(settings, tmp_path_factory):
     """A run of four steps."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     overrides = [f"encoder.{key}={str(value).lower()}" for key, value in settings.items()]
-    pretrain(load_config("moco_v2_shapes", [*RUN, *overrides]), folder)
+    pretrain(load_recipe("moco_v2_shapes", [*RUN, *overrides]), folder)
     return folder
 
 
@@ -82,7 +83,7 @@ def test_its_checkpoint_and_its_backbone_hold_it(settings, run):
 
 
 def test_training_moves_every_trained_parameter_and_no_other(settings, run):
-    config = load_config(str(run / "config.yaml"))
+    config = load_recipe(str(run / "config.yaml"))
     torch.manual_seed(config.train.seed)
     initial = build_encoder(config.encoder)
     trained = dict(load_encoder(run)[0].named_parameters())

@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sslfast.config.settings import validate
 from sslfast.errors import UsageError
 from sslfast.evaluate.linear import LinearConfig, _learning_rate, linear_probe, standardised
-from sslfast.settings import validate
 
 
 def separable(n: int, seed: int, classes: int = 4, dim: int = 12) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sslfast.kernels._library import OPS
+from sslfast.kernels.common.op import OPS
 
 GPU = torch.cuda.is_available()
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import op as lib
 from tests.kernels.subjects import Subject, subjects
 
 # What Triton's interpreter makes numpy say.

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import op as lib
 from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 pytestmark = pytest.mark.filterwarnings(

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.models import resnet18
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import op as lib
 from sslfast.kernels.ema_update import foreach, reference
 from sslfast.kernels.ema_update.op import OP
 from tests.kernels.ema import copies, randn

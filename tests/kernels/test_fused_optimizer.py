@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import op as lib
 from tests.kernels import nvcc
 from tests.kernels.optimizer_rules import OPTIONS, RULES, Problem
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import op as lib
 from sslfast.kernels.in_batch_info_nce.op import OP, TOTAL
 
 # What Triton's interpreter makes numpy say.

@@ -8,7 +8,7 @@ from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 def launches(arch):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
     module = "sslfast.kernels.in_batch_info_nce.triton_kernels"
-    streaming = pytest.importorskip("sslfast.kernels._streaming")
+    streaming = pytest.importorskip("sslfast.kernels.common.streaming")
     fp32 = ("p_max", "p_sum", "p_acc", "p_rows", "p_dk", "p_products", "p_loss", "p_dq", "p_weights")
     signature = dict.fromkeys(fp32, "*fp32") | dict.fromkeys(("p_row_ids", "p_key_ids"), "*i64")
     signature |= dict.fromkeys(("p_query", "p_keys", "p_positives", "p_gradients"), "*bf16")

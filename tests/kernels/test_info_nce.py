@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import op as lib
 from tests.kernels.compiled import ARCHITECTURES, assert_compiles
 
 # What Triton's interpreter makes numpy say.
@@ -311,7 +311,7 @@ def test_more_negatives_cost_more(losses, shape, seed):
 def launches(arch, ranked=False):
     """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
-    streaming = "sslfast.kernels._streaming"
+    streaming = "sslfast.kernels.common.streaming"
     fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")
     numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits", "chunk_rows", "offset"), "i32") | {
         "scale": "fp32",

@@ -10,7 +10,7 @@ from torch.optim import lr_scheduler
 
 from sslfast import kernels as K
 from sslfast.kernels.optimizers import FusedAdamW, FusedLARS, FusedSGD
-from sslfast.optim import LARS
+from sslfast.optim.optimizers import LARS
 
 OURS = {
     "sgd": lambda p, **more: FusedSGD(p, 0.1, momentum=0.9, **{"weight_decay": 0.05} | more),

@@ -5,11 +5,11 @@ import dataclasses
 
 import torch
 
-from sslfast.check import check_sides
-from sslfast.config import Config, DataConfig, EncoderConfig
+from sslfast.config import DataConfig, EncoderConfig, Recipe
 from sslfast.data import Batch
 from sslfast.encoders import build_encoder
 from sslfast.methods import METHODS
+from sslfast.recipes.check import check_sides
 
 KEEP, SKIP = torch.tensor(False), torch.tensor(True)
 BATCH, IMAGES, SIDE = 8, 64, 16
@@ -21,7 +21,7 @@ def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
     torch.manual_seed(0)
     data = data or DataConfig(size=SIDE, batch_size=BATCH)
     method = METHODS[name]
-    recipe = Config(method=method.Config(name=name, **settings), encoder=encoder, data=data)
+    recipe = Recipe(method=method.Config(name=name, **settings), encoder=encoder, data=data)
     check_sides(recipe)
     method.check(recipe, images)
     return method(recipe, build_encoder(encoder), images)

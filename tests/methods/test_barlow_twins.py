@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from sslfast.config import load_config
-from sslfast.optim import parameter_groups
+from sslfast.optim.optimizers import parameter_groups
+from sslfast.recipes.load import load_recipe
 from tests.methods.harness import assert_equals_transcription, build_method, tiny_batch
 
 
@@ -36,7 +36,7 @@ def test_the_projector_is_that_of_the_paper():
 
 
 def test_biases_and_norms_have_their_own_rate_and_no_decay_in_the_papers_recipe():
-    groups = parameter_groups(build().named_parameters(), load_config("barlow_twins_imagenet").optim)
+    groups = parameter_groups(build().named_parameters(), load_recipe("barlow_twins_imagenet").optim)
     assert len(groups) == 2
     for group in groups:
         small = {p.ndim <= 1 for p in group["params"]}

@@ -10,18 +10,19 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sslfast.checkpoint import load
-from sslfast.config import load_config, recipes
-from sslfast.data import make_loader
+from sslfast.commands.pretrain import pretrain
+from sslfast.data import make_loader, open_source
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
-from sslfast.run import RunDirectory
-from sslfast.train import Trainer, open_source, pretrain
+from sslfast.recipes.load import load_recipe, recipes
+from sslfast.run.checkpoint import load
+from sslfast.run.directory import RunDirectory
+from sslfast.train.trainer import Trainer
 from sslfast.views import Key
 from tests.methods.harness import KEEP, SKIP
 from tests.methods.subjects import SUBJECTS
-from tests.test_train import assert_same
+from tests.train.test_trainer import assert_same
 
 RUN = [
     "data.source=shapes",
@@ -44,7 +45,7 @@ RUN = [
 
 def config(name, *overrides):
     subject = SUBJECTS[name]
-    return load_config(subject.recipe, [*RUN, *subject.overrides, *overrides])
+    return load_recipe(subject.recipe, [*RUN, *subject.overrides, *overrides])
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -61,7 +62,7 @@ def trainer(name, tmp_path):
 
 
 def batch_of(trainer, epoch=None):
-    return next(iter(trainer.loader.epoch(SUBJECTS[trainer.config.method.name].epoch if epoch is None else epoch)))
+    return next(iter(trainer.loader.epoch(SUBJECTS[trainer.recipe.method.name].epoch if epoch is None else epoch)))
 
 
 class StopAfter:
@@ -101,7 +102,7 @@ def test_every_trained_parameter_receives_gradient_and_no_other(trainer):
     assert loss.shape == ()
     assert loss.isfinite()
     assert not any(value.requires_grad for value in values.values())
-    without = SUBJECTS[trainer.config.method.name].without_gradient
+    without = SUBJECTS[trainer.recipe.method.name].without_gradient
     for name, parameter in trainer.method.named_parameters():
         moved = parameter.grad is not None and parameter.grad.abs().max() > 0
         assert moved == (parameter.requires_grad and not name.startswith(without)), name
@@ -137,11 +138,11 @@ def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
         encoder.register_forward_pre_hook(lambda _, inputs: fed.update(map(pixels, inputs[0])))
         encoder.register_forward_pre_hook(lambda _, inputs: sides.add(inputs[0].shape[-1]))
     method.loss(batch)
-    assert sides == method.sides(trainer.config)
+    assert sides == method.sides(trainer.recipe)
     for number, view in enumerate(batch.views):
         key = Key(batch.seed, batch.epoch, batch.index, number)
-        seen = method.seen(trainer.config, number, view, key)
-        if seen is None or trainer.config.method.name == "cmc":  # of whose colours it shows pictures
+        seen = method.seen(trainer.recipe, number, view, key)
+        if seen is None or trainer.recipe.method.name == "cmc":  # of whose colours it shows pictures
             assert fed.issuperset(map(pixels, view))
         else:
             patches = [patch for patch in seen.flatten(0, 1) if patch.isfinite().all()]
@@ -166,7 +167,7 @@ def test_what_a_step_moves_stays_where_the_step_is_skipped(trainer, skip):
     if skip is SKIP:
         assert not changed
     else:
-        assert bool(changed) == SUBJECTS[trainer.config.method.name].moves
+        assert bool(changed) == SUBJECTS[trainer.recipe.method.name].moves
 
 
 class NoHostRead(TorchDispatchMode):
@@ -236,7 +237,7 @@ def test_a_batch_of_one_is_refused(name, tmp_path):
 @pytest.mark.parametrize("recipe", sorted(recipes()))
 def test_every_recipe_can_be_built(recipe):
     """Its settings fit together: the method's own check passes on a data set of the size it is meant for."""
-    loaded = load_config(recipe)
+    loaded = load_recipe(recipe)
     method = METHODS[loaded.method.name]
     assert method.views in (None, len(loaded.data.views))
     images = {"cifar10": 50_000, "shapes": 4_500, "imagenette": 9_469, "imagenet": 1_281_167}

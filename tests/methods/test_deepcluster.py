@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.clustering import kmeans, whiten
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.errors import UsageError
+from sslfast.methods.parts.clustering import kmeans, whiten
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
 
 IMAGE_SET = torch.randn(IMAGES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))

@@ -14,13 +14,13 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sslfast.benchmarks.train_cases import cases
-from sslfast.benchmarks.train_cases import config as case_config
+from sslfast.benchmarks.train.cases import cases
+from sslfast.benchmarks.train.cases import config as case_config
 from sslfast.data import Batch
 from sslfast.encoders import build_encoder
-from sslfast.finite import FiniteGuard
 from sslfast.methods import METHODS
-from sslfast.optim import build_optimizer
+from sslfast.optim.optimizers import build_optimizer
+from sslfast.train.guard import FiniteGuard
 from tests.methods.subjects import SUBJECTS
 from tests.methods.test_contract import config
 

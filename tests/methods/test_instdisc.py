@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.errors import UsageError
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
-from tests.test_memory_bank import nce
+from tests.methods.parts.test_memory_bank import nce
 
 DATA = DataConfig(size=SIDE, batch_size=BATCH, views=[ViewConfig()])
 

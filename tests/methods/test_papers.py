@@ -2,9 +2,9 @@
 
 import pytest
 
-from sslfast.config import load_config
 from sslfast.methods import METHODS
-from sslfast.optim import scaled_lr
+from sslfast.optim.schedules import scaled_lr
+from sslfast.recipes.load import load_recipe
 
 SETTINGS = {
     "cmc": {"dim": 128, "objective": "nce", "noise": 16384, "temperature": 0.07, "momentum": 0.5},
@@ -67,7 +67,7 @@ def test_settings_are_those_of_the_paper_unless_a_recipe_says_otherwise(name):
 
 @pytest.mark.parametrize("name", TRAINING)
 def test_the_recipe_for_imagenet_trains_as_the_paper(name):
-    config = load_config(f"{name}_imagenet")
+    config = load_recipe(f"{name}_imagenet")
     optim, batch = config.optim, config.data.batch_size
     everything = not optim.exclude_bias_and_norm
     rate = pytest.approx(scaled_lr(optim, batch))
@@ -76,7 +76,7 @@ def test_the_recipe_for_imagenet_trains_as_the_paper(name):
 
 
 def test_mncl_trains_as_its_paper():
-    config = load_config("mncl_cifar10")
+    config = load_recipe("mncl_cifar10")
     assert scaled_lr(config.optim, config.data.batch_size) == pytest.approx(0.1)
     assert (config.optim.name, config.optim.momentum, config.optim.weight_decay) == ("sgd", 0.9, 1e-4)
     assert (config.optim.schedule, config.optim.final_lr, config.optim.warmup_epochs) == ("cosine", 0, 0)

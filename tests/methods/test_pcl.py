@@ -6,12 +6,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.clustering import Clusters, kmeans
 from sslfast.errors import UsageError
+from sslfast.methods.parts.clustering import Clusters, kmeans
 from sslfast.methods.pcl import concentration
 from tests.methods.harness import IMAGES, build_method, tiny_batch
 from tests.methods.test_deepcluster import embed
-from tests.methods.test_moco import transcription as moco
+from tests.methods.test_moco_v1 import transcription as moco
 
 CLUSTERS = (4, 9)
 

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.errors import UsageError
 from sslfast.methods.pirl import patch_side
+from sslfast.random.key import Stream
 from sslfast.views import Key, jigsaw_cells, permuted, random_order
-from sslfast.views.draws import Stream
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
-from tests.test_memory_bank import nce
+from tests.methods.parts.test_memory_bank import nce
 
 
 def build(size=24, **settings):

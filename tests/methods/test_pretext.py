@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from sslfast import views
 from sslfast.config import DataConfig, EncoderConfig, ViewConfig
 from sslfast.errors import UsageError
-from sslfast.methods.pretext import classified
+from sslfast.methods.parts.puzzle import classified
 from sslfast.views import Key
 from tests.methods.harness import TINY, build_method, tiny_batch
 

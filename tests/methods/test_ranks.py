@@ -8,9 +8,10 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from sslfast.data import open_source
 from sslfast.methods import METHODS
-from sslfast.run import RunDirectory
-from sslfast.train import Trainer, open_source
+from sslfast.run.directory import RunDirectory
+from sslfast.train.trainer import Trainer
 from tests.methods.subjects import SUBJECTS
 from tests.methods.test_contract import config
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.utils import save_image
 
-from sslfast.config import load_config
+from sslfast.commands.pretrain import pretrain
 from sslfast.errors import UsageError
-from sslfast.train import pretrain
+from sslfast.recipes.load import load_recipe
 from tests.methods.harness import assert_equals_transcription, build_method, tiny_batch
 
 
@@ -74,7 +74,7 @@ def test_supcon_learns_from_the_labels():
 def test_supcon_refuses_images_without_labels(tmp_path):
     for i in range(4):
         save_image(torch.full((3, 8, 8), i / 4), tmp_path / f"{i}.png")
-    recipe = load_config("supcon_cifar10", [f"data.source={tmp_path}", "data.batch_size=2"])
+    recipe = load_recipe("supcon_cifar10", [f"data.source={tmp_path}", "data.batch_size=2"])
     with pytest.raises(UsageError, match="supcon learns from labels, and these images have none"):
         pretrain(recipe, tmp_path / "run")
 

@@ -6,12 +6,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.config import DataConfig, OptimConfig, ViewConfig, load_config
+from sslfast.config import DataConfig, OptimConfig, ViewConfig
 from sslfast.data import open_source
 from sslfast.errors import UsageError
-from sslfast.optim import build_optimizer, set_learning_rate
-from sslfast.run import RunDirectory
-from sslfast.train import Trainer
+from sslfast.optim.optimizers import build_optimizer
+from sslfast.optim.schedules import set_learning_rate
+from sslfast.recipes.load import load_recipe
+from sslfast.run.directory import RunDirectory
+from sslfast.train.trainer import Trainer
 from tests.methods.harness import assert_equals_transcription, build_method, tiny_batch
 
 SHORT = [
@@ -156,7 +158,7 @@ def collapse(tmp_path_factory):
 
     def train(**switches):
         overrides = [f"method.{name}={str(value).lower()}" for name, value in switches.items()]
-        recipe = load_config("simsiam_cifar10", [*SHORT, *overrides])
+        recipe = load_recipe("simsiam_cifar10", [*SHORT, *overrides])
         trainer = Trainer(recipe, RunDirectory(tmp_path_factory.mktemp("run")), source)
         values = [trainer.train_step(batch) for batch in islice(trainer.batches(), 61)][::20]
         return [v["loss"].item() for v in values], [v["std"].item() * recipe.method.dim**0.5 for v in values]

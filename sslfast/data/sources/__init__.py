@@ -6,13 +6,13 @@ import difflib
 import os
 from pathlib import Path
 
-from sslfast.data.bad_files import BadFiles, Policy
 from sslfast.data.sources.archive import SUFFIXES, extracted
+from sslfast.data.sources.bad_files import BadFiles, Policy
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.folder import open_folder
 from sslfast.data.sources.shapes import open_shapes
+from sslfast.data.sources.subset import balanced_subset
 from sslfast.data.sources.torchvision_sets import open_torchvision, torchvision_names
-from sslfast.data.split import balanced_subset
 from sslfast.errors import UsageError
 
 __all__ = ["Source", "open_source"]

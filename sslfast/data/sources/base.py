@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sslfast.data.bad_files import BadFiles
-from sslfast.data.images import read_rgb
+from sslfast.data.sources.bad_files import BadFiles
+from sslfast.data.sources.images import read_rgb
 
 
 class Source:

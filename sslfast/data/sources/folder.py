@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sslfast.data.images import EXTENSIONS
 from sslfast.data.sources.base import Source
+from sslfast.data.sources.images import EXTENSIONS
 from sslfast.errors import UsageError
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sslfast import distributed
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
 from sslfast.kernels.info_nce.op import OP as INFO_NCE
 from sslfast.nn.swav import swapped_prediction
 
@@ -117,7 +117,7 @@ class NTXentLoss(nn.Module):
         gather_distributed: bool = False,
     ) -> None:
         super().__init__()
-        lib.check_temperature("NTXentLoss", temperature)
+        checks.check_temperature("NTXentLoss", temperature)
         _check_gathering("NTXentLoss", gather_distributed)
         self.memory_bank = MemoryBankModule(memory_bank_size, gather_distributed)
         self.temperature = temperature
@@ -173,7 +173,7 @@ class SwaVLoss(nn.Module):
         sinkhorn_gather_distributed: bool = False,
     ) -> None:
         super().__init__()
-        lib.check_temperature("SwaVLoss", temperature)
+        checks.check_temperature("SwaVLoss", temperature)
         _check_gathering("SwaVLoss", sinkhorn_gather_distributed)
         self.temperature = temperature
         self.sinkhorn_iterations = sinkhorn_iterations

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.kernels import _library as lib
+from sslfast.kernels.common import checks
 
 __all__ = ["NTXentLoss", "SupConLoss"]
 
@@ -32,7 +32,7 @@ class _PairLoss(nn.Module, ABC):
         collect_stats: bool | None = None,
     ) -> None:
         super().__init__()
-        lib.check_temperature(type(self).__name__, temperature)
+        checks.check_temperature(type(self).__name__, temperature)
         self._refuse(distance=distance, reducer=reducer, embedding_regularizer=embedding_regularizer)
         self._refuse(collect_stats=collect_stats or None)
         self.temperature = temperature

@@ -1,0 +1,1 @@
+"""Whether every method learns, on the same images in the same time."""

@@ -1,0 +1,44 @@
+"""The picture of `methods_check`: each method between random initialisation and the supervised run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Summary
+from sslfast.report.style import BLUE, DPI, GREY, VERMILION, WIDTH
+
+PANELS = {"knn": "kNN", "linear": "linear probe"}
+LINES = {RANDOM: (GREY, "--"), SUPERVISED: (VERMILION, "-")}
+
+
+def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
+    """A blue point a method at its mean, a bar from its lowest to its highest seed, and a grey one where it began.
+
+    A panel an evaluation.
+    """
+    methods = [s for s in summaries if s.method not in LINES]
+    figure = Figure(figsize=(WIDTH, 1.6 + 0.24 * len(methods)), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    panels = figure.subplots(1, len(PANELS), sharey=True)
+    for panel, (name, label) in zip(panels, PANELS.items(), strict=True):
+        for line in (s for s in summaries if s.method in LINES):
+            color, style = LINES[line.method]
+            panel.axvline(line.scores[name].mean, color=color, linestyle=style, label=line.method)
+        for row, s in enumerate(methods):
+            score = s.scores[name]
+            panel.plot(s.random[name], row, "o", color=GREY, markersize=4, label="before" if not row else None)
+            panel.plot([score.lowest, score.highest], [row, row], color=BLUE, linewidth=2)
+            panel.plot(score.mean, row, "o", color=BLUE, markersize=6, label="after" if not row else None)
+        panel.set_xlabel(f"{label}, held-out top-1")
+        panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        panel.grid(color="#e4e4e4", linewidth=0.8)
+        panel.set_axisbelow(True)
+        panel.spines[["top", "right"]].set_visible(False)
+    panels[0].set_yticks(range(len(methods)), [s.method for s in methods])
+    panels[0].set_ylim(-0.6, len(methods) - 0.4)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.savefig(path, dpi=DPI)

@@ -1,0 +1,230 @@
+"""The settings of the runs that `methods_check` sets side by side: small encoders, short training.
+
+A run is a method's recipe for CIFAR-10 with what all share, `Scale`, and what the method needs to learn in few
+steps, SHORT.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import torch
+
+from sslfast.config import DataConfig, EncoderConfig, OptimConfig, Recipe, ViewConfig
+from sslfast.recipes.load import load_recipe
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What all runs share.
+
+    Attributes:
+        images: to train on; None: all that are not held out.
+        held_out: images to test on.
+        width: of the ResNet-18 with a stem for small images.
+        neighbours: that vote in kNN.
+    """
+
+    images: int | None
+    held_out: int
+    width: float
+    neighbours: int
+
+
+CPU = Scale(images=5000, held_out=5000, width=0.125, neighbours=20)
+GPU = Scale(images=None, held_out=5000, width=1.0, neighbours=200)
+
+
+@dataclass(frozen=True)
+class Short:
+    """What a short run changes in a method's recipe, and why.
+
+    Attributes:
+        note: why so short a run on so few small images stays near its random initialisation, by evidence.
+    """
+
+    settings: tuple[str, ...]
+    reason: str
+    note: str = ""
+
+
+MORE_STEPS = "data.batch_size=64"
+FASTER_AVERAGE = "method.momentum=0.9"
+# A few hundred steps: a slower average would still be the random network, smaller batches make more of them, and
+# each is cheaper where the keys are encoded once and heads are as narrow as the backbone.
+MOCO = (MORE_STEPS, FASTER_AVERAGE, "method.symmetric=false", "encoder.norm=batch", "optim.lr=0.06")
+MOCO_V2 = (*MOCO, "method.head_norm=true")
+# Residual branches that start at 0: without, some stay longer near the random network.
+FROM_IDENTITY = "encoder.zero_init_residual=true"
+PARTS = (MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.predictor_hidden=256")
+# Rows that are their image's last embedding: averages would still point where they were drawn.
+FORGETFUL_BANK = "method.momentum=0"
+CPC = (
+    *("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5"),
+    *("method.patch=16", "method.stride=8", "method.last_step=2"),
+)
+CPC_REASON = "9 larger patches an image in place of 49: more steps, a narrow context network"
+SHORT: dict[str, Short] = {
+    "barlow_twins": Short(
+        (MORE_STEPS, "method.dim=256", "method.hidden=256", "optim.lr=0.06", FROM_IDENTITY),
+        "more steps, narrow heads",
+    ),
+    "byol": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256"),
+            *("optim.lr=0.5", "optim.weight_decay=5e-4", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, narrow heads, a higher rate",
+    ),
+    "cmc": Short((MORE_STEPS, "optim.lr=0.3", FROM_IDENTITY), "more steps, a higher rate"),
+    "cpc_v1": Short((*CPC, "data.views=cpc_v2"), f"{CPC_REASON}; the images that it is tested on have colours"),
+    "cpc_v2": Short(
+        (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
+        f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
+    ),
+    "context_prediction": Short(
+        (MORE_STEPS, "encoder.norm=layer", "optim.lr=0.05", FROM_IDENTITY, "method.patch=10", "method.gap=0"),
+        "more steps, a lower rate; larger patches without a gap, whose batch statistics are not those of images",
+    ),
+    "deepcluster": Short(
+        (MORE_STEPS, "method.reassign_every=3", "optim.lr=0.3", FROM_IDENTITY),
+        "more steps, also for each classifier, and a higher rate",
+    ),
+    "deepcluster_v2": Short(
+        (MORE_STEPS, "method.hidden=256", "method.clusters=[100,100,100]", "optim.lr=0.6"),
+        "more steps, clusters for 5,000 images, and a rate that leaves the plateau of equal scores",
+    ),
+    "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "exemplar": Short(
+        (MORE_STEPS, "method.form=triplet", "method.members=2", "method.sampled=null", "method.dim=128"),
+        "a class of each of 5,000 images is met once an epoch: triplets need no classes",
+    ),
+    "fast_moco": Short((*PARTS, "method.temperature=0.2"), "more steps, a faster average, narrow heads"),
+    "instdisc": Short(
+        (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12"), "more steps, a higher rate, a bank without memory"
+    ),
+    "jigsaw": Short(
+        (MORE_STEPS, "method.classes=10", "encoder.norm=layer", FROM_IDENTITY),
+        "more steps, fewer permutations; batch statistics of patches are not those of images",
+        note="patches of 8 pixels teach what a linear probe finds, and cosine neighbours do not. On photographs "
+        "at 128 pixels both do, see photographs.txt among the results: kNN from 27.3% to 32.4%, the probe from "
+        "33.1% to 38.7%",
+    ),
+    "lewel_b": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=64", "method.aligned_dim=64", "method.hidden=256"),
+            *("method.target_norm=own", "optim.lr=0.5", FROM_IDENTITY),
+        ),
+        "more steps, faster averages, fewer maps, narrow heads, a higher rate",
+    ),
+    "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "mncl": Short(
+        (*PARTS, "method.temperature=0.2", "method.queue_size=1024"),
+        "more steps, a faster average, narrow heads, a queue for 5,000 images",
+    ),
+    "moco_v1": Short(MOCO, "more steps, a faster average"),
+    "moco_v2": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "moco_v3": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256"),
+            *("optim.lr=0.3", "optim.weight_decay=5e-4", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, narrow heads, a higher rate",
+    ),
+    "nnclr": Short(
+        (
+            MORE_STEPS,
+            "method.dim=128",
+            "method.hidden=256",
+            "method.predictor_hidden=256",
+            "method.queue_size=1024",
+        ),
+        "more steps, narrow heads, a queue for 5,000 images",
+    ),
+    "pcl": Short(
+        (*MOCO_V2, "method.warmup_epochs=2", "method.clusters=[50,100,200]"),
+        "more steps, a faster average, a head with batch normalisation, clusters for 5,000 images",
+    ),
+    "pirl": Short(
+        (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.3", FROM_IDENTITY),
+        "more steps, a higher rate, a bank without memory",
+    ),
+    "simsiam": Short(
+        (
+            *(MORE_STEPS, "method.dim=256", "method.hidden=256", "method.predictor_hidden=64"),
+            *("optim.lr=0.5", FROM_IDENTITY),
+        ),
+        "more steps, narrow heads, a higher rate",
+    ),
+    "swav": Short(
+        (
+            *(MORE_STEPS, "method.hidden=256", "method.prototypes=100", "method.queue_size=0"),
+            *("optim.lr=1.2", FROM_IDENTITY),
+        ),
+        "more steps, prototypes for 5,000 images, and a rate that leaves the plateau of equal scores",
+    ),
+}
+
+
+def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
+    """What the runs of a method change in its recipe, beside their length and seed.
+
+    Args:
+        whole: they are no short runs.
+    """
+    shared = [
+        "encoder.name=resnet18",
+        "encoder.stem=cifar",
+        f"encoder.width={scale.width:g}",
+        "data.val_fraction=0",  # of the images to train on, which the others are apart from already
+        "train.knn_every=0",
+    ]
+    return [*shared, *(SHORT[method].settings if method in SHORT and not whole else ())]
+
+
+def note(method: str, scale: Scale) -> str:
+    """Why a method need not learn at this scale, or nothing; see `Short`."""
+    return SHORT[method].note if method in SHORT and scale.images is not None else ""
+
+
+def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whole: bool = False) -> Recipe:
+    """The configuration of a run, see `settings`. The warm-up is the recipe's share of the training.
+
+    Raises:
+        UsageError: the method has no recipe for CIFAR-10, or the settings do not suit it.
+    """
+    changed = settings(method, scale, whole=whole)
+    long = load_recipe(f"{method}_cifar10", changed)
+    warmup = long.optim.warmup_epochs * epochs / long.train.epochs
+    run = [
+        f"data.source={json.dumps(data)}",
+        f"optim.warmup_epochs={warmup}",
+        f"train.epochs={epochs}",
+        f"train.seed={seed}",
+    ]
+    return load_recipe(f"{method}_cifar10", [*changed, *run])
+
+
+@dataclass(frozen=True)
+class SupervisedRecipe:
+    """The supervised run: crops and flips, cross-entropy, SGD with a cosine (our choice, as is usual on CIFAR)."""
+
+    encoder: EncoderConfig
+    data: DataConfig
+    optim: OptimConfig
+
+
+def supervised(scale: Scale) -> SupervisedRecipe:
+    view = ViewConfig(scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
+    return SupervisedRecipe(
+        EncoderConfig(name="resnet18", stem="cifar", width=scale.width),
+        DataConfig(
+            size=32, batch_size=128, views=[view], mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.201)
+        ),
+        OptimConfig(lr=0.2, weight_decay=5e-4),
+    )
+
+
+def scale_of(device: torch.device) -> Scale:
+    return GPU if device.type == "cuda" else CPU

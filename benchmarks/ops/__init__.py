@@ -1,0 +1,1 @@
+"""The ops, beside eager and compiled PyTorch and other packages."""

@@ -1,0 +1,9 @@
+"""SGD with momentum and the moving average in one pass, over whole networks; see optimizer_steps.py."""
+
+from sslfast.benchmarks.ops.optimizer_steps import OptimizerStep
+
+BENCHMARK = OptimizerStep("sgd", ("first",), lr=1e-3, momentum=0.9, weight_decay=1e-4)
+
+
+def test_sgd_ema_step(benchmark, step):  # type: ignore[no-untyped-def]
+    benchmark(step)

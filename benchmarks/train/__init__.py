@@ -1,0 +1,1 @@
+"""Training steps, beside their bare networks and other packages."""

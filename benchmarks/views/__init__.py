@@ -1,0 +1,1 @@
+"""Input pipelines, beside those of other packages."""

@@ -1,0 +1,101 @@
+"""What the ops refuse, in words, and the small rules that their arguments share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+Reduction = Literal["mean", "sum", "none"]
+
+
+def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Under autocast, the tensors in autocast's dtype, as for a matmul; else as they are."""
+    device = tensors[0].device.type
+    if device == "meta" or not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(
+        tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
+        for tensor in tensors
+    )
+
+
+def check_alike(op: str, first: str, **tensors: Tensor) -> None:
+    """Raises ValueError unless the tensors share a floating dtype and a device with the one named `first`."""
+    dtype, device = tensors[first].dtype, tensors[first].device
+    if not dtype.is_floating_point:
+        raise ValueError(f"{op}: expected {first} of a floating-point dtype, got {dtype}")
+    for name, tensor in tensors.items():
+        if tensor.dtype != dtype:
+            raise ValueError(f"{op}: expected {name} of dtype {dtype} to match {first}, got {tensor.dtype}")
+        if tensor.device != device:
+            raise ValueError(f"{op}: expected {name} on {device} to match {first}, got {tensor.device}")
+
+
+def check_tensors(op: str, **arguments: Any) -> None:
+    """Raises TypeError unless all arguments are tensors."""
+    for name, argument in arguments.items():
+        if not isinstance(argument, Tensor):
+            raise TypeError(f"{op}: expected {name} to be a torch.Tensor, got {type(argument).__name__}")
+
+
+def check_written(op: str, name: str, tensor: Tensor) -> None:
+    """Raises ValueError for a tensor that cannot be written: expanded, so that elements share memory."""
+    sizes_and_strides = zip(tensor.shape, tensor.stride(), strict=True)
+    if tensor.numel() and any(size > 1 and stride == 0 for size, stride in sizes_and_strides):
+        raise ValueError(
+            f"{op}: expected {name}, which is written, to have memory for each element, got an expanded tensor of "
+            f"shape {tuple(tensor.shape)} and strides {tensor.stride()}; pass a clone() of it"
+        )
+
+
+def check_temperature(op: str, temperature: float) -> None:
+    """Raises ValueError unless the temperature is a positive number that fp32 can invert."""
+    if isinstance(temperature, Tensor):
+        raise ValueError(
+            f"{op}: expected a temperature that is a Python number, got a tensor; to learn it, divide the first "
+            "argument by it and pass temperature=1"
+        )
+    if not isinstance(temperature, (int, float)) or not 0 < temperature < float("inf"):
+        raise ValueError(f"{op}: expected a temperature > 0, got {temperature!r}")
+    if not 1e-37 <= temperature <= 1e37:
+        raise ValueError(f"{op}: expected a temperature from 1e-37 to 1e37, got {temperature!r}")
+
+
+def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor]) -> None:
+    """Raises ValueError unless `number` is a 0-d fp32 or fp64 tensor on the CPU or with a list of tensors."""
+    if number.ndim != 0 or number.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            f"{op}: expected a {name} tensor of shape (), float32 or float64, got {tuple(number.shape)}, "
+            f"{number.dtype}"
+        )
+    for others, tensors in beside.items():
+        if tensors and number.device.type != "cpu" and number.device != tensors[0].device:
+            raise ValueError(
+                f"{op}: expected the {name} tensor on {tensors[0].device} to match {others}, or on the CPU, "
+                f"got {number.device}"
+            )
+
+
+def check_reduction(op: str, reduction: Reduction) -> None:
+    """Raises ValueError for an unknown reduction."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{op}: expected reduction to be 'mean', 'sum' or 'none', got {reduction!r}")
+
+
+def rank(logits: Tensor, target: Tensor, need_rank: bool) -> Tensor:
+    """For the references: how many logits of each row are greater than its target's, (N,), or (0,)."""
+    if not need_rank:
+        return target.new_empty(0)
+    logits = logits.detach()
+    return (logits > logits.gather(1, target[:, None])).sum(dim=1)
+
+
+def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
+    """Applies "mean", "sum" or "none" to per-sample losses."""
+    if reduction == "none":
+        return losses
+    return losses.mean() if reduction == "mean" else losses.sum()

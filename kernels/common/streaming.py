@@ -1,0 +1,251 @@
+"""One pass over keys in Triton, in parts that are merged: what the losses over query and keys share.
+
+With s_ij = q_i.k_j for the negatives k_j of row i, s_i the same for its positive k_i, c = log2(e)/t and
+Z_i = 2^(c s_i) + sum_j 2^(c s_ij):
+
+    loss_i = ln 2 (log2 Z_i - c s_i)
+    dq_i = ((sum_j 2^(c s_ij) k_j + 2^(c s_i) k_i) / Z_i - k_i) / t
+         = (sum_j 2^(c s_ij) k_j - (sum_j 2^(c s_ij)) k_i) / (Z_i t)
+
+which is an attention forward pass with the keys as values. `partial_kernel` makes one pass over a part of the keys
+and writes the part's maximum, sum and weighted sum of keys; `merge_kernel` adds the parts in a fixed order, so
+that results are the same bits each time, and puts in the positive. With NEED_RANK the pass also counts the
+negatives with s_ij > s_i. Maxima are subtracted before the scale c is applied: a rounded c s_ij could differ from
+the same, not rounded, as a fused multiply-add has it, by far more than 1 where t is small.
+
+Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
+"""
+
+from typing import NamedTuple
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sslfast.kernels.common.launch import LOG2_E, LOWEST, SHARED_MEMORY, processors, shared_memory
+
+MAX_RESIDENT_D = 512  # wider accumulators spill
+MAX_RANKED_D = 256  # the same beside ranks
+MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY
+
+
+class Config(NamedTuple):
+    """How `partial_kernel` runs. BN, BK: rows of query and keys a tile; BD: columns, a power of two."""
+
+    BN: int
+    BK: int
+    BD: int
+    split_rows: int  # keys a part
+    num_warps: int
+    num_stages: int
+
+
+def config(shape: tuple[int, int, int], processors: int, *, masked: bool = False, ranked: bool = False) -> Config:
+    """The configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
+
+    masked: with targets and ids; ranked: with ranks. Both compare, which needs registers too.
+    """
+    n, k, d = shape
+    bd = max(16, triton.next_power_of_2(d))
+    if masked or (ranked and bd > 128):
+        bn, bk = (64, 16) if bd == 512 else (64, 64)
+    elif ranked:
+        bn, bk = (128, 64)
+    else:
+        bn, bk = {256: (128, 64), 512: (64, 32)}.get(bd, (128, 128))
+    bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
+    wanted = max(1, processors // triton.cdiv(n, bn))
+    split_rows = triton.cdiv(triton.cdiv(k, wanted), bk) * bk
+    return Config(bn, bk, bd, split_rows, num_warps=8, num_stages=2)
+
+
+@triton.jit
+def partial_kernel(
+    p_query,  # [N, D]
+    p_keys,  # [K, D]
+    p_row_ids,  # [N], with IDS: row i passes over keys of the same id, as over its target with TARGETS
+    p_key_ids,  # [K]
+    p_max,  # [splits, N] out: max_j s_ij over the part
+    p_sum,  # [splits, N] out: sum_j 2^(c (s_ij - max))
+    p_acc,  # [splits, N, D] out: sum_j 2^(c (s_ij - max)) k_j
+    p_positive,  # [N], with NEED_RANK: s_i
+    p_above,  # [splits, N] out, with NEED_RANK: how many of the part's s_ij are greater than s_i
+    N,
+    K,
+    D,
+    split_rows,
+    chunk_rows,  # row i has the target i % chunk_rows + offset
+    offset,
+    scale,  # c
+    BN: tl.constexpr,
+    BK: tl.constexpr,
+    BD: tl.constexpr,
+    TARGETS: tl.constexpr,
+    IDS: tl.constexpr,
+    NEED_DQ: tl.constexpr,
+    NEED_RANK: tl.constexpr,
+):
+    i_n, i_split = tl.program_id(0), tl.program_id(1)
+    o_n = i_n * BN + tl.arange(0, BN)
+    o_d = tl.arange(0, BD)
+    m_n, m_d = o_n < N, o_d < D
+    o_query = o_n.to(tl.int64)[:, None] * D + o_d[None, :]  # [BN, BD]
+    m_query = m_n[:, None] & m_d[None, :]
+    b_query = tl.load(p_query + o_query, mask=m_query, other=0.0)
+    o_target = o_n % chunk_rows + offset
+    if IDS:
+        b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
+    if NEED_RANK:
+        b_positive = tl.load(p_positive + o_n, mask=m_n, other=0.0)
+        b_above = tl.zeros([BN], tl.int32)
+
+    b_max = tl.full([BN], LOWEST, tl.float32)
+    b_sum = tl.zeros([BN], tl.float32)
+    b_acc = tl.zeros([BN, BD], tl.float32)
+    first = i_split * split_rows
+    for start in range(first, min(first + split_rows, K), BK):
+        o_k = start + tl.arange(0, BK)
+        o_keys = o_k.to(tl.int64)[:, None] * D + o_d[None, :]  # [BK, BD]
+        b_keys = tl.load(p_keys + o_keys, mask=(o_k < K)[:, None] & m_d[None, :], other=0.0)
+        b_s = tl.dot(b_query, tl.trans(b_keys))  # [BN, BK]
+        m_s = (o_k < K)[None, :]
+        if TARGETS:
+            m_s &= o_k[None, :] != o_target[:, None]
+        if IDS:
+            b_key_ids = tl.load(p_key_ids + o_k, mask=o_k < K, other=0)
+            m_s &= b_key_ids[None, :] != b_row_ids[:, None]
+        b_s = tl.where(m_s, b_s, float("-inf"))
+        if NEED_RANK:
+            b_above += tl.sum((b_s > b_positive[:, None]).to(tl.int32), 1)
+        b_new_max = tl.maximum(b_max, tl.max(b_s, 1))
+        b_decay = tl.exp2((b_max - b_new_max) * scale)
+        b_e = tl.exp2((b_s - b_new_max[:, None]) * scale)
+        b_sum = b_sum * b_decay + tl.sum(b_e, 1)
+        b_max = b_new_max
+        if NEED_DQ:
+            b_acc = tl.dot(b_e.to(b_keys.dtype), b_keys, acc=b_acc * b_decay[:, None])
+    o_out = i_split.to(tl.int64) * N + o_n
+    tl.store(p_max + o_out, b_max, mask=m_n)
+    tl.store(p_sum + o_out, b_sum, mask=m_n)
+    if NEED_RANK:
+        tl.store(p_above + o_out, b_above, mask=m_n)
+    if NEED_DQ:
+        tl.store(p_acc + i_split.to(tl.int64) * N * D + o_query, b_acc, mask=m_query)
+
+
+@triton.jit
+def merge_kernel(
+    p_query,  # [N, D]
+    p_positives,  # [., D]: row i's is in row i % chunk_rows + offset
+    p_max,  # [splits, N]
+    p_sum,  # [splits, N]
+    p_acc,  # [splits, N, D]
+    p_loss,  # [N] out
+    p_dq,  # [N, D] out
+    p_rows,  # [3, N] out: the largest s, 1 / Z_i relative to its power, the negatives' part of Z_i
+    N,
+    D,
+    splits,
+    chunk_rows,
+    offset,
+    scale,  # c
+    inverse_t,
+    BD: tl.constexpr,
+    NEED_DQ: tl.constexpr,
+    NEED_ROWS: tl.constexpr,
+):
+    i_n = tl.program_id(0).to(tl.int64)
+    i_positive = i_n % chunk_rows + offset
+    o_d = tl.arange(0, BD)
+    m_d = o_d < D
+    b_query = tl.load(p_query + i_n * D + o_d, mask=m_d, other=0.0).to(tl.float32)  # [BD]
+    b_positive = tl.load(p_positives + i_positive * D + o_d, mask=m_d, other=0.0).to(tl.float32)
+    s_positive = tl.sum(b_query * b_positive)
+
+    top = s_positive
+    for i_split in range(splits):
+        top = tl.maximum(top, tl.load(p_max + i_split * N + i_n))
+    negatives = tl.zeros([], tl.float32)  # sum_j 2^(c (s_ij - top))
+    b_acc = tl.zeros([BD], tl.float32)
+    for i_split in range(splits):
+        o_part = i_split * N + i_n
+        weight = tl.exp2((tl.load(p_max + o_part) - top) * scale)
+        negatives += weight * tl.load(p_sum + o_part)
+        if NEED_DQ:
+            b_acc += weight * tl.load(p_acc + o_part * D + o_d, mask=m_d, other=0.0)
+    z = negatives + tl.exp2((s_positive - top) * scale)
+    tl.store(p_loss + i_n, ((top - s_positive) * scale + tl.log2(z)) * 0.6931471805599453)
+    if NEED_DQ:
+        b_dq = (b_acc - negatives * b_positive) / z * inverse_t
+        tl.store(p_dq + i_n * D + o_d, b_dq, mask=m_d)
+    if NEED_ROWS:
+        tl.store(p_rows + i_n, top)
+        tl.store(p_rows + N + i_n, 1 / z)
+        tl.store(p_rows + 2 * N + i_n, negatives / z)
+
+
+class Sums(NamedTuple):
+    """What rows of query gathered from keys, in parts."""
+
+    maxima: Tensor  # [splits, N]
+    sums: Tensor  # [splits, N]
+    acc: Tensor  # [splits, N, D] if a gradient is asked for, else [0, N, D]
+    above: Tensor | None  # [splits, N] if ranks are asked for: negatives above the positive
+
+
+class Targets(NamedTuple):
+    """Where the positives are: row i's is key i % chunk_rows + offset. ids: of rows and keys, None: not given."""
+
+    chunk_rows: int
+    offset: int
+    row_ids: Tensor | None
+    key_ids: Tensor | None
+
+
+def gather(
+    query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool, positive: Tensor | None
+) -> Sums:
+    """The pass over the keys; with targets, past each row's target and past keys of its id.
+
+    positive: q_i.k_i of the rows, [N], to rank; None: no ranks.
+    """
+    (n, d), k = query.shape, len(keys)
+    c = config((n, k, d), processors(query), masked=targets is not None, ranked=positive is not None)
+    splits = triton.cdiv(k, c.split_rows) if k else 0
+    maxima = query.new_empty((splits, n), dtype=torch.float32)
+    sums = torch.empty_like(maxima)
+    acc = query.new_empty((splits if need_dq else 0, n, d), dtype=torch.float32)
+    above = None if positive is None else query.new_empty((splits, n), dtype=torch.int32)
+    chunk_rows, offset, row_ids, key_ids = targets or (n, 0, None, None)
+    if splits:
+        partial_kernel[(triton.cdiv(n, c.BN), splits)](
+            query, keys, row_ids, key_ids, maxima, sums, acc, positive, above, n, k, d, c.split_rows, chunk_rows,
+            offset, scale, BN=c.BN, BK=c.BK, BD=c.BD, TARGETS=targets is not None, IDS=row_ids is not None,
+            NEED_DQ=need_dq, NEED_RANK=positive is not None, num_warps=c.num_warps, num_stages=c.num_stages,
+        )  # fmt: skip
+    return Sums(maxima, sums, acc, above)
+
+
+def merge(
+    query: Tensor, positives: Tensor, targets: Targets | None, parts: Sums, temperature: float, loss: Tensor,
+    dq: Tensor, rows: Tensor, rank: Tensor,
+) -> None:  # fmt: skip
+    """Writes the losses [N] and, unless they are empty, dq [N, D], rows [3, N] and the ranks [N]."""
+    (n, d), block = query.shape, triton.next_power_of_2(query.shape[1])
+    chunk_rows, offset, _, _ = targets or (n, 0, None, None)
+    merge_kernel[(n,)](
+        query, positives, parts.maxima, parts.sums, parts.acc, loss, dq, rows, n, d, len(parts.maxima),
+        chunk_rows, offset, LOG2_E / temperature, 1 / temperature,
+        BD=block, NEED_DQ=len(dq) > 0, NEED_ROWS=len(rows) > 0, num_warps=max(1, min(8, block // 128)),
+    )  # fmt: skip
+    if parts.above is not None:
+        torch.sum(parts.above, 0, out=rank)
+
+
+def is_resident(query: Tensor, ranked: bool = False) -> bool:
+    """Whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
+    widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
+    if ranked:
+        widest = min(widest, MAX_RANKED_D)
+    return query.shape[1] <= widest and query.dtype != torch.float32

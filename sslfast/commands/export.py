@@ -1,0 +1,65 @@
+"""Encoders as safetensors files, for other programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from sslfast.encoders import RESNETS
+from sslfast.errors import UsageError
+from sslfast.recipes.load import to_dict
+from sslfast.run.backbone import _write, load_encoder
+
+IMAGENET_CLASSES = 1000  # of the classifier that torchvision's models come with
+
+
+def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) -> Path:
+    """Writes a checkpoint's encoder so that torchvision's model of its name loads it, strictly:
+
+        model = torchvision.models.resnet18()
+        model.load_state_dict(safetensors.torch.load_file(out))
+
+    torchvision's model has a classifier, which pre-training does not train: `fc.weight` (1000, feature_dim) and
+    `fc.bias` (1000,) are zeros, to be replaced or trained. The file's metadata says so, and holds the mean and the
+    standard deviation that images are to be normalised by, and the configuration of the run, as JSON.
+
+    Args:
+        checkpoint: a checkpoint's file or a run's directory.
+        out: the file to write.
+        overwrite: replace a file that exists.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UsageError: torchvision has no such architecture, the checkpoint is bad, or `out` exists or cannot be
+            written.
+    """
+    if out.exists() and not overwrite:
+        raise UsageError(f"--out {out}: exists; choose another file, or replace it with --overwrite")
+    encoder, recipe = load_encoder(checkpoint)
+    name, stem, width, colors = (getattr(recipe.encoder, key) for key in ("name", "stem", "width", "colors"))
+    if name not in RESNETS or (stem, width, colors) != ("imagenet", 1, "rgb"):
+        raise UsageError(
+            f"{checkpoint}: this format is of ResNets with stem=imagenet, width=1 and colors=rgb, and torchvision "
+            f"has no {name} with stem={stem}, width={width:g} and colors={colors}; load the run's "
+            "backbone.safetensors into sslfast.encoders.build_encoder(recipe.encoder) instead"
+        )
+    classifier = {
+        "fc.weight": torch.zeros(IMAGENET_CLASSES, encoder.feature_dim),
+        "fc.bias": torch.zeros(IMAGENET_CLASSES),
+    }
+    metadata = {
+        "architecture": f"torchvision.models.{name}",
+        "classifier": "untrained: fc.weight and fc.bias are zeros",
+        "mean": json.dumps(recipe.data.mean),
+        "std": json.dumps(recipe.data.std),
+        "config": json.dumps(to_dict(recipe)),
+    }
+    try:
+        _write(out, {**encoder.state_dict(), **classifier}, metadata)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot write: {error.strerror}") from error
+    return out

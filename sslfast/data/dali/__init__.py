@@ -1,0 +1,1 @@
+"""Photographs read, decoded and cropped by NVIDIA DALI."""

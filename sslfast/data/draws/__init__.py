@@ -1,0 +1,1 @@
+"""What the augmentation of each sample is, drawn before it is done."""

@@ -1,0 +1,199 @@
+"""The draws of views, the order of an epoch and other numbers, computed on the GPU.
+
+The numbers and the rules that make draws of them are those of `random.py` and `draws.py`, in fp64 as there and
+without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU,
+in the last of 53 bits: the exponential of a crop's ratio. It shows only where a side is as close to half a pixel.
+
+Names: o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BB, BT] are shapes: samples, tries at a crop.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sslfast.config import ViewConfig
+from sslfast.data.draws import reference as draws
+from sslfast.kernels.view_augment import Draw
+from sslfast.random.triton_kernels import uniform
+
+
+class Rule(IntEnum):
+    """Where the numbers of `rules` start."""
+
+    HEIGHT = 0  # of the images; the four sides in pixels
+    WIDTH = 1
+    CENTRAL_HEIGHT = 2  # of the crop that is taken where no try fits
+    CENTRAL_WIDTH = 3
+    SCALE = 4  # this and the other ranges: least, most
+    LOG_RATIO = 6
+    FLIP = 8  # this and the other events: probability
+    JITTER = 9
+    FACTORS = 10  # ranges of brightness, contrast, saturation, hue
+    GRAYSCALE = 18
+    BLUR = 19
+    SIGMA = 20
+    SOLARIZE = 22
+
+
+def rules(view: ViewConfig, height: int, width: int) -> list[float]:
+    """What the kernel has to know of a view of images of (height, width), as `Rule` numbers it."""
+    return [
+        *(height, width),
+        *np.stack(draws.central_crop(height, width, view.ratio)).tolist(),
+        *view.scale,
+        *np.log(view.ratio).tolist(),
+        *(view.flip, view.jitter),
+        *draws.factor_range(view.brightness),
+        *draws.factor_range(view.contrast),
+        *draws.factor_range(view.saturation),
+        *(-view.hue, view.hue),
+        *(view.grayscale, view.blur),
+        *view.blur_sigma,
+        view.solarize,
+    ]
+
+
+def draw_view(rules: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
+    """`draws.draw_view` as a table.
+
+    Args:
+        rules: fp64 (23,), of `rules`.
+        seed: the run's seed.
+        view_number: which of the sample's views.
+        epoch: the epoch.
+        indices: int64 (B,), positions of the samples in the data set.
+
+    Returns:
+        fp32 (B, 14), as `view_augment` takes them.
+    """
+    b = len(indices)
+    table = torch.empty((b, len(Draw)), device=indices.device)
+    stream = view_number * draws.STREAMS_PER_VIEW
+    with torch.cuda.device_of(indices):
+        draw_kernel[(triton.cdiv(b, 32),)](
+            indices, rules, table, b, seed, epoch, stream, BB=32, BT=16, num_warps=4, enable_fp_fusion=False
+        )
+    return table
+
+
+R_HEIGHT, R_WIDTH, R_CENTRAL_HEIGHT, R_CENTRAL_WIDTH, R_SCALE, R_LOG_RATIO, R_FLIP, R_JITTER = map(
+    tl.constexpr, map(int, list(Rule)[:8])
+)
+R_FACTORS, R_GRAYSCALE, R_BLUR, R_SIGMA, R_SOLARIZE = map(tl.constexpr, map(int, list(Rule)[8:]))
+(
+    D_TOP,
+    D_LEFT,
+    D_HEIGHT,
+    D_WIDTH,
+    D_FLIP,
+    D_JITTER,
+    D_FACTORS,
+    _,
+    _,
+    _,
+    D_ORDER,
+    D_GRAYSCALE,
+    D_SIGMA,
+    D_SOLARIZE,
+) = map(tl.constexpr, map(int, Draw))
+COLUMNS, TRIES = tl.constexpr(len(Draw)), tl.constexpr(draws.CROP_TRIES)
+CROP, FLIP, JITTER, GRAYSCALE, BLUR, SOLARIZE = map(
+    tl.constexpr, (draws.CROP, draws.FLIP, draws.JITTER, draws.GRAYSCALE, draws.BLUR, draws.SOLARIZE)
+)
+ROUND = tl.constexpr(1.5 * 2**52)  # added to a double, rounds it to an integer, halves to even
+
+
+@triton.jit
+def between(b_number, p_range):
+    low, high = tl.load(p_range), tl.load(p_range + 1)
+    return low + (high - low) * b_number
+
+
+@triton.jit
+def order_digits(b_number):
+    """A permutation of 0..3, number floor(24 b_number) in lexicographic order, as o0 + 4 o1 + 16 o2 + 64 o3."""
+    rank = (b_number * 24).to(tl.int32)
+    first = rank // 6
+    second = rank % 6 // 2
+    second += (second >= first).to(tl.int32)  # of those that are left
+    third = rank % 2
+    third += (third >= tl.minimum(first, second)).to(tl.int32)
+    third += (third >= tl.maximum(first, second)).to(tl.int32)
+    return first + 4 * second + 16 * third + 64 * (6 - first - second - third)
+
+
+@triton.jit
+def placed(b_number, b_found, length, b_extent):
+    """The crop's start along one axis: uniform, or central where no try fitted."""
+    free = length - b_extent
+    return tl.floor(tl.where(b_found, b_number * (free + 1), free / 2))
+
+
+@triton.jit
+def store(p_column, b_x, m):
+    tl.store(p_column, b_x.to(tl.float32), mask=m)
+
+
+@triton.jit(do_not_specialize=["B", "seed", "epoch", "stream"])
+def draw_kernel(
+    p_indices,  # [B] int64
+    p_rules,  # [23] fp64
+    p_draws,  # [B, COLUMNS] out
+    B,
+    seed,
+    epoch,
+    stream,  # the first of the view's
+    BB: tl.constexpr,
+    BT: tl.constexpr,  # >= TRIES
+):
+    o_b = tl.program_id(0).to(tl.int64) * BB + tl.arange(0, BB)
+    m = o_b < B
+    o_index = tl.load(p_indices + o_b, mask=m, other=0).to(tl.uint32)
+    epoch, stream = epoch.to(tl.uint32), stream.to(tl.uint32)
+    p_own = p_draws + o_b * COLUMNS
+    o_0 = tl.zeros_like(o_b).to(tl.int32)  # the stream's first number, of each sample
+
+    image_height, image_width = tl.load(p_rules + R_HEIGHT), tl.load(p_rules + R_WIDTH)
+    o_try = tl.arange(0, BT)[None, :]
+    b_scale = between(uniform(seed, epoch, o_index[:, None], stream + CROP, o_try), p_rules + R_SCALE)  # [BB, BT]
+    b_area = image_height * image_width * b_scale
+    b_log_ratio = uniform(seed, epoch, o_index[:, None], stream + CROP, o_try + TRIES)
+    b_ratio = tl.exp(between(b_log_ratio, p_rules + R_LOG_RATIO))
+    b_widths = (tl.sqrt(b_area * b_ratio) + ROUND) - ROUND
+    b_heights = (tl.sqrt(b_area / b_ratio) + ROUND) - ROUND
+    b_fits = (b_widths > 0) & (b_widths <= image_width) & (b_heights > 0) & (b_heights <= image_height)
+    b_first = tl.min(tl.where(b_fits & (o_try < TRIES), o_try, BT), 1)  # [BB]
+    b_found = b_first < BT
+    b_taken = o_try == b_first[:, None]
+    b_height = tl.sum(tl.where(b_taken, b_heights, 0.0), 1)
+    b_width = tl.sum(tl.where(b_taken, b_widths, 0.0), 1)
+    b_height = tl.where(b_found, b_height, tl.load(p_rules + R_CENTRAL_HEIGHT))
+    b_width = tl.where(b_found, b_width, tl.load(p_rules + R_CENTRAL_WIDTH))
+    b_top = uniform(seed, epoch, o_index, stream + CROP, o_0 + 2 * TRIES)
+    b_left = uniform(seed, epoch, o_index, stream + CROP, o_0 + (2 * TRIES + 1))
+    store(p_own + D_TOP, placed(b_top, b_found, image_height, b_height), m)
+    store(p_own + D_LEFT, placed(b_left, b_found, image_width, b_width), m)
+    store(p_own + D_HEIGHT, b_height, m)
+    store(p_own + D_WIDTH, b_width, m)
+    store(p_own + D_FLIP, uniform(seed, epoch, o_index, stream + FLIP, o_0) < tl.load(p_rules + R_FLIP), m)
+
+    b_jitter = uniform(seed, epoch, o_index, stream + JITTER, o_0)
+    store(p_own + D_JITTER, b_jitter < tl.load(p_rules + R_JITTER), m)
+    for i in tl.static_range(4):
+        b_factor = uniform(seed, epoch, o_index, stream + JITTER, o_0 + (1 + i))
+        store(p_own + D_FACTORS + i, between(b_factor, p_rules + R_FACTORS + 2 * i), m)
+    store(p_own + D_ORDER, order_digits(uniform(seed, epoch, o_index, stream + JITTER, o_0 + 5)), m)
+
+    b_grayscale = uniform(seed, epoch, o_index, stream + GRAYSCALE, o_0)
+    store(p_own + D_GRAYSCALE, b_grayscale < tl.load(p_rules + R_GRAYSCALE), m)
+    b_blur = uniform(seed, epoch, o_index, stream + BLUR, o_0) < tl.load(p_rules + R_BLUR)
+    b_sigma = between(uniform(seed, epoch, o_index, stream + BLUR, o_0 + 1), p_rules + R_SIGMA)
+    store(p_own + D_SIGMA, tl.where(b_blur, b_sigma, 0.0), m)
+    b_solarize = uniform(seed, epoch, o_index, stream + SOLARIZE, o_0)
+    store(p_own + D_SOLARIZE, b_solarize < tl.load(p_rules + R_SOLARIZE), m)

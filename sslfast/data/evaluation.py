@@ -1,0 +1,100 @@
+"""The batches of an evaluation: every image once, in order, not augmented."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from sslfast.config import DataConfig
+from sslfast.data.augment import normalize
+from sslfast.data.pipeline import has_dali, is_resident
+from sslfast.data.sources import Source
+from sslfast.data.sources.images import STRIP, without_ends
+from sslfast.data.sources.reading import read_all
+from sslfast.device import to_device
+
+
+def eval_batches(
+    source: Source,
+    size: int,
+    data: DataConfig,
+    batch_size: int,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each readable image once, in order, without augmentation.
+
+    The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the centre is
+    cut out: an image between the two is not resized. Large images are read with DALI where it is installed,
+    others with Pillow; an array of images that are only to be cut is cut as one.
+
+    Args:
+        source: the images.
+        size: side of the result, in pixels.
+        data: its mean and std.
+        batch_size: images a batch; the last one may be smaller, and so is one with unreadable images in DALI.
+        device: where the batches go.
+        rank: of this process, in [0, world_size), which takes its part of the images only.
+        world_size: processes. Their parts, one after the other, are the source: none is twice in it.
+
+    Yields:
+        (float32 (B, 3, size, size), normalised, channels_last; int64 (B,) positions in the source).
+
+    Raises:
+        UsageError: more than the source allows cannot be read.
+    """
+    batches = _array_eval_batches if _is_to_cut(source, size) else _pillow_eval_batches
+    if source.paths is not None and not is_resident(source, data, device) and has_dali():
+        from sslfast.data.dali.evaluation import dali_eval_batches as batches
+    first, last = (len(source) * part // world_size for part in (rank, rank + 1))
+    part = source if world_size == 1 else source.subset(np.arange(first, last))
+    for images, index in batches(part, size, data, batch_size, device):
+        yield images, index + first
+
+
+def _pillow_eval_batches(
+    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    readable = read_all(source, partial(resize_center_crop, size=size))
+    while batch := list(islice(readable, batch_size)):
+        index, pixels = zip(*batch, strict=True)
+        images = to_device(np.stack(pixels), device).permute(0, 3, 1, 2)
+        yield normalize(images, data.mean, data.std), to_device(np.array(index, dtype=np.int64), device)
+
+
+def _is_to_cut(source: Source, size: int) -> bool:
+    """Whether the images are an array of which `resize_center_crop` would resize none."""
+    if source.images is None:
+        return False
+    shorter, longer = sorted(source.images.shape[1:3])
+    return size <= shorter <= round(size * 8 / 7) and longer <= STRIP * shorter
+
+
+def _array_eval_batches(
+    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Without an image a sample, which would take longer than a GPU takes for its features."""
+    assert source.images is not None
+    top, left = (round((side - size) / 2) for side in source.images.shape[1:3])
+    for start in range(0, len(source), batch_size):
+        pixels = source.images[start : start + batch_size, top : top + size, left : left + size]
+        index = np.arange(start, start + len(pixels))
+        images = to_device(pixels, device).permute(0, 3, 1, 2)
+        yield normalize(images, data.mean, data.std), to_device(index, device)
+
+
+def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
+    """Bring the shorter side into [size, 8/7 size] and cut out the central square."""
+    image = without_ends(image)
+    shorter = min(image.size)
+    target = min(max(shorter, size), round(size * 8 / 7))
+    resized = image if target == shorter else F.resize(image, [target])
+    return F.center_crop(resized, [size, size])

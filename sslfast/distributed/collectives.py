@@ -1,0 +1,163 @@
+"""Collectives over the samples of all ranks; in one process they send nothing.
+
+Through `gather` and `mean` a loss is differentiated: the gradient is that of the sum of all ranks' losses. The
+average over the ranks, the trainer's (`average_`) or DistributedDataParallel's, makes it that of their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def rank(group: dist.ProcessGroup | None = None) -> int:
+    """This process's rank in the group, by default in that of all processes; 0 without one."""
+    return dist.get_rank(group) if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size(group: dist.ProcessGroup | None = None) -> int:
+    """The number of processes of the group; 1 without one."""
+    return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
+
+
+def world() -> dist.ProcessGroup | None:
+    """All processes, for ops that take a `group`; None where there is one."""
+    return dist.group.WORLD if world_size() > 1 else None
+
+
+def gather(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """The rows of all ranks, those of rank 0 first: (N, ...) -> (W * N, ...).
+
+    Backward, a rank receives the gradients that all ranks' losses have to its own rows (a reduce-scatter).
+
+    Args:
+        rows: of one shape and dtype on every rank.
+        group: the processes; None: all.
+    """
+    return rows if world_size(group) == 1 else _Gather.apply(rows, group)
+
+
+@torch.no_grad()
+def gather_uneven(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """`gather` of ranks that may have different numbers of rows, without gradient. Waits for the device."""
+    if world_size(group) == 1:
+        return rows
+    counts = gather(torch.tensor([len(rows)], device=rows.device), group).tolist()
+    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
+    padded[: len(rows)] = rows
+    parts = gather(padded, group).split(len(padded))
+    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+
+
+def own(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """This rank's part of the rows of all ranks: (W * N, ...) -> (N, ...)."""
+    return rows.chunk(world_size(group))[rank(group)]
+
+
+@torch.no_grad()
+def shuffle(rows: Tensor, group: dist.ProcessGroup | None = None) -> tuple[Tensor, Tensor]:
+    """Deals the rows of all ranks out anew, in an order that rank 0 draws from torch's generator.
+
+    MoCo's ShuffleBN (He et al. 2020, section 3.3): what a rank normalises together then comes from all ranks.
+
+    Args:
+        rows: (N, ...), of one shape and dtype on every rank.
+        group: the processes; None: all.
+
+    Returns:
+        (shuffled, order): the rows that are now this rank's, (N, ...), without gradient, and int64 (W * N,), the
+        same on every rank, for `unshuffle`.
+    """
+    order = torch.randperm(world_size(group) * len(rows), device=rows.device)
+    if world_size(group) > 1:
+        dist.broadcast(order, group=group, group_src=0)
+    return gather(rows, group)[own(order, group)], order
+
+
+def unshuffle(rows: Tensor, order: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """Takes each row back to the rank and the place that it had before `shuffle`.
+
+    Args:
+        rows: (N, ...), made row by row of those that `shuffle` gave.
+        order: as it gave.
+        group: the processes; None: all.
+
+    Returns:
+        (N, ...); its gradients pass to the ranks that made the rows.
+    """
+    return gather(rows, group)[own(order.argsort(), group)]
+
+
+def mean(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """The mean over the ranks of a tensor of one shape; backward, the mean of the gradients to it."""
+    return tensor if world_size(group) == 1 else _Sum.apply(tensor / world_size(group), group)
+
+
+@torch.no_grad()
+def average_(tensors: Sequence[Tensor], group: dist.ProcessGroup | None = None) -> None:
+    """Replaces each tensor by its mean over the ranks, in one all-reduce; the same bits on every rank.
+
+    Args:
+        tensors: of one shape each on every rank, floating-point.
+        group: the processes; None: all.
+    """
+    if world_size(group) == 1:
+        return
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
+    dist.all_reduce(flat, group=group)
+    parts = (flat / world_size(group)).split([tensor.numel() for tensor in tensors])
+    means = [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+    torch._foreach_copy_(list(tensors), means)
+
+
+@torch.no_grad()
+def broadcast_(tensors: Iterable[Tensor]) -> None:
+    """Replaces each tensor by that of rank 0, of the same shape and memory format."""
+    if world_size() > 1:
+        for tensor in tensors:
+            dist.broadcast(tensor, 0)
+
+
+def largest(number: int) -> int:
+    """The largest of the ranks' numbers. The hosts exchange them by gloo: no device is waited for."""
+    if world_size() == 1:
+        return number
+    numbers = torch.tensor(number)
+    dist.all_reduce(numbers, dist.ReduceOp.MAX)
+    return int(numbers)
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        count, *rest = rows.shape
+        gathered = rows.new_empty((world_size(group) * count, *rest))
+        dist.all_gather_into_tensor(gathered, rows.contiguous(), group=group)
+        return gathered
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        count, *rest = grad.shape
+        own = grad.new_empty((count // world_size(ctx.group), *rest))
+        dist.reduce_scatter_tensor(own, grad.contiguous(), group=ctx.group)
+        return own, None
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        total = tensor.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        total = grad.clone()
+        dist.all_reduce(total, group=ctx.group)
+        return total, None

@@ -1,0 +1,91 @@
+"""What both forms of LEWEL share (Huang, You, Zheng, Wang, Qian, Yamasaki 2022, arXiv:2203.14898).
+
+"Learning Where to Learn in Cross-View Self-Supervised Learning": the projector of the pooled features, applied to
+each pixel's, predicts maps that say where to pool, and a second loss is taken of what is pooled under them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.config.fields import STRICT, Count, Probability
+from sslfast.distributed import own, world_size
+from sslfast.errors import UsageError
+
+
+@dataclass(config=STRICT)
+class LEWELConfig:
+    name: str
+    dim: Count = 128
+    """d: width of the global embedding, and number of alignment maps."""
+    aligned_dim: Count = 128
+    """c: width of an aligned embedding."""
+    groups: Count = 4
+    """h: groups of the features' channels, each pooled under maps of its own; d / h aligned embeddings."""
+    beta: Probability = 0.5
+    """Share of the aligned loss; that of the global loss is 1 - beta."""
+    maps: Literal["coupled", "separate", "random", "gap"] = "coupled"
+    """Of the projector itself, of a head of their own, or drawn at random; gap: global pooling in their place."""
+
+
+class AlignedHead(nn.Module):
+    """A map of features (B, D, H, W) -> the global embedding (B, d) and aligned embeddings (B, d / h, c).
+
+    The projector g takes pooled features and pixels in one batch, so that its batch normalisation has statistics
+    of both, as in the code published for LEWEL_B.
+
+    Args:
+        channels: D.
+        config: d, c, h and where the maps come from.
+        head: output width -> a new projector of features.
+
+    Raises:
+        UsageError: h does not divide both D and d.
+    """
+
+    def __init__(self, channels: int, config: LEWELConfig, head: Callable[[int], nn.Module]) -> None:
+        super().__init__()
+        if channels % config.groups or config.dim % config.groups:
+            raise UsageError(
+                f"method.groups={config.groups}: expected a divisor of the encoder's {channels} channels and of "
+                f"method.dim={config.dim}"
+            )
+        self.maps, self.groups, self.dim = config.maps, config.groups, config.dim
+        self.projector = head(config.dim)  # g
+        self.aligned_projector = head(config.aligned_dim)  # p
+        self.map_projector = head(config.dim) if config.maps == "separate" else None
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        pixels = features.flatten(2).mT  # [B, H * W, D]
+        pooled = pixels.mean(1, keepdim=True)  # [B, 1, D]
+        z, scores = self._project(pooled, pixels)
+        if scores is not None:
+            maps = scores.mT.unflatten(2, features.shape[2:])  # [B, d, H, W]
+            pooled = K.aligned_pooling(features, maps, groups=self.groups)  # [B, d / h, D]
+        return z, _apply(self.aligned_projector, pooled)
+
+    def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """z (B, d), and for the maps scores (B, H * W, d), before their normalisation; None: there are none."""
+        if self.maps == "coupled":
+            rows = _apply(self.projector, torch.cat([pooled, pixels], dim=1))
+            return rows[:, 0], rows[:, 1:]
+        z: Tensor = self.projector(pooled[:, 0])
+        if self.map_projector is not None:
+            return z, _apply(self.map_projector, pixels)
+        if self.maps == "random":  # normal scores: ours
+            batch, places, _ = pixels.shape
+            scores = torch.randn(world_size() * batch, places, self.dim, dtype=pixels.dtype, device=pixels.device)
+            return z, own(scores)
+        return z, None
+
+
+def _apply(network: nn.Module, rows: Tensor) -> Tensor:
+    """(B, N, D) -> (B, N, output width), all rows in one batch."""
+    output: Tensor = network(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
+    return output

@@ -1,0 +1,140 @@
+"""A memory of every image, and the losses against it (Wu et al. 2018, arXiv:1805.01978)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sslfast import kernels as K
+from sslfast.config import Recipe
+from sslfast.data import Batch
+from sslfast.distributed import gather, mean
+from sslfast.errors import UsageError
+from sslfast.random.key import Stream
+from sslfast.views import Key
+
+
+class MemoryBank(nn.Module):
+    """A unit vector of every image, by the image's index.
+
+    Args:
+        images: how many there are.
+        dim: width of a row.
+
+    Attributes:
+        rows: (images, dim) fp32; at the start random directions, drawn from torch's generator.
+    """
+
+    rows: Tensor
+
+    def __init__(self, images: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", F.normalize(torch.randn(images, dim), dim=1))
+
+    @torch.no_grad()
+    def update(self, index: Tensor, embeddings: Tensor, *, momentum: float, skip: Tensor) -> None:
+        """Moves rows towards what their images are embedded as now, and back to length 1.
+
+            row = momentum * row + (1 - momentum) * embedding;  row = row / |row|
+
+        Call it after the loss, which is against the rows of before. The rows of all ranks' images move.
+
+        Args:
+            index: int64 (B,), of the images, all different.
+            embeddings: (B, dim).
+            momentum: in [0, 1].
+            skip: 0-d bool tensor; where true, nothing changes.
+        """
+        index, embeddings = gather(index), gather(embeddings)
+        before = self.rows[index]
+        moved = F.normalize(momentum * before + (1 - momentum) * embeddings.float(), dim=1)
+        self.rows.index_copy_(0, index, torch.where(skip, before, moved))
+
+    def noise(self, batch: Batch, count: int) -> Tensor:
+        """Indices of other images than the batch's, uniform, drawn with replacement: int64 (count,).
+
+        A function of the seed, the epoch and the images of the batch, of all ranks. That one draw serves them all,
+        and that none of them is in it, are ours: the authors draw `count` for each.
+        """
+        index = gather(batch.index)
+        own = index.sort().values
+        each = -(-count // len(own))
+        key = Key(batch.seed, batch.epoch, index)
+        draw = key.integers(Stream.NEGATIVE, len(self.rows) - len(own), each).flatten()[:count]
+        # The draw counts the images without the batch's; own[i] - i of those come before own[i].
+        return draw + torch.searchsorted(own - torch.arange(len(own), device=own.device), draw, right=True)
+
+    def extra_repr(self) -> str:
+        return ", ".join(map(str, self.rows.shape))
+
+
+Objective = Literal["nce", "softmax"]
+
+
+class BankLoss(nn.Module):
+    """A positive against noise, both rows of a bank.
+
+    With s = <query, row> / t, of the positive and of K rows of noise:
+
+    - nce: noise-contrastive estimation. A row is the positive with probability
+      h(s) = exp(s) / (exp(s) + K Z / N) among N images; the loss is -log h(positive) - sum log(1 - h(noise)).
+      Z / N is the mean of exp(s), a constant that the first step estimates (Wu et al. 2018, equations 4 to 8).
+      With b = log(K Z / N): softplus(b - s) of the positive, softplus(s - b) of the noise.
+    - softmax: the cross-entropy of the positive among all K + 1 rows, InfoNCE.
+
+    Args:
+        objective: which.
+        temperature: t > 0.
+
+    Attributes:
+        partition: 0-d fp32, Z / N; 0 until the first step is done.
+    """
+
+    partition: Tensor
+
+    def __init__(self, objective: Objective, temperature: float) -> None:
+        super().__init__()
+        self.objective, self.temperature = objective, temperature
+        self.register_buffer("partition", torch.zeros(()))
+
+    def forward(self, query: Tensor, positive: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """The mean loss and the accuracy: how often no noise is nearer to the query than the positive.
+
+        Args:
+            query: (B, D), of length 1.
+            positive: (B, D), each query's.
+            noise: (K, D), for all queries.
+        """
+        if self.objective == "softmax":
+            loss, rank = K.info_nce(query, positive, noise, temperature=self.temperature, return_rank=True)
+            return loss, (rank == 0).float().mean()
+        s_positive = (query * positive).sum(dim=1).float() / self.temperature
+        s_noise = (query @ noise.T).float() / self.temperature  # [B, K]: each has a term of its own
+        exps = s_positive.detach().exp().sum() + s_noise.detach().exp().sum()
+        self._estimate = mean(exps / (s_positive.numel() + s_noise.numel()))
+        b = torch.where(self.partition > 0, self.partition, self._estimate).log() + math.log(len(noise))
+        loss = F.softplus(b - s_positive) + F.softplus(s_noise - b).sum(dim=1)
+        return loss.mean(), (s_positive > s_noise.amax(dim=1)).detach().float().mean()
+
+    def after_step(self, skip: Tensor) -> None:
+        """Keeps the first step's estimate, unless `skip`, a 0-d bool tensor, is true."""
+        if self.objective == "nce":
+            fresh = (self.partition == 0) & ~skip
+            self.partition.copy_(torch.where(fresh, self._estimate, self.partition))
+
+
+def check_bank(recipe: Recipe, images: int) -> None:
+    """Refuses a batch that leaves no image for the noise.
+
+    Raises:
+        UsageError: it does.
+    """
+    if recipe.data.batch_size >= images:
+        raise UsageError(
+            f"data.batch_size={recipe.data.batch_size}: expected fewer than the {images} images to train on, "
+            "as others of them are the noise"
+        )

@@ -1,0 +1,1 @@
+"""The optimizers of training, and the schedules of their rates."""

@@ -1,0 +1,27 @@
+"""The order of an epoch as a tensor on the device that needs it.
+
+A GPU computes it itself, by `triton_kernels.py`; for the CPU, and where Triton is missing, the host does.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sslfast.device import to_device
+from sslfast.kernels.common.op import MISSING
+from sslfast.random.philox import permutation
+
+
+def shuffled(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
+    """`random.permutation`, int64 (n,), on the device."""
+    if not draws_itself(device):
+        return to_device(permutation(seed, epoch, n), device)
+    from sslfast.random import triton_kernels
+
+    return triton_kernels.permutation(seed, epoch, n, device)
+
+
+def draws_itself(device: torch.device) -> bool:
+    """Whether `triton_draws` serves the device."""
+    return device.type == "cuda" and MISSING["triton"] is None

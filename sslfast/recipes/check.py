@@ -1,0 +1,57 @@
+"""What a recipe is refused for before anything is read or written; the methods' own checks need the images."""
+
+from __future__ import annotations
+
+from sslfast.config import Recipe
+from sslfast.data.batch import rows_of_rank
+from sslfast.distributed import rank, world_size
+from sslfast.encoders import check_side
+from sslfast.errors import UsageError
+from sslfast.methods import METHODS
+
+
+def check(recipe: Recipe) -> None:
+    """Raises UsageError for settings that cannot work."""
+    views = METHODS[recipe.method.name].views
+    if views is not None and len(recipe.data.views) != views:
+        raise UsageError(
+            f"data.views: expected the {views} views of {recipe.method.name}, got {len(recipe.data.views)}"
+        )
+    if recipe.optim.warmup_epochs >= recipe.train.epochs:
+        raise UsageError(
+            f"optim.warmup_epochs={recipe.optim.warmup_epochs:g}: expected fewer than "
+            f"train.epochs={recipe.train.epochs}; for so short a training set optim.warmup_epochs=0"
+        )
+    processes = world_size()
+    own = len(rows_of_rank(recipe.data.batch_size, rank(), processes))
+    if own == 1:
+        raise UsageError(
+            f"data.batch_size={recipe.data.batch_size}: expected at least {2 * processes}, for batch normalisation"
+        )
+    splits = recipe.encoder.norm_splits
+    if recipe.encoder.norm == "split" and (recipe.data.batch_size % splits or recipe.data.batch_size < 2 * splits):
+        raise UsageError(
+            f"data.batch_size={recipe.data.batch_size}: expected a multiple of encoder.norm_splits={splits}, "
+            "at least twice that, for batch normalisation"
+        )
+    if recipe.encoder.norm == "split" and recipe.encoder.norm_splits % processes:
+        raise UsageError(
+            f"encoder.norm_splits={recipe.encoder.norm_splits}: expected a multiple of the {processes} processes"
+        )
+    check_sides(recipe)
+
+
+def check_sides(recipe: Recipe) -> None:
+    """Refuses views that the method cannot cut, and images, whole or cut, that are too small for the encoder.
+
+    Raises:
+        UsageError: they are.
+    """
+    whole = {recipe.data.size, *recipe.data.sizes}
+    for side in sorted({recipe.data.size, *METHODS[recipe.method.name].sides(recipe)}):
+        try:
+            check_side(recipe.encoder, side)
+        except UsageError as error:
+            if side in whole:
+                raise
+            raise UsageError(f"{recipe.method.name}, patches: {error}") from error

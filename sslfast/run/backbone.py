@@ -1,0 +1,84 @@
+"""The backbone of a run: out of its checkpoint, and as a safetensors file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from sslfast.config import DataConfig, EncoderConfig, Recipe
+from sslfast.encoders import Encoder, build_encoder
+from sslfast.errors import TrainingError, UsageError
+from sslfast.recipes.load import from_dict
+from sslfast.run.atomic import atomic_write
+from sslfast.run.checkpoint import Checkpoints, load
+
+ENCODER = "encoder."  # a method's backbone is its attribute `encoder`
+
+
+def load_encoder(path: Path, device: str | torch.device = "cpu") -> tuple[Encoder, Recipe]:
+    """The backbone of a checkpoint, in evaluation mode, and the configuration it was trained by.
+
+    Args:
+        path: a checkpoint, or a run's directory, whose newest is taken.
+        device: where to put the encoder.
+
+    Raises:
+        UsageError: there is no checkpoint, it cannot be read, or its weights do not fit its configuration.
+    """
+    if path.is_dir():
+        checkpoints = path / "checkpoints"
+        state = Checkpoints(checkpoints, keep=0).latest() if checkpoints.is_dir() else None
+        if state is None:
+            raise UsageError(f"{path}: holds no checkpoint; give a run's directory or a checkpoint's file")
+    else:
+        state = load(path)
+    if not {"config", "method"} <= state.keys():
+        raise UsageError(f"{path}: a checkpoint without an encoder; give one that `sslfast pretrain` wrote")
+    config = from_dict(state["config"], origin=str(path))
+    encoder = build_encoder(config.encoder)
+    weights = {k.removeprefix(ENCODER): v for k, v in state["method"].items() if k.startswith(ENCODER)}
+    try:
+        encoder.load_state_dict(weights)
+    except RuntimeError as error:
+        raise UsageError(f"{path}: its weights do not fit its encoder {config.encoder.name!r}") from error
+    return encoder.eval().to(device), config
+
+
+def write_backbone(encoder: Encoder, path: Path, config: dict[str, Any]) -> None:
+    """Writes an encoder's weights: the whole file or, killed at any moment, nothing.
+
+    `sslfast.encoders.build_encoder` with the `encoder` section of the metadata's `config`, JSON, makes the
+    encoder whose `load_state_dict` takes them.
+
+    Args:
+        encoder: on any device.
+        path: the file; one that exists is replaced.
+        config: the run's configuration, `config.to_dict`.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    try:
+        _write(path, encoder.state_dict(), {"config": json.dumps(config)})
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot write the backbone: {error.strerror}") from error
+
+
+def _write(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    # safetensors takes dense tensors only, and weights may be channels_last.
+    weights = {name: weight.contiguous().cpu() for name, weight in weights.items()}
+    content = safetensors.torch.save(weights, {"format": "pt", **metadata})
+    with atomic_write(path) as file:
+        file.write(content)
+
+
+def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:
+    """The encoder as the run with this seed initialised it; leaves torch's generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_encoder(config, mean=data.mean, std=data.std)

@@ -1,0 +1,103 @@
+"""What a run writes as it goes: metrics.jsonl, TensorBoard's events, train.log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch.utils.tensorboard import SummaryWriter
+
+from sslfast.errors import TrainingError
+from sslfast.run.atomic import atomic_write
+from sslfast.run.directory import RunDirectory
+
+
+class MetricsLog:
+    """Appends to metrics.jsonl and to TensorBoard's events.
+
+    A line is {"step", "epoch", ...}; `step` counts the steps done. A resumed run takes back the lines past
+    the step that it resumes from, so that no step stands there twice.
+
+    Raises:
+        TrainingError: from each method, where the files cannot be written, for example as the disk is full.
+    """
+
+    def __init__(self, run: RunDirectory, resumed_step: int) -> None:
+        self._path = run.path
+        lines = read_metrics(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
+        with self._writing():
+            with atomic_write(run.metrics) as file:
+                kept = (json.dumps(line) + "\n" for line in lines if line["step"] <= resumed_step)
+                file.write("".join(kept).encode())
+            self._file = run.metrics.open("a")
+            self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
+
+    def write(self, step: int, epoch: float, **values: float) -> None:
+        with self._writing():
+            self._file.write(json.dumps({"step": step, "epoch": round(epoch, 4), **values}) + "\n")
+            self._file.flush()
+            for name, value in values.items():
+                self._events.add_scalar(name, value, step)
+
+    def __enter__(self) -> MetricsLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._writing():
+            self._file.close()
+            self._events.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # also that of TensorBoard's thread, which it raises here
+            raise TrainingError(
+                f"{self._path}: cannot write the metrics ({error.strerror}); the checkpoints are intact: "
+                "make room, and continue with --resume"
+            ) from error
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl; without what is none, as a run that was killed may leave half a line."""
+    if not path.exists():
+        return []
+    found = []
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
+        try:
+            values = json.loads(line) if line.endswith("\n") else None
+        except ValueError:
+            continue
+        if isinstance(values, dict) and {"step", "epoch"} <= values.keys():
+            found.append(values)
+    return found
+
+
+class _LogFile(logging.FileHandler):
+    """Passes over a line that a full disk has no room for: the terminal shows it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Sends the package's log, from INFO on, to a file as well."""
+    handler = _LogFile(path)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger = logging.getLogger("sslfast")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.removeHandler(handler)
+        handler.close()

@@ -1,0 +1,81 @@
+"""Skips a training step whose loss or gradient is not finite, without asking the device about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
+from torch.optim import Optimizer
+
+from sslfast import kernels as K
+
+RUNNING_STATISTICS = ("running_mean", "running_var")
+
+
+class FiniteGuard:
+    """Undoes a bad step on the device: one whose loss or gradient holds a NaN or an infinity.
+
+        guard.remember()
+        loss = method.loss(batch)
+        loss.backward()
+        skip = guard.check(loss)
+        optimizer.step()
+        method.after_step(step, total_steps, skip)
+
+    A forward pass moves the running statistics of normalisation layers: `check` puts them back (their count
+    of batches, which nothing reads, runs on). The optimizer does nothing where its `found_inf` is 1, as torch's
+    fused ones and `sslfast.optim.LARS` do. What a method moves itself takes `skip`: see `sslfast.methods.parts.queue`. So a
+    bad step leaves every weight, momentum and statistic as it was, a good one is computed as if there were no
+    guard, and a checkpoint is good at any step.
+
+    The host learns of bad steps when it reads the counters, where it logs.
+
+    Args:
+        module: all that is trained, on its device.
+        optimizer: of its parameters.
+        clip_norm: `check`, which knows the norm of the gradient, scales one of a larger norm down to it; None: no.
+    """
+
+    def __init__(self, module: nn.Module, optimizer: Optimizer, clip_norm: float | None = None) -> None:
+        self.optimizer, self.clip_norm = optimizer, clip_norm
+        self.statistics = [b for name, b in module.named_buffers() if name.endswith(RUNNING_STATISTICS)]
+        self.remembered = [b.clone() for b in self.statistics]
+        device = optimizer.param_groups[0]["params"][0].device
+        self.in_a_row = torch.zeros((), dtype=torch.int64, device=device)
+        self.total = torch.zeros((), dtype=torch.int64, device=device)
+
+    def remember(self) -> None:
+        """Call before the forward pass."""
+        K.ema_update_(self.remembered, self.statistics, 0.0)
+
+    def check(self, loss: Tensor) -> Tensor:
+        """Call between the backward pass and the optimizer's step.
+
+        Args:
+            loss: a scalar.
+
+        Returns:
+            A 0-d bool tensor on the device: this step is to be skipped.
+        """
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        if self.clip_norm is not None:
+            clip_grads_with_norm_(parameters, self.clip_norm, norm)
+        skip = ~(torch.isfinite(loss.detach()) & torch.isfinite(norm))
+        self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
+
+        # A momentum of 1 keeps a target bit for bit and one of 0 replaces it, even where it holds NaN.
+        K.ema_update_(self.statistics, self.remembered, (~skip).float())
+        self.total += skip
+        self.in_a_row += 1
+        self.in_a_row *= skip
+        return skip
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"in_a_row": self.in_a_row, "total": self.total}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.in_a_row.copy_(state["in_a_row"])
+        self.total.copy_(state["total"])

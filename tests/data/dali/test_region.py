@@ -1,0 +1,62 @@
+"""Decoding only the part of a photograph that its crops lie in: the same batches as of whole ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
+
+from sslfast.config import ViewConfig
+from sslfast.data.dali.graphs import region_arguments
+from sslfast.data.draws.reference import draw_view
+from tests.data.dali.test_bad_files import BAD_KINDS
+from tests.data.dali.test_file_kinds import KINDS, save_kinds
+from tests.data.photographs import GEOMETRY_ONLY, assert_equal_batches, loader, photographs
+
+SMALL = ViewConfig(scale=(0.02, 0.1), jitter=0, grayscale=0)
+
+
+@pytest.mark.parametrize("views", [[SMALL], [SMALL, GEOMETRY_ONLY]], ids=["one view", "two views"])
+def test_every_kind_of_file_gives_the_same_views(tmp_path: Path, views: list[ViewConfig]) -> None:
+    """Turned by EXIF or decoded by Pillow, too."""
+    changes = {"batch_size": len(KINDS), "views": views}
+    source = save_kinds(tmp_path)
+    whole, parts = (list(loader(source, decode=decode, **changes).epoch(0)) for decode in ("once", "region"))
+    assert_equal_batches(parts, whole)
+
+
+def test_the_whole_augmentation_in_dali_takes_parts(tmp_path: Path) -> None:
+    changes = {"pipeline": "dali_only", "views": [ViewConfig(scale=(0.02, 0.1)), ViewConfig(blur=0.5)]}
+    source = photographs(tmp_path)
+    whole, parts = (list(loader(source, decode=decode, **changes).epoch(0)) for decode in ("once", "region"))
+    assert_equal_batches(parts, whole)
+
+
+@pytest.mark.parametrize("kind", BAD_KINDS)
+def test_whether_a_file_can_be_read_does_not_depend_on_the_part(tmp_path: Path, kind: str) -> None:
+    extension, break_file = BAD_KINDS[kind]
+    source = photographs(tmp_path, extension=extension)
+    assert source.paths is not None
+    break_file(source.paths[11])
+    whole = list(loader(source, views=[SMALL]).epoch(1))
+    assert list(source.bad.reasons) == [source.paths[11]]
+    source.bad.reasons.clear()
+    assert_equal_batches(list(loader(source, views=[SMALL], decode="region").epoch(1)), whole)
+    assert list(source.bad.reasons) == [source.paths[11]]
+
+
+def test_the_region_is_the_least_that_holds_all_crops() -> None:
+    draws = tuple(draw_view(SMALL, 0, 0, np.arange(50), number, 300, 200) for number in range(3))
+    (start, shape), inside = region_arguments(draws)
+    for sample in range(50):
+        covered = np.zeros((300, 200), dtype=bool)
+        for view, moved in zip(draws, inside, strict=True):
+            top, left, height, width = view.boxes[sample]
+            covered[top : top + height, left : left + width] = True
+            assert moved.boxes[sample].tolist() == [top - start[sample, 0], left - start[sample, 1], height, width]
+        rows, columns = (covered.any(axis=axis).nonzero()[0] for axis in (1, 0))
+        assert start[sample].tolist() == [rows[0], columns[0]]
+        assert shape[sample].tolist() == [rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]]

@@ -1,0 +1,62 @@
+"""Several processes: the device of each, and batch normalisation over all of them."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from sslfast.config import EncoderConfig
+from sslfast.distributed import launch
+from sslfast.encoders.norm import synchronised
+from sslfast.errors import UsageError
+from tests.methods.harness import build_method
+
+
+@pytest.fixture
+def second_of_two(monkeypatch):
+    """The second process of a machine with two GPUs; what it was set to use."""
+    used = []
+    monkeypatch.setattr(launch, "world_size", lambda: 2)
+    monkeypatch.setattr(launch, "choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(dist, "get_node_local_rank", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    return used
+
+
+def test_each_process_has_a_gpu_of_its_own(second_of_two):
+    assert launch.own_device("auto") == torch.device("cuda", 1)
+    assert second_of_two == [1]
+
+
+def test_one_gpu_for_all_is_refused(second_of_two, monkeypatch):
+    with pytest.raises(UsageError, match="train.device=cuda:0: expected auto or cuda"):
+        launch.own_device("cuda:0")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UsageError, match="more processes than the 1 GPUs of this machine"):
+        launch.own_device("cuda")
+    assert second_of_two == []
+
+
+@pytest.mark.parametrize("environment", [{}, {"RANK": "0", "WORLD_SIZE": "1"}, {"WORLD_SIZE": "2"}])
+def test_a_single_process_joins_none(monkeypatch, environment):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with launch.joined(), launch.first_alone():
+        assert not dist.is_initialized()
+
+
+def test_sync_reaches_the_heads_and_the_target_still_follows():
+    encoder = EncoderConfig(stem="cifar", width=0.125, norm="sync")
+    method = synchronised(build_method("byol", encoder=encoder, dim=8, hidden=16), torch.device("cuda"))
+    norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(1)
+    method.target.update(0.0)
+    online = [*method.encoder.parameters(), *method.projector.parameters()]
+    assert all(map(torch.equal, method.target.parameters(), online))

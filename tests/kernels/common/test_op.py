@@ -1,0 +1,182 @@
+"""Which implementation runs, and what is said when one cannot."""
+
+import functools
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sslfast import kernels as K
+from sslfast.kernels.common import op as lib
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def missing(monkeypatch):
+    """missing(impl): makes an implementation one that could not be loaded."""
+    return lambda impl: monkeypatch.setitem(lib.MISSING, impl, f"sslfast.{impl} was not built; build it")
+
+
+def arguments():
+    return torch.randn(3, 4), torch.randn(3, 4), torch.randn(5, 4)
+
+
+def test_every_exported_op_is_registered_and_back():
+    assert sorted(set(K.__all__) - {"available_impls"}) == sorted(lib.OPS)
+
+
+def test_available_impls_lists_what_auto_prefers_first(monkeypatch):
+    monkeypatch.setattr(lib, "INTERPRET", False)
+    assert K.available_impls("info_nce", "cpu") == ["cpp", "reference"]
+    assert K.available_impls("info_nce", "cuda") == ["triton", "reference"]
+    assert K.available_impls("info_nce", torch.device("cpu")) == ["cpp", "reference"]
+    assert K.available_impls("info_nce", "meta") == ["reference"]
+    monkeypatch.setattr(lib, "INTERPRET", True)
+    assert K.available_impls("info_nce", "cpu") == ["cpp", "triton", "reference"]
+
+
+def test_available_impls_of_an_unknown_op():
+    with pytest.raises(ValueError, match="available_impls: expected an op out of .*'info_nce'.*, got 'infonce'"):
+        K.available_impls("infonce", "cpu")
+
+
+def test_auto_falls_back_on_the_reference(missing):
+    tensors = arguments()
+    missing("cpp")
+    assert K.available_impls("info_nce", "cpu")[-1] == "reference"
+    assert lib.OPS["info_nce"].choose("auto", torch.device("cpu")) == "reference"
+    assert torch.equal(K.info_nce(*tensors, temperature=1), K.info_nce(*tensors, temperature=1, impl="reference"))
+
+
+def test_auto_never_interprets_triton(missing, monkeypatch):
+    missing("cpp")
+    monkeypatch.setattr(lib, "INTERPRET", True)
+    assert lib.OPS["info_nce"].choose("auto", torch.device("cpu")) == "reference"
+
+
+def test_an_explicit_implementation_that_was_not_built_is_an_error_that_says_how_to_get_it(missing):
+    missing("cpp")
+    with pytest.raises(
+        RuntimeError, match="^info_nce: impl='cpp' is not available: sslfast.cpp was not built; build it$"
+    ):
+        K.info_nce(*arguments(), temperature=1, impl="cpp")
+
+
+def test_an_explicit_implementation_for_another_device_is_an_error(monkeypatch):
+    monkeypatch.setattr(lib, "INTERPRET", False)
+    with pytest.raises(RuntimeError, match="impl='triton' is not available: it runs on CUDA tensors, not on cpu"):
+        K.info_nce(*arguments(), temperature=1, impl="triton")
+    with pytest.raises(RuntimeError, match="impl='cpp' is not available: it runs on CPU tensors, not on meta"):
+        K.info_nce(*(tensor.to("meta") for tensor in arguments()), temperature=1, impl="cpp")
+
+
+def test_an_implementation_that_the_op_does_not_have():
+    with pytest.raises(RuntimeError, match="impl='cuda' is not available: the op has no such implementation"):
+        K.info_nce(*arguments(), temperature=1, impl="cuda")
+    with pytest.raises(ValueError, match=r"info_nce: expected impl to be one of .*, got 'c\+\+'"):
+        K.info_nce(*arguments(), temperature=1, impl="c++")
+
+
+Z = torch.ones(4, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: K.info_nce(Z, Z, None, temperature=1),
+            "info_nce: expected queue to be a torch.Tensor, got NoneType",
+        ),
+        (lambda: K.in_batch_info_nce(Z, [Z], temperature=1), "in_batch_info_nce: expected keys .*, got list"),
+        (
+            lambda: K.in_batch_info_nce(Z, Z, ids=(torch.arange(4), None), temperature=1),
+            "in_batch_info_nce: expected key_ids .*, got NoneType",
+        ),
+        (lambda: K.nt_xent(Z, Z.numpy(), temperature=1), "nt_xent: expected z2 .*, got ndarray"),
+        (lambda: K.sup_con(Z, [0, 0, 1, 1], temperature=1), "sup_con: expected labels .*, got list"),
+        (
+            lambda: K.soft_cross_entropy(Z, None, temperature=1),
+            "soft_cross_entropy: expected targets .*, got None",
+        ),
+        (lambda: K.nearest_neighbor([Z], Z), "nearest_neighbor: expected query .*, got list"),
+        (lambda: K.sinkhorn_knopp([Z]), "sinkhorn_knopp: expected scores .*, got list"),
+        (lambda: K.aligned_pooling(Z, None), "aligned_pooling: expected maps .*, got NoneType"),
+        (lambda: K.cross_correlation_loss(Z, 1, lambd=1), "cross_correlation_loss: expected z2 .*, got int"),
+        (lambda: K.enqueue_(Z, Z, 0), "enqueue_: expected pointer .*, got int"),
+    ],
+)
+def test_an_argument_that_is_no_tensor_is_named(call, message):
+    with pytest.raises(TypeError, match=f"^{message}"):
+        call()
+
+
+@pytest.mark.parametrize("temperature", [1e-38, 1e300])
+def test_a_temperature_that_fp32_cannot_invert_is_refused(temperature):
+    with pytest.raises(ValueError, match="nt_xent: expected a temperature from 1e-37 to 1e37, got"):
+        K.nt_xent(Z, Z, temperature=temperature)
+
+
+def test_a_temperature_that_is_a_tensor_is_refused_for_it_would_get_no_gradient():
+    with pytest.raises(
+        ValueError, match=r"nt_xent: expected a temperature that is a Python number.*; to learn it"
+    ):
+        K.nt_xent(Z, Z, temperature=torch.nn.Parameter(torch.tensor(0.1)))
+
+
+def test_forward_mode_differentiation_is_refused():
+    """torch would take the operators for constants."""
+    query, positive, queue = arguments()
+    loss = functools.partial(K.info_nce, positive=positive, queue=queue, temperature=1)
+    with pytest.raises(RuntimeError, match="info_nce: has no forward-mode derivative; use impl='reference'"):
+        torch.func.jvp(loss, (query,), (query,))
+    _, tangent = torch.func.jvp(functools.partial(loss, impl="reference"), (query,), (query,))
+    assert tangent != 0
+    expected = loss(query)
+    _, tangent = torch.func.jvp(lambda x: x.sum() * loss(query), (query,), (query,))  # without a part in it
+    torch.testing.assert_close(tangent, query.sum() * expected)
+
+
+def test_an_extension_that_is_not_there_or_is_broken(tmp_path, monkeypatch):
+    assert lib._load_extension("_C_none", "install a C++ compiler") == (
+        "sslfast._C_none was not built; install a C++ compiler, then reinstall sslfast"
+    )
+    import sslfast
+
+    (tmp_path / "_C_broken.abi3.so").write_bytes(b"not a library")
+    monkeypatch.setattr(sslfast, "__path__", [str(tmp_path)])
+    assert "_C_broken.abi3.so cannot be loaded" in lib._load_extension("_C_broken", "install a C++ compiler")
+
+
+def test_without_extensions_the_package_works_and_explains():
+    program = """
+import importlib.util
+find_spec = importlib.util.find_spec
+hidden = ("sslfast._C_cpu", "sslfast._C_cuda", "triton")
+importlib.util.find_spec = lambda name, *rest: None if name in hidden else find_spec(name, *rest)
+import torch
+from sslfast import kernels as K
+assert K.available_impls("info_nce", "cpu") == ["reference"]
+K.info_nce(torch.ones(2, 3), torch.ones(2, 3), torch.ones(4, 3), temperature=1)
+try:
+    K.info_nce(torch.ones(2, 3), torch.ones(2, 3), torch.ones(4, 3), temperature=1, impl="cpp")
+except RuntimeError as error:
+    print(error)
+"""
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert result.stdout.strip() == (
+        "info_nce: impl='cpp' is not available: sslfast._C_cpu was not built; "
+        "install a C++ compiler, then reinstall sslfast"
+    ), result.stderr
+
+
+def test_the_folder_refuses_to_be_another_packages_name():
+    result = subprocess.run(
+        [sys.executable, "-c", "import kernels"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert result.returncode == 1
+    assert result.stderr.strip().endswith(
+        "ImportError: this folder is sslfast's: install sslfast and write `from sslfast import kernels`"
+    )

@@ -1,0 +1,139 @@
+"""A run of two processes: what it leaves, one signal or bad loss among them, resumption, and what is refused."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from sslfast.commands.pretrain import pretrain
+from sslfast.distributed import largest
+from sslfast.errors import UsageError
+from sslfast.methods.moco_v2 import MoCoV2
+from sslfast.recipes.load import load_recipe
+from sslfast.train import trainer as training
+from tests.train.test_trainer import TINY, assert_same, lines, state
+
+RANKS = 2
+# Without batch normalisation, which is over a process's own images: then two processes do what one does.
+SETTINGS = [
+    *TINY,
+    "method.head_norm=false",
+    "encoder.norm=layer",
+    "train.epochs=1",
+    "train.knn_every=1",
+    "optim.name=sgd",
+]
+BAD, STOPPED, STEPS = 2, 3, 5
+
+pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
+
+
+def config(*overrides):
+    return load_recipe("moco_v2_shapes", [*SETTINGS, *overrides])
+
+
+REFUSED = {
+    "data.batch_size=33": "data.batch_size=33: expected a multiple of the 2 processes",
+    "data.batch_size=2": "data.batch_size=2: expected at least 4",
+    "encoder.norm=split encoder.norm_splits=1": "encoder.norm_splits=1: expected a multiple of the 2 processes",
+    "encoder.norm=sync": "encoder.norm=sync: PyTorch has it on GPUs only",
+}
+
+
+class BadOnRank1(MoCoV2):
+    """Its loss, not its gradient, is infinite in one step on rank 1 alone."""
+
+    def loss(self, batch):
+        self.calls = getattr(self, "calls", 0) + 1
+        loss, values = super().loss(batch)
+        return (loss + torch.inf if self.calls == BAD and dist.get_rank() == 1 else loss), values
+
+
+def work(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    pretrain(config(), folder / "whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Trainer, "train_step", signalled(training.Trainer.train_step))
+        with pytest.raises(SystemExit, match="143"):
+            pretrain(config(), folder / "stopped")
+    if rank == 0:
+        shutil.copytree(folder / "stopped", folder / "alone")
+    pretrain(config(), folder / "stopped", resume=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.METHODS, "moco_v2", BadOnRank1)
+        pretrain(config("train.knn_every=0"), folder / "bad")
+    for override, message in REFUSED.items():
+        with pytest.raises(UsageError, match=message):
+            pretrain(config(*override.split()), folder / "refused")
+        largest(0)  # a barrier: both ranks refuse
+    with pytest.raises(UsageError, match="every process needs the same --out"):
+        pretrain(config(), folder / ("whole" if rank == 0 else "of another machine"), resume=True)
+    dist.destroy_process_group()
+
+
+def signalled(train_step):
+    """A step that sends a signal to rank 1 alone."""
+
+    def step(self, batch):
+        values = train_step(self, batch)
+        if self.step == STOPPED and dist.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return values
+
+    return step
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A folder of runs: that of one process, and those of `work`."""
+    folder = tmp_path_factory.mktemp("runs")
+    pretrain(config(), folder / "single")
+    torch.multiprocessing.spawn(work, (folder,), nprocs=RANKS)
+    return folder
+
+
+def assert_close(run, other):
+    """The weights, the queue and what was logged, but for rounding."""
+    ours, theirs = state(run)["method"], state(other)["method"]
+    torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5)
+    for line, expected in zip(lines(run), lines(other), strict=True):
+        for values in (line, expected):
+            values.pop("images_per_second", None)
+        assert line == pytest.approx(expected, rel=1e-4)
+
+
+def test_two_processes_do_what_one_does(runs):
+    assert_close(runs / "whole", runs / "single")
+    assert "2 processes, each with 16 images of a batch" in (runs / "whole" / "train.log").read_text()
+    assert (runs / "whole" / "backbone.safetensors").exists()
+    assert len(list((runs / "whole").glob("events.out.*"))) == 1
+
+
+def test_a_signal_to_one_stops_all_and_a_resumed_run_equals_an_uninterrupted_one(runs):
+    assert f"SIGTERM: saved at step {STOPPED}" in (runs / "stopped" / "train.log").read_text()
+    assert_same(state(runs / "stopped"), state(runs / "whole"))
+
+
+def test_one_process_goes_on_where_two_stopped(runs):
+    assert state(runs / "alone")["step"] == STOPPED
+    pretrain(config(), runs / "alone", resume=True)
+    assert_close(runs / "alone", runs / "single")
+
+
+def test_a_loss_that_is_not_finite_on_one_is_skipped_by_all(runs):
+    skipped = [line["skipped_steps"] for line in lines(runs / "bad")]
+    assert skipped == [0] * (BAD - 1) + [1] * (STEPS - BAD + 1)
+    assert all(value.isfinite().all() for value in state(runs / "bad")["method"].values())
+
+
+def test_torchrun(runs, tmp_path):
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={RANKS}", "-m", "sslfast"]
+    command = [sys.executable, *launch, "pretrain", "moco_v2_shapes", "--out", str(tmp_path / "run"), *SETTINGS]
+    subprocess.run(command, check=True)
+    assert_same(state(tmp_path / "run"), state(runs / "whole"))
