@@ -22,7 +22,7 @@ WHEELS_CUDA = Path(torch.__file__).parents[1] / "nvidia" / "cu13"  # PyPI's CUDA
 
 
 def find_cuda_home() -> str | None:
-    """The toolkit's real folder: $CUDA_HOME, else what nvcc on PATH says of itself, else PyPI's nvcc."""
+    """Finds the toolkit's real folder: $CUDA_HOME's, else the one that nvcc on PATH names, else PyPI's nvcc's."""
     if home := os.environ.get("CUDA_HOME"):
         return home
     if nvcc := shutil.which("nvcc"):
@@ -44,7 +44,7 @@ from torch.utils.cpp_extension import BuildExtension, CppExtension, CUDAExtensio
 
 
 class BuildWhatCompiles(BuildExtension):
-    """Leaves out, with a warning, an extension that does not compile."""
+    """Builds the extensions that compile, and leaves the others out with a warning."""
 
     def build_extensions(self) -> None:
         wanted = self.extensions
@@ -58,18 +58,19 @@ class BuildWhatCompiles(BuildExtension):
 
 
 def extensions() -> list[Extension]:
+    """Describes `_C_cpu` and, where nvcc and a CUDA build of torch are found, `_C_cuda`."""
     headers = str(Path("csrc").resolve())
     flags = ["-O3", "-std=c++20", TORCH_TARGET]
     # Loops are vectorised by `omp simd`, square roots in them if errno is left alone; threads come from torch.
     cxx = [*flags, "-fopenmp-simd", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas"]
     depends = sorted(glob.glob("csrc/**/*.h", recursive=True) + glob.glob("csrc/**/*.cuh", recursive=True))
-    shared = {"py_limited_api": True, "optional": True, "depends": depends}
-    found = []
+    common = {"py_limited_api": True, "optional": True, "depends": depends}
+    modules = []
     if sources := sorted(glob.glob("csrc/cpu/**/*.cpp", recursive=True)):
         cpu = CppExtension(
-            "sslfast._C_cpu", sources, include_dirs=[headers], extra_compile_args={"cxx": cxx}, **shared
+            "sslfast._C_cpu", sources, include_dirs=[headers], extra_compile_args={"cxx": cxx}, **common
         )
-        found.append(cpu)
+        modules.append(cpu)
     sources = sorted(glob.glob("csrc/cuda/*.cu"))
     if sources and cuda_home is not None and torch.version.cuda is not None:
         cuda = CUDAExtension(
@@ -78,7 +79,7 @@ def extensions() -> list[Extension]:
             include_dirs=[headers],
             library_dirs=[str(WHEELS_CUDA / "lib")],
             extra_compile_args={"cxx": cxx, "nvcc": [*flags, "-DUSE_CUDA"]},
-            **shared,
+            **common,
         )
         # A lean toolkit lacks headers that torch includes (cuSPARSE's, ...); the wheels bring them. Last, as those
         # that it has must be nvcc's own.
@@ -90,8 +91,8 @@ def extensions() -> list[Extension]:
         if not linkable:  # PyPI's toolkit, where the library has its major version's name only
             runtime = f":libcudart.so.{torch.version.cuda.split('.')[0]}"
             cuda.libraries = [runtime if name == "cudart" else name for name in cuda.libraries]
-        found.append(cuda)
-    return found
+        modules.append(cuda)
+    return modules
 
 
 setup(

@@ -1,4 +1,4 @@
-// The tensors of ema_update_, checked and flattened: what its CPU and its CUDA kernel work on.
+// The tensors of ema_update_, checked and flattened for its CPU and its CUDA kernel.
 #pragma once
 
 #include <cstdint>

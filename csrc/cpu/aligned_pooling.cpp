@@ -1,7 +1,7 @@
-// Aligned pooling of an image's features f_ep, channel e at position p, under maps m_cp. With e = 1e-12 and, over
-// the channels of group g and its maps, c = c(g, k):
+// Aligned pooling on the CPU. An image's features are f_ep, channel e at position p, its maps m_cp. Over the channels
+// e of group g, and with c = c(g, k) for its map number k:
 //
-//   n_cp = m_cp r_p,  r_p = 1 / max(|m_.p|, e)
+//   n_cp = m_cp r_p,  r_p = 1 / max(|m_.p|, 1e-12)
 //   w_cp = exp(n_cp - 1) s_c,  s_c = 1 / sum_p exp(n_cp - 1)
 //   pooled_ke = sum_p w_cp f_ep
 //
@@ -9,7 +9,7 @@
 //
 //   df_ep = sum_k w_cp dpooled_ke,  dw_cp = sum_e dpooled_ke f_ep
 //   dn_cp = w_cp (dw_cp - sum_p w_cp dw_cp)
-//   dm_cp = r_p (dn_cp - n_cp sum_c n_cp dn_cp), the last sum left out where |m_.p| < e
+//   dm_cp = r_p (dn_cp - n_cp sum_c n_cp dn_cp), the last sum left out where |m_.p| < 1e-12
 //
 // A thread takes an image: its weights, (d, P), stay in the thread's cache, and one matrix product a group does the
 // rest. r and s are saved for the backward pass, which makes the weights anew. Features are read, and their gradients
@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <memory>
 #include <tuple>
 
@@ -35,7 +36,7 @@ namespace {
 constexpr float kEpsilon = 1e-12f;  // of torch.nn.functional.normalize
 constexpr float kLog2E = 1.44269504f;
 
-// r_p of maps (d, P).
+// Writes r_p of maps (d, P).
 SSLFAST_SIMD void compute_inverse_norms(const float* maps, int64_t d, int64_t positions, float* inverse_norms) {
   std::fill_n(inverse_norms, positions, 0.0f);
   for (int64_t c = 0; c < d; ++c) {
@@ -49,7 +50,7 @@ SSLFAST_SIMD void compute_inverse_norms(const float* maps, int64_t d, int64_t po
   }
 }
 
-// x_cp = m_cp r_p, for maps and x of shape (d, P).
+// x_cp = m_cp r_p, for maps and x of shape (d, P)
 SSLFAST_SIMD void normalize(const float* maps, const float* inverse_norms, int64_t d, int64_t positions, float* x) {
   for (int64_t c = 0; c < d; ++c) {
 #pragma omp simd
@@ -57,7 +58,7 @@ SSLFAST_SIMD void normalize(const float* maps, const float* inverse_norms, int64
   }
 }
 
-// From dw to dn, in place, for one map; adds n_cp dn_cp to `projection`.
+// Turns dw into dn, in place, for one map; adds n_cp dn_cp to `projection`.
 SSLFAST_SIMD void softmax_backward(float* dw, const float* w, const float* n, int64_t positions, float* projection) {
   const float mean = dot(w, dw, positions);
 #pragma omp simd
@@ -67,7 +68,7 @@ SSLFAST_SIMD void softmax_backward(float* dw, const float* w, const float* n, in
   }
 }
 
-// From dn to dm, in place, for one map.
+// Turns dn into dm, in place, for one map.
 SSLFAST_SIMD void norm_backward(float* dn, const float* n, const float* inverse_norms, const float* projection,
                                 int64_t positions) {
 #pragma omp simd
@@ -83,7 +84,7 @@ struct Block {
   int64_t rows, columns, row_stride, column_stride;
 };
 
-// What the shapes of the op's tensors say.
+// The sizes of the op's tensors, and where a group's parts of them lie.
 struct Shape {
   Shape(const Tensor& features, const Tensor& maps, int64_t groups, bool interleaved)
       : images(features.size(0)),
@@ -95,18 +96,18 @@ struct Shape {
         vectors(this->maps / groups),
         interleaved(interleaved) {}
 
-  // Those rows of `data`, (d, P), that are of a group's maps.
+  // Returns those rows of `data`, (d, P), that are of a group's maps.
   Block group_maps(const float* data, int64_t group) const {
     const int64_t first = interleaved ? group : group * vectors, step = interleaved ? groups : 1;
     return {data + first * positions, vectors, positions, step * positions, 1};
   }
 
-  // Those columns of `data`, (d / groups, D), that are of a group's channels.
+  // Returns those columns of `data`, (d / groups, D), that are of a group's channels.
   Block group_vectors(const float* data, int64_t group) const {
     return {data + group * group_channels, vectors, group_channels, channels, 1};
   }
 
-  // Those rows of an image's features, (D, P) in any layout, that are of a group's channels.
+  // Returns those rows of an image's features, (D, P) in any layout, that are of a group's channels.
   Block group_features(const Tensor& image, int64_t group) const {
     const int64_t channel_stride = image.stride(0), position_stride = image.stride(1);
     const float* const data = static_cast<const float*>(image.data_ptr()) + group * group_channels * channel_stride;
@@ -117,14 +118,14 @@ struct Shape {
   bool interleaved;
 };
 
-// An image of a batch in fp32, in the layout it has.
+// Returns an image of a batch in fp32, in the layout it has.
 Tensor image_of(const Tensor& batch, int64_t image) {
   return torch::stable::to(torch::stable::select(batch, 0, image), ScalarType::Float);
 }
 
 std::unique_ptr<float[]> make_floats(int64_t size) { return std::make_unique_for_overwrite<float[]>(size); }
 
-// w from n, in place, and s.
+// Turns n into w, in place, and writes s.
 void softmax(float* x, const Shape& shape, float* inverse_sums) {
   for (int64_t c = 0; c < shape.maps; ++c) {
     float* const row = x + c * shape.positions;
@@ -135,7 +136,7 @@ void softmax(float* x, const Shape& shape, float* inverse_sums) {
 
 }  // namespace
 
-// Pooled features (B, d / groups, D), in the features' dtype, and r (B, P) and s (B, d) in fp32.
+// Returns pooled features (B, d / groups, D), in the features' dtype, and r (B, P) and s (B, d) in fp32.
 std::tuple<Tensor, Tensor, Tensor> aligned_pooling(Tensor features, Tensor maps, int64_t groups, bool interleaved) {
   const Shape shape(features, maps, groups, interleaved);
   const Tensor all_features = detached(features), all_maps = as_fp32(maps);
@@ -156,19 +157,19 @@ std::tuple<Tensor, Tensor, Tensor> aligned_pooling(Tensor features, Tensor maps,
     softmax(weights.get(), shape, sum_data + b * shape.maps);
 
     const Tensor image = image_of(all_features, b);
-    Tensor own = torch::stable::select(pooled, 0, b);
-    Tensor out = is_fp32 ? own : torch::stable::empty({shape.vectors, shape.channels}, ScalarType::Float);
+    Tensor pooled_image = torch::stable::select(pooled, 0, b);
+    Tensor out = is_fp32 ? pooled_image : torch::stable::empty({shape.vectors, shape.channels}, ScalarType::Float);
     const float* const out_data = static_cast<const float*>(out.data_ptr());
     for (int64_t g = 0; g < groups; ++g) {
       matmul_into(shape.group_vectors(out_data, g), shape.group_maps(weights.get(), g),
                   shape.group_features(image, g).transposed());
     }
-    if (!is_fp32) torch::stable::copy_(own, out);
+    if (!is_fp32) torch::stable::copy_(pooled_image, out);
   });
   return {pooled, inverse_norms, inverse_sums};
 }
 
-// Gradients to features, in their layout, and to maps; of no images where they are not needed.
+// Returns the gradients to features, in their layout, and to maps; of no images where they are not needed.
 std::tuple<Tensor, Tensor> aligned_pooling_backward(Tensor d_pooled, Tensor features, Tensor maps,
                                                     Tensor inverse_norms, Tensor inverse_sums, int64_t groups,
                                                     bool interleaved, bool need_features, bool need_maps) {
@@ -201,18 +202,18 @@ std::tuple<Tensor, Tensor> aligned_pooling_backward(Tensor d_pooled, Tensor feat
     }
 
     if (need_features) {
-      Tensor own = torch::stable::select(d_features, 0, b);
-      Tensor out = is_fp32 ? own : torch::stable::select(empty_features(1, ScalarType::Float), 0, 0);
+      Tensor d_image = torch::stable::select(d_features, 0, b);
+      Tensor out = is_fp32 ? d_image : torch::stable::select(empty_features(1, ScalarType::Float), 0, 0);
       for (int64_t g = 0; g < groups; ++g) {
         matmul_into(shape.group_features(out, g), shape.group_vectors(d_vectors, g).transposed(),
                     shape.group_maps(w.get(), g));
       }
-      if (!is_fp32) torch::stable::copy_(own, out);
+      if (!is_fp32) torch::stable::copy_(d_image, out);
     }
     if (need_maps) {
       const Tensor image = image_of(all_features, b);
-      Tensor own = torch::stable::select(d_maps, 0, b);
-      Tensor out = is_fp32 ? own : torch::stable::empty({shape.maps, shape.positions}, ScalarType::Float);
+      Tensor d_image_maps = torch::stable::select(d_maps, 0, b);
+      Tensor out = is_fp32 ? d_image_maps : torch::stable::empty({shape.maps, shape.positions}, ScalarType::Float);
       float* const d = out.mutable_data_ptr<float>();
       for (int64_t g = 0; g < groups; ++g) {
         matmul_into(shape.group_maps(d, g), shape.group_vectors(d_vectors, g), shape.group_features(image, g));
@@ -230,7 +231,7 @@ std::tuple<Tensor, Tensor> aligned_pooling_backward(Tensor d_pooled, Tensor feat
         const int64_t row = c * shape.positions;
         norm_backward(d + row, &n[row], norms, projection.get(), shape.positions);
       }
-      if (!is_fp32) torch::stable::copy_(own, out);
+      if (!is_fp32) torch::stable::copy_(d_image_maps, out);
     }
   });
   return {d_features, d_maps};

@@ -1,5 +1,5 @@
-// The cross-correlation loss. With a, b the normalised views, S = a^T b, c = diag(S) / N, and <X, Y> the sum of the
-// products of elements:
+// The cross-correlation loss on the CPU. With a, b the normalised views, S = a^T b, c = diag(S) / N, and <X, Y> the
+// sum of the products of elements:
 //
 //   loss = sum_i (1 - c_i)^2 + lambd (<S, S> / N^2 - sum_i c_i^2)
 //   <S, S> = <a a^T, b b^T>
@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <tuple>
 #include <vector>
 
@@ -31,7 +32,7 @@ constexpr int64_t kLargeRows = 512, kLargeColumns = 1024;  // of a large one: wi
 constexpr int64_t kColumns = 128;  // of a block whose rows are gone through
 constexpr double kEpsilon = 1e-5;  // added to variances
 
-// A view, normalised, with 1 / sigma of its columns.
+// A normalised view, with 1 / sigma of its columns.
 struct View {
   Tensor values;  // (N, D) fp32
   std::vector<float> rstd;
@@ -78,6 +79,7 @@ void for_each_columns(int64_t d, const Block& block) {
   });
 }
 
+// Standardises the columns of a view.
 View normalise(const Tensor& z) {
   const Tensor wide = as_fp32(z);
   const int64_t n = z.size(0), d = z.size(1);
@@ -106,7 +108,7 @@ View normalise(const Tensor& z) {
   return view;
 }
 
-// diag(a^T b) / N
+// Returns diag(a^T b) / N.
 std::vector<float> diagonal(const View& a, const View& b) {
   const int64_t n = a.values.size(0), d = a.values.size(1);
   std::vector<float> c(d);
@@ -118,7 +120,7 @@ std::vector<float> diagonal(const View& a, const View& b) {
   return c;
 }
 
-// Rows [start, start + size) of a matrix, or columns, by the dimension.
+// Returns rows [start, start + size) of a matrix, or columns, by the dimension.
 Tensor part(const Tensor& matrix, int64_t dim, int64_t start, int64_t size) {
   Tensor whole = matrix;
   return torch::stable::narrow(whole, dim, start, size);
@@ -126,7 +128,7 @@ Tensor part(const Tensor& matrix, int64_t dim, int64_t start, int64_t size) {
 
 Tensor transposed(const Tensor& matrix) { return torch::stable::transpose(matrix, 0, 1); }
 
-// x y, by blocks: large ones, which pack less for each product, where there are enough of them.
+// Returns x y, by blocks: large ones, which pack less for each product, where there are enough of them.
 Tensor product(const Tensor& x, const Tensor& y) {
   const int64_t rows = x.size(0), columns = y.size(1);
   const bool large = rows >= 2 * kLargeRows;
@@ -141,7 +143,7 @@ Tensor product(const Tensor& x, const Tensor& y) {
   return out;
 }
 
-// x x^T: the blocks on and right of the diagonal, then their mirror images.
+// Returns x x^T: the blocks on and right of the diagonal, then their mirror images.
 Tensor gram(const Tensor& x) {
   const int64_t n = x.size(0), blocks = ceil_div(n, kRows);
   const Tensor out = torch::stable::empty({n, n}, ScalarType::Float);
@@ -159,7 +161,7 @@ Tensor gram(const Tensor& x) {
   return out;
 }
 
-// <x, y>
+// Returns <x, y>.
 double inner_product(const Tensor& x, const Tensor& y) {
   const int64_t rows = x.size(0), columns = x.size(1);
   const float* const x_data = static_cast<const float*>(x.data_ptr());
@@ -171,8 +173,9 @@ double inner_product(const Tensor& x, const Tensor& y) {
   return sum;
 }
 
-// Makes of `dz`, which holds scale times what d loss / d own has beside u other / N, the gradient to the view.
-void finish_gradient(const Tensor& dz, float scale, const View& own, const View& other, const std::vector<float>& c,
+// Turns `dz`, the matrix product in d loss / d a up to the factor `scale`, into the gradient to the view that a was
+// normalised from.
+void finish_gradient(const Tensor& dz, float scale, const View& view, const View& other, const std::vector<float>& c,
                      double lambd) {
   const int64_t n = dz.size(0), d = dz.size(1);
   float* const data = static_cast<float*>(dz.data_ptr());
@@ -186,21 +189,21 @@ void finish_gradient(const Tensor& dz, float scale, const View& own, const View&
       float* const row = data + i * d + first;
       combine(row, scale, u, other.data() + i * d + first, size);
       add_to(sums, row, size);
-      add_product_to(dots, row, own.data() + i * d + first, size);
+      add_product_to(dots, row, view.data() + i * d + first, size);
     }
     for (int64_t j = 0; j < size; ++j) {
       mean[j] = static_cast<float>(sums[j] / n);
       along[j] = static_cast<float>(dots[j] / n);
     }
     for (int64_t i = 0; i < n; ++i) {
-      project(data + i * d + first, &own.rstd[first], mean, along, own.data() + i * d + first, size);
+      project(data + i * d + first, &view.rstd[first], mean, along, view.data() + i * d + first, size);
     }
   });
 }
 
 }  // namespace
 
-// The loss and, if asked for, its gradients to the views (N, D), else (0, D); all fp32.
+// Returns the loss and, if asked for, its gradients to the views (N, D), else (0, D); all fp32.
 std::tuple<Tensor, Tensor, Tensor> cross_correlation_loss(
     Tensor z1, Tensor z2, double lambd, bool need_dz1, bool need_dz2) {
   const int64_t n = z1.size(0), d = z1.size(1);

@@ -4,8 +4,11 @@
 #include <torch/csrc/stable/ops.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <optional>
 #include <type_traits>
+#include <vector>
 
 #include "cpu/common/average.h"
 #include "cpu/common/half.h"
@@ -49,6 +52,7 @@ SSLFAST_INLINE void average_into(const EmaPair& pair, double momentum) {
   }
 }
 
+// Returns the bytes of an element.
 int64_t bytes(ScalarType type) {
   switch (type) {
     case ScalarType::Float:

@@ -1,9 +1,10 @@
-// A queue's update: keys into the rows from the pointer on, which then moves past them.
+// The update of a queue: keys go into the rows from the pointer on, which then moves past them.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <cstdint>
 #include <optional>
 
 #include "cpu/common/average.h"
@@ -18,6 +19,7 @@ void enqueue_(Tensor queue, Tensor keys, Tensor pointer, std::optional<Tensor> s
   Tensor rows = torch::stable::contiguous(queue);
   const Tensor values = torch::stable::contiguous(keys);
   int64_t& first = *static_cast<int64_t*>(pointer.data_ptr());
+  first = (first % size + size) % size;  // whatever it was, no row lies outside of the queue
   const EmaPair whole = {rows.data_ptr(), values.data_ptr(), count * d, rows.scalar_type(), values.scalar_type()};
   for_each_row(count, d, [&](int64_t i) {
     EmaPair row = slice(whole, i * d, d);

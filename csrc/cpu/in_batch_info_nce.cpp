@@ -1,10 +1,10 @@
-// In-batch InfoNCE. With s_ij = q_i.k_j, c = log2(e)/t, the target T of row i, its negatives j (all other keys, but
-// those that the ids exclude), N_i = sum_j 2^(c s_ij) over them and Z_i = 2^(c s_iT) + N_i:
+// In-batch InfoNCE on the CPU. With s_ij = q_i.k_j, c = log2(e)/t, the target T of row i, its negatives j (all other
+// keys, but those that the ids exclude), N_i = sum_j 2^(c s_ij) over them and Z_i = 2^(c s_iT) + N_i:
 //
 //   loss_i = ln 2 (log2 Z_i - c s_iT)
 //   g_ij = d loss_i / d s_ij = 2^(c s_ij) / (Z_i t), 0 where excluded; g_iT = -N_i / (Z_i t)
 //   dq_i = sum_j g_ij k_j        dk_j = sum_i g_ij q_i
-//   rank_i = |{j : s_ij > s_iT}| over the negatives
+//   positive_rank_i = |{j : s_ij > s_iT}| over the negatives
 //
 // The rows go by in batches whose products with all keys stay small. A thread takes a block of a batch's rows: a
 // matrix product gives s_ij, each row turns into g_ij where it lies, a second product gives dq. Then the threads take
@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -36,7 +37,7 @@ constexpr int64_t kColumns = 128;       // of dk that a task takes
 // Rows that a task takes of `size`: enough for a fast product, but if they can be, few enough for 8 threads.
 int64_t block_rows(int64_t size) { return size < 1024 ? 64 : 128; }
 
-// What a row's loss depends on beside its products.
+// The rule by which a row's products make its loss.
 struct Rule {
   double temperature;
   int64_t offset, chunk_rows;  // row i has target i % chunk_rows + offset
@@ -45,8 +46,9 @@ struct Rule {
   const float* weights;  // of the rows' losses, which their gradients take; null: 1
 };
 
-// Turns a row of s_j into g_j, if asked to, and returns the row's loss. Writes its rank unless `rank` is null.
-float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool need_gradient, int64_t* rank) {
+// Turns a row of s_j into g_j, if asked to, and returns the row's loss. Writes the positive's rank unless
+// `positive_rank` is null.
+float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool need_gradient, int64_t* positive_rank) {
   constexpr float excluded = -std::numeric_limits<float>::infinity();
   const float scale = static_cast<float>(M_LOG2E / rule.temperature);
   const int64_t target = i % rule.chunk_rows + rule.offset;
@@ -55,7 +57,7 @@ float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool ne
   if (rule.row_ids) {
     for (int64_t j = 0; j < keys; ++j) row[j] = rule.key_ids[j] == rule.row_ids[i] ? excluded : row[j];
   }
-  if (rank) *rank = count_above(row, keys, s);
+  if (positive_rank) *positive_rank = count_above(row, keys, s);
   const float top = std::max(s, maximum(row, keys));
   const float negatives = powers(row, keys, scale, top), positive = std::exp2((s - top) * scale);
   if (need_gradient) {
@@ -76,10 +78,10 @@ Tensor part_of(const float* data, int64_t rows, int64_t columns, int64_t top, in
   return torch::stable::narrow(part, 1, left, std::min(width, columns - left));
 }
 
-// Writes the losses (N,) to `loss`, and the gradients of their weighted sum to `dq`, (N, D), and `dk`, (M, D), and the
-// ranks to `rank`, (N,), unless they are null. All contiguous.
+// Writes the losses (N,) to `loss`; the gradients of their weighted sum to `dq`, (N, D), and `dk`, (M, D), and the
+// positive ranks to `positive_rank`, (N,), unless these are null. All are contiguous.
 void run(const float* queries, int64_t n, const float* keys, int64_t m, int64_t d, const Rule& rule, float* loss,
-         float* dq, float* dk, int64_t* rank) {
+         float* dq, float* dk, int64_t* positive_rank) {
   const int64_t batch = std::min(n, std::max(kBatch, kProducts / m / kBatch * kBatch));
   const int64_t query_rows = block_rows(n), strips = ceil_div(d, kColumns), key_rows = block_rows(m * strips);
   const auto products = std::make_unique_for_overwrite<float[]>(batch * m);
@@ -93,7 +95,8 @@ void run(const float* queries, int64_t n, const float* keys, int64_t m, int64_t 
       matmul_into(as_matrix(block, count, m), as_matrix(queries + i * d, count, d),
                   torch::stable::transpose(all_keys, 0, 1));
       for (int64_t r = 0; r < count; ++r) {
-        loss[i + r] = to_gradient(block + r * m, i + r, m, rule, dq || dk, rank ? rank + i + r : nullptr);
+        loss[i + r] =
+            to_gradient(block + r * m, i + r, m, rule, dq || dk, positive_rank ? positive_rank + i + r : nullptr);
       }
       if (dq) matmul_into(as_matrix(dq + i * d, count, d), as_matrix(block, count, m), all_keys);
     });
@@ -117,50 +120,51 @@ const T* data(Optional& tensor) {
   return static_cast<const T*>(tensor->data_ptr());
 }
 
-// Losses (N,), dq (N, D) or (0, D), dk (M, D) or (0, D), ranks (N,) or (0,).
+// Returns losses (N,), dq (N, D) or (0, D), dk (M, D) or (0, D), and positive ranks (N,) or (0,).
 std::tuple<Tensor, Tensor, Tensor, Tensor> compute(
     const Tensor& query, const Tensor& keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
-    int64_t offset, int64_t chunks, bool need_dq, bool need_dk, bool need_rank) {
+    int64_t offset, int64_t chunks, bool need_dq, bool need_dk, bool need_positive_rank) {
   const int64_t n = query.size(0), m = keys.size(0), d = query.size(1);
   Tensor loss = torch::stable::empty({n}, ScalarType::Float);
   Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
   Tensor dk = torch::stable::empty({need_dk ? m : 0, d}, ScalarType::Float);
-  Tensor rank = torch::stable::empty({need_rank ? n : 0}, ScalarType::Long);
-  if (n == 0) return {loss, dq, torch::stable::zero_(dk), rank};
+  Tensor positive_rank = torch::stable::empty({need_positive_rank ? n : 0}, ScalarType::Long);
+  if (n == 0) return {loss, dq, torch::stable::zero_(dk), positive_rank};
 
   const Tensor queries = as_fp32(query), all_keys = as_fp32(keys);
   const Rule rule = {temperature, offset, n / chunks, data<int64_t>(row_ids), data<int64_t>(key_ids),
                      data<float>(weights)};
   run(static_cast<const float*>(queries.data_ptr()), n, static_cast<const float*>(all_keys.data_ptr()), m, d, rule,
       loss.mutable_data_ptr<float>(), need_dq ? dq.mutable_data_ptr<float>() : nullptr,
-      need_dk ? dk.mutable_data_ptr<float>() : nullptr, need_rank ? rank.mutable_data_ptr<int64_t>() : nullptr);
-  return {loss, dq, dk, rank};
+      need_dk ? dk.mutable_data_ptr<float>() : nullptr,
+      need_positive_rank ? positive_rank.mutable_data_ptr<int64_t>() : nullptr);
+  return {loss, dq, dk, positive_rank};
 }
 
 }  // namespace
 
-// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else
-// (0,).
+// Returns losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and positive
+// ranks (N,), else (0,).
 std::tuple<Tensor, Tensor, Tensor> in_batch_info_nce(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, double temperature, int64_t offset, int64_t chunks,
-    bool need_dq, bool need_rank) {
-  const auto [loss, dq, dk, rank] =
-      compute(query, keys, row_ids, key_ids, {}, temperature, offset, chunks, need_dq, /*need_dk=*/false, need_rank);
-  return {loss, dq, rank};
+    bool need_dq, bool need_positive_rank) {
+  const auto [loss, dq, dk, positive_rank] = compute(query, keys, row_ids, key_ids, {}, temperature, offset, chunks,
+                                                     need_dq, /*need_dk=*/false, need_positive_rank);
+  return {loss, dq, positive_rank};
 }
 
-// The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys, all fp32, and
-// ranks (N,), if asked for.
+// Returns the sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys, all fp32,
+// and positive ranks (N,), if asked for.
 std::tuple<Tensor, Tensor, Tensor, Tensor> in_batch_info_nce_total(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
-    int64_t offset, int64_t chunks, bool need_dq, bool need_rank) {
-  const auto [loss, dq, dk, rank] = compute(query, keys, row_ids, key_ids, weights, temperature, offset, chunks,
-                                            need_dq, /*need_dk=*/true, need_rank);
+    int64_t offset, int64_t chunks, bool need_dq, bool need_positive_rank) {
+  const auto [loss, dq, dk, positive_rank] = compute(query, keys, row_ids, key_ids, weights, temperature, offset,
+                                                     chunks, need_dq, /*need_dk=*/true, need_positive_rank);
   const float* const losses = static_cast<const float*>(loss.data_ptr());
   const float* const factors = data<float>(weights);
   double total = 0.0;
   for (int64_t i = 0; i < loss.size(0); ++i) total += factors ? double{factors[i]} * losses[i] : losses[i];
-  return {torch::stable::full({}, total, ScalarType::Float), dq, dk, rank};
+  return {torch::stable::full({}, total, ScalarType::Float), dq, dk, positive_rank};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {

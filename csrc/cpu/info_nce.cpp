@@ -1,8 +1,9 @@
-// InfoNCE with a queue. With s_ij = q_i.n_j, s_i = q_i.k_i, c = log2(e)/t and Z_i = 2^(c s_i) + sum_j 2^(c s_ij):
+// InfoNCE with a queue on the CPU. With s_ij = q_i.n_j, s_i = q_i.k_i, c = log2(e)/t and Z_i = 2^(c s_i) + sum_j 2^(c
+// s_ij):
 //
 //   loss_i = ln 2 (log2 Z_i - c s_i)
 //   dq_i = (sum_j 2^(c s_ij) n_j - (sum_j 2^(c s_ij)) k_i) / (Z_i t)
-//   rank_i = |{j : s_ij > s_i}|
+//   positive_rank_i = |{j : s_ij > s_i}|
 //
 // Queries and queue are cut into blocks. A thread takes a block of queries through a part of the queue in steps
 // that stay in its cache: a matrix product gives s_ij, a running maximum keeps the powers in range, a second
@@ -16,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <tuple>
@@ -32,7 +34,7 @@ constexpr int64_t kQueryRows = 128;  // of a block
 constexpr int64_t kQueueRows = 512;  // of a step; its products with a block take 256 KiB
 constexpr int64_t kTasks = 64;       // blocks times parts to aim at: work for so many threads
 
-// What a query has gathered from a part of the queue, beside sum_j 2^(c (s_ij - top)) n_j.
+// The sums of a query over a part of the queue, beside sum_j 2^(c (s_ij - top)) n_j.
 struct Gathered {
   float top = std::numeric_limits<float>::lowest();  // max_j s_ij
   float sum = 0.0f;                                  // sum_j 2^(c (s_ij - top))
@@ -40,7 +42,7 @@ struct Gathered {
 };
 
 // Takes a block of queries, (rows, D), through a part of the queue, (part_rows, D). `weighted`, (rows, D),
-// receives sum_j 2^(c (s_ij - top)) n_j; it may be null. `positives` are the s_i to rank; null: no ranks.
+// receives sum_j 2^(c (s_ij - top)) n_j; it may be null. `positives` are the s_i to count above; null: no counts.
 void gather(const float* queries, int64_t rows, Tensor part, float scale, const float* positives, Gathered* gathered,
             float* weighted) {
   const int64_t part_rows = part.size(0), d = part.size(1);
@@ -90,15 +92,15 @@ float merge(float s, const float* positive, int64_t d, double temperature, int64
 
 }  // namespace
 
-// Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,), else
-// (0,).
+// Returns losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and positive
+// ranks (N,), else (0,).
 std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue, double temperature,
-                                            bool need_dq, bool need_rank) {
+                                            bool need_dq, bool need_positive_rank) {
   const int64_t n = query.size(0), d = query.size(1), k = queue.size(0);
   Tensor loss = torch::stable::empty({n}, ScalarType::Float);
   Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
-  Tensor rank = torch::stable::empty({need_rank ? n : 0}, ScalarType::Long);
-  if (n == 0) return {loss, dq, rank};
+  Tensor positive_rank = torch::stable::empty({need_positive_rank ? n : 0}, ScalarType::Long);
+  if (n == 0) return {loss, dq, positive_rank};
 
   const int64_t blocks = ceil_div(n, kQueryRows);
   const int64_t part_rows = ceil_div(ceil_div(k, ceil_div(kTasks, blocks)), kQueueRows) * kQueueRows;
@@ -116,21 +118,21 @@ std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tenso
     Tensor keys = negatives;
     gather(query_data + row * d, std::min(kQueryRows, n - row),
            torch::stable::narrow(keys, 0, start, std::min(part_rows, k - start)),
-           static_cast<float>(M_LOG2E / temperature), need_rank ? &s[row] : nullptr, &gathered[part * n + row],
-           need_dq ? &weighted[(part * n + row) * d] : nullptr);
+           static_cast<float>(M_LOG2E / temperature), need_positive_rank ? &s[row] : nullptr,
+           &gathered[part * n + row], need_dq ? &weighted[(part * n + row) * d] : nullptr);
   });
 
   float* const loss_data = loss.mutable_data_ptr<float>();
   float* const dq_data = need_dq ? dq.mutable_data_ptr<float>() : nullptr;
-  int64_t* const rank_data = rank.mutable_data_ptr<int64_t>();
+  int64_t* const positive_rank_data = positive_rank.mutable_data_ptr<int64_t>();
   for_each_row(n, (parts + 1) * (d + 1), [&](int64_t i) {
     loss_data[i] = merge(s[i], positive_data + i * d, d, temperature, parts, n, gathered.data() + i,
                          need_dq ? weighted.get() + i * d : nullptr, need_dq ? dq_data + i * d : nullptr);
-    if (!need_rank) return;
-    rank_data[i] = 0;
-    for (int64_t p = 0; p < parts; ++p) rank_data[i] += gathered[p * n + i].above;
+    if (!need_positive_rank) return;
+    positive_rank_data[i] = 0;
+    for (int64_t p = 0; p < parts; ++p) positive_rank_data[i] += gathered[p * n + i].above;
   });
-  return {loss, dq, rank};
+  return {loss, dq, positive_rank};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) { library.impl("info_nce.cpp", TORCH_BOX(&info_nce)); }

@@ -1,4 +1,5 @@
-// The k rows n_j of a queue that are most similar to each query: cos(q_i, n_j) = q_i.n_j / (|q_i| |n_j|).
+// Nearest-neighbour lookup on the CPU: it finds the k rows n_j of a queue that are most similar to each query, by
+// cos(q_i, n_j) = q_i.n_j / (|q_i| |n_j|).
 //
 // Queries and queue are cut into blocks. A thread takes a block of queries through a part of the queue in steps that
 // stay in its cache: a matrix product gives q_i.n_j, and each query keeps the k largest q_i.n_j / |n_j|. The parts'
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <tuple>
@@ -34,6 +36,7 @@ constexpr int64_t kTasks = 64;       // blocks times parts to aim at: work for s
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
+// A row of the queue that a query is compared with.
 struct Match {
   float similarity = kNone;  // times |q_i|, which does not change the order
   int64_t index = -1;
@@ -46,7 +49,7 @@ void insert(Match* matches, int64_t k, Match match) {
   matches[i] = match;
 }
 
-// 1 / |x|; 0 for a row of zeros, NaN for one that contains NaN or infinity.
+// Returns 1 / |x|; 0 for a row of zeros, NaN for one that contains NaN or infinity.
 float inverse_length(const float* x, int64_t d) {
   const float square = dot(x, x, d);
   if (square == 0.0f) return 0.0f;
@@ -89,23 +92,23 @@ void merge(const float* query, int64_t d, int64_t k, int64_t parts, int64_t stri
     }
   }
   const float scale = inverse_length(query, d);
-  int64_t spare = 0;  // the lowest index not found, for places that only rows with NaN are left for
+  int64_t spare = 0;  // the lowest index that is no match, for places that only rows with NaN are left for
   for (int64_t r = 0; r < k; ++r) {
-    const bool found = matches[r].index >= 0 && !std::isnan(scale);
-    if (!found) {
+    const bool has_match = matches[r].index >= 0 && !std::isnan(scale);
+    if (!has_match) {
       const auto taken = [&](int64_t index) {
         return std::any_of(indices, indices + r, [&](int64_t other) { return other == index; });
       };
       while (taken(spare)) ++spare;
     }
-    indices[r] = found ? matches[r].index : spare;
-    similarity[r] = found ? matches[r].similarity * scale : kNaN;
+    indices[r] = has_match ? matches[r].index : spare;
+    similarity[r] = has_match ? matches[r].similarity * scale : kNaN;
   }
 }
 
 }  // namespace
 
-// Indices in the queue and similarities, both (N, k), by falling similarity.
+// Returns indices in the queue and similarities, both (N, k), by falling similarity.
 std::tuple<Tensor, Tensor> nearest_neighbor(Tensor query, Tensor queue, int64_t k) {
   const int64_t n = query.size(0), d = query.size(1), queue_rows = queue.size(0);
   Tensor indices = torch::stable::empty({n, k}, ScalarType::Long);

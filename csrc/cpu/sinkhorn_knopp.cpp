@@ -1,4 +1,5 @@
-// Sinkhorn-Knopp. With t_k = max_b S_bk, c = log2(e)/eps and s_k = sum_b 2^(c (S_bk - t_k)), the first iteration gives
+// Sinkhorn-Knopp on the CPU. With t_k = max_b S_bk, c = log2(e)/eps and s_k = sum_b 2^(c (S_bk - t_k)), the first
+// iteration gives
 //
 //   Q_bk = 2^(x_bk) / sum_j 2^(x_bj),  x_bk = c (S_bk - t_k) - log2 s_k
 //
@@ -17,6 +18,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
 
@@ -89,7 +91,7 @@ SSLFAST_SIMD void scale_and_add(float* q, float a, float* sum, int64_t size) {
   }
 }
 
-// Of the columns of the scores; log_s is 0 for an empty column.
+// The columns' maxima and logarithms of sums; log_s is 0 for an empty column.
 struct Totals {
   std::vector<float> t;
   std::vector<float> log_s;
@@ -106,7 +108,7 @@ class Sinkhorn {
         scale_(static_cast<float>(M_LOG2E / epsilon)),
         sums_(parts_ * k_) {}
 
-  // t and log2 s, of the rows that have codes.
+  // Returns t and log2 s over the rows that have codes.
   Totals totals() {
     std::vector<float> tops(parts_ * k_, kLowest);
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
@@ -138,7 +140,7 @@ class Sinkhorn {
     return {top, sum};
   }
 
-  // The first Q. Rows without codes become NaN.
+  // Writes the first Q. Rows without codes become NaN.
   void start(float* q, const Totals& totals) {
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row += kRows) {
@@ -159,7 +161,7 @@ class Sinkhorn {
     });
   }
 
-  // A further iteration.
+  // Makes a further iteration.
   void rescale(float* q) {
     std::vector<float> u = take_sums();
     for (float& x : u) x = x > 0 ? 1 / x : 1.0f;  // an empty column stays 0
@@ -172,7 +174,7 @@ class Sinkhorn {
   }
 
  private:
-  // Calls body(part, begin, end) for each part, of the rows from begin to end.
+  // Calls body(part, begin, end) for each part, the rows from begin to end.
   template <class Body>
   void for_each_part(const Body& body) const {
     const int64_t cost = part_rows_ * k_ * kPowerCost;
@@ -186,7 +188,7 @@ class Sinkhorn {
     return torch::stable::narrow(scores, 0, first, rows);
   }
 
-  // The sums of the columns, over all parts, which start again from 0.
+  // Returns the sums of the columns over all parts, which start again from 0.
   std::vector<float> take_sums() {
     std::vector<float> sum(k_);
     for (int64_t part = 0; part < parts_; ++part) add_scaled(sum.data(), k_, 1.0f, &sums_[part * k_]);
@@ -202,7 +204,7 @@ class Sinkhorn {
 
 }  // namespace
 
-// Codes (B, K), fp32.
+// Returns codes (B, K), fp32.
 Tensor sinkhorn_knopp(Tensor scores, double epsilon, int64_t iterations) {
   Tensor codes = empty_matrix(scores.size(0), scores.size(1));
   float* const q = codes.mutable_data_ptr<float>();

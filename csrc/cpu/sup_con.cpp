@@ -1,5 +1,5 @@
-// Supervised contrastive loss; NT-Xent is the case of pairs. With s_ij = z_i.z_j, c = log2(e)/t, P(i) the other
-// rows of i's label, top_i = max_{j != i} s_ij, and Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
+// The supervised contrastive loss on the CPU; NT-Xent is the case of pairs. With s_ij = z_i.z_j, c = log2(e)/t, P(i)
+// the other rows of i's label, top_i = max_{j != i} s_ij, and Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
 //
 //   loss_i = ln 2 (c (top_i - mean_{p in P(i)} s_ip) + log2 Z_i)
 //   dz_i = sum_{j != i} w_ij z_j,   w_ij = (g_i p_ij + g_j p_ji - [j in P(i)] (g_i/|P(i)| + g_j/|P(j)|)) / t
@@ -16,6 +16,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@
 
 #include "cpu/common/matmul.h"
 #include "cpu/common/pairs.h"
+#include "cpu/common/parallel.h"
 #include "cpu/common/rows.h"
 #include "cpu/common/simd.h"
 
@@ -63,7 +65,7 @@ struct Blocks {
   int64_t start(int64_t block) const { return block * size; }
   int64_t rows(int64_t block) const { return std::min(size, features.size(0) - start(block)); }
 
-  // A block's rows of a matrix of the features' shape.
+  // Returns a block's rows of a matrix of the features' shape.
   Tensor of(const float* matrix, int64_t block) const {
     const int64_t d = features.size(1);
     return as_matrix(matrix + start(block) * d, rows(block), d);
@@ -71,7 +73,7 @@ struct Blocks {
 
   Tensor operator[](int64_t block) const { return of(static_cast<const float*>(features.data_ptr()), block); }
 
-  // (rows(i), rows(j)): s of blocks i and j.
+  // Returns s of blocks i and j, (rows(i), rows(j)).
   std::unique_ptr<float[]> products(int64_t i, int64_t j) const {
     auto tile = std::make_unique_for_overwrite<float[]>(rows(i) * rows(j));
     const Blocks& self = *this;
@@ -113,31 +115,29 @@ SSLFAST_SIMD int32_t count_each_other(const float* s, int64_t size, float row_po
   return row_above;
 }
 
-// What the gradient needs to know of a row, as arrays over the rows.
-struct Known {
+// The terms of w_ij that are of one row, as arrays over the rows.
+struct RowTerms {
   const float *top, *log_sum;
-  const float *all, *positive;  // g_i / t, g_i / (t |P(i)|)
+  const float *push, *pull;  // g_i / t, g_i / (t |P(i)|)
   const int32_t* group;
 
-  Known from(int64_t row) const {
-    return {top + row, log_sum + row, all + row, positive + row, group + row};
-  }
+  RowTerms from(int64_t row) const { return {top + row, log_sum + row, push + row, pull + row, group + row}; }
 };
 
 // s_j = w_ij, for the first row of `row`.
-SSLFAST_SIMD void weigh(float* s, int64_t size, float scale, Known row, Known column) {
-  const float top = *row.top, log_sum = *row.log_sum, all = *row.all, positive = *row.positive;
+SSLFAST_SIMD void weigh(float* s, int64_t size, float scale, RowTerms row, RowTerms column) {
+  const float top = *row.top, log_sum = *row.log_sum, push = *row.push, pull = *row.pull;
   const int32_t group = *row.group;
 #pragma omp simd
   for (int64_t j = 0; j < size; ++j) {
-    const float row_share = all * exp2_nonpositive((s[j] - top) * scale - log_sum);
-    const float column_share = column.all[j] * exp2_nonpositive((s[j] - column.top[j]) * scale - column.log_sum[j]);
-    const float pull = column.group[j] == group ? positive + column.positive[j] : 0.0f;
-    s[j] = row_share + column_share - pull;
+    const float row_share = push * exp2_nonpositive((s[j] - top) * scale - log_sum);
+    const float column_share = column.push[j] * exp2_nonpositive((s[j] - column.top[j]) * scale - column.log_sum[j]);
+    const float both_pull = column.group[j] == group ? pull + column.pull[j] : 0.0f;
+    s[j] = row_share + column_share - both_pull;
   }
 }
 
-// s_ip of the pairs of rows i and p = i + M / 2, for both.
+// Returns s_ip of the pairs of rows i and p = i + M / 2, for both.
 std::vector<float> pair_products(const Tensor& features) {
   const int64_t pairs = features.size(0) / 2, d = features.size(1);
   const float* const data = static_cast<const float*>(features.data_ptr());
@@ -146,11 +146,11 @@ std::vector<float> pair_products(const Tensor& features) {
   return s;
 }
 
-// Losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32. Labels are int64;
-// without labels, rows i and i + M / 2 are a pair. Only then, `rank`, (M,), receives how many s_ij are above the
-// pair's s_ip, unless it is null.
+// Returns losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32. Labels are
+// int64; without labels, rows i and i + M / 2 are a pair. Only then, `positive_rank`, (M,), receives how many s_ij are
+// above the pair's s_ip, unless it is null.
 std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const std::optional<Tensor>& labels,
-                                                   double temperature, int64_t* rank) {
+                                                   double temperature, int64_t* positive_rank) {
   const int64_t m = features.size(0);
   const float scale = static_cast<float>(M_LOG2E / temperature);
   const auto vector = [&] { return torch::stable::empty({m}, ScalarType::Float); };
@@ -160,7 +160,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const
   std::vector<float> sum(m), positives(m);  // over the pairs met so far
   const std::vector<int32_t> group = groups_of(labels, m);
   const Blocks blocks(features);
-  const std::vector<float> pair = rank ? pair_products(blocks.features) : std::vector<float>();
+  const std::vector<float> pair = positive_rank ? pair_products(blocks.features) : std::vector<float>();
   std::vector<int32_t> above(pair.size());
 
   for_each_pair(blocks.count(), [&](int64_t i, int64_t j) {
@@ -187,12 +187,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const
                                  top + to, &group[to], &sum[to], &positives[to]);
       sum[row + k] += sums.powers;
       positives[row + k] += sums.positives;
-      if (!rank) continue;
+      if (!positive_rank) continue;
       above[row + k] += count_each_other(&tile[k * columns + skip], columns - skip, pair[row + k], group[row + k],
                                          &pair[to], &group[to], &above[to]);
     }
   });
-  std::copy(above.begin(), above.end(), rank);
+  std::copy(above.begin(), above.end(), positive_rank);
 
   std::vector<float> members(m);
   for (const int32_t g : group) ++members[g];
@@ -208,35 +208,37 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const
 
 }  // namespace
 
-// What `forward` returns.
+// Returns what `forward` does.
 std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optional<Tensor> labels, double temperature) {
   return forward(features, labels, temperature, nullptr);
 }
 
-// The same for pairs, and ranks (M,) if asked for, else (0,).
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> nt_xent(Tensor features, double temperature, bool need_rank) {
-  Tensor rank = torch::stable::empty({need_rank ? features.size(0) : 0}, ScalarType::Long);
-  const auto results = forward(features, {}, temperature, need_rank ? rank.mutable_data_ptr<int64_t>() : nullptr);
-  return std::tuple_cat(results, std::make_tuple(rank));
+// Returns what `forward` does for pairs, and positive ranks (M,) if asked for, else (0,).
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> nt_xent(Tensor features, double temperature,
+                                                           bool need_positive_rank) {
+  Tensor positive_rank = torch::stable::empty({need_positive_rank ? features.size(0) : 0}, ScalarType::Long);
+  const auto results =
+      forward(features, {}, temperature, need_positive_rank ? positive_rank.mutable_data_ptr<int64_t>() : nullptr);
+  return std::tuple_cat(results, std::make_tuple(positive_rank));
 }
 
-// The gradient to the features, (M, D), in their dtype, from the gradients of the losses and what the forward pass
-// returned.
+// Returns the gradient to the features, (M, D), in their dtype, from the gradients of the losses and the results of
+// the forward pass.
 Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> labels, Tensor top, Tensor log_sum,
                         Tensor count, double temperature) {
   const int64_t m = features.size(0), d = features.size(1);
   const float scale = static_cast<float>(M_LOG2E / temperature);
   const Tensor d_losses = as_fp32(d_loss);
-  std::vector<float> all(m), positive(m);
+  std::vector<float> push(m), pull(m);
   for (int64_t i = 0; i < m; ++i) {
     const float positives = static_cast<const float*>(count.data_ptr())[i];
     if (!positives) continue;
-    all[i] = static_cast<float>(static_cast<const float*>(d_losses.data_ptr())[i] / temperature);
-    positive[i] = all[i] / positives;
+    push[i] = static_cast<float>(static_cast<const float*>(d_losses.data_ptr())[i] / temperature);
+    pull[i] = push[i] / positives;
   }
   const std::vector<int32_t> group = groups_of(labels, m);
-  const Known known{static_cast<const float*>(top.data_ptr()), static_cast<const float*>(log_sum.data_ptr()),
-                    all.data(), positive.data(), group.data()};
+  const RowTerms terms{static_cast<const float*>(top.data_ptr()), static_cast<const float*>(log_sum.data_ptr()),
+                       push.data(), pull.data(), group.data()};
   const Blocks blocks(features);
   Tensor gradient = torch::stable::empty({m, d}, ScalarType::Float);
   float* const dz = gradient.mutable_data_ptr<float>();
@@ -248,7 +250,7 @@ Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> la
     for (int64_t k = 0; k < rows; ++k) {
       float* const s = &tile[k * columns];
       const int64_t skip = i == j ? k + 1 : 0;
-      weigh(s + skip, columns - skip, scale, known.from(row + k), known.from(column + skip));
+      weigh(s + skip, columns - skip, scale, terms.from(row + k), terms.from(column + skip));
       for (int64_t l = 0; l < skip; ++l) s[l] = l == k ? 0.0f : tile[l * columns + k];  // the other half
     }
     const Tensor weights = as_matrix(tile.get(), rows, columns);

@@ -1,14 +1,15 @@
-// Augmented views: uint8 images in, normalised channels_last views out, each sample with its own draw.
+// Augmented views on the CPU: uint8 images in, normalised channels_last views out, each sample with its own draw.
 //
-// A sample is a task. It is held as three planes, and passed over a block of pixels at a time: all that is done to a
-// pixel by itself is done while the block lies in the first-level cache. Contrast needs the image's mean gray after
-// the operations before it, so colour jitter is two passes; resizing and blurring have loops of their own.
+// A sample is a task. It is held as three planes, and passed over a block of pixels at a time: the operations on single
+// pixels are done while the block lies in the first-level cache. Contrast needs the image's mean gray after the
+// operations before it, so colour jitter is two passes; resizing and blurring have loops of their own.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -87,9 +88,9 @@ struct Image {
   int64_t height, width;
 };
 
-// What the samples of a batch share.
+// The settings that the samples of a batch share.
 struct Plan {
-  int64_t size;  // of the views
+  int64_t size;  // the views' side
   bool crop;
   Affine normalize;
 };
@@ -124,6 +125,7 @@ void make_view(T* out, const Image& image, const Draw& draw, const Plan& plan, W
   });
 }
 
+// Throws unless each sample's box lies in its image.
 void check_boxes(const Draw* draws, const std::vector<Image>& images) {
   for (size_t i = 0; i < images.size(); ++i) {
     const Box box = draws[i].box();
@@ -136,7 +138,7 @@ void check_boxes(const Draw* draws, const std::vector<Image>& images) {
   }
 }
 
-// Views of images, one a sample.
+// Returns views (B, 3, size, size) of images, one a sample.
 Tensor make_views(const std::vector<Image>& images, const Tensor& draws, int64_t size,
                   const std::vector<double>& mean, const std::vector<double>& std, bool crop, ScalarType dtype) {
   const Tensor table = torch::stable::contiguous(draws);
@@ -171,6 +173,7 @@ Tensor make_views(const std::vector<Image>& images, const Tensor& draws, int64_t
 
 }  // namespace
 
+// Returns views of samples of one tensor of images, (N, H, W, 3): sample i's image is rows[i], or i.
 Tensor view_augment(Tensor images, Tensor draws, std::optional<Tensor> rows, int64_t size, std::vector<double> mean,
                     std::vector<double> std, bool crop, ScalarType dtype) {
   const Tensor levels = torch::stable::contiguous(images);
@@ -178,24 +181,24 @@ Tensor view_augment(Tensor images, Tensor draws, std::optional<Tensor> rows, int
   const auto* const first = static_cast<const uint8_t*>(levels.data_ptr());
   const auto* const row = rows ? static_cast<const int64_t*>(order.data_ptr()) : nullptr;
   const int64_t count = images.size(0), height = images.size(1), width = images.size(2);
-  std::vector<Image> of_samples;
+  std::vector<Image> sample_images;
   for (int64_t i = 0; i < draws.size(0); ++i) {
     const int64_t image = row ? row[i] : i;
     STD_TORCH_CHECK(image >= 0 && image < count, "view_augment: expected rows in [0, ", count, "), got ", image);
-    of_samples.push_back({first + image * 3 * height * width, height, width});
+    sample_images.push_back({first + image * 3 * height * width, height, width});
   }
-  return make_views(of_samples, draws, size, mean, std, crop, dtype);
+  return make_views(sample_images, draws, size, mean, std, crop, dtype);
 }
 
-// Of images of sizes of their own.
+// Returns views of images of different sizes, each (H, W, 3).
 Tensor view_augment_list(std::vector<Tensor> images, Tensor draws, int64_t size, std::vector<double> mean,
                          std::vector<double> std, ScalarType dtype) {
-  std::vector<Image> of_samples;
+  std::vector<Image> sample_images;
   for (Tensor& image : images) {
     image = torch::stable::contiguous(image);
-    of_samples.push_back({static_cast<const uint8_t*>(image.data_ptr()), image.size(0), image.size(1)});
+    sample_images.push_back({static_cast<const uint8_t*>(image.data_ptr()), image.size(0), image.size(1)});
   }
-  return make_views(of_samples, draws, size, mean, std, /*crop=*/true, dtype);
+  return make_views(sample_images, draws, size, mean, std, /*crop=*/true, dtype);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {

@@ -1,4 +1,4 @@
-// ema_update_ on the GPU: one launch over up to 1024 pairs, which are its argument: see multi_tensor.cuh.
+// ema_update_ on the GPU: one launch over up to 1024 pairs, which are its argument (see multi_tensor.cuh).
 
 #include <torch/csrc/stable/library.h>
 
@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <vector>
 
+#include "common/ema_pairs.h"
 #include "cuda/common/launch.cuh"
 #include "cuda/common/multi_tensor.cuh"
-#include "common/ema_pairs.h"
 
 namespace sslfast {
 namespace {

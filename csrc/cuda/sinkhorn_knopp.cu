@@ -59,7 +59,7 @@ struct Powers {
   }
 };
 
-// What is kept of a row between its warp's turn and the columns' turn: Q = factor 2^(x - top). The factor is NaN if
+// The numbers of a row between its warp's turn and the columns' turn: Q = factor 2^(x - top). The factor is NaN if
 // the row has no codes.
 struct Row {
   float top;
@@ -117,7 +117,7 @@ struct Share {
     __syncthreads();
   }
 
-  // Columns of the scores, over the share's rows.
+  // Sums the columns of the scores over the share's rows.
   __device__ void start_columns() const {
     for (int k = threadIdx.x; k < p.prototypes; k += kThreads) {
       Powers powers;
@@ -128,7 +128,7 @@ struct Share {
     }
   }
 
-  // Each row's maximum and sum, and if this is the last pass its codes.
+  // Finds each row's maximum and sum, and if this is the last pass writes its codes.
   __device__ void rows_of_q(bool last) const {
     const int lane = threadIdx.x % kWarp;
     for (int i = threadIdx.x / kWarp; i < count; i += kWarps) {
@@ -150,7 +150,7 @@ struct Share {
     __syncthreads();
   }
 
-  // Columns of Q, over the share's rows.
+  // Sums the columns of Q over the share's rows.
   __device__ void columns_of_q() const {
     for (int k = threadIdx.x; k < p.prototypes; k += kThreads) {
       float sum = 0;
@@ -264,7 +264,7 @@ void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t i
       shared, scope.stream));
 }
 
-// Codes (B, K), fp32.
+// Returns codes (B, K), fp32.
 Tensor sinkhorn_knopp(Tensor scores, double epsilon, int64_t iterations) {
   const LaunchScope scope(scores);
   const Tensor codes = torch::stable::new_empty(scores, {scores.size(0), scores.size(1)}, ScalarType::Float);

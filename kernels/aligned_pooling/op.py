@@ -1,5 +1,6 @@
 """Aligned pooling: features averaged under learned maps, as in LEWEL, without the softmax in memory."""
 
+from numbers import Integral
 from typing import Any, Literal
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 
 from sslfast.kernels.aligned_pooling import reference
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
 from sslfast.kernels.common.op import MISSING, Impl, Op
 
 OP = Op(
@@ -34,8 +36,8 @@ def aligned_pooling(
 ) -> Tensor:
     """Pools features under d / groups alignment maps for each of `groups` groups of their channels.
 
-    Of Huang et al. 2022, "Learning Where to Learn in Cross-View Self-Supervised Learning" (LEWEL; equations 1 and
-    2). With h = groups:
+    The pooling is LEWEL's (Huang et al. 2022, "Learning Where to Learn in Cross-View Self-Supervised Learning",
+    equations 1 and 2). With h = groups:
 
         weights = F.normalize(maps, dim=1).flatten(2).softmax(dim=2)     # (B, d, H * W)
         weights = weights.view(B, h, d // h, H * W)                      # order="published"
@@ -66,7 +68,7 @@ def aligned_pooling(
             reference.
     """
     checks.check_tensors("aligned_pooling", features=features, maps=maps)
-    features, maps = checks.autocast(features, maps)
+    features, maps = autocast(features, maps)
     _check(features, maps, groups, order)
     features, maps = features.flatten(2), maps.flatten(2)  # (B, D, P), (B, d, P): P positions
     arguments = features, maps, groups, order == "paper"
@@ -90,13 +92,18 @@ def _check(features: Tensor, maps: Tensor, groups: int, order: str) -> None:
             f"got {tuple(maps.shape)}"
         )
     checks.check_alike("aligned_pooling", "features", features=features, maps=maps)
-    if not isinstance(groups, int) or groups < 1 or channels % groups or maps.shape[1] % groups:
+    if not isinstance(groups, Integral) or groups < 1 or channels % groups or maps.shape[1] % groups:
         raise ValueError(
             f"aligned_pooling: expected groups that divide the {channels} channels of features and the "
             f"{maps.shape[1]} of maps, got {groups!r}"
         )
+    check_order("aligned_pooling", order)
+
+
+def check_order(op: str, order: str) -> None:
+    """Raises ValueError for an unknown order of the maps."""
     if order not in ("published", "paper"):
-        raise ValueError(f"aligned_pooling: expected order to be 'published' or 'paper', got {order!r}")
+        raise ValueError(f"{op}: expected order to be 'published' or 'paper', got {order!r}")
 
 
 @OP.fake

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 
 def aligned_pooling(features: Tensor, maps: Tensor, groups: int, interleaved: bool) -> Tensor:
-    """Pooled features (B, d / groups, D) of features (B, D, P) under maps (B, d, P), in the features' dtype."""
+    """Pools features (B, D, P) under maps (B, d, P): (B, d / groups, D), in the features' dtype."""
     b, channels, positions = features.shape
     wide = torch.promote_types(maps.dtype, torch.float32)
     weights = F.normalize(maps.to(wide), dim=1).softmax(dim=2).to(features.dtype)  # (B, d, P)

@@ -1,7 +1,7 @@
 """Aligned pooling in Triton.
 
-Of an image's features f_ep, channel e at position p, under maps m_cp; over the channels of group g and its maps,
-c = c(g, k):
+An image's features are f_ep, channel e at position p, its maps m_cp. Over the channels e of group g, and with
+c = c(g, k) for its map number k:
 
     n_cp = m_cp r_p,  r_p = 1 / max(|m_.p|, 1e-12)
     w_cp = exp(n_cp - 1) s_c,  s_c = 1 / sum_p exp(n_cp - 1)
@@ -33,8 +33,8 @@ SHORT = tl.constexpr(9.99999e11)  # r_p above it: |m_.p| was below EPSILON
 ROWS, COLUMNS = 32, 64  # of a tile where there is no matrix product
 
 
-class Config(NamedTuple):
-    """The matrix products' tiles."""
+class AlignedPoolingConfig(NamedTuple):
+    """The tiles of the matrix products."""
 
     BV: int
     BE: int
@@ -43,12 +43,12 @@ class Config(NamedTuple):
     num_stages: int
 
 
-def config(vectors: int, dtype: torch.dtype) -> Config:
-    """The configuration for this many vectors of a group; fp32's exact products need more registers."""
+def choose_config(vectors: int, dtype: torch.dtype) -> AlignedPoolingConfig:
+    """Chooses the configuration for this many vectors of a group; fp32's exact products need more registers."""
     if dtype == torch.float32:
-        return Config(16, 64, 32, num_warps=4, num_stages=2)
+        return AlignedPoolingConfig(16, 64, 32, num_warps=4, num_stages=2)
     bv = min(64, max(16, triton.next_power_of_2(vectors)))
-    return Config(bv, 128, 64, num_warps=8, num_stages=2)
+    return AlignedPoolingConfig(bv, 128, 64, num_warps=8, num_stages=2)
 
 
 @triton.jit
@@ -76,7 +76,7 @@ def norm_kernel(
 
 @triton.jit
 def _normalized(p_maps, p_inverse_norms, i_b, o_c, o_p, d, P):
-    """n_cp, [len(o_c), len(o_p)]; 0 outside of the maps."""
+    """The normalised maps n_cp, [len(o_c), len(o_p)]; 0 outside of the maps."""
     m_p = o_p < P
     b_r = tl.load(p_inverse_norms + i_b * P + o_p, mask=m_p, other=0.0)
     mask = (o_c < d)[:, None] & m_p[None, :]
@@ -119,7 +119,7 @@ def sum_kernel(
 
 @triton.jit
 def _split(i, rows, columns, groups):
-    """Image, group, tile of rows and tile of columns of program i."""
+    """The image, the group, the tile of rows and the tile of columns of program i."""
     i_column, i = i % columns, i // columns
     i_row, i = i % rows, i // rows
     return (i // groups).to(tl.int64), i % groups, i_row, i_column
@@ -127,7 +127,7 @@ def _split(i, rows, columns, groups):
 
 @triton.jit
 def _maps_of(o_v, i_g, groups, V, d, INTERLEAVED: tl.constexpr):
-    """Numbers of the maps of a group's vectors; d, past the last, beyond them."""
+    """The numbers of the maps of a group's vectors; beyond these d, which is past the last map."""
     return tl.where(o_v < V, o_v * groups + i_g if INTERLEAVED else i_g * V + o_v, d)
 
 
@@ -276,7 +276,7 @@ def maps_grad_kernel(
 def aligned_pooling(
     features: Tensor, maps: Tensor, groups: int, interleaved: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Pooled features (B, d / groups, D), in the features' dtype, and r (B, P) and s (B, d) in fp32."""
+    """Computes pooled features (B, d / groups, D), in the features' dtype, and r (B, P) and s (B, d) in fp32."""
     maps = maps.contiguous()
     (b, d, p), channels = maps.shape, features.shape[1]
     pooled = features.new_empty(b, d // groups, channels)
@@ -285,7 +285,7 @@ def aligned_pooling(
     if b == 0:
         return pooled, inverse_norms, inverse_sums
     shape = groups, d, d // groups, channels // groups, p
-    c = config(d // groups, features.dtype)
+    c = choose_config(d // groups, features.dtype)
     with torch.cuda.device_of(features):
         norm_kernel[(b, triton.cdiv(p, COLUMNS))](maps, inverse_norms, d, p, BC=ROWS, BP=COLUMNS, num_warps=4)
         sum_kernel[(b, triton.cdiv(d, ROWS))](
@@ -311,7 +311,7 @@ def aligned_pooling_backward(
     need_features: bool,
     need_maps: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients to features, in their layout, and to maps; of no images where they are not needed."""
+    """Computes the gradients to features, in their layout, and to maps; of no images where they are not needed."""
     d_pooled, maps = d_pooled.contiguous(), maps.contiguous()
     (b, d, p), channels = maps.shape, features.shape[1]
     if features.stride(1) == 1:  # channels_last
@@ -322,7 +322,7 @@ def aligned_pooling_backward(
     if b == 0:
         return d_features, d_maps
     shape = groups, d, d // groups, channels // groups, p
-    c = config(d // groups, features.dtype)
+    c = choose_config(d // groups, features.dtype)
     position_tiles = triton.cdiv(p, c.BP)
     with torch.cuda.device_of(features):
         if need_features:

@@ -1,1 +1,1 @@
-"""What the ops share."""
+"""Code that several ops share."""

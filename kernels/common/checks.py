@@ -1,26 +1,13 @@
-"""What the ops refuse, in words, and the small rules that their arguments share."""
+"""Checks of arguments that several ops take: each raises, in words that name the op, or does nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from numbers import Integral, Real
+from typing import Any
 
 import torch
 from torch import Tensor
-
-Reduction = Literal["mean", "sum", "none"]
-
-
-def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Under autocast, the tensors in autocast's dtype, as for a matmul; else as they are."""
-    device = tensors[0].device.type
-    if device == "meta" or not torch.is_autocast_enabled(device):
-        return tensors
-    dtype = torch.get_autocast_dtype(device)
-    return tuple(
-        tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
-        for tensor in tensors
-    )
 
 
 def check_alike(op: str, first: str, **tensors: Tensor) -> None:
@@ -59,14 +46,14 @@ def check_temperature(op: str, temperature: float) -> None:
             f"{op}: expected a temperature that is a Python number, got a tensor; to learn it, divide the first "
             "argument by it and pass temperature=1"
         )
-    if not isinstance(temperature, (int, float)) or not 0 < temperature < float("inf"):
+    if not isinstance(temperature, Real) or not 0 < temperature < float("inf"):
         raise ValueError(f"{op}: expected a temperature > 0, got {temperature!r}")
     if not 1e-37 <= temperature <= 1e37:
         raise ValueError(f"{op}: expected a temperature from 1e-37 to 1e37, got {temperature!r}")
 
 
 def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor]) -> None:
-    """Raises ValueError unless `number` is a 0-d fp32 or fp64 tensor on the CPU or with a list of tensors."""
+    """Raises ValueError unless the number is a 0-d fp32 or fp64 tensor, on the CPU or with the other tensors."""
     if number.ndim != 0 or number.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"{op}: expected a {name} tensor of shape (), float32 or float64, got {tuple(number.shape)}, "
@@ -80,22 +67,13 @@ def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor])
             )
 
 
-def check_reduction(op: str, reduction: Reduction) -> None:
+def check_whole_number(op: str, name: str, number: int, least: int) -> None:
+    """Raises ValueError unless the number is a whole one of at least `least`."""
+    if not isinstance(number, Integral) or number < least:
+        raise ValueError(f"{op}: expected {name} to be a whole number of at least {least}, got {number!r}")
+
+
+def check_reduction(op: str, reduction: str) -> None:
     """Raises ValueError for an unknown reduction."""
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{op}: expected reduction to be 'mean', 'sum' or 'none', got {reduction!r}")
-
-
-def rank(logits: Tensor, target: Tensor, need_rank: bool) -> Tensor:
-    """For the references: how many logits of each row are greater than its target's, (N,), or (0,)."""
-    if not need_rank:
-        return target.new_empty(0)
-    logits = logits.detach()
-    return (logits > logits.gather(1, target[:, None])).sum(dim=1)
-
-
-def reduce(losses: Tensor, reduction: Reduction) -> Tensor:
-    """Applies "mean", "sum" or "none" to per-sample losses."""
-    if reduction == "none":
-        return losses
-    return losses.mean() if reduction == "mean" else losses.sum()

@@ -1,4 +1,4 @@
-"""What the launchers of Triton kernels share: the GPU's limits, exact matrix products, constants."""
+"""Helpers of the functions that launch Triton kernels: the GPU's limits, exact matrix products, constants."""
 
 import math
 
@@ -12,7 +12,7 @@ SHARED_MEMORY = 160 * 1024  # bytes; A100 has 163 KiB, Hopper and Blackwell have
 
 
 def processors(tensor: Tensor) -> int:
-    """The streaming multiprocessors of the tensor's GPU."""
+    """The number of streaming multiprocessors of the tensor's GPU."""
     if tensor.is_cuda:
         return torch.cuda.get_device_properties(tensor.device).multi_processor_count
     return 4  # the interpreter: enough for parts to merge
@@ -27,7 +27,7 @@ def shared_memory(tensor: Tensor) -> int:
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b, accumulated and returned in fp32."""
+    """Multiplies a @ b, accumulated and returned in fp32."""
     with torch.autocast(a.device.type, enabled=False):
         if a.is_cuda and a.dtype != torch.float32:
             return torch.mm(a, b, out_dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""The spine of the ops: registration with torch, choice of an implementation, argument checks.
+"""The spine of the ops: registration with torch, and the choice of an implementation.
 
 An op is one `Op` object. Each of its compiled implementations is an overload of one torch operator,
 `torch.ops.sslfast.<op>.<impl>`, all of one schema: `cpp` and `cuda` are registered by the extension modules
@@ -11,10 +11,11 @@ import functools
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
+from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
 Impl = Literal["auto", "reference", "cpp", "triton", "cuda"]
@@ -37,6 +38,7 @@ def _load_extension(name: str, how: str) -> str | None:
 
 
 def _triton_missing() -> str | None:
+    """Returns None, or why Triton cannot be used and how to get it."""
     if importlib.util.find_spec("triton") is None:
         return "triton is not installed; pip install triton"
     return None
@@ -52,7 +54,7 @@ MISSING: dict[str, str | None] = {
 
 
 class Op:
-    """One op and its implementations.
+    """An op: its registration with torch, and the choice among its implementations.
 
     Args:
         name: the op's public name.
@@ -74,19 +76,20 @@ class Op:
         internal: bool = False,
     ) -> None:
         self.name, self.impls, self.dtypes, self.explicit = name, tuple(impls), tuple(dtypes), tuple(explicit)
+        self.differentiable = False
         for impl in self.impls:
             LIBRARY.define(f"{name}.{impl}{schema}")
         if not internal:
             OPS[name] = self
 
     def fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: shapes and dtypes of the results, for torch.compile."""
+        """Decorates the function that gives the results' shapes and dtypes, for torch.compile."""
         for impl in self.impls:
             torch.library.register_fake(f"sslfast::{self.name}.{impl}", function, lib=LIBRARY)
         return function
 
     def triton(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorator: the Triton implementation. On CPU tensors it runs in Triton's interpreter only."""
+        """Decorates the Triton implementation. On CPU tensors it runs in Triton's interpreter only."""
         for key in ("CPU", "CUDA"):
             LIBRARY.impl(f"{self.name}.triton", function, key)
         return function
@@ -96,6 +99,7 @@ class Op:
 
         Both functions find the implementation's name in `ctx.impl`.
         """
+        self.differentiable = True
 
         def first_order(ctx: Any, *grads: Tensor) -> Any:
             if torch.is_grad_enabled():
@@ -118,7 +122,7 @@ class Op:
             )
 
     def why_not(self, impl: str, device: str, dtype: torch.dtype | None = None) -> str | None:
-        """None if `impl` can run on such tensors, else why not, and what to do."""
+        """Returns None if `impl` can run on such tensors, else the reason why not, and what to do."""
         if impl == "reference":
             return None
         if impl not in self.impls:
@@ -134,20 +138,24 @@ class Op:
         return MISSING[impl]
 
     def available(self, device: str, dtype: torch.dtype | None = None) -> list[str]:
-        """Implementations that can run on such tensors, what `auto` prefers first."""
+        """The implementations that can run on such tensors, the one that `auto` prefers first."""
         preferred = [impl for impl in self.impls if impl not in self.explicit]
         ordered = (*preferred, "reference", *self.explicit)
         return [impl for impl in ordered if self.why_not(impl, device, dtype) is None]
 
     def choose(self, impl: Impl, device: torch.device, dtype: torch.dtype | None = None) -> str:
-        """The implementation to run. Raises RuntimeError if an explicit one cannot be had."""
+        """Chooses the implementation to run.
+
+        Raises:
+            ValueError: no implementation has that name.
+            RuntimeError: an explicit one cannot be had.
+        """
         if impl == "auto":
             for choice in self.available(device.type, dtype):
                 # The interpreter is for debugging: `auto` takes Triton on a CUDA device only.
                 if choice != "triton" or device.type == "cuda":
                     return choice
-        if impl not in MISSING:
-            raise ValueError(f"{self.name}: expected impl to be one of {('auto', *MISSING)}, got {impl!r}")
+        check_impl(self.name, impl)
         if reason := self.why_not(impl, device.type, dtype):
             raise RuntimeError(f"{self.name}: impl={impl!r} is not available: {reason}")
         return impl
@@ -156,22 +164,61 @@ class Op:
         """Runs a compiled implementation.
 
         Raises:
-            RuntimeError: in forward-mode differentiation, from which torch hides such operators: the derivative
-                would come out as 0.
+            RuntimeError: in forward-mode differentiation, from which torch hides such operators (the derivative
+                would come out as 0), and under a transform of torch.func that differentiates them.
         """
         if forward_ad._current_level >= 0 and any(
             forward_ad.unpack_dual(arg).tangent is not None for arg in args if isinstance(arg, Tensor)
         ):
             raise RuntimeError(f"{self.name}: has no forward-mode derivative; use impl='reference'")
+        if self.differentiable and not torch.compiler.is_compiling() and _differentiated_by_functorch(args):
+            raise RuntimeError(
+                f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; use impl='reference'"
+            )
         return getattr(getattr(torch.ops.sslfast, self.name), impl)(*args)
 
 
-def available_impls(op: str, device: str | torch.device) -> list[str]:
-    """Implementations of an op that can run on a device, the one that `auto` prefers first.
+def check_impl(op: str, impl: str) -> None:
+    """Raises ValueError for a name that no implementation has."""
+    if impl != "auto" and impl not in MISSING:
+        raise ValueError(f"{op}: expected impl to be one of {('auto', *MISSING)}, got {impl!r}")
+
+
+def _differentiated_by_functorch(args: tuple[Any, ...]) -> bool:
+    """Whether a transform of torch.func (grad, vjp, jacrev, ...) follows one of the tensors."""
+    if not torch._C._are_functorch_transforms_active():
+        return False
+    for arg in args:
+        while isinstance(arg, Tensor) and functorch.is_functorch_wrapped_tensor(arg):
+            if functorch.is_gradtrackingtensor(arg) and arg.requires_grad:
+                return True
+            arg = functorch.get_unwrapped(arg)
+    return False
+
+
+@overload
+def available_impls(op: str, device: str | torch.device | None = ...) -> list[str]: ...
+@overload
+def available_impls(op: None = ..., device: str | torch.device | None = ...) -> dict[str, list[str]]: ...
+def available_impls(
+    op: str | None = None, device: str | torch.device | None = None
+) -> list[str] | dict[str, list[str]]:
+    """The implementations that can run on a device, the one that `auto` prefers first.
+
+    Args:
+        op: an op's name, such as "info_nce"; None: every op.
+        device: where the tensors are; None: "cuda" if there is such a device, else "cpu".
+
+    Returns:
+        A list for one op; for every op, a dictionary of such lists by the ops' names.
 
     Raises:
         ValueError: no op has that name.
     """
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if op is None:
+        return {name: OPS[name].available(torch.device(device).type) for name in sorted(OPS)}
     if op not in OPS:
         raise ValueError(f"available_impls: expected an op out of {sorted(OPS)}, got {op!r}")
     return OPS[op].available(torch.device(device).type)

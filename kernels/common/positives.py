@@ -23,7 +23,7 @@ def positive_kernel(
 
 
 def positive_products(rows: Tensor, positives: Tensor) -> Tensor:
-    """(N,) in fp32: of row i, (N, D), with positive i % P, (P, D). Both are contiguous."""
+    """Multiplies row i of (N, D) with positive i % P of (P, D), both contiguous: (N,) in fp32."""
     (n, d), block = rows.shape, triton.next_power_of_2(rows.shape[1])
     products = rows.new_empty(n, dtype=torch.float32)
     num_warps = max(1, min(8, block // 128))

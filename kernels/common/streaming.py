@@ -1,4 +1,4 @@
-"""One pass over keys in Triton, in parts that are merged: what the losses over query and keys share.
+"""The pass over keys in Triton, in parts that are merged, of the losses over query and keys.
 
 With s_ij = q_i.k_j for the negatives k_j of row i, s_i the same for its positive k_i, c = log2(e)/t and
 Z_i = 2^(c s_i) + sum_j 2^(c s_ij):
@@ -9,9 +9,9 @@ Z_i = 2^(c s_i) + sum_j 2^(c s_ij):
 
 which is an attention forward pass with the keys as values. `partial_kernel` makes one pass over a part of the keys
 and writes the part's maximum, sum and weighted sum of keys; `merge_kernel` adds the parts in a fixed order, so
-that results are the same bits each time, and puts in the positive. With NEED_RANK the pass also counts the
-negatives with s_ij > s_i. Maxima are subtracted before the scale c is applied: a rounded c s_ij could differ from
-the same, not rounded, as a fused multiply-add has it, by far more than 1 where t is small.
+that results are the same bits each time, and puts in the positive. With NEED_POSITIVE_RANK the pass also counts
+the negatives with s_ij > s_i. Maxima are subtracted before the scale c is applied: a rounded c s_ij could differ
+from the same, not rounded, as a fused multiply-add has it, by far more than 1 where t is small.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
 """
@@ -26,12 +26,12 @@ from torch import Tensor
 from sslfast.kernels.common.launch import LOG2_E, LOWEST, SHARED_MEMORY, processors, shared_memory
 
 MAX_RESIDENT_D = 512  # wider accumulators spill
-MAX_RANKED_D = 256  # the same beside ranks
+MAX_COUNTING_D = 256  # the same beside counts of the negatives above the positive
 MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY
 
 
-class Config(NamedTuple):
-    """How `partial_kernel` runs. BN, BK: rows of query and keys a tile; BD: columns, a power of two."""
+class StreamingConfig(NamedTuple):
+    """The cut of `partial_kernel`. BN, BK: rows of query and keys a tile; BD: columns, a power of two."""
 
     BN: int
     BK: int
@@ -41,23 +41,29 @@ class Config(NamedTuple):
     num_stages: int
 
 
-def config(shape: tuple[int, int, int], processors: int, *, masked: bool = False, ranked: bool = False) -> Config:
-    """The configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
+def choose_config(
+    shape: tuple[int, int, int], processors: int, *, masked: bool = False, counting: bool = False
+) -> StreamingConfig:
+    """Chooses the configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
 
-    masked: with targets and ids; ranked: with ranks. Both compare, which needs registers too.
+    Args:
+        shape: (N, K, D).
+        processors: the GPU's streaming multiprocessors.
+        masked: with targets and ids. These are compared, which needs registers too.
+        counting: with counts of the negatives above the positive, which are compared as well.
     """
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
-    if masked or (ranked and bd > 128):
+    if masked or (counting and bd > 128):
         bn, bk = (64, 16) if bd == 512 else (64, 64)
-    elif ranked:
+    elif counting:
         bn, bk = (128, 64)
     else:
         bn, bk = {256: (128, 64), 512: (64, 32)}.get(bd, (128, 128))
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
     wanted = max(1, processors // triton.cdiv(n, bn))
     split_rows = triton.cdiv(triton.cdiv(k, wanted), bk) * bk
-    return Config(bn, bk, bd, split_rows, num_warps=8, num_stages=2)
+    return StreamingConfig(bn, bk, bd, split_rows, num_warps=8, num_stages=2)
 
 
 @triton.jit
@@ -69,8 +75,8 @@ def partial_kernel(
     p_max,  # [splits, N] out: max_j s_ij over the part
     p_sum,  # [splits, N] out: sum_j 2^(c (s_ij - max))
     p_acc,  # [splits, N, D] out: sum_j 2^(c (s_ij - max)) k_j
-    p_positive,  # [N], with NEED_RANK: s_i
-    p_above,  # [splits, N] out, with NEED_RANK: how many of the part's s_ij are greater than s_i
+    p_positive,  # [N], with NEED_POSITIVE_RANK: s_i
+    p_above,  # [splits, N] out, with NEED_POSITIVE_RANK: how many of the part's s_ij are greater than s_i
     N,
     K,
     D,
@@ -84,7 +90,7 @@ def partial_kernel(
     TARGETS: tl.constexpr,
     IDS: tl.constexpr,
     NEED_DQ: tl.constexpr,
-    NEED_RANK: tl.constexpr,
+    NEED_POSITIVE_RANK: tl.constexpr,
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1)
     o_n = i_n * BN + tl.arange(0, BN)
@@ -96,7 +102,7 @@ def partial_kernel(
     o_target = o_n % chunk_rows + offset
     if IDS:
         b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         b_positive = tl.load(p_positive + o_n, mask=m_n, other=0.0)
         b_above = tl.zeros([BN], tl.int32)
 
@@ -116,7 +122,7 @@ def partial_kernel(
             b_key_ids = tl.load(p_key_ids + o_k, mask=o_k < K, other=0)
             m_s &= b_key_ids[None, :] != b_row_ids[:, None]
         b_s = tl.where(m_s, b_s, float("-inf"))
-        if NEED_RANK:
+        if NEED_POSITIVE_RANK:
             b_above += tl.sum((b_s > b_positive[:, None]).to(tl.int32), 1)
         b_new_max = tl.maximum(b_max, tl.max(b_s, 1))
         b_decay = tl.exp2((b_max - b_new_max) * scale)
@@ -128,7 +134,7 @@ def partial_kernel(
     o_out = i_split.to(tl.int64) * N + o_n
     tl.store(p_max + o_out, b_max, mask=m_n)
     tl.store(p_sum + o_out, b_sum, mask=m_n)
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         tl.store(p_above + o_out, b_above, mask=m_n)
     if NEED_DQ:
         tl.store(p_acc + i_split.to(tl.int64) * N * D + o_query, b_acc, mask=m_query)
@@ -186,32 +192,38 @@ def merge_kernel(
 
 
 class Sums(NamedTuple):
-    """What rows of query gathered from keys, in parts."""
+    """The sums of rows of query over parts of the keys."""
 
     maxima: Tensor  # [splits, N]
     sums: Tensor  # [splits, N]
     acc: Tensor  # [splits, N, D] if a gradient is asked for, else [0, N, D]
-    above: Tensor | None  # [splits, N] if ranks are asked for: negatives above the positive
+    above: Tensor | None  # [splits, N] if positive ranks are asked for: counts of the negatives above the positive
 
 
 class Targets(NamedTuple):
-    """Where the positives are: row i's is key i % chunk_rows + offset. ids: of rows and keys, None: not given."""
+    """The places of the positives: row i's is key i % chunk_rows + offset."""
 
     chunk_rows: int
     offset: int
-    row_ids: Tensor | None
+    row_ids: Tensor | None  # None: no ids are given
     key_ids: Tensor | None
 
 
 def gather(
     query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool, positive: Tensor | None
 ) -> Sums:
-    """The pass over the keys; with targets, past each row's target and past keys of its id.
+    """Makes the pass over the keys; with targets, past each row's target and past keys of its id.
 
-    positive: q_i.k_i of the rows, [N], to rank; None: no ranks.
+    Args:
+        query: [N, D].
+        keys: [K, D].
+        targets: None: no key is left out.
+        scale: c.
+        need_dq: whether to sum keys for the gradient to the query.
+        positive: s_i of the rows, [N], above which negatives are counted; None: they are not.
     """
     (n, d), k = query.shape, len(keys)
-    c = config((n, k, d), processors(query), masked=targets is not None, ranked=positive is not None)
+    c = choose_config((n, k, d), processors(query), masked=targets is not None, counting=positive is not None)
     splits = triton.cdiv(k, c.split_rows) if k else 0
     maxima = query.new_empty((splits, n), dtype=torch.float32)
     sums = torch.empty_like(maxima)
@@ -222,16 +234,17 @@ def gather(
         partial_kernel[(triton.cdiv(n, c.BN), splits)](
             query, keys, row_ids, key_ids, maxima, sums, acc, positive, above, n, k, d, c.split_rows, chunk_rows,
             offset, scale, BN=c.BN, BK=c.BK, BD=c.BD, TARGETS=targets is not None, IDS=row_ids is not None,
-            NEED_DQ=need_dq, NEED_RANK=positive is not None, num_warps=c.num_warps, num_stages=c.num_stages,
+            NEED_DQ=need_dq, NEED_POSITIVE_RANK=positive is not None, num_warps=c.num_warps,
+            num_stages=c.num_stages,
         )  # fmt: skip
     return Sums(maxima, sums, acc, above)
 
 
 def merge(
     query: Tensor, positives: Tensor, targets: Targets | None, parts: Sums, temperature: float, loss: Tensor,
-    dq: Tensor, rows: Tensor, rank: Tensor,
+    dq: Tensor, rows: Tensor, positive_rank: Tensor,
 ) -> None:  # fmt: skip
-    """Writes the losses [N] and, unless they are empty, dq [N, D], rows [3, N] and the ranks [N]."""
+    """Writes the losses [N] and, unless these are empty, dq [N, D], rows [3, N] and the positive ranks [N]."""
     (n, d), block = query.shape, triton.next_power_of_2(query.shape[1])
     chunk_rows, offset, _, _ = targets or (n, 0, None, None)
     merge_kernel[(n,)](
@@ -240,12 +253,12 @@ def merge(
         BD=block, NEED_DQ=len(dq) > 0, NEED_ROWS=len(rows) > 0, num_warps=max(1, min(8, block // 128)),
     )  # fmt: skip
     if parts.above is not None:
-        torch.sum(parts.above, 0, out=rank)
+        torch.sum(parts.above, 0, out=positive_rank)
 
 
-def is_resident(query: Tensor, ranked: bool = False) -> bool:
+def is_resident(query: Tensor, counting: bool = False) -> bool:
     """Whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
     widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
-    if ranked:
-        widest = min(widest, MAX_RANKED_D)
+    if counting:
+        widest = min(widest, MAX_COUNTING_D)
     return query.shape[1] <= widest and query.dtype != torch.float32

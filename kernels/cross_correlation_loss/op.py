@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.cross_correlation_loss import reference
 
@@ -22,7 +24,9 @@ OP = Op(
 def cross_correlation_loss(
     z1: Tensor, z2: Tensor, *, lambd: float, group: dist.ProcessGroup | None = None, impl: Impl = "auto"
 ) -> Tensor:
-    """The redundancy reduction loss of Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230, equation 1):
+    """Computes the loss of Barlow Twins, which draws two views' cross-correlation matrix towards the identity.
+
+    The loss is Zbontar et al.'s (2021, arXiv:2103.03230, equation 1), as PyTorch:
 
         z1, z2 = (F.batch_norm(z, None, None, training=True, eps=1e-5) for z in (z1, z2))
         c = z1.T @ z2 / N                                                  # (D, D)
@@ -41,7 +45,7 @@ def cross_correlation_loss(
         lambd: weight of the off-diagonal part; the paper has 0.0051.
         group: processes over which the batch is spread: means, variances and c are of all their rows, of which
             ranks may have different numbers. Each rank returns the whole batch's loss; the gradient is that of
-            the sum of the ranks' losses, of which DistributedDataParallel takes the mean. By the reference only.
+            the sum of the ranks' losses, of which DistributedDataParallel takes the mean. The reference runs.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
@@ -54,8 +58,9 @@ def cross_correlation_loss(
             the reference.
     """
     checks.check_tensors(OP.name, z1=z1, z2=z2)
-    z1, z2 = checks.autocast(z1, z2)
-    _check(z1, z2, lambd)
+    z1, z2 = autocast(z1, z2)
+    _check_views(z1, z2)
+    check_lambd(OP.name, lambd)
     if group is not None:
         if impl not in ("auto", "reference"):
             raise RuntimeError(
@@ -72,14 +77,18 @@ def cross_correlation_loss(
     return loss
 
 
-def _check(z1: Tensor, z2: Tensor, lambd: float) -> None:
+def _check_views(z1: Tensor, z2: Tensor) -> None:
     if z1.ndim != 2 or 0 in z1.shape:
         raise ValueError(f"{OP.name}: expected z1 of shape (N > 0, D > 0), got {tuple(z1.shape)}")
     if z2.shape != z1.shape:
         raise ValueError(f"{OP.name}: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
     checks.check_alike(OP.name, "z1", z1=z1, z2=z2)
-    if not isinstance(lambd, (int, float)) or not 0 <= lambd < float("inf"):
-        raise ValueError(f"{OP.name}: expected a lambd >= 0, got {lambd!r}")
+
+
+def check_lambd(op: str, lambd: float, name: str = "lambd") -> None:
+    """Raises ValueError unless the off-diagonal part's weight is at least 0. `name`: the caller's word for it."""
+    if not isinstance(lambd, Real) or not 0 <= lambd < float("inf"):
+        raise ValueError(f"{op}: expected a {name} >= 0, got {lambd!r}")
 
 
 @OP.fake

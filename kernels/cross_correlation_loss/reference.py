@@ -12,7 +12,7 @@ EPSILON = 1e-5  # added to variances, as by BatchNorm1d
 
 
 def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: dist.ProcessGroup | None = None) -> Tensor:
-    """The loss, fp32 (fp64 for fp64 inputs). Holds the (D, D) matrix."""
+    """Computes the loss, fp32 (fp64 for fp64 inputs). Holds the (D, D) matrix."""
     count = torch.full((), len(z1), dtype=torch.float64, device=z1.device)
     count = _sum(count, group)
     z1, z2 = (_normalise(z, count, group) for z in (z1, z2))
@@ -35,7 +35,13 @@ def _normalise(z: Tensor, count: Tensor, group: dist.ProcessGroup | None) -> Ten
 
 
 def _sum(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    return x if group is None else _SumOverRanks.apply(x, group)
+    return x if group is None else _sum_over_ranks(x, group)
+
+
+@torch.compiler.disable(reason="in a graph, the gradient through all_reduce is 0")
+def _sum_over_ranks(x: Tensor, group: dist.ProcessGroup) -> Tensor:
+    total: Tensor = _SumOverRanks.apply(x, group)
+    return total
 
 
 class _SumOverRanks(torch.autograd.Function):

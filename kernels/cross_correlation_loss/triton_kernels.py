@@ -100,11 +100,11 @@ def squares_kernel(
 @triton.jit
 def gradient_kernel(
     p_dz,  # [N, D] in: the product; out: the gradient
-    p_own,  # [N, D]: the view, not normalised: a and b are rounded, which would show in small gradients
-    p_other,  # [N, D]: the other one
-    p_mean_own,  # [D]
+    p_z,  # [N, D]: the view, not normalised: a and b are rounded, which would show in small gradients
+    p_other,  # [N, D]: the other view, not normalised
+    p_mean,  # [D]: of the view
     p_mean_other,  # [D]
-    p_rstd_own,  # [D]
+    p_rstd,  # [D]
     p_rstd_other,  # [D]
     p_c,  # [D]
     N,
@@ -119,9 +119,9 @@ def gradient_kernel(
     m_d = o_d < D
     b_c = tl.load(p_c + o_d, mask=m_d, other=0.0)
     b_u = (2 * (b_c - 1 - lambd * b_c) / N)[None, :]
-    b_mean_own = tl.load(p_mean_own + o_d, mask=m_d, other=0.0)[None, :]
+    b_mean = tl.load(p_mean + o_d, mask=m_d, other=0.0)[None, :]
     b_mean_other = tl.load(p_mean_other + o_d, mask=m_d, other=0.0)[None, :]
-    b_rstd_own = tl.load(p_rstd_own + o_d, mask=m_d, other=0.0)[None, :]
+    b_rstd = tl.load(p_rstd + o_d, mask=m_d, other=0.0)[None, :]
     b_rstd_other = tl.load(p_rstd_other + o_d, mask=m_d, other=0.0)[None, :]
 
     b_sum = tl.zeros([BN, BD], tl.float32)
@@ -129,27 +129,27 @@ def gradient_kernel(
     for start in range(0, N, BN):
         m = (start + o_n < N)[:, None] & m_d[None, :]
         o = (start + o_n).to(tl.int64)[:, None] * D + o_d[None, :]
-        b_own = (tl.load(p_own + o, mask=m, other=0.0).to(tl.float32) - b_mean_own) * b_rstd_own
+        b_z = (tl.load(p_z + o, mask=m, other=0.0).to(tl.float32) - b_mean) * b_rstd
         b_other = (tl.load(p_other + o, mask=m, other=0.0).to(tl.float32) - b_mean_other) * b_rstd_other
         b_d = tl.where(m, scale * tl.load(p_dz + o, mask=m, other=0.0) + b_u * b_other, 0.0)
         tl.store(p_dz + o, b_d, mask=m)
         b_sum += b_d
-        b_dot += b_d * b_own
+        b_dot += b_d * b_z
     tl.debug_barrier()  # other threads may read what these have written
-    b_mean = (tl.sum(b_sum, 0) / N)[None, :]
+    b_d_mean = (tl.sum(b_sum, 0) / N)[None, :]
     b_along = (tl.sum(b_dot, 0) / N)[None, :]
     for start in range(0, N, BN):
         m = (start + o_n < N)[:, None] & m_d[None, :]
         o = (start + o_n).to(tl.int64)[:, None] * D + o_d[None, :]
-        b_own = (tl.load(p_own + o, mask=m, other=0.0).to(tl.float32) - b_mean_own) * b_rstd_own
+        b_z = (tl.load(p_z + o, mask=m, other=0.0).to(tl.float32) - b_mean) * b_rstd
         b_d = tl.load(p_dz + o, mask=m, other=0.0)
-        tl.store(p_dz + o, b_rstd_own * (b_d - b_mean - b_own * b_along), mask=m)
+        tl.store(p_dz + o, b_rstd * (b_d - b_d_mean - b_z * b_along), mask=m)
 
 
 def cross_correlation_loss(
     z1: Tensor, z2: Tensor, lambd: float, need_dz1: bool, need_dz2: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The loss and, if asked for, its gradients to the views (N, D), else (0, D); all fp32."""
+    """Computes the loss and, if asked for, its gradients to the views (N, D), else (0, D); all fp32."""
     z1, z2 = z1.contiguous(), z2.contiguous()
     n, d = z1.shape
     a, b = torch.empty_like(z1), torch.empty_like(z2)
@@ -172,13 +172,13 @@ def cross_correlation_loss(
         loss = (1 - c).double().square().sum() + lambd * off_diagonal
 
         def gradient(i: int) -> Tensor:
-            (z_own, own), (z_other, other) = ((z1, a), (z2, b))[:: -1 if i else 1]
+            (z, normalised), (z_other, other) = ((z1, a), (z2, b))[:: -1 if i else 1]
             if n < d:
-                dz = matmul((x if i else y).to(a.dtype), own)
+                dz = matmul((x if i else y).to(a.dtype), normalised)
             else:
                 dz = matmul(other, (x if i else x.T).to(a.dtype))
             gradient_kernel[grid](
-                dz, z_own, z_other, mean[i], mean[1 - i], rstd[i], rstd[1 - i], c, n, d, 2 * lambd * unit / n**2,
+                dz, z, z_other, mean[i], mean[1 - i], rstd[i], rstd[1 - i], c, n, d, 2 * lambd * unit / n**2,
                 lambd, BN=BN, BD=BD, num_warps=4,
             )  # fmt: skip
             return dz

@@ -1,4 +1,4 @@
-"""The exponential moving average by PyTorch's multi-tensor kernels: `auto` where it takes no kernel of ours."""
+"""The exponential moving average by PyTorch's multi-tensor kernels, for `auto` where it takes none of ours."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from sslfast.kernels.ema_update import reference
 
 @torch.no_grad()
 def ema_update_(targets: Sequence[Tensor], sources: Sequence[Tensor], momentum: float | Tensor) -> None:
-    """As the reference, in a few launches for all pairs of the same dtypes.
+    """Does what the reference does, in a few launches for all pairs of the same dtypes.
 
     A lerp by 0 or 1 is not exact where the other operand holds NaN, and a momentum that is a tensor may be either:
     then, as for mixed dtypes, the reference works on copies of all tensors, laid end to end.
@@ -30,6 +30,7 @@ def ema_update_(targets: Sequence[Tensor], sources: Sequence[Tensor], momentum: 
 
 
 def _averages(targets: list[Tensor], sources: list[Tensor], momentum: float | Tensor) -> list[Tensor]:
+    """The averages of pairs of two dtypes, each with its target's shape and strides."""
     orders = [_order(target) for target in targets]
     k, q = (
         torch.cat([x.permute(order).reshape(-1) for x, order in zip(tensors, orders, strict=True)])
@@ -43,10 +44,10 @@ def _averages(targets: list[Tensor], sources: list[Tensor], momentum: float | Te
 
 
 def _order(tensor: Tensor) -> list[int]:
-    """Its dimensions as they lie in memory: in this order channels_last weights need no copy each.
+    """Sorts a tensor's dimensions as they lie in memory: in this order channels_last weights need no copy each.
 
-    Those of size 1 after others of their stride: then what is laid out so has the tensor's very strides, without
-    which multi-tensor kernels copy tensor by tensor.
+    Dimensions of size 1 come after others of their stride: then a tensor laid out so has the very strides of this
+    one, without which multi-tensor kernels copy tensor by tensor.
     """
     strides = tensor.stride()
     return sorted(range(tensor.ndim), key=lambda dim: (-strides[dim], tensor.shape[dim] == 1))

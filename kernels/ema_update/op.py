@@ -1,6 +1,7 @@
 """The exponential moving average of a network's weights, of all tensors in one launch."""
 
 from collections.abc import Iterable
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ def ema_update_(
 ) -> None:
     """Moves targets towards sources, in place: the momentum encoder of MoCo, BYOL, mean teachers.
 
-    Of He et al. 2020 (equation 2), theta_k <- m theta_k + (1 - m) theta_q, as PyTorch:
+    The rule is He et al.'s (2020, equation 2), theta_k <- m theta_k + (1 - m) theta_q, as PyTorch:
 
         for k, q in zip(targets, sources):
             k.copy_(k + (1 - momentum) * (q - k) if k.is_floating_point() else q)
@@ -58,15 +59,17 @@ def ema_update_(
         impl: "auto", "reference", "cpp" (CPU) or "cuda".
 
     Raises:
+        TypeError: targets or sources that are no tensors.
         ValueError: lists, shapes, strides, dtypes or devices that do not fit; a momentum out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
-    ks, qs = list(targets), list(sources)
+    ks, qs = _listed("targets", targets), _listed("sources", sources)
     if len(ks) != len(qs):
         raise ValueError(f"ema_update_: expected {len(ks)} sources to match targets, got {len(qs)}")
     _check_momentum(momentum, ks)
     if not ks:
         return
+    checks.check_tensors("ema_update_", **{"targets[0]": ks[0]})
     chosen = OP.choose(impl, ks[0].device)
     if chosen == "reference":
         _check_pairs(ks, qs)
@@ -84,15 +87,28 @@ def ema_update_(
         torch.autograd.graph.increment_version(ks)
 
 
+def _listed(name: str, tensors: Iterable[Tensor]) -> list[Tensor]:
+    """Lists the tensors. Raises TypeError for a module, which has parameters and buffers."""
+    if isinstance(tensors, torch.nn.Module):
+        raise TypeError(
+            f"ema_update_: expected {name} to be tensors, got the module {type(tensors).__name__}; pass its "
+            ".parameters(), and its .buffers() in a second call"
+        )
+    return list(tensors)
+
+
 def _check_momentum(momentum: float | Tensor, targets: list[Tensor]) -> None:
     if not isinstance(momentum, Tensor):
-        if not isinstance(momentum, (int, float)) or not 0 <= momentum <= 1:
+        if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
             raise ValueError(f"ema_update_: expected a momentum in [0, 1] or a 0-d tensor, got {momentum!r}")
         return
     checks.check_number("ema_update_", "momentum", momentum, targets=targets)
 
 
 def _check_pairs(targets: list[Tensor], sources: list[Tensor]) -> None:
+    """Raises TypeError for an item that is no tensor, and ValueError for a pair whose tensors do not fit."""
+    for name, tensors in (("targets", targets), ("sources", sources)):
+        checks.check_tensors("ema_update_", **{f"{name}[{i}]": tensor for i, tensor in enumerate(tensors)})
     device = targets[0].device
     for i, (target, source) in enumerate(zip(targets, sources, strict=True)):
         for name, tensor in (("targets", target), ("sources", source)):

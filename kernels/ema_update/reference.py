@@ -14,7 +14,7 @@ def ema_update_(targets: Sequence[Tensor], sources: Sequence[Tensor], momentum: 
 
 
 def average(target: Tensor, source: Tensor, momentum: float | Tensor) -> Tensor:
-    """k + (1 - m)(q - k), in fp32 or wider; exactly k for m = 1 and q for m = 0, whatever the other holds."""
+    """Computes k + (1 - m)(q - k), in fp32 or wider: exactly k for m = 1 and q for m = 0, even beside a NaN."""
     wide = torch.promote_types(torch.promote_types(target.dtype, source.dtype), torch.float32)
     k, q = target.to(wide), source.to(wide)
     if not isinstance(momentum, Tensor):

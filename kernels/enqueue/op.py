@@ -20,20 +20,22 @@ for compiled in OP.impls:  # no derivative: a queue belongs to no graph, whateve
 def enqueue_(
     queue: Tensor, keys: Tensor, pointer: Tensor, *, skip: Tensor | None = None, impl: Impl = "auto"
 ) -> None:
-    """Puts keys into a queue in place of the oldest ones, first in first out: MoCo's (He et al. 2020), in place.
+    """Puts keys into a queue in place of the oldest ones, first in first out, as MoCo does (He et al. 2020).
+
+    In place, as PyTorch:
 
         if not skip:
             rows = (pointer + torch.arange(N)) % K
             queue[rows] = keys.to(queue.dtype)
             pointer.copy_((pointer + N) % K)
 
-    without asking the device where the pointer stands: a CUDA graph can replay it. "triton" is one launch. There
-    is no derivative.
+    but without asking the device where the pointer stands: a CUDA graph can replay it. "triton" is one launch.
+    There is no derivative.
 
     Args:
         queue: (K, D) of any floating dtype; not expanded.
         keys: (N, D) with N <= K, of any floating dtype; on the queue's device.
-        pointer: 0-d int64 in [0, K), the row that the next key takes; with the queue.
+        pointer: 0-d int64, the row that the next key takes, modulo K; with the queue. It leaves in [0, K).
         skip: 0-d bool, with the queue; where true, nothing changes.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 

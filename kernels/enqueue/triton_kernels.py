@@ -2,7 +2,8 @@
 
 Every program needs the old pointer, and one must write the new one after all have read. The pointer's upper bits
 count them: a program reads by adding PROGRAM = 2^40 to it, and the one that finds all others counted writes the
-new value. The result does not depend on their order.
+new value. The result does not depend on their order. A pointer from -2^39 to 2^39 is taken modulo K: no row lies
+outside of the queue.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
 """
@@ -32,9 +33,10 @@ def enqueue_kernel(
     if HAS_SKIP:  # noqa: SIM102 (`and` would load without a flag)
         if tl.load(p_skip) != 0:
             return
-    found = tl.atomic_add(p_pointer, PROGRAM)
-    pointer = found % PROGRAM
-    if found // PROGRAM == tl.num_programs(0) - 1:
+    counting = tl.atomic_add(p_pointer, PROGRAM)
+    programs = (counting + (1 << 39)) >> 40  # those that have read before
+    pointer = ((counting - programs * PROGRAM) % K + K) % K
+    if programs == tl.num_programs(0) - 1:
         tl.store(p_pointer, (pointer + N) % K)
 
     o_n = tl.program_id(0) * BN + tl.arange(0, BN)
@@ -47,6 +49,7 @@ def enqueue_kernel(
 
 
 def enqueue_(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) -> None:
+    """Puts the keys into the rows from `pointer` on, and moves it past them."""
     n, d = keys.shape
     if n == 0:
         return

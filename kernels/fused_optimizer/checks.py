@@ -1,4 +1,4 @@
-"""What the optimizers' steps refuse, in words."""
+"""Checks of the arguments of the optimizers' steps."""
 
 from collections.abc import Mapping, Sequence
 

@@ -51,7 +51,9 @@ def sgd_ema_step_(
     found_inf: Tensor | None = None,
     impl: Impl = "auto",
 ) -> None:
-    """A step of SGD with momentum, in place, and what follows the parameters: `kernels.optimizers.FusedSGD`'s.
+    """Takes a step of SGD with momentum in place, and moves the parameters' averages and copies with it.
+
+    `kernels.optimizers.FusedSGD` is the optimizer of these steps:
 
         for w, g, v, k, s in zip(params, grads, momenta, targets, shadows):
             d = g + weight_decay * w
@@ -109,9 +111,10 @@ def lars_ema_step_(
     found_inf: Tensor | None = None,
     impl: Impl = "auto",
 ) -> None:
-    """A step of LARS, in place, and what follows the parameters: `kernels.optimizers.FusedLARS`'s.
+    """Takes a step of LARS in place, and moves the parameters' averages and copies with it.
 
-    Of You, Gitman and Ginsburg 2017 (arXiv:1708.03888), as `sgd_ema_step_` with d scaled for each parameter:
+    LARS is of You, Gitman and Ginsburg 2017 (arXiv:1708.03888). `kernels.optimizers.FusedLARS` is the optimizer of
+    these steps, those of `sgd_ema_step_` with d scaled for each parameter:
 
         d = g + weight_decay * w
         if w.norm() > 0 and d.norm() > 0:
@@ -149,9 +152,10 @@ def adamw_ema_step_(
     found_inf: Tensor | None = None,
     impl: Impl = "auto",
 ) -> None:
-    """A step of AdamW, in place, and what follows the parameters: `kernels.optimizers.FusedAdamW`'s.
+    """Takes a step of AdamW in place, and moves the parameters' averages and copies with it.
 
-    Of Loshchilov and Hutter 2019 (arXiv:1711.05101, algorithm 2), as torch's:
+    AdamW is of Loshchilov and Hutter 2019 (arXiv:1711.05101, algorithm 2). `kernels.optimizers.FusedAdamW` is the
+    optimizer of these steps, which are torch's:
 
         for w, g, m, s, n in zip(params, grads, exp_avgs, exp_avg_sqs, steps):
             n.add_(1)

@@ -1,4 +1,8 @@
-"""The optimizers' steps by torch's fused and multi-tensor kernels, one after another: the specification."""
+"""The optimizers' steps by torch's fused and multi-tensor kernels, one after another: the specification.
+
+Like the compiled kernels these compute in fp32, or in fp64 if the parameters are fp64, and round to each tensor's
+dtype at the end.
+"""
 
 from collections.abc import Sequence
 
@@ -43,9 +47,10 @@ def lars_ema_step_(
     trust_coefficient: float,
 ) -> None:  # fmt: skip
     """torch.optim.SGD along trust_coefficient |w| / |d| d with d = g + weight_decay w, then ema_update_."""
-    grads = [g.to(p.dtype) for g, p in zip(grads, params, strict=True)]
-    directions = list(torch._foreach_add(grads, list(params), alpha=weight_decay))
-    weight_norms, norms = (torch.stack(torch._foreach_norm(list(x))) for x in (params, directions))
+    wide = torch.promote_types(params[0].dtype, torch.float32)
+    weights, gradients = ([x.to(wide) for x in tensors] for tensors in (params, grads))
+    directions = list(torch._foreach_add(gradients, weights, alpha=weight_decay))
+    weight_norms, norms = (torch.stack(torch._foreach_norm(x)) for x in (weights, directions))
     adapted = (weight_norms > 0) & (norms > 0)
     ratios = torch.where(adapted, trust_coefficient * weight_norms / norms, 1.0)
     torch._foreach_mul_(directions, ratios.unbind())
@@ -85,15 +90,20 @@ def adamw_ema_step_(
 
 
 def _flat(params: Tensors, grads: Tensors, *states: Tensors) -> list[list[Tensor]]:
-    """The tensors as torch's fused kernels need them: of the parameter's dtype, and alike in memory.
+    """The tensors as torch's fused kernels need them: of one dtype, and alike in memory.
 
-    They go through memory from each tensor's first element on, whatever its strides.
+    They go through memory from each tensor's first element on, whatever its strides. Parameters in fp16 and bf16
+    go to them as they are on a GPU only: on the CPU, torch's fused SGD (2.11) leaves them where they are and
+    fills their momentum from uninitialised memory. A gradient of higher precision is not rounded before its use.
     """
+    dtype = params[0].dtype
+    if dtype.itemsize == 2 and (params[0].device.type == "cpu" or any(g.dtype != dtype for g in grads)):
+        dtype = torch.float32
     lists: list[list[Tensor]] = [[] for _ in range(2 + len(states))]
     for p, *others in zip(params, grads, *states if any(states) else (), strict=True):
         alike = _is_dense(p) and all(x.stride() == p.stride() for x in others)
         for flat, x in zip(lists, (p, *others), strict=False):
-            flat.append((x if alike else x.contiguous()).to(p.dtype))
+            flat.append((x if alike else x.contiguous()).to(dtype))
     return lists
 
 

@@ -1,11 +1,14 @@
 """InfoNCE whose negatives are the batch's other keys, without the N x M matrix of logits."""
 
+from numbers import Integral
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.in_batch_info_nce import reference
 
@@ -14,15 +17,16 @@ TARGETS = "float temperature, int offset, int chunks"
 
 OP = Op(
     "in_batch_info_nce",
-    f"({INPUTS}, {TARGETS}, bool need_dq, bool need_rank) -> (Tensor loss, Tensor dq, Tensor rank)",
+    f"({INPUTS}, {TARGETS}, bool need_dq, bool need_positive_rank)"
+    " -> (Tensor loss, Tensor dq, Tensor positive_rank)",
     impls=("cpp", "triton"),
 )
 # sum_i weights_i loss_i (without weights: 1 each) and its gradients. A gradient to the keys adds up what rows
 # send, so it can be taken in the forward pass only where the gradients of the losses are known to be equal.
 TOTAL = Op(
     "in_batch_info_nce_total",
-    f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq, bool need_rank)"
-    " -> (Tensor total, Tensor dq, Tensor dk, Tensor rank)",
+    f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq, bool need_positive_rank)"
+    " -> (Tensor total, Tensor dq, Tensor dk, Tensor positive_rank)",
     impls=OP.impls,
     internal=True,
 )
@@ -31,13 +35,13 @@ TOTAL = Op(
 @overload
 def in_batch_info_nce(
     query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
-    ids: tuple[Tensor, Tensor] | None = ..., reduction: checks.Reduction = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., reduction: Reduction = ...,
     return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def in_batch_info_nce(
     query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
-    ids: tuple[Tensor, Tensor] | None = ..., reduction: checks.Reduction = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., reduction: Reduction = ...,
     return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def in_batch_info_nce(
@@ -48,13 +52,13 @@ def in_batch_info_nce(
     offset: int = 0,
     chunks: int = 1,
     ids: tuple[Tensor, Tensor] | None = None,
-    reduction: checks.Reduction = "mean",
+    reduction: Reduction = "mean",
     return_rank: bool = False,
     impl: Impl = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """In-batch InfoNCE: the cross-entropy of each row's own key among all keys of the batch.
+    """Computes in-batch InfoNCE: the cross-entropy of each row's own key among all keys of the batch.
 
-    Of van den Oord et al. 2018 (equation 4), in the form of MoCo v3 (Chen et al. 2021, algorithm 1):
+    The loss is van den Oord et al.'s (2018, equation 4), in the form of MoCo v3 (Chen et al. 2021, algorithm 1):
 
         logits = query @ keys.T / temperature                     # (N, M)
         target = torch.arange(N // chunks).repeat(chunks) + offset  # (N,)
@@ -79,14 +83,16 @@ def in_batch_info_nce(
         ids: (row_ids, key_ids), int64 of shapes (N,) and (M,): keys that share the row's id, its target aside,
             are no negatives of it. None: all keys but the target are.
         reduction: "mean" or "sum" over the N rows, or "none".
-        return_rank: also return each row's rank: how many negatives' logits are greater than its positive's.
-            0 is the best; the contrastive top-k accuracy is `(rank < k).float().mean()`. A negative whose logit
-            equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than NaN.
+        return_rank: also return the rank of each row's positive: how many negatives have a greater logit. 0 is
+            the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
+            logit equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than
+            NaN.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
-        With return_rank, (loss, rank): rank is int64, (N,) whatever the reduction, and has no derivative.
+        With return_rank, (loss, positive_rank): the ranks are int64, (N,) whatever the reduction, and have no
+        derivative.
 
     Raises:
         TypeError: an argument that should be a tensor and is not.
@@ -95,7 +101,7 @@ def in_batch_info_nce(
             the reference.
     """
     checks.check_tensors("in_batch_info_nce", query=query, keys=keys)
-    query, keys = checks.autocast(query, keys)
+    query, keys = autocast(query, keys)
     _check(query, keys, offset, chunks, ids)
     checks.check_temperature("in_batch_info_nce", temperature)
     checks.check_reduction("in_batch_info_nce", reduction)
@@ -107,19 +113,19 @@ def in_batch_info_nce(
     need_dq = torch.is_grad_enabled() and query.requires_grad
     need_dk = torch.is_grad_enabled() and keys.requires_grad
     if chosen == "reference":
-        losses, rank = reference.in_batch_info_nce(*inputs, *targets, return_rank)
-        loss = checks.reduce(losses, reduction)
-    elif need_dk and reduction != "none":
-        total, _, _, rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
+        losses, positive_rank = reference.in_batch_info_nce(*inputs, *targets, return_rank)
+        loss = reduce(losses, reduction)
+    elif need_dk and reduction != "none" and len(query):  # the mean of no losses is NaN, but moves no key
+        total, _, _, positive_rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
         loss = total / len(query) if reduction == "mean" else total
     else:
-        losses, _, rank = OP.call(chosen, *inputs, *targets, need_dq, return_rank)
-        loss = checks.reduce(losses, reduction)
-    return (loss, rank) if return_rank else loss
+        losses, _, positive_rank = OP.call(chosen, *inputs, *targets, need_dq, return_rank)
+        loss = reduce(losses, reduction)
+    return (loss, positive_rank) if return_rank else loss
 
 
 def _is_faster_eagerly(query: Tensor, keys: Tensor) -> bool:
-    """Whether the matrix products, or calls, take the time: PyTorch's in one piece are faster than ours by blocks.
+    """Whether eager PyTorch is faster: its matrix products in one piece, where they take the time, and its calls.
 
     Measured on a CPU: eager forward and backward take 0.8 to 1 times ours where the harmonic mean of N and M is at
     most D, so that the matrix of logits is no larger than half the inputs, or where it is small.
@@ -137,7 +143,7 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
         raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys.shape)}")
     checks.check_alike(op, "query", query=query, keys=keys)
     for name, number in (("offset", offset), ("chunks", chunks)):
-        if not isinstance(number, (int, torch.SymInt)):
+        if not isinstance(number, (Integral, torch.SymInt)):
             raise ValueError(f"{op}: expected {name} to be a whole number, got {number!r}")
     if chunks < 1 or n % chunks:
         raise ValueError(f"{op}: expected chunks >= 1 that divide the {n} rows of query, got {chunks}")
@@ -164,30 +170,30 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
 @OP.fake
 def _(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
-    return loss, dq, query.new_empty(n if need_rank else 0, dtype=torch.int64)
+    return loss, dq, query.new_empty(n if need_positive_rank else 0, dtype=torch.int64)
 
 
 @TOTAL.fake
 def _(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     n, d = query.shape
     total = query.new_empty((), dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
     dk = torch.empty_like(keys, dtype=torch.float32, memory_format=torch.contiguous_format)
-    return total, dq, dk, query.new_empty(n if need_rank else 0, dtype=torch.int64)
+    return total, dq, dk, query.new_empty(n if need_positive_rank else 0, dtype=torch.int64)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     query, keys, row_ids, key_ids, *ctx.targets, _, _ = inputs
-    _, dq, rank = output
-    ctx.mark_non_differentiable(dq, rank)
+    _, dq, positive_rank = output
+    ctx.mark_non_differentiable(dq, positive_rank)
     ctx.dtype = query.dtype
     # The inputs are for the gradient to the keys alone.
     ctx.save_for_backward(dq, *((query, keys, row_ids, key_ids) if ctx.needs_input_grad[1] else ()))
@@ -208,8 +214,8 @@ OP.autograd(_setup_context, _backward)
 
 
 def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    _, dq, dk, rank = output
-    ctx.mark_non_differentiable(dq, dk, rank)
+    _, dq, dk, positive_rank = output
+    ctx.mark_non_differentiable(dq, dk, positive_rank)
     ctx.dtype = inputs[0].dtype
     ctx.save_for_backward(dq, dk)
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.kernels.common.checks import rank
+from sslfast.kernels.common.losses import positive_ranks
 
 
 def in_batch_info_nce(
@@ -15,9 +15,9 @@ def in_batch_info_nce(
     temperature: float,
     offset: int,
     chunks: int,
-    need_rank: bool,
+    need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs), and ranks, (N,) or (0,).
+    """Computes per-sample losses (N,), fp32 (fp64 for fp64 inputs), and positive ranks, (N,) or (0,).
 
     Holds the (N, M) matrix of logits.
     """
@@ -30,4 +30,4 @@ def in_batch_info_nce(
         excluded = excluded.scatter(1, target[:, None], False)
         logits = logits.masked_fill(excluded, float("-inf"))
     losses = F.cross_entropy(logits / temperature, target, reduction="none")
-    return losses, rank(logits, target, need_rank)
+    return losses, positive_ranks(logits, target, need_positive_rank)

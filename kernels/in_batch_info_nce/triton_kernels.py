@@ -6,9 +6,9 @@ Z_i = 2^(c s_iT) + N_i:
     g_ij = 2^(c s_ij) / Z_i, 0 where excluded; g_iT = -N_i / Z_i
     dq_i = sum_j g_ij k_j / t        dk_j = sum_i g_ij q_i / t
 
-Losses and dq come from the pass of `_streaming` over the keys. Then `keys_kernel` computes the products again:
-each program keeps a block of keys and goes through a part of the rows; the parts are summed in a fixed order.
-Rows that `_streaming` cannot hold go through `_blockwise`, in batches: torch's matrix products around
+Losses and dq come from the pass of common/streaming.py over the keys. Then `keys_kernel` computes the products
+again: each program keeps a block of keys and goes through a part of the rows; the parts are summed in a fixed
+order. Rows too wide for that pass, and fp32, go through `_blockwise`, in batches: torch's matrix products around
 `gradient_kernel`, which turns s_ij into g_ij, so that no product is computed twice.
 """
 
@@ -17,7 +17,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common import streaming as streaming
+from sslfast.kernels.common import streaming
 from sslfast.kernels.common.launch import LOG2_E, matmul, processors
 from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.common.streaming import Targets
@@ -32,7 +32,7 @@ def keys_kernel(
     p_keys,  # [M, D]
     p_row_ids,  # [N], with IDS
     p_key_ids,  # [M], with IDS
-    p_rows,  # [3, N]: of merge_kernel, the last two times weights_i / t
+    p_rows,  # [3, N]: merge_kernel's, the last two times weights_i / t
     p_dk,  # [splits, M, D] out
     N,
     M,
@@ -86,7 +86,7 @@ def gradient_kernel(
     p_weights,  # [N], with WEIGHTS
     p_row_ids,  # [N], with IDS
     p_key_ids,  # [M], with IDS
-    p_rank,  # [N] out, with NEED_RANK
+    p_positive_rank,  # [N] out, with NEED_POSITIVE_RANK
     start,  # the batch's first row
     M,
     chunk_rows,
@@ -97,7 +97,7 @@ def gradient_kernel(
     WEIGHTS: tl.constexpr,
     IDS: tl.constexpr,
     NEED_GRADIENTS: tl.constexpr,
-    NEED_RANK: tl.constexpr,
+    NEED_POSITIVE_RANK: tl.constexpr,
 ):
     i_row = tl.program_id(0).to(tl.int64)
     i_n = start + i_row
@@ -110,7 +110,7 @@ def gradient_kernel(
 
     top = s_positive
     negatives = tl.zeros([], tl.float32)  # sum_j 2^(c (s_ij - top))
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         above = tl.zeros([], tl.int32)
     for first in range(0, M, BM):
         o_m = first + tl.arange(0, BM)
@@ -118,15 +118,15 @@ def gradient_kernel(
         if IDS:
             m_m &= tl.load(p_key_ids + o_m, mask=o_m < M, other=0) != row_id
         b_s = tl.load(p_products + o_m, mask=m_m, other=float("-inf"))  # [BM]
-        if NEED_RANK:
+        if NEED_POSITIVE_RANK:
             above += tl.sum((b_s > s_positive).to(tl.int32), 0)
         new_top = tl.maximum(top, tl.max(b_s, 0))
         negatives = negatives * tl.exp2((top - new_top) * scale) + tl.sum(tl.exp2((b_s - new_top) * scale), 0)
         top = new_top
     z = negatives + tl.exp2((s_positive - top) * scale)
     tl.store(p_loss + i_n, ((top - s_positive) * scale + tl.log2(z)) * 0.6931471805599453)
-    if NEED_RANK:
-        tl.store(p_rank + i_n, above)
+    if NEED_POSITIVE_RANK:
+        tl.store(p_positive_rank + i_n, above)
     if NEED_GRADIENTS:
         factor = inverse_t / z
         if WEIGHTS:
@@ -143,24 +143,32 @@ def gradient_kernel(
 
 def in_batch_info_nce(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,),
-    else (0,)."""
+    """Computes losses (N,), fp32, and if asked for their gradients to the query and the positive ranks.
+
+    The gradients are (N, D), fp32, else (0, D); the ranks (N,), int64, else (0,).
+    """
     targets = _targets(query, row_ids, key_ids, offset, chunks)
-    loss, dq, _, rank = _compute(query, keys, targets, None, temperature, need_dq, False, need_rank)
-    return loss, dq, rank
+    loss, dq, _, positive_rank = _compute(
+        query, keys, targets, None, temperature, need_dq, False, need_positive_rank
+    )
+    return loss, dq, positive_rank
 
 
 def in_batch_info_nce_total(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool, need_rank: bool,
+    temperature: float, offset: int, chunks: int, need_dq: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """The sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys, all fp32,
-    and ranks (N,), if asked for."""
+    """Computes the sum of the losses, weighted or not, and its gradient to the keys (M, D), both fp32.
+
+    If asked for, also the gradient to the query, (N, D), else (0, D), and the positive ranks (N,), else (0,).
+    """
     targets = _targets(query, row_ids, key_ids, offset, chunks)
-    loss, dq, dk, rank = _compute(query, keys, targets, weights, temperature, need_dq, True, need_rank)
-    return (loss if weights is None else loss * weights).sum(), dq, dk, rank
+    loss, dq, dk, positive_rank = _compute(
+        query, keys, targets, weights, temperature, need_dq, True, need_positive_rank
+    )
+    return (loss if weights is None else loss * weights).sum(), dq, dk, positive_rank
 
 
 def _targets(query: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, offset: int, chunks: int) -> Targets:
@@ -171,42 +179,42 @@ def _targets(query: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, offs
 
 def _compute(
     query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
-    need_dq: bool, need_dk: bool, need_rank: bool,
+    need_dq: bool, need_dk: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     query, keys = query.contiguous(), keys.contiguous()
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
     dk = query.new_zeros((len(keys) if need_dk else 0, d), dtype=torch.float32)
-    rank = query.new_empty(n if need_rank else 0, dtype=torch.int64)
+    positive_rank = query.new_empty(n if need_positive_rank else 0, dtype=torch.int64)
     if n == 0:
-        return loss, dq, dk, rank
+        return loss, dq, dk, positive_rank
     weights = None if weights is None else weights.contiguous()
     with torch.cuda.device_of(query):
-        run = _resident if streaming.is_resident(query, need_rank) else _blockwise
-        run(query, keys, targets, weights, temperature, loss, dq, dk, rank)
-    return loss, dq, dk, rank
+        run = _resident if streaming.is_resident(query, need_positive_rank) else _blockwise
+        run(query, keys, targets, weights, temperature, loss, dq, dk, positive_rank)
+    return loss, dq, dk, positive_rank
 
 
-# Both write the losses and, unless they are empty, dq, dk, which comes filled with zeros, and the ranks.
+# Both write the losses and, unless these are empty, dq, dk, which comes filled with zeros, and the positive ranks.
 
 
 def _resident(
     query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
-    loss: Tensor, dq: Tensor, dk: Tensor, rank: Tensor,
+    loss: Tensor, dq: Tensor, dk: Tensor, positive_rank: Tensor,
 ) -> None:  # fmt: skip
     (n, d), m, scale = query.shape, len(keys), LOG2_E / temperature
     positives = keys[targets.offset : targets.offset + targets.chunk_rows]
-    products = positive_products(query, positives) if len(rank) else None
+    products = positive_products(query, positives) if len(positive_rank) else None
     parts = streaming.gather(query, keys, targets, scale, len(dq) > 0, products)
     rows = loss.new_empty((3 if len(dk) else 0, n))
-    streaming.merge(query, keys, targets, parts, temperature, loss, dq, rows, rank)
+    streaming.merge(query, keys, targets, parts, temperature, loss, dq, rows, positive_rank)
     if weights is not None:
         dq *= weights[: len(dq), None]
     if not len(dk):
         return
     rows[1:] *= 1 / temperature if weights is None else weights / temperature
-    c = streaming.config((m, n, d), processors(query), masked=True)
+    c = streaming.choose_config((m, n, d), processors(query), masked=True)
     splits = triton.cdiv(n, c.split_rows)
     dk_parts = dk.new_empty((splits, m, d))
     keys_kernel[(triton.cdiv(m, c.BN), splits)](
@@ -219,7 +227,7 @@ def _resident(
 
 def _blockwise(
     query: Tensor, keys: Tensor, targets: Targets, weights: Tensor | None, temperature: float,
-    loss: Tensor, dq: Tensor, dk: Tensor, rank: Tensor,
+    loss: Tensor, dq: Tensor, dk: Tensor, positive_rank: Tensor,
 ) -> None:  # fmt: skip
     m, scale, need_gradients = len(keys), LOG2_E / temperature, len(dq) + len(dk) > 0
     size = max(BATCH_ROWS, BATCH_ELEMENTS // m)
@@ -228,10 +236,10 @@ def _blockwise(
         products = matmul(batch, keys.T)
         gradients = batch.new_empty(products.shape if need_gradients else (0, 0))
         gradient_kernel[(len(batch),)](
-            products, gradients, loss, weights, targets.row_ids, targets.key_ids, rank, start, m,
+            products, gradients, loss, weights, targets.row_ids, targets.key_ids, positive_rank, start, m,
             targets.chunk_rows, targets.offset, scale, 1 / temperature, BM=min(4096, triton.next_power_of_2(m)),
             WEIGHTS=weights is not None, IDS=targets.row_ids is not None, NEED_GRADIENTS=need_gradients,
-            NEED_RANK=len(rank) > 0, num_warps=8,
+            NEED_POSITIVE_RANK=len(positive_rank) > 0, num_warps=8,
         )  # fmt: skip
         if len(dq):
             dq[start : start + size] = matmul(gradients, keys)

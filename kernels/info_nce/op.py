@@ -6,25 +6,27 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.info_nce import reference
 
 OP = Op(
     "info_nce",
-    "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq, bool need_rank)"
-    " -> (Tensor loss, Tensor dq, Tensor rank)",
+    "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq, bool need_positive_rank)"
+    " -> (Tensor loss, Tensor dq, Tensor positive_rank)",
     impls=("cpp", "triton"),
 )
 
 
 @overload
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: Reduction = ...,
     return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: Reduction = ...,
     return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def info_nce(
@@ -33,13 +35,13 @@ def info_nce(
     queue: Tensor,
     *,
     temperature: float,
-    reduction: checks.Reduction = "mean",
+    reduction: Reduction = "mean",
     return_rank: bool = False,
     impl: Impl = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """InfoNCE: the cross-entropy of each query's positive key among all keys of the queue.
+    """Computes InfoNCE: the cross-entropy of each query's positive key among all keys of the queue.
 
-    Of van den Oord et al. 2018 (equation 4), in the form of MoCo (He et al. 2020, equation 1):
+    The loss is van den Oord et al.'s (2018, equation 4), in the form of MoCo (He et al. 2020, equation 1):
 
         positive_logits = (query * positive).sum(1, keepdim=True) / temperature  # (N, 1)
         negative_logits = query @ queue.T / temperature                          # (N, K)
@@ -56,14 +58,16 @@ def info_nce(
         queue: (K, D), the negative keys; same dtype as query. K = 0 is allowed: the loss is 0.
         temperature: t > 0, divides the logits.
         reduction: "mean" or "sum" over the N samples, or "none".
-        return_rank: also return each query's rank: how many negatives' logits are greater than its positive's.
-            0 is the best; the contrastive top-k accuracy is `(rank < k).float().mean()`. A negative whose logit
-            equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than NaN.
+        return_rank: also return the rank of each query's positive: how many negatives have a greater logit. 0 is
+            the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
+            logit equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than
+            NaN.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
-        With return_rank, (loss, rank): rank is int64, (N,) whatever the reduction, and has no derivative.
+        With return_rank, (loss, positive_rank): the ranks are int64, (N,) whatever the reduction, and have no
+        derivative.
 
     Raises:
         TypeError: an argument that should be a tensor and is not.
@@ -72,18 +76,18 @@ def info_nce(
             the reference.
     """
     checks.check_tensors("info_nce", query=query, positive=positive, queue=queue)
-    query, positive, queue = checks.autocast(query, positive, queue)
+    query, positive, queue = autocast(query, positive, queue)
     _check(query, positive, queue)
     checks.check_temperature("info_nce", temperature)
     checks.check_reduction("info_nce", reduction)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
-        losses, rank = reference.info_nce(query, positive, queue, temperature, return_rank)
+        losses, positive_rank = reference.info_nce(query, positive, queue, temperature, return_rank)
     else:
         need_dq = torch.is_grad_enabled() and query.requires_grad
-        losses, _, rank = OP.call(chosen, query, positive, queue, temperature, need_dq, return_rank)
-    loss = checks.reduce(losses, reduction)
-    return (loss, rank) if return_rank else loss
+        losses, _, positive_rank = OP.call(chosen, query, positive, queue, temperature, need_dq, return_rank)
+    loss = reduce(losses, reduction)
+    return (loss, positive_rank) if return_rank else loss
 
 
 def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
@@ -109,18 +113,18 @@ def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
 
 @OP.fake
 def _(
-    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_rank: bool
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_positive_rank: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
-    return loss, dq, query.new_empty(n if need_rank else 0, dtype=torch.int64)
+    return loss, dq, query.new_empty(n if need_positive_rank else 0, dtype=torch.int64)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     query, _, _, ctx.temperature, _, _ = inputs
-    loss, dq, rank = output
-    ctx.mark_non_differentiable(dq, rank)
+    loss, dq, positive_rank = output
+    ctx.mark_non_differentiable(dq, positive_rank)
     ctx.save_for_backward(query, loss, dq)
 
 

@@ -4,13 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.kernels.common.checks import rank
+from sslfast.kernels.common.losses import positive_ranks
 
 
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_rank: bool
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_positive_rank: bool
 ) -> tuple[Tensor, Tensor]:
-    """Per-sample losses (N,), fp32 (fp64 for fp64 inputs), and ranks, (N,) or (0,).
+    """Computes per-sample losses (N,), fp32 (fp64 for fp64 inputs), and positive ranks, (N,) or (0,).
 
     Holds the (N, 1 + K) matrix of logits.
     """
@@ -21,4 +21,4 @@ def info_nce(
         logits = logits.float()
     target = torch.zeros(len(query), dtype=torch.long, device=query.device)  # the positive is column 0
     losses = F.cross_entropy(logits / temperature, target, reduction="none")
-    return losses, rank(logits, target, need_rank)
+    return losses, positive_ranks(logits, target, need_positive_rank)

@@ -1,4 +1,4 @@
-"""InfoNCE with a queue in Triton: the pass of `_streaming` over the queue, merged with the positives.
+"""InfoNCE with a queue in Triton: the pass of common/streaming.py over the queue, merged with the positives.
 
 Rows too wide for an accumulator in registers or for the GPU's shared memory, and fp32, whose exact products leave
 no room for one, go through `_blockwise`: the same pass with two of torch's matrix products a block of the queue.
@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common import streaming as streaming
+from sslfast.kernels.common import streaming
 from sslfast.kernels.common.launch import LOG2_E, LOWEST, matmul
 from sslfast.kernels.common.positives import positive_products
 
@@ -23,13 +23,13 @@ def power_kernel(
     p_max,  # [N] in and out: the maximum so far
     p_sum,  # [N] in and out
     p_decay,  # [N] out: what this block's maximum scales earlier sums by
-    p_positive,  # [N], with NEED_RANK: s_i
-    p_above,  # [N] in and out, with NEED_RANK: how many s_ij so far are greater than s_i
+    p_positive,  # [N], with NEED_POSITIVE_RANK: s_i
+    p_above,  # [N] in and out, with NEED_POSITIVE_RANK: how many s_ij so far are greater than s_i
     C,
     scale,  # c
     BC: tl.constexpr,
     NEED_DQ: tl.constexpr,
-    NEED_RANK: tl.constexpr,
+    NEED_POSITIVE_RANK: tl.constexpr,
 ):
     i_n = tl.program_id(0).to(tl.int64)
     o_c = tl.arange(0, BC)
@@ -41,7 +41,7 @@ def power_kernel(
     b_e = tl.exp2((b_s - new_max) * scale)
     tl.store(p_max + i_n, new_max)
     tl.store(p_sum + i_n, tl.load(p_sum + i_n) * decay + tl.sum(b_e, 0))
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         above = tl.sum((b_s > tl.load(p_positive + i_n)).to(tl.int32), 0)
         tl.store(p_above + i_n, tl.load(p_above + i_n) + above)
     if NEED_DQ:
@@ -50,26 +50,28 @@ def power_kernel(
 
 
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_rank: bool
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_positive_rank: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses (N,) and, if asked for, their gradients to the query (N, D), else (0, D), both fp32, and ranks (N,),
-    else (0,)."""
+    """Computes losses (N,), fp32, and if asked for their gradients to the query and the positive ranks.
+
+    The gradients are (N, D), fp32, else (0, D); the ranks (N,), int64, else (0,).
+    """
     query, positive, queue = query.contiguous(), positive.contiguous(), queue.contiguous()
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
     dq = query.new_empty((n if need_dq else 0, d), dtype=torch.float32)
-    rank = query.new_empty(n if need_rank else 0, dtype=torch.int64)
+    positive_rank = query.new_empty(n if need_positive_rank else 0, dtype=torch.int64)
     if n == 0:
-        return loss, dq, rank
+        return loss, dq, positive_rank
     scale = LOG2_E / temperature
     with torch.cuda.device_of(query):
-        products = positive_products(query, positive) if need_rank else None
-        if streaming.is_resident(query, need_rank):
+        products = positive_products(query, positive) if need_positive_rank else None
+        if streaming.is_resident(query, need_positive_rank):
             parts = streaming.gather(query, queue, None, scale, need_dq, products)
         else:
             parts = _blockwise(query, queue, scale, need_dq, products)
-        streaming.merge(query, positive, None, parts, temperature, loss, dq, loss[:0], rank)
-    return loss, dq, rank
+        streaming.merge(query, positive, None, parts, temperature, loss, dq, loss[:0], positive_rank)
+    return loss, dq, positive_rank
 
 
 def _blockwise(
@@ -87,7 +89,8 @@ def _blockwise(
         powers = query.new_empty(products.shape if need_dq else (0, 0))
         power_kernel[(n,)](
             products, powers, maxima, sums, decay, positive, above, len(block), scale,
-            BC=triton.next_power_of_2(len(block)), NEED_DQ=need_dq, NEED_RANK=positive is not None, num_warps=8,
+            BC=triton.next_power_of_2(len(block)), NEED_DQ=need_dq, NEED_POSITIVE_RANK=positive is not None,
+            num_warps=8,
         )  # fmt: skip
         if need_dq:
             acc[0].mul_(decay[0, :, None]).add_(matmul(powers, block))

@@ -1,9 +1,12 @@
 """Nearest-neighbour lookup by cosine similarity, as in NNCLR, without the N x K matrix of similarities."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nearest_neighbor import reference
 
@@ -17,9 +20,9 @@ OP = Op(
 
 
 def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "auto") -> tuple[Tensor, Tensor]:
-    """The rows of a queue most similar to each query, as NNCLR looks up its positives.
+    """Finds the rows of a queue most similar to each query, as NNCLR looks up its positives.
 
-    Of Dwibedi et al. 2021 (equation 2), generalised to the k nearest:
+    The lookup is Dwibedi et al.'s (2021, equation 2), generalised to the k nearest:
 
         similarity = F.normalize(query, dim=1) @ F.normalize(queue, dim=1).T  # (N, K)
         indices = similarity.sort(dim=1, descending=True, stable=True).indices[:, :k]
@@ -52,7 +55,7 @@ def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "
         RuntimeError: an explicit `impl` that is not available.
     """
     checks.check_tensors("nearest_neighbor", query=query, queue=queue)
-    query, queue = checks.autocast(query.detach(), queue.detach())
+    query, queue = autocast(query.detach(), queue.detach())
     _check(query, queue, k)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
@@ -73,7 +76,7 @@ def _check(query: Tensor, queue: Tensor, k: int) -> None:
     if len(queue) == 0:
         raise ValueError("nearest_neighbor: expected a queue of at least one row, got an empty one")
     checks.check_alike("nearest_neighbor", "query", query=query, queue=queue)
-    if not isinstance(k, int) or not 1 <= k <= MAX_K:
+    if not isinstance(k, Integral) or not 1 <= k <= MAX_K:
         raise ValueError(f"nearest_neighbor: expected k from 1 to {MAX_K}, got {k!r}")
     if k > len(queue):
         raise ValueError(f"nearest_neighbor: expected k of at most the queue's {len(queue)} rows, got {k}")

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Indices int64 and similarities fp32 (fp64 for fp64 inputs), both (N, k). Holds the (N, K) matrix of them."""
+    """Finds indices, int64, and similarities, fp32 (fp64 for fp64 inputs), both (N, k). Holds all similarities."""
     query, queue = _unit(query), _unit(queue)
     lost = queue[:, 0].isnan()  # rows without a direction: they come last
     last = queue.new_zeros(len(queue)).masked_fill(lost, -torch.inf)
@@ -14,14 +14,14 @@ def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tens
         nearest = similarity.argmax(dim=1, keepdim=True)  # the first of equals, as is the sort's
     else:
         nearest = similarity.sort(dim=1, descending=True, stable=True).indices[:, :k]
-    found = similarity.gather(1, nearest)
-    if found.dtype != torch.float64:
-        found = found.float()
-    return nearest, found.masked_fill(found == -torch.inf, torch.nan)
+    largest = similarity.gather(1, nearest)
+    if largest.dtype != torch.float64:
+        largest = largest.float()
+    return nearest, largest.masked_fill(largest == -torch.inf, torch.nan)
 
 
 def _unit(rows: Tensor) -> Tensor:
-    """rows / |rows|. A row of zeros stays one; a row with NaN or infinity becomes NaN."""
+    """Divides rows by their lengths. A row of zeros stays one; a row with NaN or infinity becomes NaN."""
     wide = torch.promote_types(rows.dtype, torch.float32)  # fp16 has no room for |rows|
     length = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=wide)
     length = length.masked_fill(length == 0, 1).masked_fill(length.isinf(), torch.nan)

@@ -27,8 +27,8 @@ MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY
 BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` aims at a time: in blocks of 1024 to 16384 rows
 
 
-class Config(NamedTuple):
-    """How `partial_kernel` runs. BN, BK: rows of query and queue a tile; BD: columns, a power of two."""
+class NearestNeighborConfig(NamedTuple):
+    """The cut of `partial_kernel`. BN, BK: rows of query and queue a tile; BD: columns, a power of two."""
 
     BN: int
     BK: int
@@ -38,20 +38,21 @@ class Config(NamedTuple):
     num_stages: int
 
 
-def config(shape: tuple[int, int, int], top: int, processors: int) -> Config:
-    """The configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor."""
+def choose_config(shape: tuple[int, int, int], top: int, processors: int) -> NearestNeighborConfig:
+    """Chooses the configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor."""
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
     bn, bk = (128, 64) if top == 1 and bd <= 256 else (64, 64 if top == 1 or bd <= 256 else 32)
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
     wanted = max(1, processors // triton.cdiv(n, bn))
     split_rows = triton.cdiv(triton.cdiv(k, wanted), bk) * bk
-    return Config(bn, bk, bd, split_rows, num_warps=8 if bn == 128 else 4, num_stages=2 if bd == 512 else 3)
+    num_warps, num_stages = 8 if bn == 128 else 4, 2 if bd == 512 else 3
+    return NearestNeighborConfig(bn, bk, bd, split_rows, num_warps, num_stages)
 
 
 @triton.jit
 def _keys(b_s, o_k):
-    """Keys of candidates; NaN ranks as -infinity."""
+    """The keys of candidates, NaN among them as -infinity."""
     b_s = tl.where(b_s == b_s, b_s, float("-inf"))
     b_bits = b_s.to(tl.int32, bitcast=True)
     b_order = tl.where(b_bits < 0, b_bits ^ 0x7FFFFFFF, b_bits)
@@ -65,7 +66,7 @@ def _index(key):
 
 @triton.jit
 def _similarity(key):
-    """s of a key; NaN for -infinity."""
+    """The product s of a key; NaN for -infinity."""
     order = (key >> 32).to(tl.int32)
     s = tl.where(order < 0, order ^ 0x7FFFFFFF, order).to(tl.float32, bitcast=True)
     return tl.where(s == float("-inf"), float("nan"), s)
@@ -160,25 +161,25 @@ def select_kernel(
     p_inverse,  # [C]: 1 / |n_j|
     p_keys,  # [N, TOP] in and out: the best so far
     first,  # row of the queue that the block begins with
-    seen,  # columns of the block that the block before it had too
+    overlap,  # columns of the block that the block before it had too
     C,
     BC: tl.constexpr,
     TOP: tl.constexpr,
 ):
     i_n = tl.program_id(0).to(tl.int64)
     o_c = tl.arange(0, BC)
-    m_c = (o_c >= seen) & (o_c < C)
+    m_c = (o_c >= overlap) & (o_c < C)
     b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=0.0) * tl.load(p_inverse + o_c, mask=m_c, other=0.0)
     b_keys = tl.where(m_c, _keys(b_s, first + o_c), NO_KEY)
-    p_own = p_keys + i_n * TOP + tl.arange(0, TOP)
-    b_old = tl.load(p_own)
+    p_best = p_keys + i_n * TOP + tl.arange(0, TOP)
+    b_old = tl.load(p_best)
     b_list = b_old
-    for rank in tl.static_range(TOP):
+    for place in tl.static_range(TOP):
         key = tl.maximum(tl.max(b_keys, 0), tl.max(b_old, 0))
-        b_list = tl.where(tl.arange(0, TOP) == rank, key, b_list)
+        b_list = tl.where(tl.arange(0, TOP) == place, key, b_list)
         b_keys = tl.where(b_keys == key, NO_KEY, b_keys)
         b_old = tl.where(b_old == key, NO_KEY, b_old)
-    tl.store(p_own, b_list)
+    tl.store(p_best, b_list)
 
 
 @triton.jit
@@ -197,16 +198,16 @@ def merge_kernel(
     o_s, o_top = tl.arange(0, BS).to(tl.int64)[:, None], tl.arange(0, TOP)[None, :]
     b_keys = tl.load(p_keys + (o_s * N + i_n) * TOP + o_top, mask=o_s < splits, other=NO_KEY)  # [BS, TOP]
     inverse = tl.load(p_inverse + i_n)
-    for rank in range(k):
+    for place in range(k):
         key = tl.max(b_keys)
         b_keys = tl.where(b_keys == key, NO_KEY, b_keys)
-        index = tl.where(inverse == inverse, _index(key), rank)  # a query with NaN finds the first rows
-        tl.store(p_indices + i_n * k + rank, index)
-        tl.store(p_similarity + i_n * k + rank, _similarity(key) * inverse)
+        index = tl.where(inverse == inverse, _index(key), place)  # a query with NaN finds the first rows
+        tl.store(p_indices + i_n * k + place, index)
+        tl.store(p_similarity + i_n * k + place, _similarity(key) * inverse)
 
 
 def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Indices in the queue and similarities, both (N, k), by falling similarity."""
+    """Finds indices in the queue and similarities, both (N, k), by falling similarity."""
     query, queue = query.contiguous(), queue.contiguous()
     n, d = query.shape
     indices = query.new_empty((n, k), dtype=torch.int64)
@@ -226,6 +227,7 @@ def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tens
 
 
 def _inverse_lengths(rows: Tensor) -> Tensor:
+    """Computes 1 / |row| of each row, fp32."""
     count, d = rows.shape
     inverse = rows.new_empty(count, dtype=torch.float32)
     block = min(512, max(16, triton.next_power_of_2(d)))
@@ -234,12 +236,12 @@ def _inverse_lengths(rows: Tensor) -> Tensor:
     return inverse
 
 
-# Both return [splits, N, TOP] keys; TOP is k, or the next power of two.
+# Both return keys, [splits, N, TOP]; TOP is k, or the next power of two.
 
 
 def _resident(query: Tensor, queue: Tensor, inverse: Tensor, top: int) -> Tensor:
     (n, d), k = query.shape, len(queue)
-    c = config((n, k, d), top, processors(query))
+    c = choose_config((n, k, d), top, processors(query))
     splits = triton.cdiv(k, c.split_rows)
     keys = query.new_empty((splits, n, top), dtype=torch.int64)
     partial_kernel[(triton.cdiv(n, c.BN), splits)](

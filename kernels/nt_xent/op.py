@@ -6,29 +6,31 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nt_xent import reference
 from sslfast.kernels.sup_con.op import BACKWARD
 
-# As sup_con's, for rows i and i + 2N / 2 as each other's positives, and the ranks.
+# The results are sup_con's, with rows i and i + N as each other's positives, and the positive ranks.
 OP = Op(
     "nt_xent",
-    "(Tensor features, float temperature, bool need_rank)"
-    " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count, Tensor rank)",
+    "(Tensor features, float temperature, bool need_positive_rank)"
+    " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count, Tensor positive_rank)",
     impls=BACKWARD.impls,
 )
-# Rows; up to here calls take the time, and on a CPU eager PyTorch's forward and backward less of it.
+# Rows: up to here calls take the time, and on a CPU eager PyTorch's forward and backward take less of it.
 SMALL = 256
 
 
 @overload
 def nt_xent(
-    z1: Tensor, z2: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    z1: Tensor, z2: Tensor, *, temperature: float, reduction: Reduction = ...,
     return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def nt_xent(
-    z1: Tensor, z2: Tensor, *, temperature: float, reduction: checks.Reduction = ...,
+    z1: Tensor, z2: Tensor, *, temperature: float, reduction: Reduction = ...,
     return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def nt_xent(
@@ -36,13 +38,13 @@ def nt_xent(
     z2: Tensor,
     *,
     temperature: float,
-    reduction: checks.Reduction = "mean",
+    reduction: Reduction = "mean",
     return_rank: bool = False,
     impl: Impl = "auto",
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """NT-Xent: the cross-entropy of each view's other view among all other views of the batch.
+    """Computes NT-Xent: the cross-entropy of each view's other view among all other views of the batch.
 
-    Of SimCLR (Chen et al. 2020, equation 1):
+    The loss is SimCLR's (Chen et al. 2020, equation 1):
 
         z = torch.cat([z1, z2])                                                   # (2N, D)
         logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)               # (2N, 2N)
@@ -59,14 +61,16 @@ def nt_xent(
         z2: (N, D), the second views, in the same order; same dtype as z1.
         temperature: t > 0, divides the logits.
         reduction: "mean" or "sum" over the 2N samples, or "none".
-        return_rank: also return each sample's rank: how many negatives' logits are greater than its positive's.
-            0 is the best; the contrastive top-k accuracy is `(rank < k).float().mean()`. A negative whose logit
-            equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than NaN.
+        return_rank: also return the rank of each sample's positive: how many negatives have a greater logit. 0 is
+            the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
+            logit equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than
+            NaN.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (2N,) with reduction="none", those of z1 first.
-        With return_rank, (loss, rank): rank is int64, (2N,) whatever the reduction, and has no derivative.
+        With return_rank, (loss, positive_rank): the ranks are int64, (2N,) whatever the reduction, and have no
+        derivative.
 
     Raises:
         TypeError: an argument that should be a tensor and is not.
@@ -75,7 +79,7 @@ def nt_xent(
             the reference.
     """
     checks.check_tensors("nt_xent", z1=z1, z2=z2)
-    z1, z2 = checks.autocast(z1, z2)
+    z1, z2 = autocast(z1, z2)
     _check(z1, z2)
     checks.check_temperature("nt_xent", temperature)
     checks.check_reduction("nt_xent", reduction)
@@ -84,11 +88,11 @@ def nt_xent(
         impl = "reference"
     chosen = OP.choose(impl, z.device, z.dtype)
     if chosen == "reference":
-        losses, rank = reference.nt_xent(z, temperature, return_rank)
+        losses, positive_rank = reference.nt_xent(z, temperature, return_rank)
     else:
-        losses, *_, rank = OP.call(chosen, z, temperature, return_rank)
-    loss = checks.reduce(losses, reduction)
-    return (loss, rank) if return_rank else loss
+        losses, *_, positive_rank = OP.call(chosen, z, temperature, return_rank)
+    loss = reduce(losses, reduction)
+    return (loss, positive_rank) if return_rank else loss
 
 
 def _check(z1: Tensor, z2: Tensor) -> None:
@@ -100,16 +104,16 @@ def _check(z1: Tensor, z2: Tensor) -> None:
 
 
 @OP.fake
-def _(features: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, ...]:
+def _(features: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, ...]:
     m = len(features)
     rows = (features.new_empty(m, dtype=torch.float32) for _ in range(4))
-    return *rows, features.new_empty(m if need_rank else 0, dtype=torch.int64)
+    return *rows, features.new_empty(m if need_positive_rank else 0, dtype=torch.int64)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     features, ctx.temperature, _ = inputs
-    _, *rows, rank = output
-    ctx.mark_non_differentiable(*rows, rank)
+    _, *rows, positive_rank = output
+    ctx.mark_non_differentiable(*rows, positive_rank)
     ctx.save_for_backward(features, None, *rows)
 
 

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.kernels.common.checks import rank
+from sslfast.kernels.common.losses import positive_ranks
 
 
-def nt_xent(z: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, Tensor]:
-    """Per-sample losses (2N,), fp32 (fp64 for fp64 inputs), and ranks, (2N,) or (0,).
+def nt_xent(z: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, Tensor]:
+    """Computes per-sample losses (2N,), fp32 (fp64 for fp64 inputs), and positive ranks, (2N,) or (0,).
 
     Holds the (2N, 2N) matrix of logits.
     """
@@ -18,4 +18,4 @@ def nt_xent(z: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, Ten
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     logits = (logits / temperature).masked_fill(itself, float("-inf"))
     target = torch.arange(len(z), device=z.device).roll(len(z) // 2)  # i and i + N are a pair
-    return F.cross_entropy(logits, target, reduction="none"), rank(logits, target, need_rank)
+    return F.cross_entropy(logits, target, reduction="none"), positive_ranks(logits, target, need_positive_rank)

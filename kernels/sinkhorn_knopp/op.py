@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -26,9 +28,9 @@ def sinkhorn_knopp(
     group: dist.ProcessGroup | None = None,
     impl: Impl = "auto",
 ) -> Tensor:
-    """Codes: each sample's soft assignment to the prototypes, balanced over the prototypes.
+    """Computes codes: each sample's soft assignment to the prototypes, balanced over the prototypes.
 
-    Of Cuturi 2013 (algorithm 1), as SwAV uses it (Caron et al. 2020, equation 3 and listing 1):
+    The algorithm is Cuturi's (2013, algorithm 1), as SwAV uses it (Caron et al. 2020, equation 3 and listing 1):
 
         q = torch.exp(scores.float() / epsilon)
         for _ in range(iterations):
@@ -61,7 +63,9 @@ def sinkhorn_knopp(
         RuntimeError: an explicit `impl` that is not available; one beside the reference with a group.
     """
     checks.check_tensors("sinkhorn_knopp", scores=scores)
-    _check(scores, epsilon, iterations)
+    _check_scores(scores)
+    check_epsilon("sinkhorn_knopp", epsilon)
+    checks.check_whole_number("sinkhorn_knopp", "iterations", iterations, least=1)
     scores = scores.detach()
     chosen = OP.choose(impl, scores.device, scores.dtype)
     if group is not None and impl not in ("auto", "reference"):
@@ -74,16 +78,16 @@ def sinkhorn_knopp(
     return OP.call(chosen, scores, epsilon, iterations)
 
 
-def _check(scores: Tensor, epsilon: float, iterations: int) -> None:
+def _check_scores(scores: Tensor) -> None:
     if scores.ndim != 2 or scores.shape[1] == 0:
         raise ValueError(f"sinkhorn_knopp: expected scores of shape (B, K) with K > 0, got {tuple(scores.shape)}")
     checks.check_alike("sinkhorn_knopp", "scores", scores=scores)
-    if not isinstance(epsilon, (int, float)) or not 1e-30 <= epsilon <= 1e30:
-        raise ValueError(f"sinkhorn_knopp: expected an epsilon from 1e-30 to 1e30, got {epsilon!r}")
-    if not isinstance(iterations, int) or iterations < 1:
-        raise ValueError(
-            f"sinkhorn_knopp: expected iterations to be a whole number of at least 1, got {iterations!r}"
-        )
+
+
+def check_epsilon(op: str, epsilon: float, name: str = "an epsilon") -> None:
+    """Raises ValueError unless the entropy's weight is from 1e-30 to 1e30. `name`: the caller's word for it."""
+    if not isinstance(epsilon, Real) or not 1e-30 <= epsilon <= 1e30:
+        raise ValueError(f"{op}: expected {name} from 1e-30 to 1e30, got {epsilon!r}")
 
 
 @OP.fake

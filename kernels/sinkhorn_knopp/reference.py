@@ -15,7 +15,7 @@ from torch import Tensor
 def sinkhorn_knopp(
     scores: Tensor, epsilon: float, iterations: int, group: dist.ProcessGroup | None = None
 ) -> Tensor:
-    """Codes (B, K), fp32 (fp64 for fp64 scores). With a group, `scores` are this process's rows out of all."""
+    """Computes codes (B, K), fp32 (fp64 for fp64 scores), of this process's rows out of all with a group."""
     logits = scores.to(torch.promote_types(scores.dtype, torch.float32)) / epsilon
     has_codes = logits.amax(dim=1, keepdim=True).isfinite()  # amax hands NaN on
     logits = logits.masked_fill(~has_codes, -torch.inf)
@@ -29,14 +29,14 @@ def sinkhorn_knopp(
 
 
 def _sum(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """x, summed over the processes."""
+    """Sums x over the processes, in place."""
     if group is not None:
         dist.all_reduce(x, dist.ReduceOp.SUM, group=group)
     return x
 
 
 def _logsumexp(logits: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """The logarithm of the sums of exp(logits) over all rows, of every process."""
+    """The logarithms of the sums of exp(logits) over the rows of all processes, (K,)."""
     local = logits.logsumexp(dim=0)
     if group is None:
         return local

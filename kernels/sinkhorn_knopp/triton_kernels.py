@@ -32,8 +32,8 @@ WIDE_BK = 4096  # columns of a row that `wide_row_kernel` takes at a time
 WIDE_BB, WIDE_BC = 16, 128  # rows and columns that `wide_column_kernel` takes at a time
 
 
-class Config(NamedTuple):
-    """How resident rows are gone through. BB: rows at a time; BK: columns, a power of two, at least K."""
+class SinkhornKnoppConfig(NamedTuple):
+    """The cut of rows that registers hold. BB: rows at a time; BK: columns, a power of two, at least K."""
 
     BB: int
     BK: int
@@ -41,14 +41,14 @@ class Config(NamedTuple):
     num_warps: int
 
 
-def config(shape: tuple[int, int], processors: int) -> Config:
-    """The configuration for (B, K): rows that fit in registers, and work for every processor twice."""
+def choose_config(shape: tuple[int, int], processors: int) -> SinkhornKnoppConfig:
+    """Chooses the configuration for (B, K): rows that fit in registers, and work for every processor twice."""
     b, k = shape
     bk = triton.next_power_of_2(k)
     bb = max(1, min(8, 8192 // bk))
     part_rows = triton.cdiv(triton.cdiv(b, 2 * processors), bb) * bb
     num_warps = 8 if bk > 4096 else max(1, bb * bk // 512)  # of the widest rows, 16 spill
-    return Config(bb, bk, part_rows, num_warps)
+    return SinkhornKnoppConfig(bb, bk, part_rows, num_warps)
 
 
 @triton.jit
@@ -245,7 +245,7 @@ def wide_column_kernel(
 
 
 def sinkhorn_knopp(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """Codes (B, K), fp32."""
+    """Computes codes (B, K), fp32."""
     scores = scores.contiguous()
     codes = torch.empty_like(scores, dtype=torch.float32)
     if len(scores):
@@ -257,7 +257,7 @@ def sinkhorn_knopp(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
 
 def _resident(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
     b, k = scores.shape
-    c = config((b, k), processors(scores))
+    c = choose_config((b, k), processors(scores))
     columns = _Columns(k, triton.cdiv(b, c.part_rows), scale, scores)
     grid, tile = (columns.parts,), {"BB": c.BB, "BK": c.BK, "num_warps": c.num_warps}
     start_kernel[grid](scores, columns.tops, columns.sums, b, k, c.part_rows, scale, **tile)
@@ -292,7 +292,7 @@ def _wide(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
 
 
 class _Columns:
-    """What is known of the columns: tops and sums [parts, K] of the pass under way; t and f [K]."""
+    """The columns' numbers: tops and sums [parts, K] of the pass under way, and t and f [K]."""
 
     def __init__(self, k: int, parts: int, scale: float, like: Tensor) -> None:
         self.parts, self.scale = parts, scale

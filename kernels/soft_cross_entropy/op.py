@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.soft_cross_entropy import reference
 
@@ -14,7 +15,7 @@ OP = Op(
     "(Tensor logits, Tensor targets, float temperature) -> (Tensor loss, Tensor statistics)",
     impls=("cpp", "triton"),
 )
-# Elements; below, what autograd takes for an operator of ours costs more than eager PyTorch's passes.
+# Elements of the logits: below, autograd's calls for an operator of ours cost more than eager PyTorch's passes.
 SMALL = 2**16
 BACKWARD = Op(
     "soft_cross_entropy_backward",
@@ -29,12 +30,12 @@ def soft_cross_entropy(
     targets: Tensor,
     *,
     temperature: float,
-    reduction: checks.Reduction = "mean",
+    reduction: Reduction = "mean",
     impl: Impl = "auto",
 ) -> Tensor:
-    """Cross-entropy of soft targets, such as SwAV's codes, and a softmax over the logits.
+    """Computes the cross-entropy of soft targets, such as SwAV's codes, and a softmax over the logits.
 
-    Of SwAV (Caron et al. 2020, equation 2), as PyTorch:
+    The loss is SwAV's (Caron et al. 2020, equation 2), as PyTorch:
 
         log_p = F.log_softmax(logits.float() / temperature, dim=1)
         loss = -(targets * log_p).sum(dim=1)  # and its mean
@@ -72,7 +73,7 @@ def soft_cross_entropy(
         losses = reference.soft_cross_entropy(logits, targets, temperature)
     else:
         losses, _ = OP.call(chosen, logits, targets, temperature)
-    return checks.reduce(losses, reduction)
+    return reduce(losses, reduction)
 
 
 def _check(logits: Tensor, targets: Tensor) -> None:

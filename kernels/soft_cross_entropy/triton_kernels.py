@@ -21,17 +21,17 @@ from torch import Tensor
 from sslfast.kernels.common.launch import LOG2_E, LOWEST
 
 
-class Config(NamedTuple):
-    """How rows are gone through: BK columns at a time, a power of two."""
+class SoftCrossEntropyConfig(NamedTuple):
+    """The cut of a row into BK columns at a time, a power of two."""
 
     BK: int
     num_warps: int
 
 
-def config(k: int) -> Config:
-    """The configuration for rows of K."""
+def choose_config(k: int) -> SoftCrossEntropyConfig:
+    """Chooses the configuration for rows of K columns."""
     bk = max(64, min(4096, triton.next_power_of_2(k)))
-    return Config(bk, num_warps=max(1, bk // 512))
+    return SoftCrossEntropyConfig(bk, num_warps=max(1, bk // 512))
 
 
 @triton.jit
@@ -93,12 +93,12 @@ def backward_kernel(
 
 
 def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Losses (B,) and the rows' statistics (B, 3); both fp32."""
+    """Computes losses (B,) and the rows' statistics (B, 3); both fp32."""
     logits, targets = logits.contiguous(), targets.contiguous()
     b, k = logits.shape
     loss = logits.new_empty(b, dtype=torch.float32)
     statistics = logits.new_empty((b, 3), dtype=torch.float32)
-    c = config(k)
+    c = choose_config(k)
     if b:
         with torch.cuda.device_of(logits):
             forward_kernel[(b,)](
@@ -111,11 +111,11 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> t
 def soft_cross_entropy_backward(
     d_loss: Tensor, logits: Tensor, targets: Tensor, statistics: Tensor, temperature: float
 ) -> Tensor:
-    """The gradient to the logits (B, K), in their dtype, for that to the losses (B,)."""
+    """Computes the gradient to the logits (B, K), in their dtype, from that to the losses (B,)."""
     d_loss, logits, targets = d_loss.contiguous(), logits.contiguous(), targets.contiguous()
     b, k = logits.shape
     d_logits = torch.empty_like(logits)
-    c = config(k)
+    c = choose_config(k)
     if b:
         with torch.cuda.device_of(logits):
             backward_kernel[(b, triton.cdiv(k, c.BK))](

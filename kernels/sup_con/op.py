@@ -6,11 +6,14 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.sup_con import reference
 
-# Losses, what the backward pass needs of each row, and the numbers of positives, all (M,). Labels are int64.
-# Without labels rows i and i + M / 2 are each other's positive: that is NT-Xent, which shares the backward pass.
+# The results are losses, two numbers of each row for the backward pass, and the numbers of positives, all (M,).
+# Labels are int64. Without labels rows i and i + M / 2 are each other's positive: that is NT-Xent, which shares
+# the backward pass.
 OP = Op(
     "sup_con",
     "(Tensor features, Tensor? labels, float temperature)"
@@ -31,12 +34,12 @@ def sup_con(
     labels: Tensor,
     *,
     temperature: float,
-    reduction: checks.Reduction = "mean",
+    reduction: Reduction = "mean",
     impl: Impl = "auto",
 ) -> Tensor:
-    """Supervised contrastive loss: every sample draws the others of its label near, among all others.
+    """Computes the supervised contrastive loss: every sample draws the others of its label near, among all others.
 
-    Of Khosla et al. 2020 (equation 2, L_out):
+    The loss is Khosla et al.'s (2020, equation 2, L_out):
 
         itself = torch.eye(M, dtype=torch.bool)
         logits = features @ features.T / temperature                                  # (M, M)
@@ -69,7 +72,7 @@ def sup_con(
             the reference.
     """
     checks.check_tensors("sup_con", features=features, labels=labels)
-    (features,) = checks.autocast(features)
+    (features,) = autocast(features)
     _check(features, labels)
     checks.check_temperature("sup_con", temperature)
     checks.check_reduction("sup_con", reduction)
@@ -80,7 +83,7 @@ def sup_con(
         losses, _, _, count = OP.call(chosen, features, labels.long(), temperature)
     if reduction == "mean":
         return losses.sum() / (count > 0).sum().clamp(min=1)
-    return checks.reduce(losses, reduction)
+    return reduce(losses, reduction)
 
 
 def _check(features: Tensor, labels: Tensor) -> None:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def sup_con(features: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """Per-anchor losses (M,), fp32 (fp64 for fp64 inputs), and the anchors' numbers of positives (M,).
+    """Computes per-anchor losses (M,), fp32 (fp64 for fp64 inputs), and the anchors' numbers of positives (M,).
 
     Holds the (M, M) matrix of logits.
     """

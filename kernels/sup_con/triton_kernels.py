@@ -1,4 +1,4 @@
-"""The supervised contrastive loss, and NT-Xent, in Triton: the kernels. triton_launch.py runs them.
+"""The kernels of the supervised contrastive loss, and of NT-Xent, in Triton; triton_launch.py runs them.
 
 With s_ij = z_i.z_j, c = log2(e)/t, P(i) the other rows of i's group (label or pair), top_i = max_{j != i} s_ij and
 Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
@@ -27,25 +27,25 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 @triton.jit
 def group(p_labels, o, m, M):
-    """What rows share with their positives: the label, or without labels the number of the pair."""
+    """The numbers that rows share with their positives: the labels, or without labels the pairs' numbers."""
     return o % (M // 2) if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
 
 
 @triton.jit
-def weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_all, p_pull, M, scale):
-    """w_ij of a tile of s_ij, [BM, BN], without the unit; 0 where i = j and beyond the last row."""
+def weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull, M, scale):
+    """The weights w_ij of a tile of s_ij, [BM, BN], without the unit; 0 where i = j and beyond the last row."""
     # s_ij may be rounded otherwise than the s_ij and s_ji that gave the tops, and exceed them: so the minimum.
     # Only where logits pass 1e5 is their rounding large enough to show in the powers.
     b_power = (b_s - tl.load(p_top + o_m, mask=m_m, other=0.0)[:, None]) * scale
     b_power = (
         tl.minimum(b_power, 0.0, tl.PropagateNan.ALL) - tl.load(p_log_sum + o_m, mask=m_m, other=0.0)[:, None]
     )
-    b_w = tl.load(p_all + o_m, mask=m_m, other=0.0)[:, None] * tl.exp2(b_power)
+    b_w = tl.load(p_push + o_m, mask=m_m, other=0.0)[:, None] * tl.exp2(b_power)
     b_power = (b_s - tl.load(p_top + o_n, mask=m_n, other=0.0)[None, :]) * scale
     b_power = (
         tl.minimum(b_power, 0.0, tl.PropagateNan.ALL) - tl.load(p_log_sum + o_n, mask=m_n, other=0.0)[None, :]
     )
-    b_w += tl.load(p_all + o_n, mask=m_n, other=0.0)[None, :] * tl.exp2(b_power)
+    b_w += tl.load(p_push + o_n, mask=m_n, other=0.0)[None, :] * tl.exp2(b_power)
     b_pull = (
         tl.load(p_pull + o_m, mask=m_m, other=0.0)[:, None] + tl.load(p_pull + o_n, mask=m_n, other=0.0)[None, :]
     )
@@ -62,8 +62,8 @@ def partial_kernel(
     p_sum,  # [splits, M] out: sum_j 2^(c (s_ij - top))
     p_positive,  # [splits, M] out: sum over the positives of s_ij
     p_count,  # [splits, M] out: the number of positives
-    p_pair,  # [M / 2], with NEED_RANK: s_ij of the pairs
-    p_above,  # [splits, M] out, with NEED_RANK: how many of the part's s_ij are greater than the pair's
+    p_pair,  # [M / 2], with NEED_POSITIVE_RANK: s_ij of the pairs
+    p_above,  # [splits, M] out, with NEED_POSITIVE_RANK: how many of the part's s_ij are greater than the pair's
     M,
     D,
     split_rows,
@@ -71,7 +71,7 @@ def partial_kernel(
     BM: tl.constexpr,
     BN: tl.constexpr,
     BD: tl.constexpr,
-    NEED_RANK: tl.constexpr,
+    NEED_POSITIVE_RANK: tl.constexpr,
 ):
     i_m, i_split = tl.program_id(0), tl.program_id(1)
     o_m = i_m * BM + tl.arange(0, BM)
@@ -80,7 +80,7 @@ def partial_kernel(
     o_anchor = o_m.to(tl.int64)[:, None] * D + o_d[None, :]
     b_anchor = tl.load(p_features + o_anchor, mask=m_m[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
     b_group = group(p_labels, o_m, m_m, M)
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         b_pair = tl.load(p_pair + b_group)
         b_above = tl.zeros([BM], tl.int32)
 
@@ -99,7 +99,7 @@ def partial_kernel(
         m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
         b_positive += tl.sum(tl.where(m_positive, b_s, 0.0), 1)
         b_count += tl.sum(m_positive.to(tl.float32), 1)
-        if NEED_RANK:
+        if NEED_POSITIVE_RANK:
             b_above += tl.sum((m_s & ~m_positive & (b_s > b_pair[:, None])).to(tl.int32), 1)
         b_s = tl.where(m_s, b_s, float("-inf"))
         b_new_top = tl.maximum(b_top, tl.max(b_s, 1))
@@ -111,7 +111,7 @@ def partial_kernel(
     tl.store(p_sum + o_out, b_sum, mask=m_m)
     tl.store(p_positive + o_out, b_positive, mask=m_m)
     tl.store(p_count + o_out, b_count, mask=m_m)
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         tl.store(p_above + o_out, b_above, mask=m_m)
 
 
@@ -162,7 +162,7 @@ def merge_kernel(
 def prepare_kernel(
     p_d_loss,  # [M]
     p_count,  # [M]
-    p_all,  # [M] out: g_i / unit
+    p_push,  # [M] out: g_i / unit
     p_pull,  # [M] out: g_i / (|P(i)| unit)
     p_unit,  # [1] out: max |g_i|
     M,
@@ -178,9 +178,9 @@ def prepare_kernel(
     for start in range(0, M, BM):
         o_m = start + tl.arange(0, BM)
         b_count = tl.load(p_count + o_m, mask=o_m < M, other=0.0)
-        b_all = tl.load(p_d_loss + o_m, mask=(o_m < M) & (b_count > 0), other=0.0) / unit
-        tl.store(p_all + o_m, b_all, mask=o_m < M)
-        tl.store(p_pull + o_m, b_all / tl.maximum(b_count, 1.0), mask=o_m < M)
+        b_push = tl.load(p_d_loss + o_m, mask=(o_m < M) & (b_count > 0), other=0.0) / unit
+        tl.store(p_push + o_m, b_push, mask=o_m < M)
+        tl.store(p_pull + o_m, b_push / tl.maximum(b_count, 1.0), mask=o_m < M)
     tl.store(p_unit, unit)
 
 
@@ -190,7 +190,7 @@ def gradient_kernel(
     p_labels,  # [M] or None
     p_top,  # [M]
     p_log_sum,  # [M]
-    p_all,  # [M]
+    p_push,  # [M]
     p_pull,  # [M]
     p_unit,  # [1]
     p_dz,  # [splits, M, D] out: the part's share
@@ -219,7 +219,7 @@ def gradient_kernel(
         o_other = o_n.to(tl.int64)[:, None] * D + o_d[None, :]
         b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BN, BD]
         b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
-        b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_all, p_pull, M, scale)
+        b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull, M, scale)
         b_dz = tl.dot(b_w.to(b_other.dtype), b_other, acc=b_dz)
     b_dz *= tl.load(p_unit) * inverse_t
     tl.store(p_dz + i_split.to(tl.int64) * M * D + o_anchor, b_dz.to(p_dz.dtype.element_ty), mask=m_anchor)
@@ -233,15 +233,15 @@ def row_kernel(
     p_top,  # [M] out
     p_log_sum,  # [M] out
     p_count,  # [M] out
-    p_pair,  # [M / 2], with NEED_RANK: s_ij of the pairs
-    p_rank,  # [M] out, with NEED_RANK
+    p_pair,  # [M / 2], with NEED_POSITIVE_RANK: s_ij of the pairs
+    p_positive_rank,  # [M] out, with NEED_POSITIVE_RANK
     first,
     rows,
     M,
     scale,  # log2(e) / t
     BM: tl.constexpr,
     BN: tl.constexpr,
-    NEED_RANK: tl.constexpr,
+    NEED_POSITIVE_RANK: tl.constexpr,
 ):
     o_row = tl.program_id(0) * BM + tl.arange(0, BM)
     m_m = o_row < rows
@@ -251,7 +251,7 @@ def row_kernel(
     b_sums = tl.zeros([BM, BN], tl.float32)
     b_positives = tl.zeros([BM, BN], tl.float32)
     b_counts = tl.zeros([BM, BN], tl.float32)
-    if NEED_RANK:
+    if NEED_POSITIVE_RANK:
         b_pair = tl.load(p_pair + b_group)
         b_above = tl.zeros([BM, BN], tl.int32)
     for start in range(0, M, BN):
@@ -263,7 +263,7 @@ def row_kernel(
         m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
         b_positives += tl.where(m_positive, b_s, 0.0)
         b_counts += m_positive.to(tl.float32)
-        if NEED_RANK:
+        if NEED_POSITIVE_RANK:
             b_above += (m_s & ~m_positive & (b_s > b_pair[:, None])).to(tl.int32)
         b_new_tops = tl.maximum(b_tops, b_s)
         b_sums = b_sums * tl.exp2((b_tops - b_new_tops) * scale) + tl.exp2((b_s - b_new_tops) * scale)
@@ -272,8 +272,8 @@ def row_kernel(
     b_sum = tl.sum(b_sums * tl.exp2((b_tops - b_top[:, None]) * scale), 1)
     b_positive, b_count = tl.sum(b_positives, 1), tl.sum(b_counts, 1)
     store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
-    if NEED_RANK:
-        tl.store(p_rank + o_m, tl.sum(b_above, 1), mask=m_m)
+    if NEED_POSITIVE_RANK:
+        tl.store(p_positive_rank + o_m, tl.sum(b_above, 1), mask=m_m)
 
 
 @triton.jit
@@ -283,7 +283,7 @@ def weight_kernel(
     p_labels,  # [M] or None
     p_top,  # [M]
     p_log_sum,  # [M]
-    p_all,  # [M]
+    p_push,  # [M]
     p_pull,  # [M]
     first,
     rows,
@@ -299,5 +299,5 @@ def weight_kernel(
     o_s = o_row.to(tl.int64)[:, None] * M + o_n[None, :]
     m_s = m_m[:, None] & m_n[None, :]
     b_s = tl.load(p_products + o_s, mask=m_s, other=0.0)  # [BM, BN]
-    b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_all, p_pull, M, scale)
+    b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull, M, scale)
     tl.store(p_weights + o_s, b_w.to(p_weights.dtype.element_ty), mask=m_s)

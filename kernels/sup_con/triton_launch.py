@@ -1,4 +1,4 @@
-"""The supervised contrastive loss, and NT-Xent, in Triton: how the kernels are run."""
+"""The launches of the Triton kernels of the supervised contrastive loss, and of NT-Xent."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,8 +23,8 @@ MAX_SMALL_D = 256  # the same where a block has less than SHARED_MEMORY
 BLOCK_ELEMENTS = 2**22  # of products at a time where torch multiplies
 
 
-class Config(NamedTuple):
-    """How a kernel over tiles runs. BM, BN: anchors and other rows a tile; BD: columns, a power of two."""
+class SupConConfig(NamedTuple):
+    """The cut of a kernel over tiles. BM, BN: anchors and other rows a tile; BD: columns, a power of two."""
 
     BM: int
     BN: int
@@ -34,63 +34,71 @@ class Config(NamedTuple):
     num_stages: int
 
 
-def config(m: int, d: int, processors: int, backward: bool) -> Config:
-    """The configuration for fp16 or bf16: tiles that fit, and work for every processor."""
+def choose_config(m: int, d: int, processors: int, backward: bool) -> SupConConfig:
+    """Chooses the configuration for (M, D) in fp16 or bf16: tiles that fit, and work for every processor."""
     bd = max(16, triton.next_power_of_2(d))
     bm, bn = {256: (64, 64), 512: (64, 32)}.get(bd, (128, 64 if backward else 32))
     bm = min(bm, max(64, triton.next_power_of_2(m)))  # 64: what Hopper's matrix unit takes at least
     wanted = max(1, processors // triton.cdiv(m, bm))
     split_rows = triton.cdiv(triton.cdiv(m, wanted), bn) * bn
-    return Config(bm, bn, bd, split_rows, num_warps=8, num_stages=2)
+    return SupConConfig(bm, bn, bd, split_rows, num_warps=8, num_stages=2)
 
 
 def is_resident(features: Tensor) -> bool:
-    """Whether rows are narrow enough for the kernels that multiply by themselves. Products of fp32 are not: exact
-    ones leave no registers for an accumulator."""
+    """Whether rows are narrow enough for the kernels that multiply matrices themselves.
+
+    Those of fp32 never are: exact products leave no registers for an accumulator.
+    """
     widest = MAX_RESIDENT_D if shared_memory(features) >= SHARED_MEMORY else MAX_SMALL_D
     return features.dtype != torch.float32 and features.shape[1] <= widest
 
 
 def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, ...]:
-    """Losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32."""
-    return _forward(features, labels, temperature, need_rank=False)[:4]
+    """Computes losses (M,); top and log2 Z, for the backward pass; and the numbers of positives; all fp32."""
+    return _forward(features, labels, temperature, need_positive_rank=False)[:4]
 
 
-def nt_xent(features: Tensor, temperature: float, need_rank: bool) -> tuple[Tensor, ...]:
-    """The same for the pairs of rows i and i + M / 2, and ranks (M,) if asked for, else (0,)."""
-    return _forward(features, None, temperature, need_rank)
+def nt_xent(features: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, ...]:
+    """Computes what `sup_con` does for the pairs of rows i and i + M / 2, and their positive ranks.
+
+    These are int64, (M,) if asked for, else (0,).
+    """
+    return _forward(features, None, temperature, need_positive_rank)
 
 
-def _forward(features: Tensor, labels: Tensor | None, temperature: float, need_rank: bool) -> tuple[Tensor, ...]:
+def _forward(
+    features: Tensor, labels: Tensor | None, temperature: float, need_positive_rank: bool
+) -> tuple[Tensor, ...]:
     features, labels = features.contiguous(), None if labels is None else labels.contiguous()
     m, d = features.shape
     results = [features.new_empty(m, dtype=torch.float32) for _ in range(4)]
-    rank = features.new_empty(m if need_rank else 0, dtype=torch.int64)
+    positive_rank = features.new_empty(m if need_positive_rank else 0, dtype=torch.int64)
     if m == 0:
-        return *results, rank
+        return *results, positive_rank
     scale = LOG2_E / temperature
     with torch.cuda.device_of(features):
-        pair = positive_products(features[: m // 2], features[m // 2 :]) if need_rank else None
+        pair = positive_products(features[: m // 2], features[m // 2 :]) if need_positive_rank else None
         if is_resident(features):
-            c = config(m, d, processors(features), backward=False)
+            c = choose_config(m, d, processors(features), backward=False)
             splits = triton.cdiv(m, c.split_rows)
             partial = [features.new_empty((splits, m), dtype=torch.float32) for _ in results]
-            above = features.new_empty((splits, m), dtype=torch.int32) if need_rank else None
+            above = features.new_empty((splits, m), dtype=torch.int32) if need_positive_rank else None
             partial_kernel[(triton.cdiv(m, c.BM), splits)](
                 features, labels, *partial, pair, above, m, d, c.split_rows, scale,
-                BM=c.BM, BN=c.BN, BD=c.BD, NEED_RANK=need_rank, num_warps=c.num_warps, num_stages=c.num_stages,
+                BM=c.BM, BN=c.BN, BD=c.BD, NEED_POSITIVE_RANK=need_positive_rank, num_warps=c.num_warps,
+                num_stages=c.num_stages,
             )  # fmt: skip
             if above is not None:
-                torch.sum(above, 0, out=rank)
+                torch.sum(above, 0, out=positive_rank)
             merge_kernel[(triton.cdiv(m, 128),)](*partial, *results, m, splits, scale, BM=128, num_warps=4)
         else:
             for first, products in _products(features):
                 rows = len(products)
                 row_kernel[(triton.cdiv(rows, 4),)](
-                    products, labels, *results, pair, rank, first, rows, m, scale,
-                    BM=4, BN=512, NEED_RANK=need_rank, num_warps=8,
+                    products, labels, *results, pair, positive_rank, first, rows, m, scale,
+                    BM=4, BN=512, NEED_POSITIVE_RANK=need_positive_rank, num_warps=8,
                 )  # fmt: skip
-    return *results, rank
+    return *results, positive_rank
 
 
 def sup_con_backward(
@@ -102,20 +110,20 @@ def sup_con_backward(
     count: Tensor,
     temperature: float,
 ) -> Tensor:
-    """The gradient to the features, (M, D), in their dtype, from the gradients of the losses."""
+    """Computes the gradient to the features, (M, D), in their dtype, from the gradients of the losses."""
     features, labels = features.contiguous(), None if labels is None else labels.contiguous()
     m, d = features.shape
     if m == 0:
         return torch.empty_like(features)
-    everything, pull = torch.empty_like(top), torch.empty_like(top)
+    push, pull = torch.empty_like(top), torch.empty_like(top)
     unit = top.new_empty(1)
     scale = LOG2_E / temperature
     with torch.cuda.device_of(features):
-        prepare_kernel[(1,)](d_loss.contiguous(), count, everything, pull, unit, m, BM=1024, num_warps=8)
-        rows = top, log_sum, everything, pull
+        prepare_kernel[(1,)](d_loss.contiguous(), count, push, pull, unit, m, BM=1024, num_warps=8)
+        rows = top, log_sum, push, pull
         if not is_resident(features):
             return _wide_gradient(features, labels, rows, unit / temperature, scale)
-        c = config(m, d, processors(features), backward=True)
+        c = choose_config(m, d, processors(features), backward=True)
         splits = triton.cdiv(m, c.split_rows)
         dz = features.new_empty((splits, m, d), dtype=features.dtype if splits == 1 else torch.float32)
         gradient_kernel[(triton.cdiv(m, c.BM), splits)](
@@ -139,7 +147,7 @@ def _wide_gradient(
 
 
 def _products(features: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Blocks of s, (rows, M) in fp32, each with its first row's number."""
+    """Yields blocks of s, (rows, M) in fp32, each after its first row's number."""
     rows = max(1, BLOCK_ELEMENTS // len(features))
     for first in range(0, len(features), rows):
         yield first, matmul(features[first : first + rows], features.T)

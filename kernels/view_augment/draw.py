@@ -1,4 +1,4 @@
-"""What is to be done to a sample, as a row of numbers."""
+"""A draw: the parameters of all that is done to a sample, as a row of numbers."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)  # the operations of Draw.ORDER
 
 
 class Draw(IntEnum):
-    """A column of `view_augment`'s draws."""
+    """The columns of `view_augment`'s draws."""
 
     TOP = 0  # of the crop; it and the next three in pixels of the image, whole numbers
     LEFT = 1

@@ -17,7 +17,7 @@ OP = Op(
     impls=("cpp", "triton"),
     dtypes=(torch.float32,),  # of the draws
 )
-LIST = Op(  # of images of sizes of their own
+LIST = Op(  # for images of different sizes
     "view_augment_list",
     "(Tensor[] images, Tensor draws, int size, float[] mean, float[] std, ScalarType dtype) -> Tensor",
     impls=("cpp",),
@@ -42,7 +42,7 @@ def view_augment(
     dtype: torch.dtype = torch.float32,
     impl: Impl = "auto",
 ) -> Tensor:
-    """Views of images, as torchvision's transforms make them, but each sample with its own draw.
+    """Makes views of images, as torchvision's transforms do, but each sample with its own draw.
 
     In this order: crop, resize (bilinear with antialiasing) and mirror; colour jitter in the sample's own order of
     its four operations; grayscale; Gaussian blur, in a window of `blur_window(size)` pixels; solarisation;
@@ -64,11 +64,12 @@ def view_augment(
         images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3); or, without `rows`, a list of (H, W, 3), each of a
             size of its own, for which "cpp" is the only kernel: "auto" takes the reference elsewhere.
         draws: fp32 (B, len(Draw)), fp64 in the reference only, which then computes in fp64; on the images' device.
-            What it holds is not looked at on the host: boxes have to lie in their image.
+            Boxes have to lie in their image. As the host does not look at what is on the GPU, there the view of a
+            box, or of a row, that lies outside is NaN.
         size: S >= 2, side of the views, in pixels.
         mean: of red, green, blue over [0, 1].
         std: standard deviation of the same, > 0.
-        rows: int64 (B,): sample i is of image rows[i]; None: of image i.
+        rows: int64 (B,) in [0, N): sample i is of image rows[i]; None: of image i.
         crop: False: the images are views already, H = W = S; box and flip are not looked at.
         dtype: of the result: fp32, fp16, bf16, or fp64 (reference only).
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
@@ -79,7 +80,7 @@ def view_augment(
     Raises:
         TypeError: an argument that should be a tensor, or a list of them, and is not.
         ValueError: shapes, dtypes or devices that do not fit; numbers out of range.
-        RuntimeError: an explicit `impl` that is not available.
+        RuntimeError: an explicit `impl` that is not available; on the CPU, a box or a row that lies outside.
     """
     checks.check_tensors("view_augment", draws=draws)
     _check_numbers(size, mean, std, dtype)

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.view_augment.draw import BRIGHTNESS, CONTRAST, HUE, Draw
+from sslfast.kernels.view_augment.hexcone import hexcone_from_rgb, rgb_from_hexcone
 
 SOLARIZE_FROM = 128 / 255
 
 
 def blur_window(size: int) -> int:
-    """Side of the Gaussian blur's window, in pixels: a tenth of the view's side (SimCLR), made odd, at least 3."""
+    """The side of the Gaussian blur's window: a tenth of the view's in pixels (SimCLR), made odd, at least 3."""
     return max(3, size // 10 | 1)
 
 
@@ -30,7 +31,7 @@ def view_augment(
     crop: bool,
     dtype: torch.dtype,
 ) -> Tensor:
-    """The views (B, 3, size, size), computed in the draws' dtype."""
+    """Makes views (B, 3, size, size), computed in the draws' dtype."""
     images = images if rows is None else images[rows]
     x = images.permute(0, 3, 1, 2).to(draws.dtype)
     parameters = draws[:, :, None, None, None].unbind(1)
@@ -54,7 +55,7 @@ def view_augment_list(
     std: Sequence[float],
     dtype: torch.dtype,
 ) -> Tensor:
-    """Views of images (H, W, 3), each of a size of its own."""
+    """Makes views (B, 3, size, size) of images (H, W, 3), each of a size of its own."""
     views = [
         view_augment(image[None], draw[None], None, size, mean, std, True, dtype)
         for image, draw in zip(images, draws, strict=True)
@@ -65,7 +66,7 @@ def view_augment_list(
 
 
 def crop_resize(x: Tensor, boxes: Tensor, size: int, flip: Tensor) -> Tensor:
-    """Crop each image by its own box, resize to (size, size), mirror some.
+    """Crops each image by its own box, resizes it to (size, size), and mirrors some.
 
     Resizing is bilinear with antialiasing, as torchvision's `resize(antialias=True)`. It is separable, hence two
     products with interpolation matrices, rows @ x @ columns^T; the mirror reverses the columns' matrix.
@@ -90,7 +91,7 @@ def crop_resize(x: Tensor, boxes: Tensor, size: int, flip: Tensor) -> Tensor:
 def color_jitter(
     x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, order: Tensor
 ) -> Tensor:
-    """The four operations, each sample's in its own order.
+    """Applies the four operations of colour jitter, each sample's in its own order.
 
     All but hue are clamp(factor * x + (1 - factor) * pivot). The pivot is 0 for brightness, the image's mean gray
     for contrast, the pixel's gray for saturation.
@@ -108,33 +109,19 @@ def color_jitter(
 
 
 def adjust_hue(x: Tensor, shift: Tensor) -> Tensor:
-    """Rotate the hue by `shift` turns in HSV (hexcone), value and saturation kept.
-
-    With value v, chroma = v - min and the hue h in sixths of a turn, a channel is
-    v - chroma * clamp(min(k, 4 - k), 0, 1), k = (n + h) mod 6, n = 5, 3, 1 for red, green, blue.
-    """
-    red, green, blue = x.unbind(1)
-    value = x.amax(1)
-    chroma = value - x.amin(1)
-    hue = torch.where(
-        value == red,
-        green - blue,
-        torch.where(value == green, blue - red + 2 * chroma, red - green + 4 * chroma),
-    )
-    hue = hue / chroma.clamp(min=1e-12) + 6 * shift[:, 0]  # where chroma is 0 the hue does not matter
-    offset = torch.arange(5, 0, -2, device=x.device).view(3, 1, 1)  # 5, 3, 1
-    k = (hue[:, None] + offset) % 6
-    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
+    """Rotates the hue by `shift` turns in HSV (hexcone), value and saturation kept."""
+    hue, chroma, value = hexcone_from_rgb(x)
+    return rgb_from_hexcone(hue + 6 * shift[:, 0], chroma, value)
 
 
 def gray(x: Tensor) -> Tensor:
-    """(B, 3, H, W) -> (B, 1, H, W): ITU-R 601 luma, with torchvision's digits."""
+    """Computes ITU-R 601 luma, with torchvision's digits: (B, 3, H, W) -> (B, 1, H, W)."""
     red, green, blue = x.split(1, dim=1)
     return 0.2989 * red + 0.587 * green + 0.114 * blue
 
 
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
-    """Blur with a window of `blur_window(S)` pixels and reflected borders, as M @ x @ M^T.
+    """Blurs with a window of `blur_window(S)` pixels and reflected borders, as M @ x @ M^T.
 
     Row i of M holds the normalised window g(j - i), and, folded back into the image, what of it lies outside:
     position -j is j, position 2(S-1) - j is j.
@@ -154,13 +141,13 @@ def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
 
 
 def normalize(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """(x - mean) / std, channel by channel."""
+    """Computes (x - mean) / std, channel by channel."""
     channels = [(c - m) / s for c, m, s in zip(x.unbind(1), mean, std, strict=True)]
     return torch.stack(channels, 1)
 
 
 def _interpolation(start: Tensor, extent: Tensor, length: int, size: int) -> Tensor:
-    """Matrices of antialiased bilinear interpolation along one axis.
+    """The matrices of antialiased bilinear interpolation along one axis.
 
     Output pixel i is centred at start + (i + 1/2) * scale, scale = extent / size; its weights are a triangle about
     that, of half-width max(scale, 1), cut off where the crop ends and normalised.

@@ -8,6 +8,9 @@ is to be blurred down the columns needs the rows of other programs, so `column_k
 A blur exchanges pixels through memory: a program stores its rows, waits for all its threads, and reads them back
 at each distance within the window.
 
+A row, or a box, may lie outside of what it counts in, for the host has not looked at either. Such a sample is not
+read, and its view is NaN.
+
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BR, BW] are shapes.
 """
 
@@ -25,6 +28,7 @@ from sslfast.kernels.view_augment.triton_pixels import (
     finish,
     from_contrast,
     in_view,
+    is_readable,
     store_planes,
     sum_of_gray,
 )
@@ -32,8 +36,8 @@ from sslfast.kernels.view_augment.triton_pixels import (
 COLUMNS = tl.constexpr(len(Draw))
 
 
-class Config(NamedTuple):
-    """How a view is cut up: BR rows of up to BW pixels to a program; powers of two."""
+class ViewAugmentConfig(NamedTuple):
+    """The cut of a view into programs: BR rows of up to BW pixels each; powers of two."""
 
     BR: int
     BW: int
@@ -41,13 +45,13 @@ class Config(NamedTuple):
     maxnreg: int | None  # registers a thread of `view_kernel`, the only one that is short of them
 
 
-def config(size: int) -> Config:
-    """The configuration for views of (size, size)."""
+def choose_config(size: int) -> ViewAugmentConfig:
+    """Chooses the configuration for views of (size, size)."""
     width = triton.next_power_of_2(size)
     if size <= 64:
-        return Config(width, width, num_warps=max(1, width**2 // 256), maxnreg=None)
+        return ViewAugmentConfig(width, width, num_warps=max(1, width**2 // 256), maxnreg=None)
     # Left to itself, the assembler takes 64 registers for some architectures, and keeps some scalars on the stack.
-    return Config(max(1, 1024 // width), width, num_warps=8, maxnreg=80)
+    return ViewAugmentConfig(max(1, 1024 // width), width, num_warps=8, maxnreg=80)
 
 
 @triton.jit
@@ -56,6 +60,7 @@ def gray_kernel(
     p_draws,  # [B, COLUMNS]
     p_rows,  # [B] int64
     p_sums,  # [B, blocks] out, of samples that are jittered
+    N,
     H,
     W,
     S,
@@ -66,9 +71,9 @@ def gray_kernel(
 ):
     i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)
     p_draw = p_draws + i_b * COLUMNS
-    if tl.load(p_draw + JITTER) == 0:
-        return
     image = tl.load(p_rows + i_b) if HAS_ROWS else i_b
+    if (tl.load(p_draw + JITTER) == 0) | ~is_readable(p_draw, image, N, H, W, CROP):
+        return
     o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
     b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
     tl.store(p_sums + i_b * tl.num_programs(1) + i_r, sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S))
@@ -82,6 +87,7 @@ def view_kernel(
     p_sums,  # [B, blocks]: gray_kernel's, where there are several
     p_planes,  # [B, 3, S, S] fp32, out for column_kernel, where there are several blocks
     p_out,  # [B, S, S, 3] out
+    N,
     H,
     W,
     S,
@@ -98,7 +104,14 @@ def view_kernel(
     p_draw = p_draws + i_b * COLUMNS
     image = tl.load(p_rows + i_b) if HAS_ROWS else i_b
     o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
+    o_row, o_column = o_y[:, None], o_x[None, :]
     m = in_view(o_y, o_x, S)
+    p_sample = p_planes + i_b * 3 * S * S
+    if ~is_readable(p_draw, image, N, H, W, CROP):
+        b_nan = tl.full([BR, BW], float("nan"), tl.float32)
+        store_planes(p_sample, b_nan, b_nan, b_nan, o_row, o_column, S, m)
+        finish(p_out, b_nan, b_nan, b_nan, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)
+        return
     b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
     if BLOCKS == 1:
         gray_sum = sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S)
@@ -112,16 +125,14 @@ def view_kernel(
 
     sigma = tl.load(p_draw + SIGMA)
     if sigma > 0:
-        p_own = p_planes + i_b * 3 * S * S
-        o_row, o_column = o_y[:, None], o_x[None, :]
-        store_planes(p_own, b_red, b_green, b_blue, o_row, o_column, S, m)
+        store_planes(p_sample, b_red, b_green, b_blue, o_row, o_column, S, m)
         tl.debug_barrier()
-        b_red, b_green, b_blue = blur(p_own, o_column, 1, o_row * S, S, sigma, RADIUS, m)
+        b_red, b_green, b_blue = blur(p_sample, o_column, 1, o_row * S, S, sigma, RADIUS, m)
         tl.debug_barrier()
-        store_planes(p_own, b_red, b_green, b_blue, o_row, o_column, S, m)
+        store_planes(p_sample, b_red, b_green, b_blue, o_row, o_column, S, m)
         if BLOCKS == 1:
             tl.debug_barrier()
-            b_red, b_green, b_blue = blur(p_own, o_row, S, o_column, S, sigma, RADIUS, m)
+            b_red, b_green, b_blue = blur(p_sample, o_row, S, o_column, S, sigma, RADIUS, m)
     if BLOCKS == 1 or sigma <= 0:
         finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)
 
@@ -144,6 +155,6 @@ def column_kernel(
     if sigma > 0:
         o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
         m = in_view(o_y, o_x, S)
-        p_own = p_planes + i_b * 3 * S * S
-        b_red, b_green, b_blue = blur(p_own, o_y[:, None], S, o_x[None, :], S, sigma, RADIUS, m)
+        p_sample = p_planes + i_b * 3 * S * S
+        b_red, b_green, b_blue = blur(p_sample, o_y[:, None], S, o_x[None, :], S, sigma, RADIUS, m)
         finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)

@@ -1,4 +1,4 @@
-"""The launches of the Triton kernels."""
+"""The launches of view_augment's Triton kernels."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 
 from sslfast.kernels.view_augment.reference import blur_window
-from sslfast.kernels.view_augment.triton_kernels import column_kernel, config, gray_kernel, view_kernel
+from sslfast.kernels.view_augment.triton_kernels import choose_config, column_kernel, gray_kernel, view_kernel
 
 
 def view_augment(
@@ -20,11 +20,11 @@ def view_augment(
     crop: bool,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Views (B, 3, size, size), channels_last."""
+    """Makes views (B, 3, size, size), channels_last."""
     images, draws = images.contiguous(), draws.contiguous()
     rows_or_none = draws if rows is None else rows.contiguous()
-    _, h, w, _ = images.shape
-    b, c = len(draws), config(size)
+    n, h, w, _ = images.shape
+    b, c = len(draws), choose_config(size)
     blocks, radius = triton.cdiv(size, c.BR), blur_window(size) // 2
     out = torch.empty((b, 3, size, size), dtype=dtype, device=images.device, memory_format=torch.channels_last)
     planes, sums = draws.new_empty((b, 3, size, size)), draws.new_empty((b, blocks))
@@ -34,9 +34,9 @@ def view_augment(
     if b:
         with torch.cuda.device_of(images):
             if blocks > 1:
-                gray_kernel[(b, blocks)](images, draws, rows_or_none, sums, h, w, size, **source)
+                gray_kernel[(b, blocks)](images, draws, rows_or_none, sums, n, h, w, size, **source)
             view_kernel[(b, blocks)](
-                images, draws, rows_or_none, sums, planes, out, h, w, size, radius, center, inverse_std,
+                images, draws, rows_or_none, sums, planes, out, n, h, w, size, radius, center, inverse_std,
                 BLOCKS=triton.next_power_of_2(blocks), maxnreg=c.maxnreg, **source,
             )  # fmt: skip
             if blocks > 1:

@@ -1,6 +1,6 @@
-"""What the Triton kernels of the views are made of: the operations on blocks of a view's pixels.
+"""Operations on blocks of a view's pixels, of which view_augment's Triton kernels are made.
 
-Three blocks in registers are the channels; they equal the operations of reference.py.
+Three blocks in registers are the channels. Each operation equals the one of reference.py.
 
 Names: o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BR, BW] are shapes.
 """
@@ -38,8 +38,20 @@ def in_view(o_y, o_x, S):
 
 
 @triton.jit
+def is_readable(p_draw, image, N, H, W, CROP: tl.constexpr):
+    """Whether a sample's image is one of the N, and with CROP whether its box lies in it; NaN lies nowhere."""
+    inside = (image >= 0) & (image < N)
+    if CROP:
+        top, height = tl.load(p_draw + TOP), tl.load(p_draw + HEIGHT)
+        left, width = tl.load(p_draw + LEFT), tl.load(p_draw + WIDTH)
+        inside &= (top >= 0) & (height > 0) & (top + height <= H)
+        inside &= (left >= 0) & (width > 0) & (left + width <= W)
+    return inside
+
+
+@triton.jit
 def triangle(o_tap, first, extent, centre, half_width):
-    """The weights [B] of pixel first + o_tap of a crop of `extent` pixels; as in the reference."""
+    """The weights [B] of pixel first + o_tap of a crop of `extent` pixels, as in the reference."""
     pixel = first + o_tap
     weight = tl.maximum(1 - tl.abs(pixel + 0.5 - centre) / half_width, 0.0)
     return tl.where(pixel < extent, weight, 0.0)
@@ -47,7 +59,7 @@ def triangle(o_tap, first, extent, centre, half_width):
 
 @triton.jit
 def crop_resize(p_image, p_draw, W, o_y, o_x, S):
-    """Levels [B, B] of a view's pixels at rows o_y and columns o_x."""
+    """The levels [B, B] of a view's pixels at rows o_y and columns o_x."""
     top, left = tl.load(p_draw + TOP).to(tl.int64), tl.load(p_draw + LEFT).to(tl.int64)
     height, width = tl.load(p_draw + HEIGHT), tl.load(p_draw + WIDTH)
     y_scale, x_scale = height / S, width / S
@@ -86,7 +98,7 @@ def hue_channel(b_value, b_chroma, b_k):
 
 @triton.jit
 def color_jitter(b_red, b_green, b_blue, p_draw, first, last, mean):
-    """The sample's operations from number `first` up to, not including, `last`; mean: of the grays."""
+    """Applies the sample's operations from number `first` up to, not including, `last`; mean: of the grays."""
     order = tl.load(p_draw + ORDER).to(tl.int32)
     for step in range(first, last):
         operation = (order >> (2 * step)) & 3
@@ -114,7 +126,7 @@ def color_jitter(b_red, b_green, b_blue, p_draw, first, last, mean):
 
 @triton.jit
 def contrast_step(p_draw):
-    """Which of the four operations is contrast."""
+    """The number of contrast among the sample's four operations."""
     order = tl.load(p_draw + ORDER).to(tl.int32)
     step = 0
     for i in tl.static_range(1, 4):
@@ -147,7 +159,7 @@ def sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S):
 
 @triton.jit
 def from_contrast(b_red, b_green, b_blue, p_draw, mean):
-    """The rest of the jitter, and grayscale."""
+    """Applies the rest of the jitter, from contrast on, and grayscale."""
     if tl.load(p_draw + JITTER) != 0:
         b_red, b_green, b_blue = color_jitter(b_red, b_green, b_blue, p_draw, contrast_step(p_draw), 4, mean)
     if tl.load(p_draw + GRAYSCALE) != 0:
@@ -159,7 +171,7 @@ def from_contrast(b_red, b_green, b_blue, p_draw, mean):
 
 @triton.jit
 def blur(p_planes, o_along, stride, o_across, S, sigma, RADIUS, m):
-    """Red, green and blue out of planes of (S, S), blurred along one axis with reflected borders."""
+    """Reads red, green and blue out of planes of (S, S), blurred along one axis with reflected borders."""
     b_red = tl.zeros(m.shape, tl.float32)
     b_green = tl.zeros(m.shape, tl.float32)
     b_blue = tl.zeros(m.shape, tl.float32)

@@ -5,7 +5,9 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.kernels.common.op import Impl
+from sslfast.kernels.aligned_pooling.op import check_order
+from sslfast.kernels.common import checks
+from sslfast.kernels.common.op import Impl, check_impl
 
 
 class AlignedPooling(nn.Module):
@@ -21,6 +23,9 @@ class AlignedPooling(nn.Module):
         order: which maps belong to a group: as in the authors' code ("published") or as in the paper's
             equation 2 ("paper").
         impl: "auto", or an implementation by name, as the op takes it.
+
+    Raises:
+        ValueError: fewer groups than 1, or an order or an implementation that does not exist.
     """
 
     def __init__(
@@ -31,6 +36,10 @@ class AlignedPooling(nn.Module):
         impl: Impl = "auto",
     ) -> None:
         super().__init__()
+        name = type(self).__name__
+        checks.check_whole_number(name, "groups", groups, least=1)
+        check_order(name, order)
+        check_impl(name, impl)
         self.groups, self.order, self.impl = groups, order, impl
 
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:

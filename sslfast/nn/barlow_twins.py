@@ -6,13 +6,14 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.kernels.common.op import Impl
+from sslfast.kernels.common.op import Impl, check_impl
+from sslfast.kernels.cross_correlation_loss.op import check_lambd
 
 
 class BarlowTwinsLoss(nn.Module):
     """Draws the cross-correlation matrix of two views towards the identity: `kernels.cross_correlation_loss`.
 
-    Of Zbontar et al. 2021 (equation 1). Standardises the embeddings over the batch itself.
+    The loss is Zbontar et al.'s (2021, equation 1). It standardises the embeddings over the batch itself.
 
         loss = BarlowTwinsLoss()
         loss(z1, z2)  # (N, D), (N, D) -> scalar
@@ -21,12 +22,17 @@ class BarlowTwinsLoss(nn.Module):
         lambd: the weight of the elements off the diagonal; by default the paper's.
         group: processes whose samples together make the batch; None: this process's alone.
         impl: "auto", or an implementation by name, as the op takes it.
+
+    Raises:
+        ValueError: a lambd below 0, or an implementation that no op has.
     """
 
     def __init__(
         self, *, lambd: float = 5e-3, group: dist.ProcessGroup | None = None, impl: Impl = "auto"
     ) -> None:
         super().__init__()
+        check_lambd(type(self).__name__, lambd)
+        check_impl(type(self).__name__, impl)
         self.lambd, self.group, self.impl = lambd, group, impl
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:

@@ -1,15 +1,16 @@
-"""What the losses with a temperature have in common."""
+"""The settings of the losses with a temperature."""
 
 from typing import Any
 
 from torch import nn
 
 from sslfast.kernels.common import checks
-from sslfast.kernels.common.op import Impl
+from sslfast.kernels.common.losses import Reduction
+from sslfast.kernels.common.op import Impl, check_impl
 
 
 class ContrastiveLoss(nn.Module):
-    """Keeps a loss's settings: attributes that may be changed between calls, such as by a schedule.
+    """A loss with a temperature. Its settings are attributes, which a schedule may change between calls.
 
     Args:
         temperature: t > 0, divides the logits. There is no default: published values differ by a factor of 10.
@@ -17,13 +18,15 @@ class ContrastiveLoss(nn.Module):
         impl: "auto", or an implementation by name, as the op takes it.
 
     Raises:
-        ValueError: a temperature or reduction out of range.
+        ValueError: a temperature, a reduction or an implementation that no op takes.
     """
 
-    def __init__(self, *, temperature: float, reduction: checks.Reduction = "mean", impl: Impl = "auto") -> None:
+    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
         super().__init__()
-        checks.check_temperature(type(self).__name__, temperature)
-        checks.check_reduction(type(self).__name__, reduction)
+        name = type(self).__name__
+        checks.check_temperature(name, temperature)
+        checks.check_reduction(name, reduction)
+        check_impl(name, impl)
         self.temperature, self.reduction, self.impl = temperature, reduction, impl
 
     def settings(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.kernels.common import checks
 from sslfast.nn.contrastive import ContrastiveLoss
 
 
@@ -15,7 +16,7 @@ class InfoNCELoss(ContrastiveLoss):
 
         loss = InfoNCELoss(temperature=0.2)
         loss(query, positive, queue)  # (N, D), (N, D), (K, D) -> scalar, or (N,) with reduction="none"
-        loss(query, positive, queue, return_rank=True)  # and each positive's rank, (N,), 0 where it comes first
+        loss(query, positive, queue, return_rank=True)  # and positive_rank, (N,), 0 where the positive comes first
 
     Args:
         temperature, reduction, impl: see ContrastiveLoss.
@@ -39,10 +40,14 @@ class InBatchInfoNCELoss(ContrastiveLoss):
     Args:
         temperature, reduction, impl: see ContrastiveLoss.
         chunks: how many positives each key has among the rows, such as Fast-MoCo's 6.
+
+    Raises:
+        ValueError: fewer chunks than 1; see ContrastiveLoss.
     """
 
-    def __init__(self, *, chunks: int = 1, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(self, temperature: float, *, chunks: int = 1, **settings: Any) -> None:
+        super().__init__(temperature, **settings)
+        checks.check_whole_number(type(self).__name__, "chunks", chunks, least=1)
         self.chunks = chunks
 
     def forward(
@@ -54,7 +59,7 @@ class InBatchInfoNCELoss(ContrastiveLoss):
         ids: tuple[Tensor, Tensor] | None = None,
         return_rank: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """The loss.
+        """Computes the loss.
 
         Args:
             query: (chunks * n, D).
@@ -62,7 +67,7 @@ class InBatchInfoNCELoss(ContrastiveLoss):
             offset: n times the rank where keys were gathered.
             ids: (row_ids, key_ids), int64, (chunks * n,) and (M,): keys with the row's id, its own aside, are
                 no negatives of it.
-            return_rank: also return each positive's rank, (chunks * n,), 0 where it comes first.
+            return_rank: also return positive_rank, int64, (chunks * n,), 0 where the positive comes first.
         """
         settings = self.settings() | {"return_rank": return_rank}
         return K.in_batch_info_nce(query, keys, offset=offset, chunks=self.chunks, ids=ids, **settings)

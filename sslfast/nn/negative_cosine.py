@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.losses import Reduction, reduce
 
 
 class NegativeCosineSimilarity(nn.Module):
@@ -23,13 +24,13 @@ class NegativeCosineSimilarity(nn.Module):
         ValueError: an unknown reduction.
     """
 
-    def __init__(self, *, dim: int = 1, eps: float = 1e-8, reduction: checks.Reduction = "mean") -> None:
+    def __init__(self, *, dim: int = 1, eps: float = 1e-8, reduction: Reduction = "mean") -> None:
         super().__init__()
         checks.check_reduction(type(self).__name__, reduction)
         self.dim, self.eps, self.reduction = dim, eps, reduction
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        return checks.reduce(-F.cosine_similarity(prediction, target, self.dim, self.eps), self.reduction)
+        return reduce(-F.cosine_similarity(prediction, target, self.dim, self.eps), self.reduction)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, eps={self.eps}, reduction={self.reduction!r}"

@@ -15,7 +15,7 @@ class NTXentLoss(ContrastiveLoss):
 
         loss = NTXentLoss(temperature=0.5)
         loss(z1, z2)  # (N, D), (N, D) -> scalar, or (2N,) with reduction="none", those of z1 first
-        loss(z1, z2, return_rank=True)  # and each positive's rank, (2N,), 0 where it comes first
+        loss(z1, z2, return_rank=True)  # and positive_rank, (2N,), 0 where the positive comes first
 
     Args:
         temperature, reduction, impl: see ContrastiveLoss.

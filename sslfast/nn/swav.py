@@ -12,12 +12,14 @@ from torch import Tensor
 
 from sslfast import kernels as K
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.losses import Reduction
 from sslfast.kernels.common.op import Impl
+from sslfast.kernels.sinkhorn_knopp.op import check_epsilon
 from sslfast.nn.contrastive import ContrastiveLoss
 
 
 class SwAVLoss(ContrastiveLoss):
-    """SwAV's loss: each crop predicts the codes of the global crops: `swapped_prediction`.
+    """The loss of SwAV: each crop predicts the codes of the global crops, as in `swapped_prediction`.
 
     Takes the crops' scores against the prototypes: normalise features and prototypes before.
 
@@ -25,23 +27,28 @@ class SwAVLoss(ContrastiveLoss):
         loss([scores1, scores2], [local1, local2])  # each (B, K) -> scalar, or (B,) with reduction="none"
 
     Args:
-        temperature: of the predictions; by default the paper's.
+        temperature: t > 0, divides the scores of the predictions; by default the paper's.
         epsilon: weight of the entropy of the codes; the smaller, the harder they are.
         iterations: of Sinkhorn-Knopp, at least 1.
         group: processes over whose samples together the codes are balanced; None: over this process's.
         reduction, impl: see ContrastiveLoss; impl applies to both ops.
+
+    Raises:
+        ValueError: an epsilon or iterations that `kernels.sinkhorn_knopp` does not take; see ContrastiveLoss.
     """
 
     def __init__(
         self,
-        *,
         temperature: float = 0.1,
+        *,
         epsilon: float = 0.05,
         iterations: int = 3,
         group: dist.ProcessGroup | None = None,
         **settings: Any,
     ) -> None:
-        super().__init__(temperature=temperature, **settings)
+        super().__init__(temperature, **settings)
+        check_epsilon(type(self).__name__, epsilon)
+        checks.check_whole_number(type(self).__name__, "iterations", iterations, least=1)
         self.epsilon, self.iterations, self.group = epsilon, iterations, group
 
     def forward(
@@ -65,12 +72,12 @@ def swapped_prediction(
     epsilon: float = 0.05,
     iterations: int = 3,
     group: dist.ProcessGroup | None = None,
-    reduction: checks.Reduction = "mean",
+    reduction: Reduction = "mean",
     impl: Impl = "auto",
 ) -> Tensor:
-    """Each crop predicts the codes of every global crop but itself.
+    """Computes SwAV's loss: each crop predicts the codes of every global crop but itself.
 
-    Of SwAV (Caron et al. 2020, section 3.2 and equation 6), with G global and L local crops:
+    With G global and L local crops (Caron et al. 2020, section 3.2 and equation 6):
 
         codes = [K.sinkhorn_knopp(scores) for scores in global_scores]  # without gradient
         loss = sum(

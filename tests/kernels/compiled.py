@@ -1,4 +1,4 @@
-"""What the tests of Triton kernels ask of a compilation ahead of time, in whichever folder they are."""
+"""The checks of Triton kernels that are compiled ahead of time, for the tests in whichever folder."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def assert_compiles(launches, *, wgmma=(), wide_offsets=False):
 
 
 def _resources(cases):
-    """What aot.py says of each case."""
+    """Returns what aot.py says of each case."""
     # A process of its own: under TRITON_INTERPRET=1 `triton.jit` makes kernels that cannot be compiled.
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     result = subprocess.run(

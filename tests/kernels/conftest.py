@@ -1,9 +1,10 @@
-"""What the tests of the ops share: where an implementation runs, how exact it must be, how it compiles."""
+"""Fixtures of the ops' tests: the device of an implementation, and a record of those that are called."""
 
 import pytest
 import torch
 
 from sslfast.kernels.common.op import OPS
+from tests.kernels.emulator import emulated
 
 GPU = torch.cuda.is_available()
 
@@ -15,24 +16,24 @@ def device(impl):
 
 
 @pytest.fixture(scope="session")
-def assert_accurate():
-    """assert_accurate(out, eager, truth, dtype): `out` is no worse than eager PyTorch in the same dtype.
+def emulated_kernels():
+    """The CUDA C++ kernels, built for the emulator and registered for CPU tensors."""
+    return emulated.load()
 
-    `truth` is the same in fp64. The rule: max|truth - out| <= 2 max|truth - eager| + atol, with atol four units
-    of rounding of `dtype` at the scale of `truth`.
-    """
 
-    def check(out, eager, truth, dtype):
-        assert out.shape == truth.shape
-        assert torch.isfinite(out).all()
-        if not out.numel():
-            return
-        error = (truth - out.to(truth)).abs().max()
-        allowed = 2 * (truth - eager.to(truth)).abs().max()
-        allowed += 4 * torch.finfo(dtype).eps * truth.abs().max().clamp(min=1)
-        assert error <= allowed, f"error {error:.3g}, allowed {allowed:.3g}"
+@pytest.fixture
+def emulator(emulated_kernels, monkeypatch):
+    """The emulator, on which `impl="cuda"` runs in this test."""
+    emulated.take_cpu_tensors(monkeypatch)
+    emulated_kernels.configure()
+    return emulated_kernels
 
-    return check
+
+@pytest.fixture(autouse=True)
+def _cuda_without_a_gpu(request):
+    """Tests of `impl="cuda"` run on the emulator where there is no GPU."""
+    if not GPU and "impl" in request.fixturenames and request.getfixturevalue("impl") == "cuda":
+        request.getfixturevalue("emulator")
 
 
 @pytest.fixture
@@ -50,17 +51,3 @@ def record_impls(monkeypatch):
         return called
 
     return record
-
-
-@pytest.fixture
-def assert_averaged(assert_accurate):
-    """assert_averaged(got, targets, sources, momentum): `got` is what `targets` should have become."""
-
-    def check(got, targets, sources, momentum):
-        momentum = float(momentum)
-        for out, k, q in zip(got, targets, sources, strict=True):
-            assert out.dtype == k.dtype
-            truth = momentum * k.double() + (1 - momentum) * q.double()
-            assert_accurate(out, momentum * k + (1 - momentum) * q.to(k.dtype), truth, k.dtype)
-
-    return check

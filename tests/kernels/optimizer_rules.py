@@ -36,6 +36,25 @@ def adamw(w: Tensor, g: Tensor, m: Tensor, s: Tensor, n: Tensor, *, lr, betas, e
 RULES = {"sgd": sgd, "lars": lars, "adamw": adamw}
 
 
+class LARS(torch.optim.Optimizer):
+    """The rule of LARS as a plain torch optimizer: parameter by parameter, on the host, without a step to skip."""
+
+    def __init__(self, params, lr, *, momentum=0.9, weight_decay=0.0, trust_coefficient=1e-3) -> None:
+        options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, {**options, "trust_coefficient": trust_coefficient, "adapt": True})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            options = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
+            if group["adapt"]:
+                options["trust_coefficient"] = group["trust_coefficient"]
+            for p in group["params"]:
+                if p.grad is not None:
+                    v = self.state[p].setdefault("momentum_buffer", torch.zeros_like(p))
+                    (lars if group["adapt"] else sgd)(p, p.grad, v, **options)
+
+
 def randn(shape, seed, dtype=torch.float32, device="cpu") -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
@@ -64,7 +83,9 @@ class Problem:
             self.states.append([torch.zeros((), device=device) for _ in shapes])
         self.targets = [] if target is None else draw(2, target)
         self.shadows = [] if shadow is None else draw(3, shadow)
-        self.truth = [[x.double() for x in xs] for xs in (self.params, *self.states, self.targets)]
+        self.truth = [
+            [x.to(torch.float64, copy=True) for x in xs] for xs in (self.params, *self.states, self.targets)
+        ]
 
     def grads(self, step, dtype=torch.float32):
         return [randn(p.shape, 1000 * step + i, dtype, self.device) for i, p in enumerate(self.params)]

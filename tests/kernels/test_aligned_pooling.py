@@ -1,3 +1,6 @@
+"""Aligned pooling: each channel under its own map, shapes, layouts, extreme values, errors, invariances."""
+
+import functools
 import math
 
 import pytest
@@ -8,12 +11,10 @@ from torch import Tensor
 
 from sslfast import kernels as K
 from sslfast.kernels.aligned_pooling import op
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_accurate, assert_no_worse_than_eager, results
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 # (B, d, D, H, W, groups): ones, one position, odd sizes, more than a tile of each of d, D and positions.
 SHAPES = [
@@ -38,21 +39,8 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0) -> tuple[Tensor, Te
     return tuple(tensor.to(device, dtype) for tensor in tensors)
 
 
-def run(impl, features, maps, groups=1, order="published"):
-    """The pooled features and both gradients, for one arbitrary gradient of the first."""
-    features, maps = features.detach().requires_grad_(), maps.detach().requires_grad_()
-    pooled = K.aligned_pooling(features, maps, groups=groups, order=order, impl=impl)
-    weights = torch.linspace(-1, 2, pooled.numel(), dtype=pooled.dtype, device=pooled.device).view_as(pooled)
-    return pooled.detach(), *torch.autograd.grad(pooled, (features, maps), weights)
-
-
-def check_accuracy(assert_accurate, impl, features, maps, **options):
-    out = run(impl, features, maps, **options)
-    eager = run("reference", features, maps, **options)
-    truth = run("reference", features.double(), maps.double(), **options)
-    for each in zip(out, eager, truth, strict=True):
-        assert each[0].dtype == features.dtype
-        assert_accurate(*each, features.dtype)
+run = functools.partial(results, K.aligned_pooling, asks=(0, 1))
+check_accuracy = functools.partial(assert_no_worse_than_eager, K.aligned_pooling, asks=(0, 1), dtype=None)
 
 
 def by_loops(features, maps, groups, order):
@@ -84,24 +72,23 @@ def test_each_channel_is_pooled_under_its_own_map(impl, device, groups, order):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-def test_results_and_gradients(impl, device, dtype, shape, assert_accurate):
-    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
-        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
-    check_accuracy(assert_accurate, impl, *inputs(shape, dtype, device), groups=shape[-1])
+def test_results_and_gradients(impl, device, dtype, shape):
+    interpreter.skip_products_in_bf16(impl, dtype)
+    check_accuracy(impl, *inputs(shape, dtype, device), groups=shape[-1])
 
 
-def test_the_order_of_the_paper(impl, device, assert_accurate):
-    check_accuracy(assert_accurate, impl, *inputs((2, 12, 18, 3, 4, 3), device=device), groups=3, order="paper")
+def test_the_order_of_the_paper(impl, device):
+    check_accuracy(impl, *inputs((2, 12, 18, 3, 4, 3), device=device), groups=3, order="paper")
 
 
-def test_many_positions(impl, device, assert_accurate):
-    check_accuracy(assert_accurate, impl, *inputs((1, 2, 3, 33, 32, 1), device=device))
+def test_many_positions(impl, device):
+    check_accuracy(impl, *inputs((1, 2, 3, 33, 32, 1), device=device))
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e4])
-def test_only_the_direction_of_the_maps_matters(impl, device, scale, assert_accurate):
+def test_only_the_direction_of_the_maps_matters(impl, device, scale):
     features, maps = inputs((2, 6, 9, 3, 5, 3), device=device)
-    check_accuracy(assert_accurate, impl, features * 1e4, maps * scale, groups=3)
+    check_accuracy(impl, features * 1e4, maps * scale, groups=3)
     pooled, d_features, d_maps = run(impl, features, maps)
     scaled, d_same, d_scaled = run(impl, features, maps * scale)
     torch.testing.assert_close((scaled, d_same, d_scaled * scale), (pooled, d_features, d_maps))
@@ -115,16 +102,16 @@ def test_equal_maps_give_average_pooling(impl, device):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize("size", [0, 1e-14])
-def test_maps_of_zeros_at_a_position(impl, device, dtype, size, assert_accurate):
+def test_maps_of_zeros_at_a_position(impl, device, dtype, size):
     features, maps = inputs((2, 4, 9, 3, 5, 1), dtype, device)
     maps[:, :, 1, 2] = torch.tensor([size, 0, 0, -size], device=device)  # shorter than the norm's least
-    results = [run(name, features, maps) for name in (impl, "reference")]
-    results.append(run("reference", features.double(), maps.double()))
-    for out, eager, truth in zip(*results, strict=True):
-        small = truth.abs() < 1e6  # the gradient at that position is of size 1e12
-        assert_accurate(*(x.where(small, torch.zeros_like(x)) for x in (out, eager, truth)), dtype)
+    out, eager = (run(name, features, maps) for name in (impl, "reference"))
+    truth = run("reference", features.double(), maps.double())
+    for values in zip(out, eager, truth, strict=True):
+        small = values[2].abs() < 1e6  # the gradient at that position is of size 1e12
+        assert_accurate(*(x.where(small, torch.zeros_like(x)) for x in values), dtype)
     if dtype == torch.float32:
-        torch.testing.assert_close(results[0][2].double(), results[2][2], rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(out[2].double(), truth[2], rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -172,8 +159,8 @@ def test_opcheck_of_the_backward_operator(impl, device):
     pooled, norms, sums = op.OP.call(impl, features, maps, 3, False)
     backward = getattr(torch.ops.sslfast.aligned_pooling_backward, impl)
     for arguments in ((features.mT.contiguous().mT, True, True), (features, False, True)):
-        own, *needs = arguments
-        torch.library.opcheck(backward, (torch.ones_like(pooled), own, maps, norms, sums, 3, False, *needs))
+        strided, *needs = arguments
+        torch.library.opcheck(backward, (torch.ones_like(pooled), strided, maps, norms, sums, 3, False, *needs))
 
 
 def test_no_gradient_is_computed_in_vain(impl, device, monkeypatch):
@@ -264,42 +251,3 @@ def test_pooling_is_an_average(impl, device, shape, seed):
     assert (pooled >= features.amin((2, 3))[:, None] - 1e-5).all()
     shifted = K.aligned_pooling(features + 2, maps, groups=shape[-1], impl=impl)
     torch.testing.assert_close(shifted, pooled + 2)
-
-
-def launches(arch):
-    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
-    triton_kernels = pytest.importorskip("sslfast.kernels.aligned_pooling.triton_kernels")
-    fp32 = dict.fromkeys(("p_inverse_norms", "p_inverse_sums", "p_d_weights", "p_means"), "*fp32")
-    numbers = dict.fromkeys(("groups", "d", "V", "E", "P", "s_b", "s_e", "s_p"), "i32")
-
-    def case(name, kernel, kind, constants, num_warps=4, num_stages=3):
-        given = dict.fromkeys(
-            ("p_features", "p_maps", "p_pooled", "p_d_pooled", "p_d_features", "p_d_maps"), f"*{kind}"
-        )
-        signature = {key: value for key, value in (given | fp32 | numbers).items() if key not in constants}
-        return f"{name} {kind}", {
-            "kernel": f"sslfast.kernels.aligned_pooling.triton_kernels:{kernel}",
-            "arch": arch,
-            "signature": signature,
-            "constants": constants,
-            "multiples_of_16": ["d", "V", "E", "s_b", "s_p"] if constants.get("s_e") == 1 else ["d", "V", "E"],
-            "num_warps": num_warps,
-            "num_stages": num_stages,
-        }
-
-    for kind, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
-        c = triton_kernels.config(64, dtype)
-        tile = {"BV": c.BV, "BE": c.BE, "BP": c.BP, "INTERLEAVED": False}
-        for layout, stride in (("channels last", {"s_e": 1}), ("contiguous", {"s_p": 1})):
-            for kernel in ("pool_kernel", "features_grad_kernel", "weights_grad_kernel"):
-                yield case(f"{kernel} {layout}", kernel, kind, tile | stride, c.num_warps, c.num_stages)
-        plain = {"BC": triton_kernels.ROWS, "BP": triton_kernels.COLUMNS}
-        yield case("norm", "norm_kernel", kind, plain)
-        yield case("sum", "sum_kernel", kind, plain | {"BACKWARD": False, "p_d_weights": None, "p_means": None})
-        yield case("mean", "sum_kernel", kind, plain | {"BACKWARD": True})
-        yield case("maps_grad", "maps_grad_kernel", kind, plain)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    assert_compiles(launches(arch))

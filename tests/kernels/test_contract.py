@@ -1,4 +1,4 @@
-"""What every op promises, whatever it computes: see subjects/ for the ops."""
+"""The promises of every op, whatever it computes: see subjects/ for the ops."""
 
 import math
 
@@ -7,19 +7,14 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.common import op as lib
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_accurate, results
 from tests.kernels.subjects import Subject, subjects
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 SUBJECTS = {str(subject): subject for subject in subjects()}
-CASES = [
-    pytest.param((name, impl), id=f"{name}-{impl}", marks=[pytest.mark.gpu] if impl == "cuda" else [])
-    for name in SUBJECTS
-    for impl in lib.OPS[name].impls
-]
+CASES = [pytest.param((name, impl), id=f"{name}-{impl}") for name in SUBJECTS for impl in lib.OPS[name].impls]
 
 
 @pytest.fixture(params=CASES)
@@ -49,15 +44,7 @@ def as_tuple(out):
 
 def run(subject: Subject, tensors, impl: str, asks=None):
     """The results, and the gradients of their sum in arbitrary weights to the inputs in `asks` (default: all)."""
-    asks = subject.differentiable if asks is None else asks
-    tensors = [tensor.detach().requires_grad_(i in asks) for i, tensor in enumerate(tensors)]
-    out = as_tuple(subject.call(*tensors, impl=impl))
-    results = [tensor.detach() for tensor in out]
-    if asks:
-        smooth = [tensor for tensor in out if tensor.requires_grad]
-        weights = [torch.linspace(-1, 2, x.numel(), dtype=x.dtype, device=x.device).view_as(x) for x in smooth]
-        results += torch.autograd.grad(smooth, [tensors[i] for i in asks], weights)
-    return results
+    return results(subject.call, impl, *tensors, asks=subject.differentiable if asks is None else asks)
 
 
 def assert_same_bits(got, expected):
@@ -77,13 +64,13 @@ def recorded_calls(subject: Subject, tensors, impl, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-def test_no_worse_than_eager(subject, impl, make, dtype, assert_accurate):
-    if impl == "triton" and dtype == torch.bfloat16 and subject.dot and not GPU:
-        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
+def test_no_worse_than_eager(subject, impl, make, dtype):
+    if subject.dot:
+        interpreter.skip_products_in_bf16(impl, dtype)
     tensors = make(dtype)
     wide = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
-    results = run(subject, tensors, impl), run(subject, tensors, "reference"), run(subject, wide, "reference")
-    for out, eager, truth in zip(*results, strict=True):
+    each = run(subject, tensors, impl), run(subject, tensors, "reference"), run(subject, wide, "reference")
+    for out, eager, truth in zip(*each, strict=True):
         if truth.is_floating_point():
             assert_accurate(out, eager, truth, dtype)
         else:

@@ -1,5 +1,6 @@
 """The loss of Barlow Twins: shapes on both sides of N = D, extreme values, errors, invariances, two processes."""
 
+import functools
 import math
 
 import pytest
@@ -10,11 +11,10 @@ from torch.nn import functional as F
 
 from sslfast import kernels as K
 from sslfast.kernels.common import op as lib
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_no_worse_than_eager, results
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 # (N, D): ones, N below and above D and equal to it, more than a tile of rows and of columns.
 SHAPES = [(1, 1), (1, 5), (2, 1), (7, 3), (3, 7), (64, 64), (65, 33), (33, 65), (200, 140), (140, 300), (300, 20)]
@@ -34,52 +34,41 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0):
     return tuple((z * scale + mean).to(device, dtype) for z in (z1, 0.8 * z1 + 0.6 * noise))
 
 
-def run(impl, z1, z2, lambd=LAMBDA):
-    z1, z2 = (z.detach().requires_grad_() for z in (z1, z2))
-    loss = K.cross_correlation_loss(z1, z2, lambd=lambd, impl=impl)
-    return loss.detach(), *torch.autograd.grad(loss, (z1, z2))
-
-
-def check_accuracy(assert_accurate, impl, tensors, lambd=LAMBDA):
-    out, eager = run(impl, *tensors, lambd), run("reference", *tensors, lambd)
-    truth = run("reference", *(tensor.double() for tensor in tensors), lambd)
-    dtype = tensors[0].dtype
-    assert [tensor.dtype for tensor in out] == [torch.float32, dtype, dtype]
-    for each in zip(out, eager, truth, strict=True):
-        assert_accurate(*each, dtype)
+run = functools.partial(results, K.cross_correlation_loss, asks=(0, 1), lambd=LAMBDA)
+check_accuracy = functools.partial(assert_no_worse_than_eager, K.cross_correlation_loss, asks=(0, 1), lambd=LAMBDA)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_loss_and_gradients(impl, device, dtype, shape, assert_accurate):
-    check_accuracy(assert_accurate, impl, inputs(shape, dtype, device))
+def test_loss_and_gradients(impl, device, dtype, shape):
+    check_accuracy(impl, *inputs(shape, dtype, device))
 
 
 @pytest.mark.parametrize("lambd", [0.0, 1.0, 100.0])
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40)])
-def test_any_weight(impl, device, shape, lambd, assert_accurate):
-    check_accuracy(assert_accurate, impl, inputs(shape, device=device), lambd)
+def test_any_weight(impl, device, shape, lambd):
+    check_accuracy(impl, *inputs(shape, device=device), lambd=lambd)
 
 
 @pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40)])
-def test_any_scale(impl, device, shape, scale, assert_accurate):
-    check_accuracy(assert_accurate, impl, [scale * z for z in inputs(shape, device=device)])
+def test_any_scale(impl, device, shape, scale):
+    check_accuracy(impl, *(scale * z for z in inputs(shape, device=device)))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40)])
-def test_equal_views(impl, device, shape, dtype, assert_accurate):
+def test_equal_views(impl, device, shape, dtype):
     z, _ = inputs(shape, dtype, device)
-    check_accuracy(assert_accurate, impl, (z, z.clone()))
+    check_accuracy(impl, z, z.clone())
 
 
 @pytest.mark.parametrize("shape", [(40, 20), (20, 40)])
-def test_constant_columns_and_equal_rows(impl, device, shape, assert_accurate):
+def test_constant_columns_and_equal_rows(impl, device, shape):
     z1, z2 = inputs(shape, device=device)
     z1[:, 3] = 2.0
     z2[:, 3] = z2[:, 5] = -1.0
-    check_accuracy(assert_accurate, impl, (z1, z2))
+    check_accuracy(impl, z1, z2)
     loss, *gradients = run(impl, z1[:1].expand(shape), z2)
     assert loss == pytest.approx(shape[1], rel=1e-4)
     assert all(gradient.isfinite().all() for gradient in gradients)
@@ -185,22 +174,24 @@ def test_views_may_be_exchanged_shifted_and_scaled(impl, device, shape, seed):
     torch.testing.assert_close(*losses, rtol=1e-3, atol=1e-3)
 
 
-def _rank(rank, folder, sizes, views):
+def _rank(rank, folder, sizes, views, compiled):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=len(sizes)
     )
-    z1, z2 = (z.split(sizes)[rank].clone().requires_grad_() for z in views)
-    loss = K.cross_correlation_loss(z1, z2, lambd=LAMBDA, group=torch.distributed.group.WORLD)
-    gradients = torch.autograd.grad(loss, (z1, z2))
-    torch.save([loss.detach(), *gradients], f"{folder}/{rank}.pt")
+    parts = (z.split(sizes)[rank].clone() for z in views)
+    op = torch.compile(K.cross_correlation_loss, backend="eager") if compiled else K.cross_correlation_loss
+    group = torch.distributed.group.WORLD
+    values = results(op, "reference", *parts, asks=(0, 1), lambd=LAMBDA, group=group)
+    torch.save(values, f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 @pytest.mark.parametrize("sizes", [(6, 6), (3, 8)], ids=str)
-def test_two_processes_equal_one(tmp_path, sizes):
+def test_two_processes_equal_one(tmp_path, sizes, compiled):
     views = tuple(z.double() for z in inputs((sum(sizes), 10)))
-    torch.multiprocessing.spawn(_rank, (str(tmp_path), sizes, views), nprocs=2)
+    torch.multiprocessing.spawn(_rank, (str(tmp_path), sizes, views, compiled), nprocs=2)
     expected, *gradients = run("reference", *views)
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     for loss, *_ in ranks:
@@ -208,35 +199,3 @@ def test_two_processes_equal_one(tmp_path, sizes):
     for i, gradient in enumerate(gradients):
         whole = torch.cat([rank[1 + i] for rank in ranks]) / 2  # DistributedDataParallel's mean
         torch.testing.assert_close(whole, gradient)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    triton_kernels = pytest.importorskip("sslfast.kernels.cross_correlation_loss.triton_kernels")
-    views = dict.fromkeys(("p_z1", "p_z2", "p_a", "p_b", "p_own", "p_other"), "*bf16")
-    views |= dict.fromkeys(
-        (f"p_{name}{end}" for name in ("mean", "rstd") for end in ("", "_own", "_other")), "*fp32"
-    )
-    fp32 = dict.fromkeys(("p_c", "p_dz", "p_x", "p_y", "p_sums"), "*fp32")
-    numbers = {"N": "i32", "D": "i32", "M": "i32", "epsilon": "fp32", "scale": "fp32", "lambd": "fp32"}
-    tile = {"BN": triton_kernels.BN, "BD": triton_kernels.BD}
-    launches = [
-        (
-            name,
-            {
-                "kernel": f"sslfast.kernels.cross_correlation_loss.triton_kernels:{name}",
-                "arch": arch,
-                "signature": views | fp32 | numbers,
-                "constants": constants,
-                "multiples_of_16": ["N", "D", "M"],
-                "num_warps": 4,
-                "num_stages": 3,
-            },
-        )
-        for name, constants in (
-            ("normalise_kernel", tile),
-            ("squares_kernel", {"BC": triton_kernels.BC}),
-            ("gradient_kernel", tile),
-        )
-    ]
-    assert_compiles(launches)

@@ -5,11 +5,11 @@ import torch
 
 from sslfast import kernels as K
 from tests.kernels import nvcc
-from tests.kernels.ema import copies, randn
+from tests.kernels.ema import assert_averaged, copies, randn
 
 
 @pytest.mark.gpu
-def test_a_cuda_graph_replays_with_a_new_momentum(assert_averaged):
+def test_a_cuda_graph_replays_with_a_new_momentum():
     targets, sources = [randn(70_000, device="cuda")], [randn(70_000, seed=1, device="cuda")]
     momentum = torch.tensor(1.0, device="cuda")
     K.ema_update_(targets, sources, momentum, impl="cuda")

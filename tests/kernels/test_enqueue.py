@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from sslfast import kernels as K
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 DTYPES = [torch.float32, torch.float16, torch.bfloat16, torch.float64]
 
 
@@ -67,6 +65,21 @@ def test_any_shape_and_position(impl, device, size, d, data, skip):
     assert pointer.item() == position
 
 
+@pytest.mark.parametrize("pointer", [-1, -40, -(10**9), 37, 10**9])
+def test_a_pointer_outside_of_the_queue_is_taken_modulo_its_size(impl, device, pointer):
+    """Nothing else in memory is written: the queue is the middle of a larger tensor."""
+    memory = torch.zeros(3 * 37, 5, device=device)
+    queue, pointer = memory[37:-37], torch.tensor(pointer, device=device)
+    for seed in range(2):
+        keys = keys_of(36, 5, device=device, seed=seed)  # more than two programs' rows
+        want, position = expected(queue, keys, pointer)
+        K.enqueue_(queue, keys, pointer, impl=impl)
+        assert torch.equal(queue, want)
+        assert pointer.item() == position
+    assert memory[:37].eq(0).all()
+    assert memory[-37:].eq(0).all()
+
+
 def test_a_skipped_step_changes_no_bit(impl, device):
     queue, pointer = start(8, 3, device=device, pointer=5)
     queue[6] = float("nan")
@@ -119,7 +132,7 @@ def test_errors_say_what_was_expected_and_what_came(change, message):
 
 
 def test_an_expanded_queue(impl, device):
-    """Its rows are one and the same; they and the pointer stay as they are."""
+    """The rows of such a queue are one and the same; they and the pointer stay as they are."""
     queue, pointer = torch.zeros(3, device=device).expand(5, 3), torch.tensor(4, device=device)
     message = r"^enqueue_: expected queue, .* shape \(5, 3\) and strides \(0, 1\); pass a clone\(\) of it$"
     with pytest.raises(ValueError, match=message):
@@ -174,25 +187,6 @@ def test_a_cuda_graph_goes_round_the_queue():
         graph.replay()
         assert torch.equal(queue, want)
         assert pointer.item() == position
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernel_compiles_ahead_of_time(arch):
-    pytest.importorskip("triton")
-    module = "sslfast.kernels.enqueue.triton_kernels"
-    case = {
-        "kernel": f"{module}:enqueue_kernel",
-        "arch": arch,
-        "signature": {
-            "p_queue": "*fp32", "p_keys": "*bf16", "p_pointer": "*i64", "p_skip": "*i1", "K": "i32", "D": "i32",
-            "N": "i32",
-        },
-        "constants": {"HAS_SKIP": True, "BN": 16, "BD": 128},
-        "multiples_of_16": ["K", "D", "N"],
-        "num_warps": 4,
-        "num_stages": 3,
-    }  # fmt: skip
-    assert_compiles([("enqueue_kernel", case)])
 
 
 def test_offsets_are_int64():

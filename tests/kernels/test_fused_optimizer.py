@@ -10,11 +10,10 @@ from sslfast.kernels.common import op as lib
 from tests.kernels import nvcc
 from tests.kernels.optimizer_rules import OPTIONS, RULES, Problem
 
-CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 NARROW = [torch.float32, torch.float16, torch.bfloat16]
 
 
-@pytest.fixture(params=["reference", "cpp", CUDA])
+@pytest.fixture(params=["reference", "cpp", "cuda"])
 def impl(request):
     return request.param
 
@@ -67,6 +66,39 @@ def test_several_steps(rule, impl, device, grad, target, shadow):
             for follower, expected in zip(followers, source or (), strict=False):
                 expected.copy_(follower)  # rounded at every step
     problem.check()
+
+
+@pytest.mark.parametrize("impl", ["reference"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("grad", ["the same", torch.float32], ids=str)
+@pytest.mark.parametrize(
+    ("rule", "options"),
+    [
+        ("sgd", {}),
+        ("sgd", {"momentum": 0.0, "weight_decay": 0.0}),
+        ("sgd", {"nesterov": True}),
+        ("lars", {}),
+        ("lars", {"momentum": 0.0}),
+        ("adamw", {"eps": 1e-2}),  # below which the rounding of a square would decide
+    ],
+    ids=str,
+)
+def test_every_dtype_of_parameters(rule, options, impl, device, dtype, grad):
+    """Computed in fp32, or fp64, and rounded once in a step, to the dtype of each tensor."""
+    problem = Problem(
+        rule, [(64, 3, 3, 3), (64,), (), (0, 3), (17, 129)], dtype=dtype, target=dtype, device=device
+    )
+    for step in range(4):
+        grads = problem.grads(step, dtype if grad == "the same" else grad)
+        run(problem, grads, impl, ema_momentum=0.7, **options)
+        problem.step_truth(grads, 0.7, **OPTIONS[rule] | options)
+        for x in (x for tensors in problem.truth for x in tensors):
+            x.copy_(x.to(dtype))
+    if options.get("momentum") == 0:
+        assert all(v.eq(0).all() for v in problem.states[0])  # left alone
+        problem.states[0] = [v.to(dtype) for v in problem.truth[1]]
+    eps = torch.finfo(dtype).eps
+    problem.check(rtol=4 * eps, atol=4 * eps)
 
 
 @pytest.mark.parametrize("options", [{"momentum": 0.0}, {"nesterov": True}, {"weight_decay": 0.0}], ids=str)
@@ -231,8 +263,13 @@ def test_fp64_takes_the_reference(rule):
     run(problem, grads, "auto", ema_momentum=0.7)
     problem.step_truth(grads, 0.7, **OPTIONS[rule])
     problem.check(rtol=1e-6 if rule == "adamw" else 1e-12, atol=1e-12)
-    with pytest.raises(RuntimeError, match="impl='cpp' is not available: it has no kernel for torch.float64"):
-        run(problem, grads, "cpp")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_the_compiled_kernel_takes_fp32_parameters_only(rule, dtype):
+    problem = Problem(rule, dtype=dtype)
+    with pytest.raises(RuntimeError, match=f"impl='cpp' is not available: it has no kernel for {dtype}"):
+        run(problem, problem.grads(0), "cpp")
 
 
 def test_no_parameters(rule, impl):
@@ -316,7 +353,7 @@ def test_steps_that_are_no_count():
         run(problem, problem.grads(0), "auto")
 
 
-@pytest.mark.parametrize("impl", ["cpp", CUDA])
+@pytest.mark.parametrize("impl", ["cpp", "cuda"])
 def test_opcheck(rule, impl, device, monkeypatch):
     problem = Problem(rule, [(4, 3), (5,)], device=device)
     op, calls = lib.OPS[f"{rule}_ema_step_"], []
@@ -326,7 +363,7 @@ def test_opcheck(rule, impl, device, monkeypatch):
     torch.library.opcheck(getattr(getattr(torch.ops.sslfast, op.name), impl), tuple(args))
 
 
-@pytest.mark.parametrize("impl", ["cpp", CUDA])
+@pytest.mark.parametrize("impl", ["cpp", "cuda"])
 def test_compiles_into_a_full_graph(rule, impl, device):
     @torch.compile(fullgraph=True, backend="aot_eager")
     def compiled(problem_lists, grads, lr):

@@ -1,3 +1,6 @@
+"""In-batch InfoNCE: chunks, offsets and ids on both of Triton's paths, extreme values, errors, invariances."""
+
+import functools
 import math
 
 import pytest
@@ -9,11 +12,11 @@ from torch.nn import functional as F
 from sslfast import kernels as K
 from sslfast.kernels.common import op as lib
 from sslfast.kernels.in_batch_info_nce.op import OP, TOTAL
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_no_worse_than_eager, results
+from tests.kernels.ids import random_ids
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 REDUCTIONS = ("mean", "none")  # the gradient to the keys comes from the forward or from the backward pass
 # (N, M, D, chunks, offset): ones, odd sizes, several chunks, targets at the end of the keys, more rows than a
@@ -46,69 +49,49 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
     return tuple((torch.randn(rows, d, generator=generator) * factor).to(device, dtype) for rows in (n, m))
 
 
-def random_ids(n, m, different=4, device="cpu"):
-    generator = torch.Generator().manual_seed(1)
-    return tuple(torch.randint(different, (rows,), generator=generator).to(device) for rows in (n, m))
-
-
-def run(impl, query, keys, temperature=T, reduction="none", **options):
-    """The loss and both gradients, for one arbitrary gradient of the losses."""
-    query, keys = query.detach().requires_grad_(), keys.detach().requires_grad_()
-    loss = K.in_batch_info_nce(query, keys, temperature=temperature, reduction=reduction, impl=impl, **options)
-    weights = torch.linspace(-1, 2, loss.numel(), dtype=loss.dtype, device=loss.device).view_as(loss)
-    return loss.detach(), *torch.autograd.grad(loss, (query, keys), weights)
-
-
-def check_accuracy(assert_accurate, impl, tensors, **options):
-    out = run(impl, *tensors, **options)
-    eager = run("reference", *tensors, **options)
-    truth = run("reference", *(tensor.double() for tensor in tensors), **options)
-    dtype = tensors[0].dtype
-    assert [tensor.dtype for tensor in out] == [torch.float32, dtype, dtype]
-    for each in zip(out, eager, truth, strict=True):
-        assert_accurate(*each, dtype)
+OPTIONS = {"asks": (0, 1), "temperature": T, "reduction": "none"}
+run = functools.partial(results, K.in_batch_info_nce, **OPTIONS)
+check_accuracy = functools.partial(assert_no_worse_than_eager, K.in_batch_info_nce, **OPTIONS)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("with_ids", [False, True], ids=["", "ids"])
 @both_paths
-def test_loss_and_gradients(impl, device, dtype, with_ids, reduction, shape, assert_accurate):
+def test_loss_and_gradients(impl, device, dtype, with_ids, reduction, shape):
     n, m, d, chunks, offset = shape
     ids = random_ids(n, m, device=device) if with_ids else None
     tensors = inputs((n, m, d), dtype, device)
-    check_accuracy(assert_accurate, impl, tensors, reduction=reduction, chunks=chunks, offset=offset, ids=ids)
+    check_accuracy(impl, *tensors, reduction=reduction, chunks=chunks, offset=offset, ids=ids)
 
 
-def test_cpp_in_several_batches(assert_accurate):
+def test_cpp_in_several_batches():
     tensors = inputs((2100, 2050, 8), scale=5.0)
-    check_accuracy(assert_accurate, "cpp", tensors, reduction="mean", chunks=2, offset=1000)
+    check_accuracy("cpp", *tensors, reduction="mean", chunks=2, offset=1000)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_triton_in_several_batches(reduction, monkeypatch, assert_accurate):
+def test_triton_in_several_batches(reduction, monkeypatch):
     triton_kernels = pytest.importorskip("sslfast.kernels.in_batch_info_nce.triton_kernels")
     monkeypatch.setattr(triton_kernels, "BATCH_ROWS", 16)
     monkeypatch.setattr(triton_kernels, "BATCH_ELEMENTS", 1)
     device = "cuda" if GPU else "cpu"
     ids = random_ids(42, 30, device=device)
-    check_accuracy(
-        assert_accurate, "triton", inputs((42, 30, 12), device=device), reduction=reduction, chunks=2, ids=ids
-    )
+    check_accuracy("triton", *inputs((42, 30, 12), device=device), reduction=reduction, chunks=2, ids=ids)
 
 
 @both_paths
 @pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e4, 0.01), (1e-4, 10)])
-def test_any_range_of_logits(impl, device, dtype, scale, temperature, assert_accurate):
+def test_any_range_of_logits(impl, device, dtype, scale, temperature):
     tensors = inputs((9, 50, 16), dtype, device, scale=scale)
     for reduction in REDUCTIONS:
-        check_accuracy(assert_accurate, impl, tensors, temperature=temperature, reduction=reduction)
+        check_accuracy(impl, *tensors, temperature=temperature, reduction=reduction)
 
 
 @pytest.mark.parametrize("temperature", [1e-10, 1e-20])
-def test_logits_whose_rounding_is_far_above_one(impl, device, temperature, assert_accurate):
+def test_logits_whose_rounding_is_far_above_one(impl, device, temperature):
     tensors = [F.normalize(x, dim=1) for x in inputs((40, 200, 64), device=device)]
-    check_accuracy(assert_accurate, impl, tensors, temperature=temperature, reduction="mean")
+    check_accuracy(impl, *tensors, temperature=temperature, reduction="mean")
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -136,10 +119,10 @@ def test_the_loss_is_cross_entropy(impl, device):
 def test_keys_of_the_rows_id_are_no_negatives(impl, device):
     query, keys = inputs((3, 5, 8), device=device)
     ids = torch.tensor([7, 7, 8], device=device), torch.tensor([7, 7, 8, 9, 7], device=device)
-    kept = [[0, 2, 3], [1, 2, 3], [2, 0, 1, 3, 4]]  # of each row: the target, the negatives
+    columns = [[0, 2, 3], [1, 2, 3], [2, 0, 1, 3, 4]]  # of each row: the target, the negatives
     logits = query @ keys.T / T
     expected = torch.stack(
-        [torch.logsumexp(row[js], 0) - row[js[0]] for row, js in zip(logits, kept, strict=True)]
+        [torch.logsumexp(row[js], 0) - row[js[0]] for row, js in zip(logits, columns, strict=True)]
     )
     out = K.in_batch_info_nce(query, keys, temperature=T, ids=ids, reduction="none", impl=impl)
     torch.testing.assert_close(out, expected)
@@ -231,6 +214,15 @@ def test_no_rows(impl, device, dtype, reduction):
     assert d_query.shape == (0, 8)
     assert d_keys.shape == (20, 8)
     assert not d_keys.any()
+
+
+@pytest.mark.parametrize("name", ["reference", "cpp", "triton"])
+def test_the_mean_of_no_rows_moves_no_key(name):
+    keys = inputs((1, 20, 8))[1].requires_grad_()
+    loss = K.in_batch_info_nce(torch.zeros(0, 8), keys, temperature=T, impl=name)
+    loss.backward()
+    assert loss.isnan()  # as F.cross_entropy's
+    assert not keys.grad.any()
 
 
 def test_the_total_is_an_operator_like_the_others(impl, device):

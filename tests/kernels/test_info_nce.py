@@ -1,3 +1,6 @@
+"""InfoNCE with a queue: shapes on both of Triton's paths, extreme values, errors, invariances."""
+
+import functools
 import math
 
 import pytest
@@ -8,12 +11,10 @@ from torch.nn import functional as F
 
 from sslfast import kernels as K
 from sslfast.kernels.common import op as lib
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_no_worse_than_eager, results
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 # (N, K, D): ones, an empty queue, odd sizes, more rows than a tile, several parts of the queue, wide rows.
@@ -38,11 +39,6 @@ def impl(request):
     return request.param
 
 
-def skip_bf16_interpreter(impl, dtype):
-    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
-        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
-
-
 def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
     """Query, positives and queue with logits of about `scale` before the temperature."""
     n, k, d = shape
@@ -52,49 +48,36 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
     return tuple(tensor.to(device, dtype) for tensor in tensors)
 
 
-def run(impl, query, positive, queue, temperature=T):
-    """Per-sample losses and both gradients, for one arbitrary gradient of the losses."""
-    query, positive = query.detach().requires_grad_(), positive.detach().requires_grad_()
-    losses = K.info_nce(query, positive, queue, temperature=temperature, reduction="none", impl=impl)
-    weights = torch.linspace(-1, 2, len(losses), dtype=losses.dtype, device=losses.device)
-    return losses.detach(), *torch.autograd.grad(losses, (query, positive), weights)
-
-
-def check_accuracy(assert_accurate, impl, tensors, temperature):
-    out = run(impl, *tensors, temperature)
-    eager = run("reference", *tensors, temperature)
-    truth = run("reference", *(tensor.double() for tensor in tensors), temperature)
-    dtype = tensors[0].dtype
-    assert [tensor.dtype for tensor in out] == [torch.float32, dtype, dtype]
-    for each in zip(out, eager, truth, strict=True):
-        assert_accurate(*each, dtype)
+OPTIONS = {"asks": (0, 1), "temperature": T, "reduction": "none"}
+run = functools.partial(results, K.info_nce, **OPTIONS)
+check_accuracy = functools.partial(assert_no_worse_than_eager, K.info_nce, **OPTIONS)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_loss_and_gradients(impl, device, dtype, shape, assert_accurate):
-    skip_bf16_interpreter(impl, dtype)
-    check_accuracy(assert_accurate, impl, inputs(shape, dtype, device), T)
+def test_loss_and_gradients(impl, device, dtype, shape):
+    interpreter.skip_products_in_bf16(impl, dtype)
+    check_accuracy(impl, *inputs(shape, dtype, device))
 
 
 @both_paths
 @pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e4, 0.01), (1e-4, 10)])
-def test_any_range_of_logits(impl, device, dtype, scale, temperature, assert_accurate):
-    check_accuracy(assert_accurate, impl, inputs((9, 150, 16), dtype, device, scale=scale), temperature)
+def test_any_range_of_logits(impl, device, dtype, scale, temperature):
+    check_accuracy(impl, *inputs((9, 150, 16), dtype, device, scale=scale), temperature=temperature)
 
 
 @pytest.mark.parametrize("temperature", [1e-10, 1e-12, 1e-20])
-def test_logits_whose_rounding_is_far_above_one(impl, device, temperature, assert_accurate):
+def test_logits_whose_rounding_is_far_above_one(impl, device, temperature):
     tensors = [F.normalize(x, dim=1) for x in inputs((64, 2000, 64), device=device)]
-    check_accuracy(assert_accurate, impl, tensors, temperature)
+    check_accuracy(impl, *tensors, temperature=temperature)
 
 
-def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch, assert_accurate):
+def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch):
     if impl == "triton":
         from sslfast.kernels.info_nce import triton_kernels
 
         monkeypatch.setattr(triton_kernels, "BLOCK_ELEMENTS", 1)
-    check_accuracy(assert_accurate, impl, inputs((3, 2500, 520), torch.float16, device), T)
+    check_accuracy(impl, *inputs((3, 2500, 520), torch.float16, device))
 
 
 @pytest.mark.parametrize(("d", "resident"), [(128, True), (129, False)])
@@ -112,8 +95,8 @@ def test_triton_on_a_gpu_with_little_shared_memory(d, resident, monkeypatch):
     assert ran == ["gather" if resident else "_blockwise"]
 
 
-def test_cpp_with_parts_of_several_steps(assert_accurate):
-    check_accuracy(assert_accurate, "cpp", inputs((2000, 3000, 8), scale=5.0), T)
+def test_cpp_with_parts_of_several_steps():
+    check_accuracy("cpp", *inputs((2000, 3000, 8), scale=5.0))
 
 
 def test_the_loss_is_cross_entropy(impl, device):
@@ -177,15 +160,6 @@ def test_no_samples(impl, device, dtype):
     loss.backward()
     assert loss == 0
     assert query.grad.shape == (0, 8)
-
-
-def test_autocast_leaves_integers_to_the_error():
-    query, positive, queue = inputs((4, 20, 8))
-    with torch.autocast("cpu", torch.bfloat16):
-        with pytest.raises(ValueError, match="expected query of a floating-point dtype, got torch.int64"):
-            K.info_nce(query.long(), positive.long(), queue.long(), temperature=T)
-        with pytest.raises(ValueError, match="expected queue of dtype torch.bfloat16 .* got torch.int64"):
-            K.info_nce(query, positive, queue.long(), temperature=T)
 
 
 @pytest.mark.parametrize(
@@ -306,44 +280,3 @@ def test_more_negatives_cost_more(losses, shape, seed):
     more = losses(query, positive, torch.cat([queue, queue + 0.1]))
     assert (more >= few - 1e-6).all()
     assert (few >= -1e-6).all()
-
-
-def launches(arch, ranked=False):
-    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
-    triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
-    streaming = "sslfast.kernels.common.streaming"
-    fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")
-    numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits", "chunk_rows", "offset"), "i32") | {
-        "scale": "fp32",
-        "inverse_t": "fp32",
-    }
-
-    def case(name, kernel, dtype, constants, num_warps, num_stages=3):
-        given = dict.fromkeys(("p_query", "p_keys", "p_positives", "p_powers"), f"*{dtype}")
-        return name, {
-            "kernel": kernel,
-            "arch": arch,
-            "signature": given | fp32 | numbers,
-            "constants": constants,
-            "multiples_of_16": ["N", "K", "D", "C", "split_rows"],
-            "num_warps": num_warps,
-            "num_stages": num_stages,
-        }
-
-    absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
-    no_rank = {"NEED_RANK": False, "p_positive": None, "p_above": None}
-    widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
-    for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
-        c = triton_kernels.streaming.config(shape, processors=132, ranked=ranked)
-        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_rank
-        yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
-    for d in (128, 2048):
-        constants = {"BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
-        yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, max(1, min(8, d // 128)))
-    power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
-    yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_rank, 8)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    assert_compiles(launches(arch), wgmma="partial")

@@ -1,3 +1,5 @@
+"""Nearest-neighbour lookup: the best rows in the order that is promised, extreme values, errors, invariances."""
+
 import math
 
 import pytest
@@ -7,12 +9,9 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from sslfast import kernels as K
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 # (N, K, D, k): ones, odd sizes, more rows than a tile, several parts of the queue, wide rows, k = K.
 SHAPES = [
@@ -61,8 +60,7 @@ def check(query, queue, k, impl, tolerance=2e-6):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 def test_finds_the_best(impl, device, dtype, shape):
-    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
-        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
+    interpreter.skip_products_in_bf16(impl, dtype)
     *rows, k = shape
     eager = impl == "reference" and dtype != torch.float32  # multiplies, and so compares, in the inputs' dtype
     check(*inputs(*rows, dtype, device), k, impl, tolerance=torch.finfo(dtype).eps if eager else 2e-6)
@@ -239,40 +237,5 @@ def test_the_order_of_the_queue_only_renumbers(impl, device, n, k, d, top, seed)
     shuffled, same = K.nearest_neighbor(query, queue[order], k=top, impl=impl)
     torch.testing.assert_close(same, similarity, rtol=0, atol=2e-6)
     truth = cosines(query, queue)
-    found = truth.gather(1, order[shuffled].view(n, top))
-    torch.testing.assert_close(found, truth.gather(1, indices.view(n, top)), rtol=0, atol=2e-6)
-
-
-def launches(arch):
-    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
-    triton_kernels = pytest.importorskip("sslfast.kernels.nearest_neighbor.triton_kernels")
-    pointers = {"p_inverse": "*fp32", "p_products": "*fp32", "p_similarity": "*fp32"}
-    pointers |= {"p_keys": "*i64", "p_indices": "*i64"} | dict.fromkeys(("p_query", "p_queue", "p_rows"), "*bf16")
-    numbers = dict.fromkeys(("N", "K", "D", "R", "C", "k", "split_rows", "splits", "first", "seen"), "i32")
-
-    def case(name, kernel, constants, num_warps, num_stages=3, **wide):
-        return name, {
-            "kernel": f"sslfast.kernels.nearest_neighbor.triton_kernels:{kernel}",
-            "arch": arch,
-            "signature": pointers | numbers | wide,
-            "constants": constants,
-            "multiples_of_16": ["N", "K", "D", "C", "split_rows"],
-            "num_warps": num_warps,
-            "num_stages": num_stages,
-        }
-
-    widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
-    for d in widths:
-        for top in (1, 8):
-            c = triton_kernels.config((4096, 98304, d), top, processors=132)
-            tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top}
-            yield case(f"partial {d} top {top}", "partial_kernel", tile, c.num_warps, c.num_stages)
-    yield case("select", "select_kernel", {"BC": 16384, "TOP": 8}, 8)
-    yield case("select beyond 2^31", "select_kernel", {"BC": 1024, "TOP": 1}, 8, first="i64")
-    yield case("merge", "merge_kernel", {"BS": 128, "TOP": 8}, 1)
-    yield case("length", "length_kernel", {"BR": 16, "BD": 256}, 4)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    assert_compiles(launches(arch), wgmma="partial")
+    cosine = truth.gather(1, order[shuffled].view(n, top))
+    torch.testing.assert_close(cosine, truth.gather(1, indices.view(n, top)), rtol=0, atol=2e-6)

@@ -1,5 +1,6 @@
 """NT-Xent runs the kernels of sup_con, whose tests are in test_sup_con.py."""
 
+import functools
 import math
 
 import pytest
@@ -7,11 +8,10 @@ import torch
 from torch.nn import functional as F
 
 from sslfast import kernels as K
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_no_worse_than_eager, results
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 T = 0.2
 every_impl = pytest.mark.parametrize("impl", ["reference", "cpp", "triton"])
@@ -29,12 +29,9 @@ def views(n, d, dtype=torch.float32, device="cpu", seed=0):
     return z1.to(device, dtype), z2.to(device, dtype)
 
 
-def run(loss, *tensors):
-    """Losses and the gradients, for one arbitrary gradient of the losses."""
-    tensors = [tensor.detach().requires_grad_() for tensor in tensors]
-    losses = loss(*tensors)
-    weights = torch.linspace(-1, 2, len(losses), dtype=losses.dtype, device=losses.device)
-    return losses.detach(), *torch.autograd.grad(losses, tensors, weights)
+OPTIONS = {"asks": (0, 1), "temperature": T, "reduction": "none"}
+run = functools.partial(results, K.nt_xent, **OPTIONS)
+check_accuracy = functools.partial(assert_no_worse_than_eager, K.nt_xent, **OPTIONS)
 
 
 @every_impl
@@ -59,33 +56,21 @@ def test_is_sup_con_with_a_label_a_pair(impl, device, shape):
     z1, z2 = views(*shape, device=device)
     labels = torch.arange(len(z1), device=device).repeat(2)
 
-    def sup_con(z1, z2):
-        return K.sup_con(torch.cat([z1, z2]), labels, temperature=T, reduction="none", impl=impl)
+    def sup_con(z1, z2, **options):
+        return K.sup_con(torch.cat([z1, z2]), labels, **options)
 
-    def nt_xent(z1, z2):
-        return K.nt_xent(z1, z2, temperature=T, reduction="none", impl=impl)
-
-    torch.testing.assert_close(run(nt_xent, z1, z2), run(sup_con, z1, z2))
+    torch.testing.assert_close(run(impl, z1, z2), results(sup_con, impl, z1, z2, **OPTIONS))
 
 
 @pytest.mark.parametrize("shape", [(1, 3), (3, 600), (67, 33)], ids=str)
 @both_paths
-def test_loss_and_gradients(impl, device, dtype, shape, assert_accurate):
-    z1, z2 = views(*shape, dtype, device)
-
-    def results(impl, *tensors):
-        return run(lambda *z: K.nt_xent(*z, temperature=T, reduction="none", impl=impl), *tensors)
-
-    out, eager = results(impl, z1, z2), results("reference", z1, z2)
-    for each in zip(out, eager, results("reference", z1.double(), z2.double()), strict=True):
-        assert_accurate(*each, dtype)
+def test_loss_and_gradients(impl, device, dtype, shape):
+    check_accuracy(impl, *views(*shape, dtype, device))
 
 
 @both_paths
 def test_one_pair_has_nothing_to_tell_apart(impl, device, dtype):
-    losses, d1, d2 = run(
-        lambda *z: K.nt_xent(*z, temperature=T, reduction="none", impl=impl), *views(1, 4, dtype, device)
-    )
+    losses, d1, d2 = run(impl, *views(1, 4, dtype, device))
     assert not losses.any()
     assert not d1.any()
     assert not d2.any()

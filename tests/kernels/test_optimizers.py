@@ -1,6 +1,7 @@
-"""The optimizer classes against torch's own, or this project's LARS, followed by ema_update_."""
+"""The optimizer classes against torch's own, or a plain LARS, followed by ema_update_."""
 
 import copy
+import itertools
 import pickle
 
 import pytest
@@ -10,17 +11,17 @@ from torch.optim import lr_scheduler
 
 from sslfast import kernels as K
 from sslfast.kernels.optimizers import FusedAdamW, FusedLARS, FusedSGD
-from sslfast.optim.optimizers import LARS
+from tests.kernels.optimizer_rules import LARS
 
 OURS = {
-    "sgd": lambda p, **more: FusedSGD(p, 0.1, momentum=0.9, **{"weight_decay": 0.05} | more),
+    "sgd": lambda p, **more: FusedSGD(p, 0.1, **{"momentum": 0.9, "weight_decay": 0.05} | more),
     "lars": lambda p, **more: FusedLARS(p, 0.1, trust_coefficient=0.02, **{"weight_decay": 0.05} | more),
     "adamw": lambda p, **more: FusedAdamW(p, 0.1, **{"weight_decay": 0.05} | more),
 }
 THEIRS = {
-    "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.05, fused=True),
-    "lars": lambda p: LARS(p, 0.1, trust_coefficient=0.02, weight_decay=0.05),
-    "adamw": lambda p: torch.optim.AdamW(p, 0.1, weight_decay=0.05, fused=True),
+    "sgd": lambda p, **more: torch.optim.SGD(p, 0.1, **{"momentum": 0.9, "weight_decay": 0.05} | more, fused=True),
+    "lars": lambda p, **more: LARS(p, 0.1, trust_coefficient=0.02, **{"weight_decay": 0.05} | more),
+    "adamw": lambda p, **more: torch.optim.AdamW(p, 0.1, **{"weight_decay": 0.05} | more, fused=True),
 }
 MOMENTUM = 0.8
 
@@ -69,6 +70,61 @@ def test_steps_equal_torchs_and_ema_update(name, impl, dtype):
     assert_same(student, plain, rtol=1e-5, atol=1e-6)
     tolerance = {"rtol": 1e-5, "atol": 1e-6} if dtype == torch.float32 else {"rtol": 2e-2, "atol": 1e-3}
     assert_same(teacher, plain_teacher, **tolerance)
+    for p, copied in zip(student.parameters(), shadow.parameters(), strict=True):
+        assert torch.equal(copied, p.bfloat16())
+
+
+@pytest.mark.parametrize("impl", ["auto", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("sgd", {}),
+        ("sgd", {"momentum": 0.0}),
+        ("sgd", {"nesterov": True}),
+        ("lars", {}),
+        ("lars", {"momentum": 0.0}),
+        ("adamw", {"eps": 1e-2}),  # below which the rounding of a square would decide
+    ],
+    ids=str,
+)
+def test_parameters_of_every_dtype(name, options, dtype, impl):
+    """As torch's in fp32 (or fp64), whose weights, states and averages are rounded to the dtype after each step.
+
+    One of the steps is skipped.
+    """
+    wide = torch.promote_types(dtype, torch.float32)
+    student, teacher, shadow = network().to(dtype), network(1).to(dtype), network(2).bfloat16()
+    plain, plain_teacher = copy.deepcopy(student).to(wide), copy.deepcopy(teacher).to(wide)
+    ours = OURS[name](groups(student), impl=impl, **options)
+    theirs = THEIRS[name](groups(plain), **options)
+    ours.add_ema(teacher.parameters(), student.parameters(), momentum=MOMENTUM)
+    ours.add_shadows(shadow.parameters(), student.parameters())
+    for step in range(4):
+        ours.found_inf = torch.tensor(float(step == 1))
+        set_gradients(student, step)
+        ours.step()
+        if step == 1:
+            continue
+        for p, q in zip(student.parameters(), plain.parameters(), strict=True):
+            q.grad = p.grad.to(wide)
+        theirs.step()
+        K.ema_update_(plain_teacher.parameters(), plain.parameters(), MOMENTUM)
+        states = (x for p in plain.parameters() for x in theirs.state[p].values() if x is not None)
+        with torch.no_grad():
+            for x in (*plain.parameters(), *plain_teacher.parameters(), *states):
+                x.copy_(x.to(dtype))
+    eps = torch.finfo(dtype).eps
+    tolerance = {"rtol": max(4 * eps, 1e-6 if name == "lars" else 0), "atol": 4 * eps}
+    for tensor, expected in zip(
+        (*student.parameters(), *teacher.parameters()),
+        (*plain.parameters(), *plain_teacher.parameters()),
+        strict=True,
+    ):
+        torch.testing.assert_close(tensor.to(wide), expected, **tolerance)
+    for p, q in zip(student.parameters(), plain.parameters(), strict=True):
+        for key, value in ours.state[p].items():
+            torch.testing.assert_close(value.to(wide), theirs.state[q][key].to(wide), **tolerance)
     for p, copied in zip(student.parameters(), shadow.parameters(), strict=True):
         assert torch.equal(copied, p.bfloat16())
 
@@ -140,6 +196,160 @@ def test_numbers_in_tensors(name):
         assert_same(one, other, rtol=0, atol=0)
 
 
+def held_and_given(name, steps):
+    """Students and teachers whose optimizers hold their momenta, and whose steps are given them."""
+    pairs = [(network(), network(1)) for _ in range(2)]
+    held, given = (OURS[name](student.parameters()) for student, _ in pairs)
+    for optimizer, (student, teacher) in zip((held, given), pairs, strict=True):
+        optimizer.add_ema(teacher.parameters(), student.parameters())
+    for step, momentum in enumerate(steps):
+        for student, _ in pairs:
+            set_gradients(student, step)
+        yield held, momentum
+        given.step(ema_momentum=momentum)
+    for one, other in zip(*pairs, strict=True):
+        assert_same(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("wrap", [float, torch.tensor])
+def test_the_optimizer_holds_the_momentum(name, wrap):
+    """It may be set anew between steps."""
+    for optimizer, momentum in held_and_given(name, [wrap(0.8), wrap(0.9), wrap(0.0), wrap(1.0)]):
+        optimizer.ema_momentum = momentum
+        optimizer.step()
+        assert optimizer.ema_momentum is momentum
+
+
+def test_a_momentum_in_a_tensor_may_be_changed_in_place(name):
+    momentum = torch.tensor(0.5)
+    for optimizer, value in held_and_given(name, [0.5, 0.25]):
+        optimizer.ema_momentum = momentum.fill_(value)
+        optimizer.step()
+
+
+def test_a_step_that_is_given_a_momentum_leaves_the_one_held(name):
+    for optimizer, momentum in held_and_given(name, [0.8, 0.9]):
+        optimizer.ema_momentum = 0.1
+        optimizer.step(ema_momentum=momentum)
+        assert optimizer.ema_momentum == 0.1
+
+
+def test_add_ema_takes_the_momentum_along(name):
+    student = network()
+    optimizer = OURS[name](student.parameters())
+    assert optimizer.ema_momentum is None
+    optimizer.add_ema(network(1).parameters(), student.parameters(), momentum=0.9)
+    assert optimizer.ema_momentum == 0.9
+    optimizer.add_ema(network(1).buffers(), student.buffers())
+    assert optimizer.ema_momentum == 0.9
+
+
+def test_other_trainers_loops(name):
+    """Lightning and Accelerate call step() and step(closure), under schedulers and hooks and with found_inf."""
+    schedulers, calls = {}, []
+    for optimizer, momentum in held_and_given(name, [0.8, 0.8, 0.8]):
+        if not schedulers:
+            optimizer.ema_momentum = momentum
+            schedulers[optimizer] = lr_scheduler.LambdaLR(optimizer, lambda step: 1.0)
+            optimizer.register_step_pre_hook(lambda *args: calls.append("before"))
+            optimizer.register_step_post_hook(lambda *args: calls.append("after"))
+        optimizer.found_inf = torch.tensor(1.0)
+        assert optimizer.step(lambda: 2.5) == 2.5  # changes nothing
+        del optimizer.found_inf
+        optimizer.step()
+        schedulers[optimizer].step()
+    assert calls == ["before", "after"] * 6
+
+
+def test_a_hook_may_give_the_momentum(name):
+    for optimizer, momentum in held_and_given(name, [0.8, 0.9]):
+        handle = optimizer.register_step_pre_hook(
+            lambda _, args, __, value=momentum: (args, {"ema_momentum": value})
+        )
+        optimizer.step()
+        handle.remove()
+
+
+def test_the_gradient_scaler_of_torch(name):
+    """An overflow in the gradients skips the step of everything, and lowers the scale."""
+    student, teacher = network(), network(1)
+    plain, plain_teacher = copy.deepcopy(student), copy.deepcopy(teacher)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    optimizers = []
+    for module, follower in ((student, teacher), (plain, plain_teacher)):
+        optimizer = OURS[name](module.parameters())
+        optimizer.add_ema(follower.parameters(), module.parameters(), momentum=MOMENTUM)
+        optimizers.append(optimizer)
+    images = torch.randn(5, 3, 5, 5)
+    for factor in (1.0, float("inf"), 1.0):
+        optimizers[0].zero_grad()
+        scaler.scale(student(images).square().mean() * factor).backward()
+        scaler.step(optimizers[0])
+        scaler.update()
+        if factor == 1.0:
+            optimizers[1].zero_grad()
+            plain(images).square().mean().backward()
+            optimizers[1].step()
+    assert scaler.get_scale() == 512.0
+    for one, other in ((student, plain), (teacher, plain_teacher)):
+        for p, q in zip(one.parameters(), other.parameters(), strict=True):
+            torch.testing.assert_close(p, q)
+
+
+REFUSED = {
+    "sgd": {"maximize": True, "dampening": 0.1, "differentiable": True},
+    "lars": {"maximize": True, "dampening": 0.1, "differentiable": True, "nesterov": True},
+    "adamw": {"maximize": True, "amsgrad": True, "differentiable": True, "decoupled_weight_decay": False},
+}
+NEUTRAL = {"maximize": False, "foreach": True, "fused": None, "capturable": True, "differentiable": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"), [(name, *item) for name in REFUSED for item in REFUSED[name].items()]
+)
+def test_options_that_ask_for_something_else_are_refused(name, option, value):
+    """In parameter groups and in state dicts; the optimizer stays what it was."""
+    module = network()
+    (*parameters, last) = module.parameters()
+    optimizer = OURS[name](parameters)
+    before = copy.deepcopy(optimizer.state_dict())
+    message = (
+        rf"^{type(optimizer).__name__}: expected {option}=.*, the only value that it implements, got {value};"
+    )
+    with pytest.raises(ValueError, match=message):
+        OURS[name]([{"params": parameters, option: value}])
+    with pytest.raises(ValueError, match=message):
+        optimizer.add_param_group({"params": [last], option: value})
+    other = copy.deepcopy(before)
+    other["param_groups"][0] |= {option: value, "lr": 7.0}
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(other)
+    assert optimizer.state_dict() == before
+
+
+def test_options_that_ask_for_nothing_else_are_taken(name):
+    module, other = network(), network()
+    optimizer, expected = OURS[name]([{"params": module.parameters(), **NEUTRAL}]), OURS[name](other.parameters())
+    state = expected.state_dict()
+    state["param_groups"][0] |= {**NEUTRAL, "amsgrad": False, "dampening": 0, "name": "all"}
+    expected.load_state_dict(state)
+    assert expected.param_groups[0]["name"] == "all"
+    for network_, its_optimizer in ((module, optimizer), (other, expected)):
+        set_gradients(network_, 0)
+        its_optimizer.step()
+    assert_same(module, other, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("name", "source"), [*itertools.permutations(OURS, 2)])
+def test_the_state_of_another_optimizer_is_refused(name, source):
+    state = THEIRS[source](network().parameters()).state_dict()
+    optimizer = OURS[name](network().parameters())
+    with pytest.raises(
+        ValueError, match=f"^{type(optimizer).__name__}: expected a parameter group with lr, .*, of"
+    ):
+        optimizer.load_state_dict(state)
+
+
 @pytest.mark.parametrize("source", ["ours", "theirs"])
 @pytest.mark.parametrize("destination", ["ours", "theirs"])
 def test_state_dicts_continue_in_either(name, source, destination):
@@ -166,7 +376,9 @@ def test_adamw_takes_the_state_of_one_that_was_not_fused():
     theirs.step()
     other = copy.deepcopy(module)
     ours = FusedAdamW(other.parameters())
-    ours.load_state_dict(copy.deepcopy(theirs.state_dict()))
+    state = copy.deepcopy(theirs.state_dict())
+    state["state"][0]["step"] = state["state"][0]["step"].item()  # as torch had it before 1.12
+    ours.load_state_dict(state)
     for network_, optimizer in ((module, theirs), (other, ours)):
         set_gradients(network_, 1)
         optimizer.step()
@@ -185,11 +397,11 @@ def test_followers_are_no_part_of_the_state_dict(name):
 def test_copies_keep_what_follows(name, duplicate):
     student, teacher = network(), network(1)
     optimizer = OURS[name](student.parameters())
-    optimizer.add_ema(teacher.parameters(), student.parameters())
+    optimizer.add_ema(teacher.parameters(), student.parameters(), momentum=MOMENTUM)
     others = duplicate((student, teacher, optimizer))
     for s, _, o in ((student, teacher, optimizer), others):
         set_gradients(s, 0)
-        o.step(ema_momentum=MOMENTUM)
+        o.step()
     assert_same(others[0], student, rtol=0, atol=0)
     assert_same(others[1], teacher, rtol=0, atol=0)
 
@@ -247,7 +459,10 @@ def test_errors():
     optimizer.add_ema(network(1).parameters(), module.parameters())
     with pytest.raises(ValueError, match=r"^add_ema: sources\[0\] has one that follows it already$"):
         optimizer.add_ema(network(1).parameters(), module.parameters())
-    with pytest.raises(ValueError, match="^step: expected an ema_momentum for what add_ema added, got None$"):
+    message = (
+        r"^step: expected a momentum for what add_ema added, got None; set .* or pass step\(ema_momentum=\.\.\.\)$"
+    )
+    with pytest.raises(ValueError, match=message):
         optimizer.step()
     with pytest.raises(ValueError, match=r"expected sources\[0\] of shape \(3,\) to match targets\[0\]"):
         optimizer.add_shadows([torch.ones(3)], [module[0].weight])

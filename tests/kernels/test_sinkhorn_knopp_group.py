@@ -32,7 +32,7 @@ def cases():
 
 
 def work(rank, folder):
-    """What each process runs; leaves its codes in `folder`."""
+    """Computes the codes of one process, and leaves them in `folder`."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     group = dist.group.WORLD

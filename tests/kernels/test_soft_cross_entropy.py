@@ -1,3 +1,6 @@
+"""Soft cross-entropy: shapes, targets of any kind, extreme values, errors, invariances."""
+
+import functools
 import math
 
 import pytest
@@ -8,12 +11,10 @@ from torch.nn import functional as F
 
 from sslfast import kernels as K
 from sslfast.kernels.soft_cross_entropy.op import BACKWARD, SMALL
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_no_worse_than_eager, results
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 # (B, K): ones, odd sizes, several blocks of rows, rows of several blocks.
@@ -34,43 +35,33 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
     return logits.to(device, dtype), targets.to(device)
 
 
-def run(impl, logits, targets, temperature=T):
-    """Per-sample losses and both gradients, for one arbitrary gradient of the losses."""
-    logits, targets = logits.detach().requires_grad_(), targets.detach().requires_grad_()
-    losses = K.soft_cross_entropy(logits, targets, temperature=temperature, reduction="none", impl=impl)
-    weights = torch.linspace(-1, 2, len(losses), dtype=losses.dtype, device=losses.device)
-    return losses.detach(), *torch.autograd.grad(losses, (logits, targets), weights)
-
-
-def check_accuracy(assert_accurate, impl, tensors, temperature=T):
-    out = run(impl, *tensors, temperature)
-    eager = run("reference", *tensors, temperature)
-    truth = run("reference", *(tensor.double() for tensor in tensors), temperature)
-    assert [tensor.dtype for tensor in out] == [torch.float32, *(tensor.dtype for tensor in tensors)]
-    for value, *others in zip(out, eager, truth, strict=True):
-        assert_accurate(value, *others, value.dtype)
+OPTIONS = {"asks": (0, 1), "temperature": T, "reduction": "none"}
+run = functools.partial(results, K.soft_cross_entropy, **OPTIONS)
+check_accuracy = functools.partial(
+    assert_no_worse_than_eager, K.soft_cross_entropy, **OPTIONS, tolerance=torch.float32
+)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_loss_and_gradients(impl, device, dtype, shape, assert_accurate):
-    check_accuracy(assert_accurate, impl, inputs(shape, dtype, device))
+def test_loss_and_gradients(impl, device, dtype, shape):
+    check_accuracy(impl, *inputs(shape, dtype, device))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_targets_of_any_dtype(impl, device, dtype, assert_accurate):
+def test_targets_of_any_dtype(impl, device, dtype):
     logits, targets = inputs((5, 37), torch.bfloat16, device)
-    check_accuracy(assert_accurate, impl, (logits, targets.to(dtype)))
+    check_accuracy(impl, logits, targets.to(dtype))
 
 
 @pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e4, 0.01), (1e-4, 10)])
-def test_any_range_of_logits(impl, device, scale, temperature, assert_accurate):
-    check_accuracy(assert_accurate, impl, inputs((9, 150), device=device, scale=scale), temperature)
+def test_any_range_of_logits(impl, device, scale, temperature):
+    check_accuracy(impl, *inputs((9, 150), device=device, scale=scale), temperature=temperature)
 
 
-def test_rows_in_several_blocks_whose_maximum_rises(impl, device, assert_accurate):
+def test_rows_in_several_blocks_whose_maximum_rises(impl, device):
     logits, targets = inputs((3, 9000), device=device)
-    check_accuracy(assert_accurate, impl, (logits.sort(dim=1).values - 1000, targets))
+    check_accuracy(impl, logits.sort(dim=1).values - 1000, targets)
 
 
 def test_the_loss_is_that_of_soft_labels(impl, device):
@@ -81,10 +72,10 @@ def test_the_loss_is_that_of_soft_labels(impl, device):
         torch.testing.assert_close(loss, expected)
 
 
-def test_targets_need_not_sum_to_1(impl, device, assert_accurate):
+def test_targets_need_not_sum_to_1(impl, device):
     logits, targets = inputs((7, 50), device=device)
     scale = torch.tensor([0.0, 1, 2, -1, 0.5, 30, 1], device=device)[:, None]
-    check_accuracy(assert_accurate, impl, (logits, targets * scale))
+    check_accuracy(impl, logits, targets * scale)
 
 
 def test_logits_all_equal(impl, device):
@@ -118,7 +109,7 @@ def test_no_samples(impl, device):
 
 
 def test_the_operator_of_the_gradient(impl, device):
-    """What torch asks of an operator; what asks for a gradient calls it with the loss's implementation."""
+    """It is an operator as torch wants it, and the loss's implementation is asked for the gradient too."""
     logits, targets = inputs((5, 37), torch.float16, device)
     calls, original = [], BACKWARD.call
     with pytest.MonkeyPatch.context() as patch:
@@ -130,7 +121,7 @@ def test_the_operator_of_the_gradient(impl, device):
 
 
 def test_codes_of_sinkhorn_knopp_need_no_gradient(impl, device):
-    """As in SwAV: codes of one view as targets for another, of which only the logits get a gradient."""
+    """In SwAV codes of one view are targets for another, of which only the logits get a gradient."""
     scores, _ = inputs((6, 20), torch.float16, device, scale=0.3)
     scores.requires_grad_()
     codes = K.sinkhorn_knopp(scores)
@@ -214,31 +205,3 @@ def test_no_less_than_the_entropy_of_the_targets(losses, shape, seed):
     entropy = -torch.special.xlogy(targets, targets).sum(1)
     assert (losses(logits, targets) >= entropy - 1e-5).all()
     torch.testing.assert_close(losses(targets.log() * 0.5, targets), entropy, rtol=1e-4, atol=1e-5)
-
-
-def launches(arch):
-    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
-    triton_kernels = pytest.importorskip("sslfast.kernels.soft_cross_entropy.triton_kernels")
-    fp32 = dict.fromkeys(("p_targets", "p_loss", "p_d_loss", "p_statistics"), "*fp32")
-    for k in (30, 300, 3000):
-        c = triton_kernels.config(k)
-        for kernel in ("forward_kernel", "backward_kernel"):
-            yield (
-                f"{kernel} {k}",
-                {
-                    "kernel": f"sslfast.kernels.soft_cross_entropy.triton_kernels:{kernel}",
-                    "arch": arch,
-                    "signature": dict.fromkeys(("p_logits", "p_d_logits"), "*bf16")
-                    | fp32
-                    | {"K": "i32", "scale": "fp32", "inverse_t": "fp32"},
-                    "constants": {"BK": c.BK},
-                    "multiples_of_16": [],
-                    "num_warps": c.num_warps,
-                    "num_stages": 3,
-                },
-            )
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    assert_compiles(launches(arch), wide_offsets=True)

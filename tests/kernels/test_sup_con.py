@@ -1,3 +1,6 @@
+"""The supervised contrastive loss: the paper's formula, gradients of any size, labels, errors, invariances."""
+
+import functools
 import math
 
 import pytest
@@ -8,12 +11,10 @@ from torch.nn import functional as F
 
 from sslfast import kernels as K
 from sslfast.kernels.sup_con import op
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels import interpreter
+from tests.kernels.accuracy import assert_no_worse_than_eager, results
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 # (M, D, labels): ones, odd sizes, all alike, none alike, two and more blocks of rows, wide rows.
@@ -47,53 +48,40 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
     return features.to(device, dtype), labels.to(device)
 
 
-def run(impl, features, labels, temperature=T):
-    """Per-anchor losses and the gradient, for one arbitrary gradient of the losses."""
-    features = features.detach().requires_grad_()
-    losses = K.sup_con(features, labels, temperature=temperature, reduction="none", impl=impl)
-    weights = torch.linspace(-1, 2, len(losses), dtype=losses.dtype, device=losses.device)
-    return losses.detach(), *torch.autograd.grad(losses, features, weights)
-
-
-def check_accuracy(assert_accurate, impl, features, labels, temperature=T):
-    out = run(impl, features, labels, temperature)
-    eager = run("reference", features, labels, temperature)
-    truth = run("reference", features.double(), labels, temperature)
-    assert [tensor.dtype for tensor in out] == [torch.float32, features.dtype]
-    for each in zip(out, eager, truth, strict=True):
-        assert_accurate(*each, features.dtype)
+OPTIONS = {"asks": (0,), "temperature": T, "reduction": "none"}
+run = functools.partial(results, K.sup_con, **OPTIONS)
+check_accuracy = functools.partial(assert_no_worse_than_eager, K.sup_con, **OPTIONS)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_loss_and_gradient(impl, device, dtype, shape, assert_accurate):
-    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
-        pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")
-    check_accuracy(assert_accurate, impl, *inputs(shape, dtype, device))
+def test_loss_and_gradient(impl, device, dtype, shape):
+    interpreter.skip_products_in_bf16(impl, dtype)
+    check_accuracy(impl, *inputs(shape, dtype, device))
 
 
-def test_cpp_with_many_blocks(assert_accurate):
-    check_accuracy(assert_accurate, "cpp", *inputs((1100, 16, 20)))
+def test_cpp_with_many_blocks():
+    check_accuracy("cpp", *inputs((1100, 16, 20)))
 
 
 @both_paths
 @pytest.mark.parametrize(("scale", "temperature"), [(1, 0.01), (1, 10), (1e4, 1), (1e2, 0.01), (1e-4, 10)])
-def test_any_range_of_logits(impl, device, dtype, scale, temperature, assert_accurate):
-    check_accuracy(assert_accurate, impl, *inputs((70, 16, 5), dtype, device, scale=scale), temperature)
+def test_any_range_of_logits(impl, device, dtype, scale, temperature):
+    check_accuracy(impl, *inputs((70, 16, 5), dtype, device, scale=scale), temperature=temperature)
 
 
 @pytest.mark.parametrize("temperature", [1e-10, 1e-20])
-def test_cpp_with_logits_whose_rounding_is_far_above_one(temperature, assert_accurate):
+def test_cpp_with_logits_whose_rounding_is_far_above_one(temperature):
     features, labels = inputs((300, 64, 10))
-    check_accuracy(assert_accurate, "cpp", F.normalize(features, dim=1), labels, temperature)
+    check_accuracy("cpp", F.normalize(features, dim=1), labels, temperature=temperature)
 
 
-def test_rows_wider_than_registers_in_several_blocks(impl, device, monkeypatch, assert_accurate):
+def test_rows_wider_than_registers_in_several_blocks(impl, device, monkeypatch):
     if impl == "triton":
         from sslfast.kernels.sup_con import triton_launch
 
         monkeypatch.setattr(triton_launch, "BLOCK_ELEMENTS", 50)
-    check_accuracy(assert_accurate, impl, *inputs((11, 520, 3), torch.float16, device))
+    check_accuracy(impl, *inputs((11, 520, 3), torch.float16, device))
 
 
 @pytest.mark.parametrize(("d", "resident"), [(256, True), (257, False)])
@@ -278,45 +266,3 @@ def test_the_names_of_the_labels_do_not_matter(losses, shape, seed):
     features, labels = inputs(shape, seed=seed)
     names = torch.randperm(2**16, generator=torch.Generator().manual_seed(seed)) * 2**45
     torch.testing.assert_close(losses(features, names[labels + 8]), losses(features, labels))
-
-
-def launches(arch):
-    """Every way the kernels are launched, as cases of aot.py, with a word for the test's name."""
-    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
-    fp32 = "top sum positive count tops sums positives counts loss log_sum d_loss all pull unit dz products"
-    types = {f"p_{name}": "*fp32" for name in fp32.split()}
-    types |= dict.fromkeys(("p_features", "p_weights"), "*bf16")
-    types |= dict.fromkeys(("M", "D", "split_rows", "splits", "first", "rows"), "i32") | {
-        "scale": "fp32",
-        "inverse_t": "fp32",
-    }
-
-    def case(kernel, constants, num_warps, labelled=True, num_stages=3):
-        labels = {"p_labels": "*i64"} if labelled else {}
-        return f"{kernel} {constants} labels={labelled}", {
-            "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
-            "arch": arch,
-            "signature": types | labels,
-            "constants": constants if labelled else constants | {"p_labels": None},
-            "multiples_of_16": ["M", "D", "split_rows"],
-            "num_warps": num_warps,
-            "num_stages": num_stages,
-        }
-
-    widths = (128, 256) if arch == 120 else (128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
-    for m, d, labelled in [*((8192, d, True) for d in widths), (8192, 128, False), (64, 128, True)]:
-        for kernel in ("partial_kernel", "gradient_kernel"):
-            c = triton_launch.config(m, d, processors=132, backward=kernel == "gradient_kernel")
-            tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
-            if kernel == "partial_kernel":
-                tile |= {"NEED_RANK": False, "p_pair": None, "p_above": None}
-            yield case(kernel, tile, c.num_warps, labelled, c.num_stages)
-    yield case("merge_kernel", {"BM": 128}, 4)
-    yield case("prepare_kernel", {"BM": 1024}, 8)
-    yield case("row_kernel", {"BM": 4, "BN": 512, "NEED_RANK": False, "p_pair": None, "p_rank": None}, 8)
-    yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    assert_compiles(launches(arch), wgmma=("partial", "gradient"))

@@ -1,5 +1,6 @@
 """view_augment: every implementation pixel for pixel torchvision's, given the same draws."""
 
+import inspect
 from itertools import permutations
 
 import pytest
@@ -10,12 +11,10 @@ from torchvision.transforms.v2 import functional as F
 
 from sslfast import kernels as K
 from sslfast.kernels.view_augment import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw, blur_window
+from tests.kernels import interpreter
 from tests.kernels.views import MEAN, STD, by_torchvision, no_draws, some_draws, some_images
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 LEVELS = {"mean": (0, 0, 0), "std": (1, 1, 1)}
 LEVEL = 1 / 255
@@ -269,6 +268,25 @@ def test_on_the_cpu_no_row_leads_out_of_the_set():
         K.view_augment(IMAGES, DRAWS, rows=rows, size=8, mean=MEAN, std=STD, impl="cpp")
 
 
+@pytest.mark.parametrize("size", [24, 70], ids=["one launch", "three launches"])
+def test_triton_reads_no_row_and_no_box_outside(size):
+    """The host does not look at what is on the GPU: such a view is NaN, and the others are what they are."""
+    images, draws = some_images(3, 40, 50), some_draws(9, 40, 50)
+    draws[:, Draw.JITTER] = draws[:, Draw.SIGMA] = 1
+    rows = torch.tensor([2, -1, 3, 0, 0, 0, 0, 0, 1])
+    for sample, (column, value) in enumerate(
+        [(Draw.TOP, -1), (Draw.LEFT, 50), (Draw.HEIGHT, 41), (Draw.WIDTH, 0), (Draw.TOP, float("nan"))], start=3
+    ):
+        draws[sample, column] = value
+    arguments = {"size": size, "mean": MEAN, "std": STD, "impl": "triton"}
+    device = "cuda" if GPU else "cpu"
+    images, draws, rows = images.to(device), draws.to(device), rows.to(device)
+    views = K.view_augment(images, draws, rows=rows, **arguments)
+    assert views[1:8].isnan().all()
+    good = [0, 8]
+    assert torch.equal(views[good], K.view_augment(images[rows[good]], draws[good], **arguments))
+
+
 def test_auto_takes_the_compiled_kernel(record_impls):
     called = record_impls("view_augment")
     device = "cuda" if GPU else "cpu"
@@ -279,3 +297,16 @@ def test_auto_takes_the_compiled_kernel(record_impls):
 @pytest.mark.parametrize(("size", "window"), [(224, 23), (128, 13), (96, 9), (40, 5), (39, 3), (32, 3), (2, 3)])
 def test_the_blur_window_is_an_odd_tenth(size, window):
     assert blur_window(size) == window
+
+
+def test_offsets_of_samples_are_int64():
+    """A data set, and a batch of views, may have more than 2^31 numbers; an image has fewer."""
+    triton_kernels = pytest.importorskip("sslfast.kernels.view_augment.triton_kernels")
+    from sslfast.kernels.view_augment import triton_pixels
+
+    source = inspect.getsource(triton_kernels) + inspect.getsource(triton_pixels)
+    assert source.count("i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)") == 3
+    assert "p_rows,  # [B] int64" in source
+    assert "image * H * W * 3" in source
+    assert "i_b * 3 * S * S" in source
+    assert "3 * (i_b * S + o_y) * S" in source

@@ -23,7 +23,7 @@ def value_and_gradients(loss, tensors):
 
 
 def assert_same(ours, theirs, tensors):
-    """Both losses give the same value, of one shape, and the same gradients, to fp32's rounding."""
+    """Asserts that both losses give the same value, of one shape, and the same gradients, to fp32's rounding."""
     value, gradients = value_and_gradients(ours, tensors)
     expected, expected_gradients = value_and_gradients(theirs, tensors)
     torch.testing.assert_close(value, expected, rtol=1e-4, atol=1e-5)

@@ -108,15 +108,15 @@ def test_the_memory_bank_is_a_queue_that_starts_again_at_row_0():
         query, key = F.normalize(query, dim=1), F.normalize(key, dim=1)
         torch.testing.assert_close(value, K.info_nce(query, key, bank, temperature=0.2))  # before the update
         value.backward()
-        kept = min(3, 7 - pointer)
-        bank[pointer : pointer + kept] = key[:kept]
+        count = min(3, 7 - pointer)
+        bank[pointer : pointer + count] = key[:count]
         pointer = (pointer + 3) % 9 % 7 if pointer + 3 < 7 else 0
         torch.testing.assert_close(loss.memory_bank.bank, bank)
         assert loss.memory_bank.bank_ptr.tolist() == [pointer]
 
 
 def test_a_loss_over_several_steps_has_the_gradients_of_each():
-    """Its graph must not see the bank that later steps change; fp64 has the reference only."""
+    """The loss's graph must not see the bank that later steps change; fp64 has the reference only."""
     loss = lightly.NTXentLoss(memory_bank_size=(8, 4)).double()
     batches = [[tensor.double() for tensor in embeddings(3, 4, seed=seed)] for seed in (0, 1)]
     for query, _ in batches:

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from sslfast import kernels as K
 from sslfast import nn
+from sslfast.nn.compat import lightly, pytorch_metric_learning
 from tests.nn.compare import assert_same, embeddings, normalized
 
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0])
@@ -41,12 +42,12 @@ def test_contrastive_losses_are_their_ops(module, op, extra, reduction):
         (nn.NTXentLoss, K.nt_xent, []),
     ],
 )
-def test_ranks_are_the_ops(module, op, extra):
+def test_positive_ranks_are_the_ops(module, op, extra):
     tensors = [*normalized(6, 8), *extra]
-    loss, rank = module(temperature=0.2)(*tensors, return_rank=True)
+    loss, positive_rank = module(temperature=0.2)(*tensors, return_rank=True)
     expected_loss, expected_rank = op(*tensors, temperature=0.2, return_rank=True)
     torch.testing.assert_close(loss, expected_loss)
-    assert torch.equal(rank, expected_rank)
+    assert torch.equal(positive_rank, expected_rank)
 
 
 def test_in_batch_info_nce_passes_its_targets_on():
@@ -151,3 +152,62 @@ def test_settings_out_of_range_are_refused_at_once(name):
         module(temperature=0)
     with pytest.raises(ValueError, match=f"{name}: expected reduction to be"):
         module(temperature=1, reduction="max")
+    with pytest.raises(ValueError, match=f"{name}: expected impl to be one of .*, got 'foo'"):
+        module(temperature=1, impl="foo")
+
+
+@pytest.mark.parametrize("name", ["InfoNCELoss", "InBatchInfoNCELoss", "NTXentLoss", "SupConLoss", "SwAVLoss"])
+def test_the_temperature_may_be_given_without_its_name(name):
+    assert getattr(nn, name)(0.3).temperature == 0.3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: nn.InBatchInfoNCELoss(1, chunks=0), "expected chunks to be a whole number of at least 1, got 0"),
+        (lambda: nn.SwAVLoss(iterations=0), "expected iterations to be a whole number of at least 1, got 0"),
+        (lambda: nn.SwAVLoss(epsilon=0), "expected an epsilon from 1e-30 to 1e30, got 0"),
+        (lambda: nn.BarlowTwinsLoss(lambd=-1), "expected a lambd >= 0, got -1"),
+        (lambda: nn.BarlowTwinsLoss(impl="foo"), "expected impl to be one of .*, got 'foo'"),
+        (lambda: nn.AlignedPooling(order="x"), "expected order to be 'published' or 'paper', got 'x'"),
+        (lambda: nn.AlignedPooling(groups=0), "expected groups to be a whole number of at least 1, got 0"),
+        (lambda: nn.AlignedPooling(impl="foo"), "expected impl to be one of .*, got 'foo'"),
+        (lambda: lightly.SwaVLoss(sinkhorn_iterations=0), "expected sinkhorn_iterations to be a whole number"),
+        (lambda: lightly.SwaVLoss(sinkhorn_epsilon=0), "expected a sinkhorn_epsilon from 1e-30 to 1e30, got 0"),
+        (lambda: lightly.BarlowTwinsLoss(lambda_param=-1), "expected a lambda_param >= 0, got -1"),
+    ],
+)
+def test_a_constructor_refuses_what_the_op_would(make, message):
+    with pytest.raises(
+        ValueError, match=f"^(InBatchInfoNCE|Sw[Aa]V|BarlowTwins)Loss: {message}|^AlignedPooling: {message}"
+    ):
+        make()
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z, other: nn.InfoNCELoss(0.2)(z, other, torch.randn(9, 4)),
+        lambda z, other: nn.InBatchInfoNCELoss(0.2)(z, other),
+        lambda z, other: nn.NTXentLoss(0.2)(z, other),
+        lambda z, other: nn.SupConLoss(0.2)(torch.cat([z, other]), torch.arange(6).repeat(2)),
+        lambda z, other: nn.SwAVLoss(0.2)([z, other]),
+        lambda z, other: nn.BarlowTwinsLoss()(z, other),
+        lambda z, other: nn.NegativeCosineSimilarity()(z, other),
+        lambda z, other: lightly.NTXentLoss()(z, other),
+        lambda z, other: lightly.NTXentLoss(memory_bank_size=(9, 4))(z, other),
+        lambda z, other: lightly.SwaVLoss()([z, other], []),
+        lambda z, other: lightly.BarlowTwinsLoss()(z, other),
+        lambda z, other: lightly.NegativeCosineSimilarity()(z, other),
+        lambda z, other: pytorch_metric_learning.NTXentLoss()(torch.cat([z, other]), torch.arange(6).repeat(2)),
+        lambda z, other: pytorch_metric_learning.NTXentLoss()(torch.cat([z, other]), torch.arange(3).repeat(4)),
+        lambda z, other: pytorch_metric_learning.SupConLoss()(torch.cat([z, other]), torch.arange(6).repeat(2)),
+    ],
+)
+def test_nan_in_gives_nan_out(loss):
+    """A loss of 0, or one of the other samples, would hide that a network has diverged."""
+    z, other = embeddings(6, 4)
+    assert loss(z, other).isfinite().all()
+    z[2, 1] = float("nan")
+    assert loss(z, other).isnan().all()
+    assert loss(torch.full_like(z, float("nan")), torch.full_like(z, float("nan"))).isnan().all()

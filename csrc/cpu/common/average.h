@@ -1,6 +1,7 @@
-// The moving average of one array, and numbers that a caller may hold in a tensor.
+// The moving average of one array, and the value of a number that a caller may hold in a tensor.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 
 #include "common/ema_pairs.h"
@@ -10,10 +11,10 @@ namespace sslfast {
 // k <- k + (1 - m)(q - k), in fp32, or fp64 if either type is; m = 0 copies, even over a NaN.
 void average(const EmaPair& pair, double momentum);
 
-// Elements [begin, begin + count) of a pair.
+// Returns elements [begin, begin + count) of a pair.
 EmaPair slice(const EmaPair& pair, int64_t begin, int64_t count);
 
-// The tensor's value, of fp32 or fp64, if there is one.
+// Returns the value of a tensor of fp32 or fp64, or without a tensor the number beside it.
 inline double number(double value, const std::optional<Tensor>& tensor) {
   if (!tensor) return value;
   return tensor->scalar_type() == ScalarType::Double ? *static_cast<const double*>(tensor->data_ptr())

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 
 #include "cpu/common/simd.h"
@@ -9,8 +10,9 @@
 namespace sslfast {
 namespace {
 
-// Antialiased bilinear: output i is centred at (i + 1/2) scale, scale = extent / size; its weights are a triangle
-// about that, of half-width max(scale, 1), cut off at the ends and normalised to a sum of `total`.
+// Fills in antialiased bilinear interpolation: output i is centred at (i + 1/2) scale, scale = extent / size; its
+// weights are a triangle about that, of half-width max(scale, 1), cut off at the ends and normalised to a sum of
+// `total`.
 void fill(Taps& taps, int64_t extent, int64_t size, float total) {
   const float scale = static_cast<float>(extent) / static_cast<float>(size), half_width = std::max(scale, 1.0f);
   taps.count = std::min<int64_t>(extent, static_cast<int64_t>(std::ceil(2 * half_width)));
@@ -45,7 +47,7 @@ SSLFAST_SIMD void mix_rows(
   }
 }
 
-// A row of pixels out of one with red, green and blue in turns, which may be read one number beyond its end.
+// Makes a row of pixels out of one with red, green and blue in turns, which may be read one number beyond its end.
 SSLFAST_SIMD void mix_pixels(const Pixels& out, const float* row, const Taps& taps, bool flip) {
   const int64_t step = flip ? -1 : 1, start = flip ? out.count - 1 : 0;
   for (int64_t i = 0; i < out.count; ++i) {
@@ -75,7 +77,7 @@ SSLFAST_SIMD void mix_pairs(float* out, const float* const* row, const float* we
   }
 }
 
-// Position -i is i, position size - 1 + i is size - 1 - i.
+// Folds a position back into the plane: -i is i, size - 1 + i is size - 1 - i.
 int64_t reflect(int64_t i, int64_t size) { return size - 1 - std::abs(size - 1 - std::abs(i)); }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What mixes neighbouring pixels: resizing and blurring.
+// Filters that mix neighbouring pixels: resizing and blurring.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,7 @@
 
 namespace sslfast {
 
+// A part of an image, in pixels.
 struct Box {
   int64_t top, left, height, width;
 };

@@ -1,5 +1,5 @@
-// fp16 and bf16 to fp32 and back, written so that loops over them vectorise: whole-number arithmetic, no
-// branches. Rounding is to nearest even, as torch's.
+// Conversions from fp16 and bf16 to fp32 and back, written so that loops over them vectorise: whole-number arithmetic,
+// no branches. Rounding is to nearest even, as torch's.
 #pragma once
 
 #include <torch/headeronly/util/BFloat16.h>
@@ -52,7 +52,7 @@ inline Half to_half(float x) {
   return Half(static_cast<uint16_t>(half), Half::from_bits());
 }
 
-// From fp32 or fp64; fp64 goes to the 16-bit types by way of fp32.
+// Converts from fp32 or fp64; fp64 goes to the 16-bit types by way of fp32.
 template <class T, class Wide>
 inline T narrow(Wide x) {
   if constexpr (std::is_same_v<T, BFloat16>) {

@@ -13,7 +13,7 @@ namespace sslfast {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// A (rows, columns) tensor over existing memory, which must outlive it.
+// Returns a (rows, columns) tensor over existing memory, which must outlive it.
 inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride) {
   const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
   return torch::stable::from_blob(
@@ -23,13 +23,13 @@ inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns) {
   return as_matrix(data, rows, columns, columns, 1);
 }
 
-// The tensor without its autograd history, so that threads of our own may slice and convert it.
+// Returns the tensor without its autograd history, so that threads of our own may slice and convert it.
 inline Tensor detached(const Tensor& tensor) {
   return torch::stable::from_blob(
       tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.device(), tensor.scalar_type());
 }
 
-// Contiguous and fp32; the tensor itself if it is already.
+// Returns the tensor in fp32 and contiguous; itself if it is both already.
 inline Tensor as_fp32(const Tensor& tensor) {
   return torch::stable::contiguous(torch::stable::to(tensor, ScalarType::Float));
 }

@@ -1,4 +1,4 @@
-// Memory for large results.
+// Allocation of large results.
 #pragma once
 
 #include <torch/csrc/stable/ops.h>
@@ -12,8 +12,9 @@
 
 namespace sslfast {
 
-// An uninitialised (rows, columns) tensor of fp32. Linux hands out fresh memory page by page as it is written, which
-// for large results costs as much time as computing them: pages of 2 MiB, where the system grants them, save that.
+// Returns an uninitialised (rows, columns) tensor of fp32. Linux hands out fresh memory page by page as it is written,
+// which for large results costs as much time as computing them: pages of 2 MiB, where the system grants them, save
+// that.
 inline torch::stable::Tensor empty_matrix(int64_t rows, int64_t columns) {
   auto matrix = torch::stable::empty({rows, columns}, torch::headeronly::ScalarType::Float);
 #if defined(__linux__)

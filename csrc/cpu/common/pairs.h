@@ -1,4 +1,4 @@
-// A loop over all pairs of blocks, for sums over pairs that go to both partners.
+// A loop over threads through all pairs of blocks, for sums over pairs that go to both partners.
 #pragma once
 
 #include <algorithm>

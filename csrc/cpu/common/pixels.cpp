@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 
 #include "cpu/common/simd.h"
 
@@ -11,7 +12,7 @@ namespace {
 
 inline float clamp(float x) { return std::min(std::max(x, 0.0f), 1.0f); }
 
-// ITU-R 601 luma, with torchvision's digits.
+// Returns ITU-R 601 luma, with torchvision's digits.
 inline float gray(float red, float green, float blue) { return 0.2989f * red + 0.587f * green + 0.114f * blue; }
 
 inline float choose(bool condition, float a, float b) {

@@ -1,5 +1,5 @@
-// What is done to each pixel of an image by itself. Images are three planes of fp32 numbers in [0, 1]; each
-// operation equals the one of torchvision.transforms.v2.functional.
+// Operations on single pixels of an image. Images are three planes of fp32 numbers in [0, 1]; each operation equals
+// the one of torchvision.transforms.v2.functional.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct Pixels {
   Pixels part(int64_t begin, int64_t size) const { return {red + begin, green + begin, blue + begin, size}; }
 };
 
-// From levels, red, green and blue in turns.
+// Fills the pixels from levels, red, green and blue in turns.
 void load_levels(const Pixels& x, const uint8_t* levels);
 
 void adjust_brightness(const Pixels& x, float factor);
@@ -26,15 +26,15 @@ void adjust_hue(const Pixels& x, float shift);  // in turns of the colour wheel
 void grayscale(const Pixels& x);
 void solarize(const Pixels& x);
 
-// The sum of the pixels' grays.
+// Returns the sum of the pixels' grays.
 float sum_of_gray(const Pixels& x);
 
-// a * pixel + b, channel by channel.
+// The map a * pixel + b, channel by channel.
 struct Affine {
   float a[3], b[3];
 };
 
-// The pixels, mapped, with red, green and blue in turns.
+// Writes the pixels, mapped, with red, green and blue in turns.
 void store_pixels(const Pixels& x, const Affine& map, float* out);
 void store_pixels(const Pixels& x, const Affine& map, Half* out);
 void store_pixels(const Pixels& x, const Affine& map, BFloat16* out);

@@ -1,5 +1,6 @@
 #include "cpu/common/rows.h"
 
+#include <cstdint>
 #include <limits>
 
 #include "cpu/common/simd.h"

@@ -5,10 +5,10 @@
 
 namespace sslfast {
 
-// max_i x_i, NaN passed over; the lowest float for an empty row.
+// Returns max_i x_i, NaN passed over; the lowest float for an empty row.
 float maximum(const float* x, int64_t size);
 
-// How many x_i are greater than `threshold`; NaN is not, and nothing is greater than NaN.
+// Counts the x_i that are greater than `threshold`; NaN is not, and nothing is greater than NaN.
 int64_t count_above(const float* x, int64_t size, float threshold);
 
 // x_i = max(x_i, y_i), NaN in y passed over.
@@ -26,6 +26,7 @@ float multiply(float* x, const float* y, int64_t size);
 // x = x + a y
 void add_scaled(float* x, int64_t size, float a, const float* y);
 
+// Returns sum_i x_i y_i.
 float dot(const float* x, const float* y, int64_t size);
 
 }  // namespace sslfast

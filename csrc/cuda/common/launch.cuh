@@ -1,4 +1,4 @@
-// What every launch needs: the tensors' device made current, its current stream, and a check afterwards.
+// The surroundings of a launch: the tensors' device made current, its current stream, and a check afterwards.
 #pragma once
 
 #include <cuda_runtime.h>

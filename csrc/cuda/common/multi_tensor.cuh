@@ -1,6 +1,6 @@
-// What kernels over many tensors in one launch share. Their argument is a table of pointers and lengths (sm_70 and
-// later take 32764 bytes of arguments), so that there is none in device memory to build, to copy or to keep in step
-// with addresses, and a CUDA graph replays the launch as it was recorded. Each block works on one chunk of one
+// Building blocks of kernels over many tensors in one launch. Their argument is a table of pointers and lengths (sm_70
+// and later take 32764 bytes of arguments), so that there is none in device memory to build, to copy or to keep in
+// step with addresses, and a CUDA graph replays the launch as it was recorded. Each block works on one chunk of one
 // tensor, which it finds by binary search.
 #pragma once
 
@@ -66,7 +66,8 @@ __device__ __forceinline__ double read(const Number& number) {
                                  : *static_cast<const float*>(number.device);
 }
 
-// The first of `tensors` whose chunks end after the given one; `ends` counts the chunks of a tensor and those before.
+// Returns the first of `tensors` whose chunks end after the given one; `ends` counts the chunks of a tensor and those
+// before.
 __device__ __forceinline__ int tensor_of(uint32_t chunk, const uint32_t* ends, int tensors) {
   int low = 0, high = tensors - 1;
   while (low < high) {
@@ -87,7 +88,7 @@ __device__ __forceinline__ void load_as(float (&out)[N], const void* data, int64
   for (int n = 0; n < N; ++n) out[n] = static_cast<float>(in.at[n]);
 }
 
-// N elements from one of the types that fp32 holds, as fp32, and back.
+// Reads N elements of one of the types that fp32 holds, as fp32.
 template <int N>
 __device__ __forceinline__ void load(float (&out)[N], const void* data, Type type, int64_t at) {
   switch (type) {
@@ -108,6 +109,7 @@ __device__ __forceinline__ void store_as(void* data, int64_t at, const float (&i
   *reinterpret_cast<Vector<T, N>*>(static_cast<T*>(data) + at) = out;
 }
 
+// Writes N elements of fp32 as one of these types.
 template <int N>
 __device__ __forceinline__ void store(void* data, Type type, int64_t at, const float (&in)[N]) {
   switch (type) {

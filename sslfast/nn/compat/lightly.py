@@ -1,4 +1,4 @@
-"""In place of lightly's losses, as of its version 1.6.
+"""Losses with the constructors and calls of lightly's, as of its version 1.6.
 
     from sslfast.nn.compat.lightly import BarlowTwinsLoss, NegativeCosineSimilarity, NTXentLoss, SwaVLoss
 
@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.kernels.common import checks
+from sslfast.kernels.cross_correlation_loss.op import check_lambd
 from sslfast.kernels.info_nce.op import OP as INFO_NCE
+from sslfast.kernels.sinkhorn_knopp.op import check_epsilon
 from sslfast.nn.swav import swapped_prediction
 
 __all__ = ["BarlowTwinsLoss", "MemoryBankModule", "NTXentLoss", "NegativeCosineSimilarity", "SwaVLoss"]
@@ -59,7 +61,7 @@ class MemoryBankModule(nn.Module):
             self.vectors(self.size[1])
 
     def vectors(self, dim: int) -> Tensor:
-        """The bank itself, (vectors, dim); the first call draws it from torch's generator of the CPU."""
+        """Returns the bank itself, (vectors, dim); the first call draws it from torch's generator of the CPU."""
         if self.bank.ndim == 1:
             self.bank = F.normalize(torch.randn(self.size[0], dim).to(self.bank), dim=1)
         return self.bank
@@ -67,7 +69,7 @@ class MemoryBankModule(nn.Module):
     def forward(
         self, output: Tensor, labels: Tensor | None = None, update: bool = False
     ) -> tuple[Tensor, Tensor | None]:
-        """The output, and a copy of the bank from before the output is put into it (None without a bank).
+        """Returns the output, and a copy of the bank from before the output is put into it (None without a bank).
 
         Args:
             output: (N, dim).
@@ -124,7 +126,7 @@ class NTXentLoss(nn.Module):
         self.gather_distributed = gather_distributed
 
     def forward(self, out0: Tensor, out1: Tensor) -> Tensor:
-        """The mean loss of two views' embeddings, (N, dim) each."""
+        """Computes the mean loss of two views' embeddings, (N, dim) each."""
         out0, out1 = F.normalize(out0, dim=1), F.normalize(out1, dim=1)
         if self.memory_bank.size[0] > 0:
             return self._against_bank(out0, out1)
@@ -153,7 +155,7 @@ class NTXentLoss(nn.Module):
 
 
 class SwaVLoss(nn.Module):
-    """`lightly.loss.SwaVLoss`: that of `sslfast.nn.SwAVLoss`; as in the original it has shape (1,).
+    """`lightly.loss.SwaVLoss`: the loss of `sslfast.nn.SwAVLoss`; as in the original it has shape (1,).
 
     Args:
         temperature: t > 0, of the predictions.
@@ -162,7 +164,8 @@ class SwaVLoss(nn.Module):
         sinkhorn_gather_distributed: balances the codes over the samples of all ranks.
 
     Raises:
-        ValueError: a temperature out of range; gathering by a torch without torch.distributed.
+        ValueError: a temperature, iterations or an epsilon out of range; gathering by a torch without
+            torch.distributed.
     """
 
     def __init__(
@@ -174,6 +177,8 @@ class SwaVLoss(nn.Module):
     ) -> None:
         super().__init__()
         checks.check_temperature("SwaVLoss", temperature)
+        checks.check_whole_number("SwaVLoss", "sinkhorn_iterations", sinkhorn_iterations, least=1)
+        check_epsilon("SwaVLoss", sinkhorn_epsilon, name="a sinkhorn_epsilon")
         _check_gathering("SwaVLoss", sinkhorn_gather_distributed)
         self.temperature = temperature
         self.sinkhorn_iterations = sinkhorn_iterations
@@ -186,7 +191,7 @@ class SwaVLoss(nn.Module):
         low_resolution_outputs: list[Tensor],
         queue_outputs: list[Tensor] | None = None,
     ) -> Tensor:
-        """The loss of crops' scores against the prototypes, (B, K) each; a queue's scores are (Q, K)."""
+        """Computes the loss of crops' scores against the prototypes, (B, K) each; a queue's scores are (Q, K)."""
         gathers = self.sinkhorn_gather_distributed and distributed.world_size() > 1
         loss = swapped_prediction(
             high_resolution_outputs,
@@ -210,17 +215,18 @@ class BarlowTwinsLoss(nn.Module):
         gather_distributed: takes the mean of the cross-correlation matrices of all ranks.
 
     Raises:
-        ValueError: gathering by a torch without torch.distributed.
+        ValueError: a lambda_param below 0; gathering by a torch without torch.distributed.
     """
 
     def __init__(self, lambda_param: float = 5e-3, gather_distributed: bool = False) -> None:
         super().__init__()
+        check_lambd("BarlowTwinsLoss", lambda_param, name="lambda_param")
         _check_gathering("BarlowTwinsLoss", gather_distributed)
         self.lambda_param = lambda_param
         self.gather_distributed = gather_distributed
 
     def forward(self, z_a: Tensor, z_b: Tensor) -> Tensor:
-        """The loss of two views' embeddings, (N, D) each."""
+        """Computes the loss of two views' embeddings, (N, D) each."""
         if not (self.gather_distributed and distributed.world_size() > 1):
             return K.cross_correlation_loss(z_a, z_b, lambd=self.lambda_param)
         z_a, z_b = (F.batch_norm(z, None, None, training=True) for z in (z_a, z_b))
@@ -242,10 +248,11 @@ class NegativeCosineSimilarity(nn.Module):
         self.dim, self.eps = dim, eps
 
     def forward(self, x0: Tensor, x1: Tensor) -> Tensor:
-        """The mean negative cosine similarity of the pairs."""
+        """Computes the mean negative cosine similarity of the pairs."""
         return -F.cosine_similarity(x0, x1, self.dim, self.eps).mean()
 
 
 def _check_gathering(name: str, wanted: bool) -> None:
+    """Raises ValueError where gathering is wanted and impossible."""
     if wanted and not dist.is_available():
         raise ValueError(f"{name}: cannot gather over processes: this torch is built without torch.distributed")

@@ -1,4 +1,4 @@
-"""In place of pytorch-metric-learning's losses, as of its version 2.9.
+"""Losses with the constructors and calls of pytorch-metric-learning's, as of its version 2.9.
 
     from sslfast.nn.compat.pytorch_metric_learning import NTXentLoss, SupConLoss
 
@@ -20,7 +20,7 @@ __all__ = ["NTXentLoss", "SupConLoss"]
 
 
 class _PairLoss(nn.Module, ABC):
-    """What both have in common: the constructor, the call, and their checks."""
+    """A loss over pairs of one label: the constructor, the call, and the checks of both losses here."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class _PairLoss(nn.Module, ABC):
         ref_emb: None = None,
         ref_labels: None = None,
     ) -> Tensor:
-        """The loss.
+        """Computes the loss.
 
         Args:
             embeddings: (M, D); normalised to length 1 here.
@@ -69,9 +69,10 @@ class _PairLoss(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Of normalised embeddings (M, D) and checked labels (M,)."""
+        """Computes the loss of normalised embeddings (M, D) and checked labels (M,)."""
 
     def _refuse(self, **arguments: Any) -> None:
+        """Raises NotImplementedError for an argument that is not None."""
         name = type(self).__name__
         for argument, value in arguments.items():
             if value is not None:
@@ -85,7 +86,8 @@ class SupConLoss(_PairLoss):
     """`pytorch_metric_learning.losses.SupConLoss`: `kernels.sup_con` of the normalised embeddings.
 
     As in the original the mean is over the anchors whose loss is above 0, and the loss is 0 where all samples
-    have one label. (Rounding decides whether an anchor without near negatives is above 0; that can differ.)
+    have one label. (Rounding decides whether an anchor without near negatives is above 0; that can differ.) The
+    loss of embeddings with NaN is NaN, where the original's is 0.
 
     Args:
         temperature: t > 0, divides the similarities.
@@ -102,7 +104,7 @@ class SupConLoss(_PairLoss):
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         labels = labels.to(z.device)
         losses = K.sup_con(z, labels, temperature=self.temperature, reduction="none")
-        counted = (losses > 0) & (labels != labels[:1]).any()
+        counted = ~(losses <= 0) & (labels != labels[:1]).any()
         return losses.where(counted, 0).sum() / counted.sum().clamp(min=1)
 
 

@@ -1,4 +1,4 @@
-"""Which implementation runs, and what is said when one cannot."""
+"""The choice of the implementation that runs, and the error where it cannot."""
 
 import functools
 import subprocess
@@ -36,6 +36,16 @@ def test_available_impls_lists_what_auto_prefers_first(monkeypatch):
     assert K.available_impls("info_nce", "meta") == ["reference"]
     monkeypatch.setattr(lib, "INTERPRET", True)
     assert K.available_impls("info_nce", "cpu") == ["cpp", "triton", "reference"]
+
+
+def test_available_impls_without_an_op_are_those_of_every_op(monkeypatch):
+    monkeypatch.setattr(lib, "INTERPRET", False)
+    every = K.available_impls(device="cpu")
+    assert list(every) == sorted(lib.OPS)
+    assert every["info_nce"] == ["cpp", "reference"]
+    here = "cuda" if torch.cuda.is_available() else "cpu"
+    assert K.available_impls() == K.available_impls(device=here)
+    assert K.available_impls("info_nce") == K.available_impls("info_nce", here)
 
 
 def test_available_impls_of_an_unknown_op():
@@ -80,52 +90,6 @@ def test_an_implementation_that_the_op_does_not_have():
         K.info_nce(*arguments(), temperature=1, impl="c++")
 
 
-Z = torch.ones(4, 8)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        (
-            lambda: K.info_nce(Z, Z, None, temperature=1),
-            "info_nce: expected queue to be a torch.Tensor, got NoneType",
-        ),
-        (lambda: K.in_batch_info_nce(Z, [Z], temperature=1), "in_batch_info_nce: expected keys .*, got list"),
-        (
-            lambda: K.in_batch_info_nce(Z, Z, ids=(torch.arange(4), None), temperature=1),
-            "in_batch_info_nce: expected key_ids .*, got NoneType",
-        ),
-        (lambda: K.nt_xent(Z, Z.numpy(), temperature=1), "nt_xent: expected z2 .*, got ndarray"),
-        (lambda: K.sup_con(Z, [0, 0, 1, 1], temperature=1), "sup_con: expected labels .*, got list"),
-        (
-            lambda: K.soft_cross_entropy(Z, None, temperature=1),
-            "soft_cross_entropy: expected targets .*, got None",
-        ),
-        (lambda: K.nearest_neighbor([Z], Z), "nearest_neighbor: expected query .*, got list"),
-        (lambda: K.sinkhorn_knopp([Z]), "sinkhorn_knopp: expected scores .*, got list"),
-        (lambda: K.aligned_pooling(Z, None), "aligned_pooling: expected maps .*, got NoneType"),
-        (lambda: K.cross_correlation_loss(Z, 1, lambd=1), "cross_correlation_loss: expected z2 .*, got int"),
-        (lambda: K.enqueue_(Z, Z, 0), "enqueue_: expected pointer .*, got int"),
-    ],
-)
-def test_an_argument_that_is_no_tensor_is_named(call, message):
-    with pytest.raises(TypeError, match=f"^{message}"):
-        call()
-
-
-@pytest.mark.parametrize("temperature", [1e-38, 1e300])
-def test_a_temperature_that_fp32_cannot_invert_is_refused(temperature):
-    with pytest.raises(ValueError, match="nt_xent: expected a temperature from 1e-37 to 1e37, got"):
-        K.nt_xent(Z, Z, temperature=temperature)
-
-
-def test_a_temperature_that_is_a_tensor_is_refused_for_it_would_get_no_gradient():
-    with pytest.raises(
-        ValueError, match=r"nt_xent: expected a temperature that is a Python number.*; to learn it"
-    ):
-        K.nt_xent(Z, Z, temperature=torch.nn.Parameter(torch.tensor(0.1)))
-
-
 def test_forward_mode_differentiation_is_refused():
     """torch would take the operators for constants."""
     query, positive, queue = arguments()
@@ -137,6 +101,35 @@ def test_forward_mode_differentiation_is_refused():
     expected = loss(query)
     _, tangent = torch.func.jvp(lambda x: x.sum() * loss(query), (query,), (query,))  # without a part in it
     torch.testing.assert_close(tangent, query.sum() * expected)
+
+
+def test_torch_func_differentiates_the_reference_only():
+    query, positive, queue = arguments()
+    loss = functools.partial(K.info_nce, positive=positive, queue=queue, temperature=1)
+    message = "^info_nce: torch.func's transforms cannot differentiate impl='cpp'; use impl='reference'$"
+    for transform in (torch.func.grad, torch.func.jacrev, lambda f: torch.func.vmap(torch.func.grad(f))):
+        x = query if transform in (torch.func.grad, torch.func.jacrev) else query[None]
+        with pytest.raises(RuntimeError, match=message):
+            transform(functools.partial(loss, impl="cpp"))(x)
+    with pytest.raises(RuntimeError, match=message):
+        torch.func.grad(lambda x: torch.func.vmap(functools.partial(loss, impl="cpp"))(x).sum())(query[None])
+    query.requires_grad_()
+    (expected,) = torch.autograd.grad(loss(query), query)
+    torch.testing.assert_close(
+        torch.func.grad(functools.partial(loss, impl="reference"))(query.detach()), expected
+    )
+
+
+def test_torch_func_takes_kernels_that_need_no_derivative():
+    scores = torch.randn(2, 5, 3)
+    each = torch.stack([K.sinkhorn_knopp(x, impl="cpp") for x in scores])
+    assert torch.equal(torch.func.vmap(functools.partial(K.sinkhorn_knopp, impl="cpp"))(scores), each)
+    gradient = torch.func.grad(lambda x: (K.sinkhorn_knopp(x, impl="cpp") * x).sum())(scores[0])
+    torch.testing.assert_close(gradient, each[0])
+    query, positive, queue = arguments()
+    constant = K.info_nce(query, positive, queue, temperature=1, impl="cpp")
+    gradient = torch.func.grad(lambda x: x.sum() * K.info_nce(query, positive, queue, temperature=1, impl="cpp"))
+    torch.testing.assert_close(gradient(query), constant.expand_as(query))
 
 
 def test_an_extension_that_is_not_there_or_is_broken(tmp_path, monkeypatch):

@@ -7,14 +7,10 @@ import torch
 
 from sslfast import kernels as K
 from sslfast.kernels.common import op as lib
-from tests.kernels import test_in_batch_info_nce_compiled, test_info_nce, test_sup_con
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
-from tests.kernels.test_in_batch_info_nce import random_ids
+from tests.kernels import interpreter
+from tests.kernels.ids import random_ids
 
-# What Triton's interpreter makes numpy say.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning:triton.runtime.interpreter", "ignore::RuntimeWarning:triton.runtime.interpreter"
-)
+pytestmark = interpreter.QUIET
 T = 0.1
 # (N, K, D) for info_nce: one sample, no negatives, several tiles and parts, wide rows. The others have N + K keys.
 SHAPES = [(1, 1, 1), (1, 0, 8), (5, 37, 9), (70, 260, 24), (3, 600, 130), (2, 65, 600)]
@@ -39,7 +35,7 @@ def whole_numbers(*shape, dtype=torch.float32, device="cpu", seed=0):
 
 
 def inputs(op, shape, dtype=torch.float32, device="cpu"):
-    """What the op takes, with options of its own: chunks, offset and ids."""
+    """The op's tensors and, for in_batch_info_nce, its options: chunks, offset and ids."""
     n, k, d = shape
     sizes = {"info_nce": (n, n, k), "in_batch_info_nce": (2 * n, n + k), "nt_xent": (n, n)}[op]
     tensors = [whole_numbers(size, d, dtype=dtype, device=device, seed=i) for i, size in enumerate(sizes)]
@@ -75,11 +71,11 @@ def logits_of(op, tensors, options):
 @both_paths
 def test_counts_the_negatives_above_the_positive(op, impl, device, dtype, shape):
     tensors, options = inputs(op, shape, dtype, device)
-    loss, rank = call(op, tensors, impl=impl, return_rank=True, **options)
+    loss, positive_rank = call(op, tensors, impl=impl, return_rank=True, **options)
     logits, positive = logits_of(op, tensors, options)
-    assert rank.dtype == torch.int64
-    assert rank.device.type == device.type
-    assert rank.tolist() == (logits > positive[:, None]).sum(1).tolist()
+    assert positive_rank.dtype == torch.int64
+    assert positive_rank.device.type == device.type
+    assert positive_rank.tolist() == (logits > positive[:, None]).sum(1).tolist()
     assert torch.equal(loss, call(op, tensors, impl=impl, **options))
 
 
@@ -87,9 +83,9 @@ def run(op, tensors, **options):
     """The results, and the gradients of all inputs that may have one."""
     tensors = [tensor.clone().requires_grad_(i < 2) for i, tensor in enumerate(tensors)]
     out = call(op, tensors, **options)
-    loss, *rank = out if isinstance(out, tuple) else (out,)
-    assert not any(tensor.requires_grad for tensor in rank)
-    return *rank, loss.detach(), *torch.autograd.grad(loss.sum(), tensors[:2])
+    loss, *positive_rank = out if isinstance(out, tuple) else (out,)
+    assert not any(tensor.requires_grad for tensor in positive_rank)
+    return *positive_rank, loss.detach(), *torch.autograd.grad(loss.sum(), tensors[:2])
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
@@ -98,14 +94,14 @@ def test_loss_and_gradients_stay_what_they_are(op, impl, device, dtype, reductio
     tensors, options = inputs(op, (70, 130, 40), dtype, device)
     tensors = [tensor / 8 for tensor in tensors]  # the losses are in range, and the products still exact
     options |= {"impl": impl, "reduction": reduction}
-    rank, *results = run(op, tensors, return_rank=True, **options)
+    positive_rank, *results = run(op, tensors, return_rank=True, **options)
     without = run(op, tensors, **options)
     if impl == "cpp":
         assert all(map(torch.equal, results, without))
     else:  # Triton's tiles are smaller, to have registers for the counts
         torch.testing.assert_close(results, list(without), rtol=5e-3, atol=5e-3)
     _, expected = call(op, tensors, **options | {"impl": "reference"}, return_rank=True)
-    assert torch.equal(rank, expected)
+    assert torch.equal(positive_rank, expected)
 
 
 def test_blocks_of_the_queue_add_up(impl, device, monkeypatch):
@@ -114,16 +110,16 @@ def test_blocks_of_the_queue_add_up(impl, device, monkeypatch):
 
         monkeypatch.setattr(triton_kernels, "BLOCK_ELEMENTS", 1)
     tensors, _ = inputs("info_nce", (3, 2500, 20), device=device)
-    _, rank = call("info_nce", tensors, impl=impl, return_rank=True)
+    _, positive_rank = call("info_nce", tensors, impl=impl, return_rank=True)
     _, expected = call("info_nce", tensors, impl="reference", return_rank=True)
-    assert torch.equal(rank, expected)
+    assert torch.equal(positive_rank, expected)
 
 
 def test_blocks_of_rows_are_told_apart(op):
     tensors, options = inputs(op, (1100, 1000, 6))
-    _, rank = call(op, tensors, impl="cpp", return_rank=True, **options)
+    _, positive_rank = call(op, tensors, impl="cpp", return_rank=True, **options)
     _, expected = call(op, tensors, impl="reference", return_rank=True, **options)
-    assert torch.equal(rank, expected)
+    assert torch.equal(positive_rank, expected)
 
 
 @both_paths
@@ -132,9 +128,9 @@ def test_the_best_and_the_worst(op, impl, device, dtype, sign):
     """Rows of an identity matrix are their own positives: above all others, or with a change of sign below."""
     eye = torch.eye(20, 32, dtype=dtype, device=device)
     queue = [torch.eye(30, 32, dtype=dtype, device=device).roll(1, 1)[20:]] if op == "info_nce" else []
-    _, rank = call(op, [eye, sign * eye, *queue], impl=impl, return_rank=True)
+    _, positive_rank = call(op, [eye, sign * eye, *queue], impl=impl, return_rank=True)
     negatives = {"info_nce": 10, "in_batch_info_nce": 19, "nt_xent": 38}[op]
-    assert rank.tolist() == [0 if sign == 1 else negatives] * len(rank)
+    assert positive_rank.tolist() == [0 if sign == 1 else negatives] * len(positive_rank)
 
 
 @both_paths
@@ -143,18 +139,18 @@ def test_nothing_compares_with_nan(op, impl, device, dtype, position):
     tensors, options = inputs(op, (40, 50, 16), dtype, device)
     _, expected = call(op, tensors, impl=impl, return_rank=True, **options)
     tensors[position][7] = math.nan
-    _, rank = call(op, tensors, impl=impl, return_rank=True, **options)
+    _, positive_rank = call(op, tensors, impl=impl, return_rank=True, **options)
     logits, positive = logits_of(op, tensors, options)
-    assert rank.tolist() == (logits > positive[:, None]).sum(1).tolist()
-    assert not torch.equal(rank, expected)
+    assert positive_rank.tolist() == (logits > positive[:, None]).sum(1).tolist()
+    assert not torch.equal(positive_rank, expected)
 
 
 @both_paths
 def test_no_samples(op, impl, device, dtype):
     tensors, options = inputs(op, (0, 5, 8), dtype, device)
-    _, rank = call(op, tensors, impl=impl, return_rank=True, **options)
-    assert rank.shape == (0,)
-    assert rank.dtype == torch.int64
+    _, positive_rank = call(op, tensors, impl=impl, return_rank=True, **options)
+    assert positive_rank.shape == (0,)
+    assert positive_rank.dtype == torch.int64
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
@@ -182,14 +178,14 @@ def test_opcheck(op, impl, device, monkeypatch):
 
 
 def test_cpp_counts_the_same_with_any_number_of_threads(op):
-    (tensors, options), threads, ranks = inputs(op, (300, 400, 24)), torch.get_num_threads(), []
+    (tensors, options), threads, counts = inputs(op, (300, 400, 24)), torch.get_num_threads(), []
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            ranks.append(call(op, tensors, impl="cpp", return_rank=True, **options)[1])
+            counts.append(call(op, tensors, impl="cpp", return_rank=True, **options)[1])
     finally:
         torch.set_num_threads(threads)
-    assert all(torch.equal(rank, ranks[0]) for rank in ranks[1:])
+    assert all(torch.equal(positive_rank, counts[0]) for positive_rank in counts[1:])
 
 
 def test_nothing_is_counted_in_vain(op, impl, device):
@@ -201,44 +197,3 @@ def test_nothing_is_counted_in_vain(op, impl, device):
         "nt_xent": (torch.cat(tensors), T),
     }[op]
     assert lib.OPS[op].call(impl, *arguments, False)[-1].shape == (0,)
-
-
-def launches(arch):
-    """The launches of kernels that can count, as cases of aot.py, and made to count."""
-    counts = dict.fromkeys(("p_positive", "p_pair"), "*fp32") | {"p_above": "*i32", "p_rank": "*i64"}
-    launched = (
-        test_info_nce.launches(arch, ranked=True),
-        test_in_batch_info_nce_compiled.launches(arch),
-        test_sup_con.launches(arch),
-    )
-    for of_op in launched:
-        for name, case in of_op:
-            too_wide = "_streaming" in case["kernel"] and case["constants"].get("BD", 0) > 256  # see MAX_RANKED_D
-            if "NEED_RANK" in case["constants"] and not too_wide:
-                constants = {name: value for name, value in case["constants"].items() if name not in counts}
-                yield (
-                    name,
-                    case
-                    | {
-                        "signature": case["signature"] | counts,
-                        "constants": constants | {"NEED_RANK": True},
-                    },
-                )
-    positive = {"p_rows": "*bf16", "p_positives": "*bf16", "p_products": "*fp32", "P": "i32", "D": "i32"}
-    yield (
-        "positive",
-        {
-            "kernel": "sslfast.kernels.common.positives:positive_kernel",
-            "arch": arch,
-            "signature": positive,
-            "constants": {"BD": 2048},
-            "multiples_of_16": ["P", "D"],
-            "num_warps": 8,
-            "num_stages": 3,
-        },
-    )
-
-
-@pytest.mark.parametrize("arch", ARCHITECTURES)
-def test_kernels_compile_ahead_of_time(arch):
-    assert_compiles(launches(arch), wgmma="partial")

@@ -1,0 +1,42 @@
+import pytest
+
+from tests.kernels.launches import Launches
+
+
+def cases(arch, counting=False):
+    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
+    streaming = "sslfast.kernels.common.streaming"
+    fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")
+    numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits", "chunk_rows", "offset"), "i32") | {
+        "scale": "fp32",
+        "inverse_t": "fp32",
+    }
+
+    def case(name, kernel, dtype, constants, num_warps, num_stages=3):
+        given = dict.fromkeys(("p_query", "p_keys", "p_positives", "p_powers"), f"*{dtype}")
+        return name, {
+            "kernel": kernel,
+            "arch": arch,
+            "signature": given | fp32 | numbers,
+            "constants": constants,
+            "multiples_of_16": ["N", "K", "D", "C", "split_rows"],
+            "num_warps": num_warps,
+            "num_stages": num_stages,
+        }
+
+    absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
+    no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_positive": None, "p_above": None}
+    widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
+    for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
+        c = triton_kernels.streaming.choose_config(shape, processors=132, counting=counting)
+        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_positive_rank
+        yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
+    for d in (128, 2048):
+        constants = {"BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
+        yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, max(1, min(8, d // 128)))
+    power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
+    yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_positive_rank, 8)
+
+
+LAUNCHES = Launches(cases, wgmma="partial")

@@ -1,0 +1,44 @@
+import pytest
+
+from tests.kernels.launches import Launches
+
+
+def cases(arch):
+    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    fp32 = "top sum positive count tops sums positives counts loss log_sum d_loss push pull unit dz products"
+    types = {f"p_{name}": "*fp32" for name in fp32.split()}
+    types |= dict.fromkeys(("p_features", "p_weights"), "*bf16")
+    types |= dict.fromkeys(("M", "D", "split_rows", "splits", "first", "rows"), "i32") | {
+        "scale": "fp32",
+        "inverse_t": "fp32",
+    }
+
+    def case(kernel, constants, num_warps, labelled=True, num_stages=3):
+        labels = {"p_labels": "*i64"} if labelled else {}
+        return f"{kernel} {constants} labels={labelled}", {
+            "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
+            "arch": arch,
+            "signature": types | labels,
+            "constants": constants if labelled else constants | {"p_labels": None},
+            "multiples_of_16": ["M", "D", "split_rows"],
+            "num_warps": num_warps,
+            "num_stages": num_stages,
+        }
+
+    widths = (128, 256) if arch == 120 else (128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
+    for m, d, labelled in [*((8192, d, True) for d in widths), (8192, 128, False), (64, 128, True)]:
+        for kernel in ("partial_kernel", "gradient_kernel"):
+            c = triton_launch.choose_config(m, d, processors=132, backward=kernel == "gradient_kernel")
+            tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
+            if kernel == "partial_kernel":
+                tile |= {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_above": None}
+            yield case(kernel, tile, c.num_warps, labelled, c.num_stages)
+    yield case("merge_kernel", {"BM": 128}, 4)
+    yield case("prepare_kernel", {"BM": 1024}, 8)
+    no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}
+    yield case("row_kernel", {"BM": 4, "BN": 512} | no_positive_rank, 8)
+    yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
+
+
+LAUNCHES = Launches(cases, wgmma=("partial", "gradient"))
