@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,32 +26,45 @@ class Bucket(NamedTuple):
 
 
 class FusedOptimizer(Optimizer, ABC):
-    """What the optimizers here share: a step that is one pass over the parameters and all that follows them.
+    """An optimizer whose step is one pass over the parameters and all that follows them.
 
         optimizer = FusedLARS(student.parameters(), lr=0.2, weight_decay=1e-6)
-        optimizer.add_ema(teacher.parameters(), student.parameters())
+        optimizer.add_ema(teacher.parameters(), student.parameters(), momentum=0.99)
         ...
-        optimizer.step(ema_momentum=0.99)
+        optimizer.step()
+        optimizer.ema_momentum = 0.996  # of the steps to come; or, of one step: optimizer.step(ema_momentum=0.996)
 
-    They compute what torch's optimizers do, followed by `ema_update_`, and are torch optimizers themselves: with
-    parameter groups, learning-rate schedulers and hooks, and with state dicts that torch's own of the same name
-    can load, and the other way round. What follows the parameters is no part of the state dict: it belongs to a
-    module that is saved with its own.
+    Its steps compute what torch's optimizer of that name does, followed by `ema_update_`. It is a torch optimizer
+    itself: with parameter groups, learning-rate schedulers, hooks and closures, and with state dicts that torch's
+    own can load, and the other way round. An option of torch's that asks for something else than is computed here
+    (`maximize=True`) is refused. What follows the parameters is no part of the state dict: it belongs to a module
+    that is saved with its own.
 
     Nothing waits for the device. A CUDA graph can replay a step: make `lr` and `ema_momentum` tensors on the GPU
     to change them between replays. Where the attribute `found_inf`, a 0-d fp32 tensor, is 1, a step changes
     nothing, as with torch's fused optimizers. A GradScaler unscales the gradients before the step, as for any
     optimizer that does not do it itself.
+
+    Attributes:
+        ema_momentum: of what `add_ema` added, in [0, 1]: a float, or a 0-d fp32 or fp64 tensor, on the CPU or with
+            the parameters; may be set between steps. None: each step is given its own.
+        impl: of the step.
     """
+
+    options: ClassVar[tuple[str, ...]]  # of a parameter group, those that a step reads
+    neutral: ClassVar[dict[str, Any]]  # options of torch's optimizers that no step reads, and what they have to be
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], impl: Impl) -> None:
         super().__init__(params, defaults)
         self.impl = impl
+        self.ema_momentum: float | Tensor | None = None
         self._targets: dict[Tensor, Tensor] = {}  # by what they follow
         self._shadows: dict[Tensor, Tensor] = {}
 
-    def add_ema(self, targets: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
-        """From now on, each step moves targets towards sources, by the momentum that it is given.
+    def add_ema(
+        self, targets: Iterable[Tensor], sources: Iterable[Tensor], *, momentum: float | Tensor | None = None
+    ) -> None:
+        """From now on, each step moves targets towards sources, all by the same momentum.
 
         Where a source is a parameter of this optimizer that has a gradient, in the same pass; else (a frozen or
         unused parameter, a buffer) by `ema_update_`, after it.
@@ -59,12 +72,15 @@ class FusedOptimizer(Optimizer, ABC):
         Args:
             targets: tensors as `ema_update_` takes them.
             sources: as many.
+            momentum: a new value of the attribute `ema_momentum`; None: it stays what it is.
 
         Raises:
             ValueError: lists of different lengths, or a source that has a target already.
         """
         targets, sources = list(targets), list(sources)
         _check_new("add_ema", self._targets, targets, sources)
+        if momentum is not None:
+            self.ema_momentum = momentum
         self._targets.update(zip(sources, targets, strict=True))
 
     def add_shadows(self, shadows: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
@@ -85,17 +101,22 @@ class FusedOptimizer(Optimizer, ABC):
 
         Args:
             closure: computes the loss and its gradients again, as torch's optimizers take it.
-            ema_momentum: of what `add_ema` added, in [0, 1]; a float, or a 0-d fp32 or fp64 tensor.
+            ema_momentum: of this step, in place of the attribute.
 
         Returns:
             The closure's loss, if there is one.
 
         Raises:
-            ValueError: `add_ema` was called and the momentum is missing.
+            ValueError: `add_ema` was called, and neither the attribute nor the argument is set.
         """
         if ema_momentum is None:
+            ema_momentum = self.ema_momentum
+        if ema_momentum is None:
             if self._targets:
-                raise ValueError("step: expected an ema_momentum for what add_ema added, got None")
+                raise ValueError(
+                    "step: expected a momentum for what add_ema added, got None; set the optimizer's "
+                    "ema_momentum, or pass step(ema_momentum=...)"
+                )
             ema_momentum = 1.0
         loss = None
         if closure is not None:
@@ -136,6 +157,40 @@ class FusedOptimizer(Optimizer, ABC):
     def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
         """Updates a bucket's parameters, and what follows them."""
 
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's optimizers do it.
+
+        Raises:
+            ValueError: an option asks for something that is not computed here.
+        """
+        if isinstance(param_group, dict):  # else torch finds the words
+            self._check_neutral(param_group)
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `load_state_dict` or unpickling brings.
+
+        Raises:
+            ValueError: an option is missing, as in the state dict of another optimizer, or asks for something that
+                is not computed here; the optimizer is as it was.
+        """
+        for group in state["param_groups"]:
+            if missing := [option for option in self.options if option not in group]:
+                raise ValueError(
+                    f"{type(self).__name__}: expected a parameter group with {', '.join(self.options)}, got one "
+                    f"without {', '.join(missing)}, of another optimizer"
+                )
+            self._check_neutral(group)
+        super().__setstate__(state)
+
+    def _check_neutral(self, group: dict[str, Any]) -> None:
+        for option, value in self.neutral.items():
+            if group.get(option, value) != value:
+                raise ValueError(
+                    f"{type(self).__name__}: expected {option}={value!r}, the only value that it implements, got "
+                    f"{group[option]!r}; use torch's optimizer for it"
+                )
+
     def _zero_state(self, params: list[Tensor], name: str) -> list[Tensor]:
         """The parameters' states of that name: zero at first, so that a first step may be skipped too."""
         states = [self.state[p] for p in params]
@@ -145,18 +200,19 @@ class FusedOptimizer(Optimizer, ABC):
         return [state[name] for state in states]
 
     def __getstate__(self) -> dict[str, Any]:
-        own = {"impl": self.impl, "_targets": self._targets, "_shadows": self._shadows}
-        return {**super().__getstate__(), **own}
+        names = ("impl", "ema_momentum", "_targets", "_shadows")
+        return {**super().__getstate__(), **{name: getattr(self, name) for name in names}}
 
 
 def _check_new(name: str, known: dict[Tensor, Tensor], followers: list[Tensor], sources: list[Tensor]) -> None:
+    """Raises ValueError unless each source, known or new, has one follower."""
     if len(followers) != len(sources):
         raise ValueError(f"{name}: expected as many tensors as the {len(sources)} sources, got {len(followers)}")
-    seen = set(known)
+    followed = set(known)
     for i, source in enumerate(sources):
-        if source in seen:
+        if source in followed:
             raise ValueError(f"{name}: sources[{i}] has one that follows it already")
-        seen.add(source)
+        followed.add(source)
 
 
 class FusedSGD(FusedOptimizer):
@@ -171,6 +227,9 @@ class FusedSGD(FusedOptimizer):
         impl: of the step: "auto", "reference", "cpp" (CPU) or "cuda".
     """
 
+    options = ("lr", "momentum", "weight_decay", "nesterov")
+    neutral: ClassVar[dict[str, Any]] = {"dampening": 0.0, "maximize": False, "differentiable": False}
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -181,19 +240,23 @@ class FusedSGD(FusedOptimizer):
         nesterov: bool = False,
         impl: Impl = "auto",
     ) -> None:
-        options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, {**options, "dampening": 0.0}, impl)  # torch's SGD looks for it in a state dict
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, {**defaults, "dampening": 0.0}, impl)  # torch's SGD looks for it in a state dict
 
     def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
         momenta = self._zero_state(bucket.params, "momentum_buffer") if group["momentum"] else []
-        options = {name: group[name] for name in ("lr", "momentum", "weight_decay", "nesterov")}
+        options = {name: group[name] for name in self.options}
         sgd_ema_step_(bucket.params, bucket.grads, momenta, **options, **following)
 
 
 class FusedLARS(FusedOptimizer):
     """LARS, fused with what follows the parameters: see `FusedOptimizer` and `lars_ema_step_`.
 
-    A group with `adapt=False` (biases, the scales and shifts of normalisation layers) takes plain SGD steps.
+    The norm is taken of d = g + b w, as in the code published with SimCLR, BYOL and Barlow Twins, where the paper
+    divides by |g| + b |w|. The learning rate multiplies the momentum, as in torch's SGD and Barlow Twins' code,
+    where the paper and SimCLR's code accumulate it in v; the two differ only while it changes. No Nesterov
+    momentum. A group with `adapt=False` (biases, the scales and shifts of normalisation layers) takes plain SGD
+    steps.
 
     Args:
         params: parameters or groups of them; a group may set any of the options and `adapt` (default True).
@@ -203,6 +266,14 @@ class FusedLARS(FusedOptimizer):
         trust_coefficient: eta in the paper.
         impl: of the step: "auto", "reference", "cpp" (CPU) or "cuda".
     """
+
+    options = ("lr", "momentum", "weight_decay", "trust_coefficient", "adapt")
+    neutral: ClassVar[dict[str, Any]] = {
+        "dampening": 0.0,
+        "nesterov": False,
+        "maximize": False,
+        "differentiable": False,
+    }
 
     def __init__(
         self,
@@ -214,15 +285,15 @@ class FusedLARS(FusedOptimizer):
         trust_coefficient: float = 1e-3,
         impl: Impl = "auto",
     ) -> None:
-        options = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(params, {**options, "trust_coefficient": trust_coefficient, "adapt": True}, impl)
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+        super().__init__(params, {**defaults, "trust_coefficient": trust_coefficient, "adapt": True}, impl)
 
     def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
         momenta = self._zero_state(bucket.params, "momentum_buffer") if group["momentum"] else []
         options = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
         if group["adapt"]:
-            options["trust_coefficient"] = group["trust_coefficient"]
-            lars_ema_step_(bucket.params, bucket.grads, momenta, **options, **following)
+            trust = group["trust_coefficient"]
+            lars_ema_step_(bucket.params, bucket.grads, momenta, trust_coefficient=trust, **options, **following)
         else:
             sgd_ema_step_(bucket.params, bucket.grads, momenta, **options, **following)
 
@@ -239,6 +310,14 @@ class FusedAdamW(FusedOptimizer):
         impl: of the step: "auto", "reference", "cpp" (CPU) or "cuda".
     """
 
+    options = ("lr", "betas", "eps", "weight_decay")
+    neutral: ClassVar[dict[str, Any]] = {
+        "amsgrad": False,
+        "maximize": False,
+        "differentiable": False,
+        "decoupled_weight_decay": True,
+    }
+
     def __init__(
         self,
         params: Iterable[Any],
@@ -249,15 +328,22 @@ class FusedAdamW(FusedOptimizer):
         weight_decay: float = 1e-2,
         impl: Impl = "auto",
     ) -> None:
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        # As torch's own fused AdamW: then load_state_dict puts the counts of steps beside the parameters.
-        super().__init__(params, {**options, "fused": True}, impl)
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        # As torch's own fused AdamW, which then goes on from a state dict of ours as a fused one.
+        super().__init__(params, {**defaults, "fused": True}, impl)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for p in (p for group in self.param_groups for p in group["params"]):
+            if "step" in self.state.get(p, {}):  # torch's AdamW, unless it is fused, counts on the CPU
+                steps = self.state[p]["step"]
+                self.state[p]["step"] = torch.as_tensor(steps, dtype=torch.float32, device=p.device)
 
     def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
         exp_avgs, exp_avg_sqs = (self._zero_state(bucket.params, name) for name in ("exp_avg", "exp_avg_sq"))
         for p in bucket.params:
             if "step" not in self.state[p]:
-                self.state[p]["step"] = torch.zeros((), device=p.device)
+                self.state[p]["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
         steps = [self.state[p]["step"] for p in bucket.params]
-        options = {name: group[name] for name in ("lr", "betas", "eps", "weight_decay")}
+        options = {name: group[name] for name in self.options}
         adamw_ema_step_(bucket.params, bucket.grads, exp_avgs, exp_avg_sqs, steps, **options, **following)
