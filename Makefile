@@ -1,8 +1,9 @@
-# make demo | test | bench | bench-views | bench-train | methods-check | lint: each first makes the virtual environment .venv and builds the extensions.
+# make demo | test | lint | bench | bench-views | bench-train | methods-check | sanitize | results | architecture: each first
+# makes the virtual environment .venv and builds the extensions.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-train methods-check bench-compare gpu-check readme lint lock clean
+.PHONY: demo test bench bench-views bench-train methods-check bench-compare gpu-check sanitize results architecture lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -12,7 +13,7 @@ demo: .venv/built
 
 # The same on every machine, with GPUs hidden: what they can do, gpu-check tests.
 test: .venv/built
-	CUDA_VISIBLE_DEVICES= $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 bench: .venv/built
 	$(BIN)/sslfast bench
@@ -37,9 +38,17 @@ bench-compare: .venv/built
 gpu-check: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.gpu_check $(ARGS)
 
-# The tables of README.md, from the ops and benchmarks/results/
-readme: .venv/built
-	$(BIN)/python -m sslfast.benchmarks.readme
+# The C++ kernels, and on an emulator the CUDA C++ kernels, under the address, undefined and thread sanitizers; ARGS="-x"
+sanitize: .venv/built
+	$(BIN)/python -m tests.kernels.emulator.sanitize $(ARGS)
+
+# The tables of README.md and docs/, from the ops and benchmarks/results/
+results: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.tables
+
+# The drawing and the table of docs/architecture.md, from the imports and CONTRIBUTING.md
+architecture: .venv/built
+	$(BIN)/python tests/layers.py
 
 lint: .venv/built
 	$(BIN)/ruff check .
