@@ -1,4 +1,4 @@
-"""The choice of a device."""
+"""Devices: the choice of one, and copies to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sslfast.errors import UsageError
 
 
 def choose_device(name: str) -> torch.device:
-    """A device by name; "auto" is cuda where there is one, else cpu.
+    """Choose a device by its name; "auto" is cuda where there is one, else cpu.
 
     Raises:
         UsageError: no such device here.
@@ -32,6 +32,6 @@ def choose_device(name: str) -> torch.device:
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy to the device without waiting for it."""
+    """Copy an array to the device without waiting for it."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -1,4 +1,4 @@
-"""What a loader gives to a training step."""
+"""Batches, and the interface of the loaders that make them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sslfast.errors import UsageError
+from sslfast.random.key import Key
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Batch:
     seed: int  # of the run
     epoch: int  # counted from 0
 
+    def key(self, view: int = 0) -> Key:
+        """The key of the random numbers that are sampled for these images and their view of that number."""
+        return Key(self.seed, self.epoch, self.index, view)
+
 
 class Loader(Protocol):
     """Batches as a pure function of (seed, epoch, step): to resume is to ask for (epoch, start)."""
@@ -30,21 +35,20 @@ class Loader(Protocol):
     steps_per_epoch: int
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on. What does not fill the last batch is left out."""
+        """The batches of an epoch from step `start` on. Images that do not fill the last batch are left out."""
 
 
-def full_batches(name: str, images: int, batch_size: int) -> int:
-    """How many full batches there are in a source.
+def check_full_batch(name: str, num_images: int, batch_size: int) -> None:
+    """Refuses a source of fewer images than one batch.
 
     Raises:
-        UsageError: none.
+        UsageError: it has fewer.
     """
-    if images < batch_size:
+    if num_images < batch_size:
         raise UsageError(
-            f"{name}: {images} images are fewer than one batch of {batch_size}; "
-            f"set data.batch_size to {images} or less"
+            f"{name}: {num_images} images are fewer than one batch of {batch_size}; "
+            f"set data.batch_size to {num_images} or less"
         )
-    return images // batch_size
 
 
 def rows_of_rank(batch_size: int, rank: int, world_size: int) -> NDArray[np.int64]:
@@ -65,5 +69,5 @@ def rows_of_rank(batch_size: int, rank: int, world_size: int) -> NDArray[np.int6
         raise UsageError(
             f"data.batch_size={batch_size}: expected a multiple of the {world_size} processes that share a batch"
         )
-    own = batch_size // world_size
-    return np.arange(rank * own, (rank + 1) * own)
+    rows_per_rank = batch_size // world_size
+    return np.arange(rank * rows_per_rank, (rank + 1) * rows_per_rank)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
@@ -13,12 +13,13 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import DataConfig
-from sslfast.data.augment import normalize
 from sslfast.data.pipeline import has_dali, is_resident
 from sslfast.data.sources import Source
 from sslfast.data.sources.images import STRIP, without_ends
 from sslfast.data.sources.reading import read_all
 from sslfast.device import to_device
+
+Crops = Iterator[tuple[Tensor, Tensor]]  # uint8 (B, size, size, 3); int64 (B,) positions in the source
 
 
 def eval_batches(
@@ -30,7 +31,7 @@ def eval_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each readable image once, in order, without augmentation.
+    """The batches of an evaluation: each readable image once, in order, without augmentation.
 
     The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the centre is
     cut out: an image between the two is not resized. Large images are read with DALI where it is installed,
@@ -51,23 +52,50 @@ def eval_batches(
     Raises:
         UsageError: more than the source allows cannot be read.
     """
-    batches = _array_eval_batches if _is_to_cut(source, size) else _pillow_eval_batches
+    crops: Callable[[Source, int, int, torch.device], Crops]
+    crops = _cut_array if _is_to_cut(source, size) else _read_and_crop
     if source.paths is not None and not is_resident(source, data, device) and has_dali():
-        from sslfast.data.dali.evaluation import dali_eval_batches as batches
+        from sslfast.data.dali.evaluation import dali_crops
+
+        crops = partial(dali_crops, threads=data.workers, prefetch=data.prefetch)
     first, last = (len(source) * part // world_size for part in (rank, rank + 1))
     part = source if world_size == 1 else source.subset(np.arange(first, last))
-    for images, index in batches(part, size, data, batch_size, device):
-        yield images, index + first
+    for images, index in crops(part, size, batch_size, device):
+        yield normalize(images.permute(0, 3, 1, 2), data.mean, data.std), index + first
 
 
-def _pillow_eval_batches(
-    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
+    """Bring the shorter side into [size, 8/7 size] and cut out the central square."""
+    image = without_ends(image)
+    shorter = min(image.size)
+    target = min(max(shorter, size), round(size * 8 / 7))
+    resized = image if target == shorter else F.resize(image, [target])
+    return F.center_crop(resized, [size, size])
+
+
+@torch.no_grad()
+def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Scale images to [0, 1] and normalise them: as views are, but not augmented.
+
+    Args:
+        images: uint8 (B, 3, S, S).
+        mean: of red, green, blue over [0, 1].
+        std: standard deviation of the same.
+
+    Returns:
+        float32 (B, 3, S, S), channels_last.
+    """
+    x = images.to(torch.float32, memory_format=torch.channels_last, copy=True).div_(255)
+    center, spread = to_device(np.array([mean, std], dtype=np.float32), x.device).view(2, 3, 1, 1)
+    return x.sub_(center).div_(spread)
+
+
+def _read_and_crop(source: Source, size: int, batch_size: int, device: torch.device) -> Crops:
+    """Decode, resize and crop the images one by one with Pillow."""
     readable = read_all(source, partial(resize_center_crop, size=size))
     while batch := list(islice(readable, batch_size)):
         index, pixels = zip(*batch, strict=True)
-        images = to_device(np.stack(pixels), device).permute(0, 3, 1, 2)
-        yield normalize(images, data.mean, data.std), to_device(np.array(index, dtype=np.int64), device)
+        yield to_device(np.stack(pixels), device), to_device(np.array(index, dtype=np.int64), device)
 
 
 def _is_to_cut(source: Source, size: int) -> bool:
@@ -78,23 +106,10 @@ def _is_to_cut(source: Source, size: int) -> bool:
     return size <= shorter <= round(size * 8 / 7) and longer <= STRIP * shorter
 
 
-def _array_eval_batches(
-    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Without an image a sample, which would take longer than a GPU takes for its features."""
+def _cut_array(source: Source, size: int, batch_size: int, device: torch.device) -> Crops:
+    """Cut the crops out of an array, batch by batch: image by image takes longer than a GPU for their features."""
     assert source.images is not None
     top, left = (round((side - size) / 2) for side in source.images.shape[1:3])
     for start in range(0, len(source), batch_size):
         pixels = source.images[start : start + batch_size, top : top + size, left : left + size]
-        index = np.arange(start, start + len(pixels))
-        images = to_device(pixels, device).permute(0, 3, 1, 2)
-        yield normalize(images, data.mean, data.std), to_device(index, device)
-
-
-def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
-    """Bring the shorter side into [size, 8/7 size] and cut out the central square."""
-    image = without_ends(image)
-    shorter = min(image.size)
-    target = min(max(shorter, size), round(size * 8 / 7))
-    resized = image if target == shorter else F.resize(image, [target])
-    return F.center_crop(resized, [size, size])
+        yield to_device(pixels, device), to_device(np.arange(start, start + len(pixels)), device)

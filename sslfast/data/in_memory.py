@@ -1,4 +1,4 @@
-"""Decoding a source of small images once, into one array."""
+"""The decoding of a source of small images, once, into one array."""
 
 from __future__ import annotations
 
@@ -64,21 +64,21 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
             "set data.pipeline=dali or data.limit"
         )
     images = np.empty((len(source), height, width, 3), dtype=np.uint8)
-    kept: list[int] = []
+    positions: list[int] = []
     readable = read_all(source, partial(_fit, height=height, width=width))
-    for index, pixels in tqdm(readable, f"reading {source.name}", len(source), disable=None):
-        images[len(kept)] = pixels
-        kept.append(index)
-    positions = np.array(kept, dtype=np.int64)
-    labels = None if source.labels is None else source.labels[positions]
+    for position, pixels in tqdm(readable, f"reading {source.name}", len(source), disable=None):
+        images[len(positions)] = pixels
+        positions.append(position)
+    index = np.array(positions, dtype=np.int64)
+    labels = None if source.labels is None else source.labels[index]
     decoded = Source(
-        source.name, labels=labels, classes=source.classes, images=images[: len(kept)], bad=source.bad
+        source.name, labels=labels, classes=source.classes, images=images[: len(positions)], bad=source.bad
     )
-    return decoded, positions
+    return decoded, index
 
 
 def _sizes(paths: Sequence[Path]) -> set[tuple[int, int]]:
-    """The (height, width) that occur among 256 files, evenly spread, by their headers."""
+    """The sizes (height, width) that occur among 256 files, evenly spread, by their headers."""
     sizes = set()
     for path in paths[:: max(1, -(-len(paths) // PROBED))]:
         try:
@@ -90,6 +90,7 @@ def _sizes(paths: Sequence[Path]) -> set[tuple[int, int]]:
 
 
 def _storage_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
+    """The one size (height, width) at which images of these sizes are kept."""
     if len(sizes) == 1:
         (size,) = sizes
         return size

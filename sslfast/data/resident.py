@@ -1,4 +1,4 @@
-"""The pipeline of small images: one uint8 tensor on the device, shuffled, drawn and augmented there."""
+"""The pipeline of small images: one uint8 tensor on the device, shuffled and augmented there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from sslfast.config import DataConfig
-from sslfast.data.batch import Batch, full_batches, rows_of_rank
-from sslfast.data.draws.on_device import drawer
+from sslfast.data.batch import Batch, check_full_batch
+from sslfast.data.draws.on_device import view_sampler
 from sslfast.data.in_memory import in_memory
-from sslfast.data.sources import Source
+from sslfast.data.spec import LoaderSpec
 from sslfast.kernels import view_augment
 from sslfast.random.on_device import shuffled
 
@@ -19,50 +18,46 @@ from sslfast.random.on_device import shuffled
 class ResidentLoader:
     """Batches cut from images that lie on the device. Unreadable files are dropped when it is made."""
 
-    def __init__(
-        self,
-        source: Source,
-        data: DataConfig,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self.rows = torch.from_numpy(rows_of_rank(data.batch_size, rank, world_size)).to(device)
-        decoded, positions = in_memory(source, device)
+    def __init__(self, spec: LoaderSpec) -> None:
+        """
+        Raises:
+            UsageError: fewer readable images than a batch, too many unreadable ones, images that do not fit in
+                memory, or a batch that the processes cannot share equally.
+        """
+        self.rows = torch.from_numpy(spec.rows()).to(spec.device)
+        decoded, positions = in_memory(spec.source, spec.device)
         assert decoded.images is not None
-        self.steps_per_epoch = full_batches(source.name, len(decoded), data.batch_size)
-        self.images = torch.from_numpy(decoded.images).to(device)  # [N, H, W, 3]
-        self.positions = torch.from_numpy(positions).to(device)  # of the decoded images in the source
-        self.labels = None if decoded.labels is None else torch.from_numpy(decoded.labels).to(device)
-        self.data = data
-        self.seed = seed
-        self.dtype = dtype
+        check_full_batch(spec.source.name, len(decoded), spec.data.batch_size)
+        self.steps_per_epoch = len(decoded) // spec.data.batch_size
+        self.spec = spec
+        self.images = torch.from_numpy(decoded.images).to(spec.device)  # [N, H, W, 3]
+        self.positions = torch.from_numpy(positions).to(spec.device)  # of the decoded images in the source
+        self.labels = None if decoded.labels is None else torch.from_numpy(decoded.labels).to(spec.device)
         _, height, width, _ = self.images.shape
-        self.drawers = [
-            drawer(view, seed, number, height, width, device) for number, view in enumerate(data.views)
+        self.samplers = [
+            view_sampler(view, spec.seed, number, height, width, spec.device)
+            for number, view in enumerate(spec.data.views)
         ]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on, in an order of its own."""
-        order = shuffled(self.seed, epoch, len(self.positions), self.images.device)
+        """The batches of an epoch from step `start` on, in the epoch's own order."""
+        order = shuffled(self.spec.seed, epoch, len(self.positions), self.images.device)
         for step in range(start, self.steps_per_epoch):
-            yield self._batch(epoch, order[step * self.data.batch_size + self.rows])
+            yield self._batch(epoch, order[step * self.spec.data.batch_size + self.rows])
 
     def _batch(self, epoch: int, rows: Tensor) -> Batch:
-        index = self.positions[rows]
+        data, index = self.spec.data, self.positions[rows]
         views = tuple(
             view_augment(
                 self.images,
-                draw(epoch, index),
+                sample(epoch, index),
                 rows=rows,
                 size=size,
-                mean=self.data.mean,
-                std=self.data.std,
-                dtype=self.dtype,
+                mean=data.mean,
+                std=data.std,
+                dtype=self.spec.dtype,
             )
-            for size, draw in zip(self.data.sizes, self.drawers, strict=True)
+            for size, sample in zip(data.sizes, self.samplers, strict=True)
         )
         label = None if self.labels is None else self.labels[rows]
-        return Batch(views, index, label, self.seed, epoch)
+        return Batch(views, index, label, self.spec.seed, epoch)

@@ -1,7 +1,4 @@
-"""What the processes of one run exchange, and how they are joined.
-
-`from sslfast import distributed` has the collectives; joining is of `sslfast.distributed.launch`.
-"""
+"""The collectives by which the processes of one run exchange tensors; `sslfast.distributed.launch` joins them."""
 
 from sslfast.distributed.collectives import (
     average_,
@@ -9,8 +6,8 @@ from sslfast.distributed.collectives import (
     gather,
     gather_uneven,
     largest,
+    local_rows,
     mean,
-    own,
     rank,
     shuffle,
     unshuffle,
@@ -24,8 +21,8 @@ __all__ = [
     "gather",
     "gather_uneven",
     "largest",
+    "local_rows",
     "mean",
-    "own",
     "rank",
     "shuffle",
     "unshuffle",

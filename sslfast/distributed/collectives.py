@@ -1,7 +1,7 @@
 """Collectives over the samples of all ranks; in one process they send nothing.
 
-Through `gather` and `mean` a loss is differentiated: the gradient is that of the sum of all ranks' losses. The
-average over the ranks, the trainer's (`average_`) or DistributedDataParallel's, makes it that of their mean.
+`gather` and `mean` are differentiable: the gradient is that of the sum of all ranks' losses. The average over the
+ranks, the trainer's (`average_`) or DistributedDataParallel's, makes it that of their mean.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 def rank(group: dist.ProcessGroup | None = None) -> int:
-    """This process's rank in the group, by default in that of all processes; 0 without one."""
+    """The rank of this process in the group, by default in that of all processes; 0 without one."""
     return dist.get_rank(group) if dist.is_available() and dist.is_initialized() else 0
 
 
@@ -25,7 +25,7 @@ def world_size(group: dist.ProcessGroup | None = None) -> int:
 
 
 def world() -> dist.ProcessGroup | None:
-    """All processes, for ops that take a `group`; None where there is one."""
+    """The group of all processes, for ops that take a `group`; None where there is only one process."""
     return dist.group.WORLD if world_size() > 1 else None
 
 
@@ -53,16 +53,16 @@ def gather_uneven(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tenso
     return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
 
 
-def own(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """This rank's part of the rows of all ranks: (W * N, ...) -> (N, ...)."""
+def local_rows(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """The part of the rows of all ranks that is this rank's: (W * N, ...) -> (N, ...)."""
     return rows.chunk(world_size(group))[rank(group)]
 
 
 @torch.no_grad()
 def shuffle(rows: Tensor, group: dist.ProcessGroup | None = None) -> tuple[Tensor, Tensor]:
-    """Deals the rows of all ranks out anew, in an order that rank 0 draws from torch's generator.
+    """Deals the rows of all ranks out anew, in an order that rank 0 samples from torch's generator.
 
-    MoCo's ShuffleBN (He et al. 2020, section 3.3): what a rank normalises together then comes from all ranks.
+    MoCo's ShuffleBN (He et al. 2020, section 3.3): rows that a rank normalises together then come from all ranks.
 
     Args:
         rows: (N, ...), of one shape and dtype on every rank.
@@ -75,7 +75,7 @@ def shuffle(rows: Tensor, group: dist.ProcessGroup | None = None) -> tuple[Tenso
     order = torch.randperm(world_size(group) * len(rows), device=rows.device)
     if world_size(group) > 1:
         dist.broadcast(order, group=group, group_src=0)
-    return gather(rows, group)[own(order, group)], order
+    return gather(rows, group)[local_rows(order, group)], order
 
 
 def unshuffle(rows: Tensor, order: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
@@ -89,7 +89,7 @@ def unshuffle(rows: Tensor, order: Tensor, group: dist.ProcessGroup | None = Non
     Returns:
         (N, ...); its gradients pass to the ranks that made the rows.
     """
-    return gather(rows, group)[own(order.argsort(), group)]
+    return gather(rows, group)[local_rows(order.argsort(), group)]
 
 
 def mean(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
@@ -143,9 +143,9 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         count, *rest = grad.shape
-        own = grad.new_empty((count // world_size(ctx.group), *rest))
-        dist.reduce_scatter_tensor(own, grad.contiguous(), group=ctx.group)
-        return own, None
+        local_grad = grad.new_empty((count // world_size(ctx.group), *rest))
+        dist.reduce_scatter_tensor(local_grad, grad.contiguous(), group=ctx.group)
+        return local_grad, None
 
 
 class _Sum(torch.autograd.Function):

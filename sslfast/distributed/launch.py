@@ -1,4 +1,4 @@
-"""Several processes of one run, each with a GPU of its own, or on the CPU: as torchrun starts them."""
+"""The processes of one run, as torchrun starts them: each has a GPU of its own, or all are on the CPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sslfast.errors import UsageError
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Joins the processes that torchrun has started, and leaves them at the end.
+    """Joins the processes that torchrun has started, until the block ends.
 
     Tensors on GPUs go by NCCL, those of the host by gloo. Without torchrun's environment, in a single process, or
     where the caller has joined them, nothing happens.
@@ -38,7 +38,7 @@ def joined() -> Iterator[None]:
 
 
 def own_device(name: str) -> torch.device:
-    """`choose_device`, where of several processes each has the GPU of its rank on the machine.
+    """Chooses a device as `choose_device`; of several processes each gets the GPU of its rank on the machine.
 
     Raises:
         UsageError: no such device here, one for all processes, or fewer GPUs than processes.
@@ -54,7 +54,7 @@ def own_device(name: str) -> torch.device:
             f"torchrun: more processes than the {gpus} GPUs of this machine; start --nproc-per-node {gpus}, "
             "or set train.device=cpu"
         )
-    torch.cuda.set_device(local)  # what NCCL and a bare "cuda" mean
+    torch.cuda.set_device(local)  # the device that NCCL and a bare "cuda" mean
     return torch.device("cuda", local)
 
 

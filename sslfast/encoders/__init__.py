@@ -10,24 +10,14 @@ import torch
 from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
-from sslfast.encoders.norm import SplitBatchNorm
 from sslfast.encoders.resnet import RESNETS, STRIDES, build_resnet
 from sslfast.encoders.timm import TIMM, build_timm
-from sslfast.encoders.vit import VITS, build_vit, check_size
+from sslfast.encoders.vit import VITS, build_vit, check_tiling
 from sslfast.errors import UsageError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-__all__ = [
-    "RESNETS",
-    "VITS",
-    "ColorEncoder",
-    "Encoder",
-    "SplitBatchNorm",
-    "build_encoder",
-    "check_side",
-    "try_encoder",
-]
+__all__ = ["RESNETS", "ColorEncoder", "Encoder", "build_encoder", "check_side", "try_encoder"]
 
 
 def build_encoder(
@@ -37,7 +27,7 @@ def build_encoder(
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
 ) -> Encoder:
-    """The backbone that a recipe's `encoder` section names, freshly initialised from torch's generator.
+    """Builds the backbone that a recipe's `encoder` section names, freshly initialised from torch's generator.
 
     Args:
         config: the section.
@@ -45,7 +35,7 @@ def build_encoder(
         mean, std: that images are normalised by; a ColorEncoder has them among its weights.
 
     Raises:
-        UsageError: no encoder has that name, or the one that has it cannot be as the section asks.
+        UsageError: no encoder has that name, or it cannot have the section's other settings.
     """
     if config.colors != "rgb":
         part = replace(config, colors="rgb", width=config.width / config.color_parts)
@@ -62,13 +52,13 @@ def build_encoder(
 
 
 def check_side(config: EncoderConfig, side: int) -> None:
-    """Refuses images of a side that the encoder cannot take, or that it makes less than a pixel of.
+    """Refuses images of a side that the encoder cannot take, or that it would shrink to less than a pixel.
 
     Raises:
-        UsageError: it is.
+        UsageError: images of such a side.
     """
     if config.name in VITS:
-        check_size(side, config.patch_size)
+        check_tiling(side, config.patch_size)
     # Layers of stride 2 round up: the last one has more than a pixel to halve where side > step / 2.
     step = STRIDES[config.stem]
     if config.name in RESNETS and 2 * side <= step:
@@ -81,11 +71,11 @@ def check_side(config: EncoderConfig, side: int) -> None:
 
 @torch.no_grad()
 def try_encoder(encoder: Encoder, config: EncoderConfig, sides: Iterable[int], *, dense: bool = False) -> None:
-    """Encodes an image of zeros of each size: what an encoder cannot take is then known before training.
+    """Encodes an image of zeros of each size, so that sizes it cannot take are known before training.
 
     Args:
         encoder: in training mode; its state stays as it is.
-        config: what it was built from.
+        config: the section that it was built from.
         sides: of the images, pixels.
         dense: ask for a map of features.
 

@@ -1,4 +1,4 @@
-"""What methods and evaluations ask of a backbone."""
+"""The interface of a backbone, as methods and evaluations use it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module, ABC):
-    """images (B, 3, S, S) -> features (B, feature_dim).
+    """A network from images (B, 3, S, S) to features (B, feature_dim).
 
-    Called with `dense=True` it gives a map of them instead, (B, feature_dim, h, w), where there is one: what a
-    ResNet's features are the mean of; the patches of a ViT, whose features are its class token.
+    Called with `dense=True` it gives a map of features instead, (B, feature_dim, h, w), where there is one. A
+    ResNet's features are the mean of its map; a ViT's map is of its patches, its features are the class token.
     """
 
     feature_dim: int

@@ -16,12 +16,12 @@ SPLITS: dict[str, Split] = {"lab": split_lab, "ydbdr": split_ydbdr}
 
 
 def channels_of(parts: int) -> tuple[int, ...]:
-    """How many channels each part has: of 2, luminance and chrominance; of 3, one channel each."""
+    """The number of channels of each part: of 2, luminance and chrominance; of 3, one channel each."""
     return (1, 2) if parts == 2 else (1, 1, 1)
 
 
 class ColorEncoder(Encoder):
-    """RGB views (B, 3, S, S) -> the features of the parts of their colours, side by side.
+    """An encoder of RGB views (B, 3, S, S) by the features of the parts of their colours, side by side.
 
     Every use of the encoder but CMC's loss takes it as one encoder of RGB views. The mean and standard deviation
     that views were normalised by are kept with the weights.

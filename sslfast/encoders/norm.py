@@ -16,7 +16,7 @@ from sslfast.errors import UsageError
 
 
 def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
-    """Channels -> the normalisation that a recipe's `encoder` section asks for."""
+    """The normalisation that a recipe's `encoder` section asks for, as a function from channels to a layer."""
     match config.norm:
         case "batch":
             return nn.BatchNorm2d
@@ -29,12 +29,12 @@ def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
 
 
 def head_norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
-    """Features -> the batch normalisation of a head that must not tell a positive by shared statistics either."""
+    """The batch normalisation of heads, from features to a layer: split where the encoder's is, for its reason."""
     return norm_layer(config) if config.norm == "split" else nn.BatchNorm1d
 
 
-def synchronised(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with every batch normalisation over the images of all ranks.
+def synchronized(module: nn.Module, device: torch.device) -> nn.Module:
+    """Replaces each batch normalisation of a module by one over the images of all ranks.
 
     Raises:
         UsageError: on a CPU, where PyTorch has none.
@@ -61,7 +61,7 @@ class SplitBatchNorm(_BatchNorm):
         self.split_momentum = 1 - (1 - momentum) ** (1 / splits)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, ...) -> (B, C, ...); in training B must be a multiple of `splits`."""
+        """Normalises (B, C, ...); in training B must be a multiple of `splits`."""
         if not self.training:
             return super().forward(x)
         if x.shape[0] % self.splits:

@@ -79,7 +79,7 @@ class ResNet(resnet.ResNet, Encoder):
 
 
 def build_resnet(config: EncoderConfig, channels: int) -> ResNet:
-    """The ResNet that a recipe's `encoder` section names."""
+    """Builds the ResNet that a recipe's `encoder` section names."""
     block, layers = RESNETS[config.name]
     return ResNet(
         block,

@@ -1,4 +1,4 @@
-"""Any model of timm (Wightman, PyTorch Image Models), where it is installed."""
+"""Any model of timm (Wightman, PyTorch Image Models) as an encoder, where timm is installed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.errors import UsageError
 
-TIMM = "timm/"  # begins the names
+TIMM = "timm/"  # the beginning of the names
 
 
 class TimmEncoder(Encoder):
-    """A model of timm without its classifier; the features are what the classifier would see.
+    """A model of timm without its classifier; the features are the classifier's inputs.
 
     Args:
         model: built with num_classes=0.
@@ -40,7 +40,7 @@ class TimmEncoder(Encoder):
         return self._map(y, x) if dense else self.model.forward_head(y)
 
     def _map(self, y: Tensor, images: Tensor) -> Tensor:
-        """(B, feature_dim, h, w) of what `forward_features` gives: a map, or tokens row by row."""
+        """The map (B, feature_dim, h, w) of `forward_features`' output, itself a map, or tokens row by row."""
         if y.ndim == 3 and hasattr(self.model, "num_prefix_tokens"):
             grid = self.model.patch_embed.dynamic_feat_size(images.shape[-2:])
             y = y[:, self.model.num_prefix_tokens :].mT.unflatten(2, grid)
@@ -52,10 +52,10 @@ class TimmEncoder(Encoder):
 
 
 def build_timm(config: EncoderConfig, channels: int) -> TimmEncoder:
-    """The model of timm that a recipe's `encoder` section names, without pre-trained weights.
+    """Builds the model of timm that a recipe's `encoder` section names, without pre-trained weights.
 
     Raises:
-        UsageError: timm is not installed, has no such model, or the section asks for what only ours have.
+        UsageError: timm is not installed, has no such model, or the section has settings that only ours know.
     """
     name, model_name = config.name, config.name.removeprefix(TIMM)
     try:

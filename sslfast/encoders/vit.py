@@ -17,7 +17,7 @@ TEMPERATURE = 10000.0  # of the position embedding's frequencies (Vaswani et al.
 
 
 class ViT(Encoder):
-    """Patches and a class token through torchvision's blocks; the features are the class token.
+    """A transformer of torchvision's blocks over patches and a class token, which becomes the features.
 
     Positions are computed from the number of patches, so that images of any size are taken whose sides are
     multiples of the patch's.
@@ -39,11 +39,11 @@ class ViT(Encoder):
         blocks = (EncoderBlock(HEADS, dim, 4 * dim, dropout=0.0, attention_dropout=0.0) for _ in range(DEPTH))
         self.layers = nn.Sequential(*blocks)
         self.ln = nn.LayerNorm(dim, eps=1e-6)
-        self._initialise()
+        self._initialize()
 
     def forward(self, x: Tensor, dense: bool = False) -> Tensor:
         for side in x.shape[-2:]:
-            check_size(side, self.patch_size)
+            check_tiling(side, self.patch_size)
         patches = self.conv_proj(x)  # (B, D, h, w)
         height, width = patches.shape[-2:]
         positions = position_embedding(height, width, self.feature_dim, device=x.device)
@@ -53,8 +53,8 @@ class ViT(Encoder):
         return tokens[:, 1:].mT.unflatten(2, (height, width)) if dense else tokens[:, 0]
 
     @torch.no_grad()
-    def _initialise(self) -> None:
-        """As the code published with MoCo v3: every matrix by Glorot's rule; queries, keys and values apart."""
+    def _initialize(self) -> None:
+        """Sets the weights as MoCo v3's published code: matrices by Glorot's rule; queries, keys, values apart."""
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight.flatten(1))
@@ -68,7 +68,7 @@ class ViT(Encoder):
 
 
 def position_embedding(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Fixed positions of a grid of patches, row by row: fp32 (height * width, dim), dim a multiple of 4.
+    """The fixed embedding of a grid's positions, row by row: fp32 (height * width, dim), dim a multiple of 4.
 
     The patch at (i, j) has sin(i f), cos(i f), sin(j f), cos(j f), each for the dim / 4 frequencies
     f = 10000^(-4k / dim), k = 0, 1, ...: the order of the code published with MoCo v3.
@@ -79,8 +79,12 @@ def position_embedding(height: int, width: int, dim: int, device: torch.device |
     return torch.cat([wave(angle) for angle in angles for wave in (torch.sin, torch.cos)], dim=1)
 
 
-def check_size(side: int, patch_size: int) -> None:
-    """Refuses images that patches do not tile. Raises UsageError."""
+def check_tiling(side: int, patch_size: int) -> None:
+    """Refuses images that patches do not tile.
+
+    Raises:
+        UsageError: the side is no multiple of the patch's.
+    """
     if side % patch_size:
         raise UsageError(
             f"encoder.patch_size={patch_size}: expected images whose sides are multiples of it, got {side} pixels"
@@ -88,7 +92,7 @@ def check_size(side: int, patch_size: int) -> None:
 
 
 def build_vit(config: EncoderConfig, channels: int) -> ViT:
-    """The ViT that a recipe's `encoder` section names; `width` rounds to whole channels of each head."""
+    """Builds the ViT that a recipe's `encoder` section names; `width` rounds to whole channels of each head."""
     return ViT(
         HEADS * max(1, round(VITS[config.name] * config.width / HEADS)),
         patch_size=config.patch_size,

@@ -1,1 +1,1 @@
-"""Random numbers that depend on (seed, epoch, sample, stream) alone, on the host and on the device."""
+"""Random numbers by (seed, epoch, sample, stream) alone, on the host and on the device; torch's generators."""

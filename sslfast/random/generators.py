@@ -1,7 +1,7 @@
 """The states of all random generators, to be seeded, saved and restored together.
 
-Every rank's are in the same state at every step: what is drawn for a batch is drawn for the batch of all ranks, of
-which each takes its part. So rank 0's state is all ranks', for any number of them.
+Every rank's are in the same state at every step: they sample for the batch of all ranks, and each rank takes its
+part. So rank 0's state is all ranks', for any number of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """The generators of Python, NumPy, torch and every CUDA device, as tensors and plain values."""
+    """The states of the generators of Python, NumPy, torch and every CUDA device, as tensors and plain values."""
     numpy = np.random.get_state(legacy=False)  # noqa: NPY002
     key, position = numpy["state"]["key"], numpy["state"]["pos"]
     return {
@@ -35,7 +35,7 @@ def rng_state() -> dict[str, Any]:
 
 
 def set_rng_state(state: dict[str, Any]) -> None:
-    """Restores what `rng_state` returned; CUDA devices that only one side has are passed over.
+    """Restores the states that `rng_state` returned; CUDA devices that only one side has are passed over.
 
     Of several processes each has one device, which takes the state of rank 0's, its first.
     """

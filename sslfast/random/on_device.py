@@ -14,14 +14,14 @@ from sslfast.random.philox import permutation
 
 
 def shuffled(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
-    """`random.permutation`, int64 (n,), on the device."""
-    if not draws_itself(device):
+    """The order of an epoch: `philox.permutation`, int64 (n,), on the device."""
+    if not samples_itself(device):
         return to_device(permutation(seed, epoch, n), device)
     from sslfast.random import triton_kernels
 
     return triton_kernels.permutation(seed, epoch, n, device)
 
 
-def draws_itself(device: torch.device) -> bool:
-    """Whether `triton_draws` serves the device."""
+def samples_itself(device: torch.device) -> bool:
+    """Whether the device is a GPU that samples random numbers itself, by Triton's kernels."""
     return device.type == "cuda" and MISSING["triton"] is None

@@ -2,7 +2,7 @@
 
 A counter-based generator keeps no state: whatever process asks, in whatever order, after whatever resume, the
 numbers of a sample in an epoch are the same. Philox 4x32-10 (Salmon et al. 2011, "Parallel random numbers: as easy
-as 1, 2, 3") needs only 32-bit integer products, so that a GPU kernel can draw the same numbers.
+as 1, 2, 3") needs only 32-bit integer products, so that a GPU kernel can sample the same numbers.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.u
 
 
 def words(seed: int, epoch: int, indices: ArrayLike, stream: int, count: int) -> NDArray[np.uint64]:
-    """Draw `count` random 32-bit words a sample, held in uint64: (len(indices), count).
+    """Sample `count` random 32-bit words a sample, held in uint64: (len(indices), count).
 
-    The seed is the key (modulo 2**64); the counter's words are (index, epoch, stream, block of four draws).
+    The seed is the key (modulo 2**64); the counter's words are (index, epoch, stream, block of four words).
     """
     samples = np.asarray(indices, dtype=np.uint64)
-    blocks = -(-count // 4)
-    counter = np.empty((len(samples), blocks, 4), dtype=np.uint64)
+    num_blocks = -(-count // 4)
+    counter = np.empty((len(samples), num_blocks, 4), dtype=np.uint64)
     counter[..., 0] = samples[:, None]
     counter[..., 1] = epoch
     counter[..., 2] = stream
-    counter[..., 3] = np.arange(blocks)
+    counter[..., 3] = np.arange(num_blocks)
     key = np.array([seed & 0xFFFFFFFF, seed >> 32 & 0xFFFFFFFF], dtype=np.uint64)
-    return philox(counter, key).reshape(len(samples), 4 * blocks)[:, :count]
+    return philox(counter, key).reshape(len(samples), 4 * num_blocks)[:, :count]
 
 
 def uniform(seed: int, epoch: int, indices: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
-    """Draw from the uniform distribution over [0, 1), in steps of 2**-32.
+    """Sample the uniform distribution over [0, 1), in steps of 2**-32.
 
     Args:
         seed: the run's seed.
         epoch: in [0, 2**32).
         indices: (B,) positions of the samples in the data set, each in [0, 2**32).
-        stream: what the numbers are for, in [0, 2**32): different streams are independent.
-        count: draws a sample; the first k draws do not depend on how many follow.
+        stream: the purpose of the numbers, in [0, 2**32): different streams are independent.
+        count: numbers a sample; the first k do not depend on how many follow.
 
     Returns:
         float64 (B, count).

@@ -1,4 +1,4 @@
-"""The numbers of `philox.py`, computed on the GPU: equal, bit for bit.
+"""The numbers of `philox.py`, sampled on the GPU: equal, bit for bit.
 
 Names: o_ offsets, m_ mask, p_ pointer, b_ block in registers.
 """
@@ -14,7 +14,7 @@ from sslfast.random.philox import SHUFFLE_STREAM
 
 
 def permutation(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
-    """`random.permutation`, int64 (n,)."""
+    """The order of an epoch: `philox.permutation`, int64 (n,), computed on the GPU."""
     keys = torch.empty(n, dtype=torch.int64, device=device)
     with torch.cuda.device_of(keys):
         key_kernel[(triton.cdiv(n, 1024),)](keys, n, seed, epoch, BN=1024, num_warps=4)
@@ -23,14 +23,14 @@ def permutation(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
 
 @torch.library.custom_op("sslfast::uniform_draws", mutates_args=())
 def uniform_draws(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor:
-    """`random.uniform`, on the GPU and without waiting for it.
+    """Sample `philox.uniform` on the GPU, without waiting for it.
 
     Args:
         seed: the run's seed.
         epoch: in [0, 2**32).
         indices: int64 (B,), positions of the samples in the data set, in [0, 2**32).
-        stream: what the numbers are for, in [0, 2**32).
-        count: draws a sample.
+        stream: the purpose of the numbers, in [0, 2**32).
+        count: numbers a sample.
 
     Returns:
         fp64 (B, count), in [0, 1).
@@ -50,11 +50,7 @@ def _(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor
 
 
 SHUFFLE = tl.constexpr(SHUFFLE_STREAM)
-
-
 UNIT = tl.constexpr(2.0**-32)
-
-
 TOP_BIT = tl.constexpr(2**31)
 
 

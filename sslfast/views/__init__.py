@@ -1,7 +1,7 @@
-"""What methods make of views, beyond the views themselves: patches, cells, rotations, colour spaces.
+"""Tensor operations on views: patches, cells, rotations, colour spaces.
 
-Every operation takes a batch of views on its device, works on the whole batch there, and waits for nothing. What
-is random comes from a `Key`, hence is a pure function of (seed, epoch, index, view), sample by sample. Patches are
+Every operation takes a batch of views on its device, works on the whole batch there, and waits for nothing. Random
+numbers come from a `Key`, hence are a pure function of (seed, epoch, index, view), sample by sample. Patches are
 (B, N, C, h, w), each channels_last: `patches.flatten(0, 1)` is a batch that networks take, without a copy.
 """
 

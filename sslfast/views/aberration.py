@@ -20,7 +20,7 @@ PROJECTION: Mix = ((5 / 6, 1 / 3, -1 / 6), (1 / 3, 1 / 3, 1 / 3), (-1 / 6, 1 / 3
 
 
 def project_colors(views: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Takes from each pixel what it has of green against magenta, which lenses shift against each other.
+    """Takes the difference of green against magenta from each pixel, as lenses shift the two apart.
 
     Args:
         views: (B, 3, H, W), normalised.
@@ -34,11 +34,11 @@ def project_colors(views: Tensor, mean: Sequence[float], std: Sequence[float]) -
 
 
 def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
-    """Keeps one colour channel of each patch, drawn at random; the others become noise.
+    """Keeps one random colour channel of each patch; the others become noise.
 
     The noise is normal about 0, the mean of a normalised view, with a hundredth of the standard deviation of the
-    kept channel. Each patch cuts it, at a place drawn at random, out of one row of numbers that is drawn anew
-    every epoch: a draw for each pixel would cost more than all else that is done to the patches. Ours.
+    kept channel. Each patch cuts it, at a random place, out of one row of numbers that is sampled anew every
+    epoch: a number for each pixel would cost more than all else that is done to the patches. Ours.
 
     Args:
         patches: (B, N, 3, h, w), normalised, any floating dtype; single views: (B, 1, 3, S, S).
@@ -52,17 +52,17 @@ def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
         return patches
     count, channels = patches.shape[1:3]
     chance, choice = key.uniform(Stream.DROPPED, 2, count).unbind(1)  # [B, N] each
-    kept = (choice * channels).long()[:, :, None] == torch.arange(channels, device=patches.device)
-    kept = kept[..., None, None]  # [B, N, 3, 1, 1]
-    spread = torch.where(kept, patches, 0).sum(2, keepdim=True).std((3, 4), correction=0, keepdim=True)
+    is_kept = (choice * channels).long()[:, :, None] == torch.arange(channels, device=patches.device)
+    is_kept = is_kept[..., None, None]  # [B, N, 3, 1, 1]
+    spread = torch.where(is_kept, patches, 0).sum(2, keepdim=True).std((3, 4), correction=0, keepdim=True)
     noise = _noise(key, patches.permute(0, 1, 3, 4, 2)).permute(0, 1, 4, 2, 3)
-    untouched = kept | (chance >= probability)[..., None, None, None]
+    untouched = is_kept | (chance >= probability)[..., None, None, None]
     return torch.where(untouched, patches, noise * (spread / 100))
 
 
 def _noise(key: Key, patches: Tensor) -> Tensor:
     """Normal numbers, of the shape and dtype of patches (B, N, h, w, 3), which each start at one of PLACES."""
     size = patches[0, 0].numel()
-    drawn = replace(key, index=key.index.new_zeros(1)).normal(Stream.NOISE, PLACES - 1 + size)
-    windows = drawn[0].to(patches.dtype).unfold(0, size, 1)  # [PLACES, size]
+    row = replace(key, index=key.index.new_zeros(1)).normal(Stream.NOISE, PLACES - 1 + size)
+    windows = row[0].to(patches.dtype).unfold(0, size, 1)  # [PLACES, size]
     return windows[key.integers(Stream.NOISE_PLACE, PLACES, patches.shape[1])].view(patches.shape)

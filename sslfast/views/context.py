@@ -12,11 +12,11 @@ from sslfast.views.tiles import check_patch, cut, side_of
 def context_pair(
     images: Tensor, key: Key, patch: int = 96, gap: int | None = None, jitter: int | None = None
 ) -> tuple[Tensor, Tensor]:
-    """A patch and one of its eight neighbours, and which of them it is.
+    """Cuts out a patch and one of its eight neighbours, and tells which of them it is.
 
     The paper takes patches of 96 pixels, about half a patch apart, each moved by up to 7 pixels both ways, so that
-    neither edges nor their continuation tell the position (section 3). A centre is drawn from the places where all
-    eight neighbours would lie in the image, so that its own place tells nothing.
+    neither edges nor their continuation tell the position (section 3). A centre is sampled from the places where
+    all eight neighbours would lie in the image, so that its own place tells nothing.
 
     Args:
         images: (B, C, S, S), any floating dtype.
@@ -43,7 +43,7 @@ def context_pair(
             f"context_pair: 3 patches of {patch} pixels with gap={gap} and jitter={jitter} need {needed} pixels, "
             f"got images of {side}; take patch={side * 96 // 398} or larger images"
         )
-    position = key.integers(Stream.NEIGHBOUR, 8)
+    position = key.integers(Stream.NEIGHBOR, 8)
     cell = position + (position >= 4)  # of 3 x 3 cells, whose middle one is the centre
     away = torch.stack((cell // 3 - 1, cell % 3 - 1), dim=1) * (patch + gap)  # [B, 2]: down, right
     center = key.integers(Stream.PLACE, side - needed + 1, 2) + (patch + gap + jitter)

@@ -1,7 +1,7 @@
 """The transformations of Exemplar-CNN (Dosovitskiy et al. 2016, arXiv:1406.6909, section 3.1).
 
 Each image is a surrogate class of its own, and these make its members. The paper gives the ranges. How they are
-drawn is ours: factors and powers log-uniformly, so that up and down are alike, the rest uniformly.
+sampled is ours: factors and powers log-uniformly, so that up and down are alike, the rest uniformly.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ def surrogate(rgb: Tensor, key: Key) -> Tensor:
     Raises:
         ValueError: images that are not square, or not of three channels.
     """
-    return transformed(rgb, surrogate_draws(key))
+    return transformed(rgb, sample_surrogate(key))
 
 
-def surrogate_draws(key: Key) -> Tensor:
-    """What `surrogate` draws for the B samples of a key: float32 (B, 14) in [0, 1)."""
+def sample_surrogate(key: Key) -> Tensor:
+    """Samples the draws of `surrogate` for the B samples of a key: float32 (B, 14) in [0, 1)."""
     return torch.cat((key.uniform(Stream.GEOMETRY, 4), key.uniform(Stream.COLOR, 10)), dim=1).float()
 
 
 def transformed(rgb: Tensor, draws: Tensor) -> Tensor:
-    """`surrogate` by given draws. It computes each pixel by itself, so that torch.compile can fuse it.
+    """Does `surrogate` by given draws, each pixel by itself, so that torch.compile can fuse it.
 
     Args:
         rgb: float32 (B, 3, S, S) in [0, 1].
-        draws: float32 (B, 14) in [0, 1), of `surrogate_draws`.
+        draws: float32 (B, 14) in [0, 1), of `sample_surrogate`.
 
     Returns:
         float32 (B, 3, S, S) in [0, 1], channels_last.
@@ -96,7 +96,7 @@ def _moved(x: Tensor, draws: Tensor) -> Tensor:
 
 
 def _component_contrast(x: Tensor, draws: Tensor) -> Tensor:
-    """x + sum over the components e of (factor - 1) (e . (x - mean)) e."""
+    """Scales the contrast along each component e: x + sum of (factor - 1) (e . (x - mean)) e."""
     factors = _log_between(draws, COMPONENT_FACTOR).view(-1, 3, 1, 1)
     centered = torch.stack([channel - m for channel, m in zip(x.unbind(1), MEAN, strict=True)], dim=1)
     along = mix(centered, COMPONENTS) * (factors - 1)

@@ -19,7 +19,7 @@ def jigsaw_cells(images: Tensor, key: Key, cells: int = 3, patch: int | None = N
     view of 225 (section 3.2); PIRL out of cells of 85, of a view of 255 (its section 3.2), hence patch=64.
 
     Args:
-        images: (B, C, S, S), any floating dtype; what S exceeds a multiple of `cells` by is left out at the edges.
+        images: (B, C, S, S), any floating dtype; pixels beyond a multiple of `cells` are left out at the edges.
         key: of the B samples.
         cells: along a side.
         patch: side of a patch, pixels; None: 64 / 75 of a cell.
@@ -49,7 +49,7 @@ def normalize_patches(patches: Tensor) -> Tensor:
 
     Neighbours share their mean and contrast, which would tell that they are neighbours (Noroozi and Favaro 2016,
     who normalise "each patch independently"). Channel by channel is ours: all together, a nearly flat patch
-    would show its mean colour, magnified. What varies by less than half a gray level is not raised to 1.
+    would show its mean colour, magnified. A channel that varies by less than half a gray level is not raised to 1.
 
     Args:
         patches: (B, N, C, h, w), normalised, any floating dtype.
@@ -77,5 +77,5 @@ def permuted(patches: Tensor, order: Tensor) -> Tensor:
 
 
 def random_order(key: Key, count: int) -> Tensor:
-    """A permutation of range(count) a sample, any of them, as PIRL takes them: int64 (B, count)."""
+    """Samples a permutation of range(count) for each sample, of all there are, as PIRL: int64 (B, count)."""
     return key.uniform(Stream.PERMUTATION, count).argsort(dim=1, stable=True)

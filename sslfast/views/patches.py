@@ -11,7 +11,7 @@ from sslfast.views.tiles import check_patch, cut, grid, side_of
 
 
 def patch_grid(images: Tensor, patch: int | None = None, stride: int | None = None) -> Tensor:
-    """Overlapping square patches, in reading order.
+    """Cuts overlapping square patches out of views, in reading order.
 
     The paper takes 7 x 7 patches of 64 pixels that overlap by half from images of 256 pixels. The defaults keep
     that at other sizes: a quarter of the side, half a patch apart. At 32 pixels: 7 x 7 patches of 8.
@@ -69,7 +69,7 @@ def shift_patches(patches: Tensor, key: Key, margin: int = 2) -> Tensor:
 
 
 def flip_patches(patches: Tensor, key: Key, probability: float = 0.5) -> Tensor:
-    """Mirrors some patches left to right, each by a draw of its own, as CPC v2 does.
+    """Mirrors some patches left to right, each at random by itself, as CPC v2 does.
 
     Args:
         patches: (B, N, C, h, w).

@@ -22,7 +22,7 @@ def permutation_set(count: int, cells: int = 9) -> Tensor:
 
     Args:
         count: how many.
-        cells: how many things are permuted, up to 9.
+        cells: the number of things that are permuted, up to 9.
 
     Returns:
         int64 (count, cells), on the CPU; not to be written to.

@@ -9,7 +9,7 @@ from sslfast.views.tiles import side_of
 
 
 def rotations(images: Tensor) -> Tensor:
-    """Views turned counterclockwise by 0, 90, 180, 270 degrees; all four of a view join a batch (section 2.3).
+    """Turns views counterclockwise by 0, 90, 180, 270 degrees; all four of a view join a batch (section 2.3).
 
     Args:
         images: (B, C, S, S), any dtype.

@@ -1,4 +1,4 @@
-"""Cutting patches out of a batch: what the operations on patches share."""
+"""Cutting patches out of a batch, as the operations on patches share it."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ def side_of(operation: str, images: Tensor) -> int:
 
 
 def check_patch(operation: str, patch: int, largest: int, where: str) -> None:
-    """Refuses a patch of less than a pixel, or larger than what it is cut from.
+    """Refuses a patch of less than a pixel, or one larger than the piece that it is cut from.
 
     Raises:
-        ValueError: it is.
+        ValueError: a patch of such a size.
     """
     if not 1 <= patch <= largest:
         raise ValueError(f"{operation}: expected a patch of 1 to {largest} pixels, {where}, got patch={patch}")
 
 
 def grid(images: Tensor, patch: int, stride: int) -> Tensor:
-    """Square patches at regular steps, in reading order.
+    """Cuts square patches at regular steps, in reading order.
 
     Args:
         images: (B, C, H, W).
         patch: side of a patch, pixels; at most H and W.
-        stride: pixels from a patch to the next; what is left at the right and below is not used.
+        stride: pixels from a patch to the next; the rest at the right and below is not used.
 
     Returns:
         (B, rows * columns, C, patch, patch), each patch channels_last.
@@ -43,7 +43,7 @@ def grid(images: Tensor, patch: int, stride: int) -> Tensor:
 
 
 def cut(images: Tensor, top: Tensor, left: Tensor, side: int) -> Tensor:
-    """Square patches, each at a place of its own, which must lie inside the image.
+    """Cuts square patches, each at a place of its own, which must lie inside the image.
 
     Args:
         images: (B, C, H, W).

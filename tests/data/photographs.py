@@ -16,6 +16,7 @@ from sslfast.data.batch import Batch
 from sslfast.data.dali.loader import DaliLoader
 from sslfast.data.draws.reference import ViewDraws
 from sslfast.data.sources import Source, open_source
+from sslfast.data.spec import LoaderSpec
 
 CPU = torch.device("cpu")
 SEED = 3
@@ -54,7 +55,7 @@ def photographs(folder: Path, count: int = 19, extension: str = "jpg") -> Source
 
 
 def loader(source: Source, *, decodes_only: bool | None = None, **changes: object) -> DaliLoader:
-    return DaliLoader(source, config(**changes), SEED, CPU, decodes_only=decodes_only)
+    return DaliLoader(LoaderSpec(source, config(**changes), SEED, CPU), decodes_only=decodes_only)
 
 
 def levels(images: Tensor) -> Tensor:

@@ -10,8 +10,7 @@ import torch
 from PIL import Image
 
 from sslfast.config import DataConfig, ViewConfig
-from sslfast.data import eval_batches, loader, make_loader, open_source
-from sslfast.data.sources.images import without_ends
+from sslfast.data import LoaderSpec, eval_batches, make_loader, open_source
 from sslfast.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -28,7 +27,7 @@ def config(pipeline, **changes):
 
 
 def epoch(source, data):
-    return list(make_loader(source, data, 0, CPU).epoch(0))
+    return list(make_loader(LoaderSpec(source, data, 0, CPU)).epoch(0))
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)
@@ -54,28 +53,6 @@ def test_the_smallest_images_and_strips(make_folder, pipeline, shape):
     assert index.tolist() == list(range(8))
     expected = torch.tensor(RED).view(3, 1, 1).expand(3, 16, 16).float()
     torch.testing.assert_close(255 * images[0], expected, atol=1, rtol=0)
-
-
-def test_an_evaluation_does_not_blow_strips_up(tmp_path, monkeypatch):
-    """By its shorter side, 1 x 5000 would become 224 x 1,120,000."""
-    Image.new("RGB", (5000, 1)).save(tmp_path / "0.png")
-    sizes, resize = [], loader.F.resize
-
-    def spy(image, size):
-        sizes.append(image.size)
-        return resize(image, size)
-
-    monkeypatch.setattr(loader.F, "resize", spy)
-    ((images, _),) = eval_batches(open_source(str(tmp_path)), 224, config("resident"), 8, CPU)
-    assert sizes == [(8, 1)]
-    assert images.shape == (1, 3, 224, 224)
-
-
-@pytest.mark.parametrize(
-    ("size", "kept"), [((1, 1), (1, 1)), ((1, 5000), (1, 8)), ((5000, 2), (16, 2)), ((80, 10), (80, 10))]
-)
-def test_the_middle_of_a_strip(size, kept):
-    assert without_ends(Image.new("RGB", size)).size == kept
 
 
 @pytest.mark.parametrize("pipeline", PIPELINES)

@@ -13,7 +13,7 @@ import torch
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.config import ViewConfig
-from sslfast.data import Source, eval_batches, loader, make_loader
+from sslfast.data import LoaderSpec, Source, eval_batches, evaluation, make_loader
 from sslfast.data.batch import Batch
 from sslfast.errors import UsageError
 from tests.data.photographs import CPU, SEED, assert_equal_batches, config, cut, photographs
@@ -23,7 +23,7 @@ VIEWS = [ViewConfig(blur=0.5), ViewConfig(size=16)]
 
 def epoch(source: Source, rank: int = 0, world_size: int = 1, start: int = 0, **changes: object) -> list[Batch]:
     data = config(**{"batch_size": 6, "views": VIEWS, **changes})
-    return list(make_loader(source, data, SEED, CPU, rank, world_size).epoch(1, start))
+    return list(make_loader(LoaderSpec(source, data, SEED, CPU, rank, world_size)).epoch(1, start))
 
 
 def joined(parts: Sequence[Sequence[Batch]]) -> list[Batch]:
@@ -86,7 +86,7 @@ def test_evaluation_shares_the_images_without_a_duplicate(
     else:
         assert source.paths is not None
         cut(source.paths[4])
-    monkeypatch.setattr(loader, "_has_dali", lambda: reader == "dali")
+    monkeypatch.setattr(evaluation, "has_dali", lambda: reader == "dali")
     data = config(pipeline="dali")
     whole = list(eval_batches(source, 16, data, 100, CPU))
     parts = [list(eval_batches(source, 16, data, 2, CPU, rank, world_size)) for rank in range(world_size)]

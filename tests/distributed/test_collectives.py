@@ -80,7 +80,7 @@ def work(rank, folder, expected):
 def check_plain_collectives(rank):
     everyones = [torch.arange(3.0).view(-1, 1), torch.tensor([[7.0]])]  # of different numbers of rows
     assert torch.equal(distributed.gather_uneven(everyones[rank]), torch.cat(everyones))
-    assert torch.equal(distributed.own(torch.arange(6)), torch.arange(6).chunk(RANKS)[rank])
+    assert torch.equal(distributed.local_rows(torch.arange(6)), torch.arange(6).chunk(RANKS)[rank])
     assert distributed.largest(3 - rank) == 3
     assert distributed.world() is dist.group.WORLD
 
@@ -117,7 +117,7 @@ def check_shuffling(rank):
     keys = torch.empty(len(views), 8)
     keys[order] = torch.cat([network(part) for part in views[order].chunk(RANKS)]).detach()
     torch.manual_seed(5 + rank)
-    (found,) = method._key(views.chunk(RANKS)[rank])
+    (found,) = method.negatives.keys(views.chunk(RANKS)[rank])
     torch.testing.assert_close(found, F.normalize(keys, dim=1).chunk(RANKS)[rank])
 
 
@@ -140,7 +140,7 @@ def test_one_process_gathers_nothing():
     distributed.average_([tensor])
     distributed.broadcast_([tensor])
     assert torch.equal(tensor, before)
-    assert torch.equal(distributed.own(tensor), tensor)
+    assert torch.equal(distributed.local_rows(tensor), tensor)
     assert distributed.largest(-2) == -2
     assert distributed.world() is None
     assert (distributed.rank(), distributed.world_size()) == (0, 1)

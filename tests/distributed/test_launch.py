@@ -1,15 +1,11 @@
-"""Several processes: the device of each, and batch normalisation over all of them."""
+"""Several processes: how they join, and the device of each."""
 
 import pytest
 import torch
 import torch.distributed as dist
-from torch import nn
 
-from sslfast.config import EncoderConfig
 from sslfast.distributed import launch
-from sslfast.encoders.norm import synchronised
 from sslfast.errors import UsageError
-from tests.methods.harness import build_method
 
 
 @pytest.fixture
@@ -46,17 +42,3 @@ def test_a_single_process_joins_none(monkeypatch, environment):
         monkeypatch.setenv(name, value)
     with launch.joined(), launch.first_alone():
         assert not dist.is_initialized()
-
-
-def test_sync_reaches_the_heads_and_the_target_still_follows():
-    encoder = EncoderConfig(stem="cifar", width=0.125, norm="sync")
-    method = synchronised(build_method("byol", encoder=encoder, dim=8, hidden=16), torch.device("cuda"))
-    norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-    assert norms
-    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
-    with torch.no_grad():
-        for parameter in method.parameters():
-            parameter.add_(1)
-    method.target.update(0.0)
-    online = [*method.encoder.parameters(), *method.projector.parameters()]
-    assert all(map(torch.equal, method.target.parameters(), online))

@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from sslfast.config import EncoderConfig
-from sslfast.encoders import SplitBatchNorm, build_encoder
+from sslfast.encoders import build_encoder
+from sslfast.encoders.norm import SplitBatchNorm, synchronized
 from sslfast.errors import UsageError
+from tests.methods.harness import build_method
 
 
 class TestSplitBatchNorm:
@@ -54,3 +56,17 @@ def test_synchronised_batch_norm_is_batch_norm_in_one_process():
         assert torch.equal(ours.grad, theirs.grad)
     for key, value in plain.state_dict().items():
         assert torch.equal(sync.state_dict()[key], value), key
+
+
+def test_sync_reaches_the_heads_and_the_target_still_follows():
+    encoder = EncoderConfig(stem="cifar", width=0.125, norm="sync")
+    method = synchronized(build_method("byol", encoder=encoder, dim=8, hidden=16), torch.device("cuda"))
+    norms = [module for module in method.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert norms
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    with torch.no_grad():
+        for parameter in method.parameters():
+            parameter.add_(1)
+    method.target.update(0.0)
+    online = [*method.encoder.parameters(), *method.projector.parameters()]
+    assert all(map(torch.equal, method.target.parameters(), online))

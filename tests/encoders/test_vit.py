@@ -7,10 +7,10 @@ import torch
 from torchvision.models import VisionTransformer
 
 from sslfast.config import EncoderConfig
-from sslfast.encoders import VITS, build_encoder
-from sslfast.encoders.vit import position_embedding
+from sslfast.encoders import build_encoder
+from sslfast.encoders.vit import VITS, position_embedding
 from sslfast.errors import UsageError
-from sslfast.recipes.check import check
+from sslfast.recipes.check import check_recipe
 from sslfast.recipes.load import load_recipe
 
 
@@ -131,5 +131,5 @@ def test_images_that_patches_do_not_tile_are_refused():
 def test_they_are_refused_before_training(override):
     recipe = ["encoder.name=vit_small", "encoder.patch_size=8", "data.size=32", override]
     with pytest.raises(UsageError, match="encoder.patch_size=8: .*got 36 pixels"):
-        check(load_recipe("moco_v2_shapes", recipe))
-    check(load_recipe("moco_v2_shapes", recipe[:-1]))
+        check_recipe(load_recipe("moco_v2_shapes", recipe))
+    check_recipe(load_recipe("moco_v2_shapes", recipe[:-1]))

@@ -10,16 +10,16 @@ from sslfast.random.generators import rng_state, seed_everything, set_rng_state
 from sslfast.run.checkpoint import load, save
 
 
-def draw() -> list:
+def sample() -> list:
     return [random.random(), random.gauss(0, 1), np.random.rand(), np.random.randn(), torch.rand(()).item()]  # noqa: NPY002
 
 
 def test_generators_round_trip(tmp_path):
-    draw()  # leaves half a pair of normal numbers in store
+    sample()  # leaves half a pair of normal numbers in store
     save(tmp_path / "a.pt", rng_state())
-    expected = [draw() for _ in range(3)]
+    expected = [sample() for _ in range(3)]
     set_rng_state(load(tmp_path / "a.pt"))
-    assert [draw() for _ in range(3)] == expected
+    assert [sample() for _ in range(3)] == expected
 
 
 @pytest.mark.gpu
@@ -33,8 +33,8 @@ def test_cuda_generators_round_trip(tmp_path):
 
 def test_a_seed_settles_every_generator():
     seed_everything(3)
-    first = draw()
+    first = sample()
     seed_everything(3)
-    assert draw() == first
+    assert sample() == first
     seed_everything(4)
-    assert all(a != b for a, b in zip(draw(), first, strict=True))
+    assert all(a != b for a, b in zip(sample(), first, strict=True))

@@ -23,7 +23,7 @@ def test_philox_gives_the_published_vectors(counter, key, expected):
     assert philox(parse(counter), parse(key)).tolist() == parse(expected).tolist()
 
 
-def test_a_sample_draws_the_same_in_any_batch():
+def test_a_sample_has_the_same_numbers_in_any_batch():
     together = uniform(1, 2, np.arange(100), 3, 7)
     shuffled = np.random.default_rng(0).permutation(100)
     assert (uniform(1, 2, shuffled, 3, 7) == together[shuffled]).all()

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sslfast.views import Key
+from tests.random.keys import make_key
 
 
 @pytest.fixture
@@ -24,7 +24,4 @@ def places():
 
 @pytest.fixture
 def key():
-    def make(batch=5, seed=3, epoch=2, view=0, start=0):
-        return Key(seed, epoch, torch.arange(start, start + batch), view)
-
-    return make
+    return make_key

@@ -1,1 +1,1 @@
-"""Photographs read, decoded and cropped by NVIDIA DALI."""
+"""The pipeline of photographs: NVIDIA DALI reads, decodes and crops them."""

@@ -1,4 +1,4 @@
-"""The batches of an evaluation, read by DALI."""
+"""The crops of an evaluation, read by DALI."""
 
 from __future__ import annotations
 
@@ -11,43 +11,40 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslfast.config import DataConfig
-from sslfast.data.augment import normalize
 from sslfast.data.dali.files import Files
-from sslfast.data.dali.graphs import (
-    evaluation_graph,
-)
+from sslfast.data.dali.graphs import evaluation_graph
 from sslfast.data.dali.runner import Plan, Runner
 from sslfast.data.sources import Source
 from sslfast.data.sources.images import STRIP
 
 
-def dali_eval_batches(
-    source: Source, size: int, data: DataConfig, batch_size: int, device: torch.device
+def dali_crops(
+    source: Source, size: int, batch_size: int, device: torch.device, *, threads: int, prefetch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """`loader.eval_batches` for a source of files: each readable image once, in order, resized and cropped alike.
+    """The crops of a source of files: each readable image once, in order, by `evaluation.resize_center_crop`.
 
     Args:
         source: of files.
-        size: side of the result, in pixels.
-        data: its mean, std, threads and prefetching.
+        size: side of the crops, in pixels.
         batch_size: images a batch; the last may be smaller, and so is one that an unreadable file belongs to.
         device: where the batches go.
+        threads: on which DALI reads and decodes.
+        prefetch: batches decoded ahead.
 
     Yields:
-        (float32 (B, 3, size, size), normalised, channels_last; int64 (B,) positions in the source).
+        (uint8 (B, size, size, 3); int64 (B,) positions in the source).
 
     Raises:
         UsageError: more than the source allows cannot be read.
     """
-    files = Files(source, data.workers)
+    files = Files(source, threads)
     runner = Runner(
         partial(evaluation_graph, size=size),
         files,
         device,
         batch_size=batch_size,
-        threads=data.workers,
-        prefetch=data.prefetch,
+        threads=threads,
+        prefetch=prefetch,
     )
 
     def plan(step: int) -> Plan:
@@ -57,11 +54,11 @@ def dali_eval_batches(
         return Plan(step, indices, _evaluation_arguments(shape, size))
 
     for _, (images, index) in runner.run(plan, range(-(-len(source) // batch_size))):
-        yield normalize(images.permute(0, 3, 1, 2), data.mean, data.std), index
+        yield images, index
 
 
 def _evaluation_arguments(shape: NDArray[np.int64], size: int) -> list[NDArray[Any]]:
-    """Those of `evaluation_graph` that do what `loader.resize_center_crop` does to images of shapes (B, 2)."""
+    """The arguments by which `evaluation_graph` makes images of shapes (B, 2) as `resize_center_crop` would."""
     shorter = shape.min(axis=1, keepdims=True)
     part = np.minimum(shape, STRIP * shorter)
     part_start = (shape - part) // 2

@@ -1,4 +1,4 @@
-"""What must be known of an image file before DALI decodes it: its size, and whether DALI can."""
+"""The image files of a source, as DALI needs to know them: the size of each, and whether DALI can decode it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from PIL import ExifTags, Image
 from sslfast.data.sources import Source
 from sslfast.data.sources.images import UnreadableImage
 
-# Of these formats and modes, transparency apart, DALI 2.4 makes the same RGB as `images.to_rgb`. Others it refuses
-# (GIF, AVIF, TIFF of one bit) or makes differently (floats); of CMYK only its CPU decoder is known to agree.
+# Of these formats and modes, transparency apart, DALI 2.4 makes the same RGB as `images.as_rgb_mode`. It refuses
+# others (GIF, AVIF, TIFF of one bit) or makes them differently (floats); of CMYK only its CPU decoder is known to
+# agree.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "PPM"})
 MODES = frozenset({"L", "P", "RGB"})
 TRANSPOSING_ORIENTATIONS = range(5, 9)  # of EXIF: height and width change places
@@ -27,7 +28,7 @@ Shape = tuple[int, int]  # height, width
 
 
 class Decoder(IntEnum):
-    """Who decodes a file."""
+    """The decoder of a file."""
 
     UNKNOWN = 0  # its header has not been read yet
     DALI = 1
@@ -36,7 +37,7 @@ class Decoder(IntEnum):
 
 
 class Files:
-    """The files of a source as they become known, each header read when its file is first needed.
+    """The sizes and decoders of a source's files; each header is read when its file is first needed.
 
     Attributes:
         heights: int64 (N,), upright, in pixels; 0 where unknown or unreadable.
@@ -47,7 +48,7 @@ class Files:
     def __init__(self, source: Source, threads: int) -> None:
         """
         Args:
-            source: of files; what cannot be read is told to its record of bad files.
+            source: of files; those that cannot be read go into its record of bad files.
             threads: that read headers, to hide the latency of a network's file system.
         """
         assert source.paths is not None
@@ -59,7 +60,7 @@ class Files:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="headers")
 
     def readable(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which files can be read, as far as is known after reading their headers.
+        """Tell which files can be read, as far as their headers tell.
 
         Args:
             indices: (B,) positions in the source.
@@ -93,14 +94,14 @@ class Files:
         return np.asarray(image)
 
     def examine(self, indices: NDArray[np.int64], decode: Callable[[list[Path]], list[Shape | None]]) -> bool:
-        """Find out which of the files made DALI fail: Pillow decodes them from now on, or nobody does.
+        """Find out which of the files made DALI fail: Pillow decodes them from now on, or they are given up.
 
         Args:
             indices: of the failed batch.
             decode: tries DALI on each file; the decoded shapes, None for a failure.
 
         Returns:
-            Whether any was found.
+            Whether there was any.
 
         Raises:
             UsageError: too many files cannot be read.
@@ -118,6 +119,7 @@ class Files:
         return bool(failed)
 
     def _read_header(self, index: int) -> None:
+        """Find out a file's size and decoder by its header, and by its end where it is a JPEG."""
         try:
             with self.paths[index].open("rb") as file, Image.open(file) as image:
                 transposed = image.getexif().get(ExifTags.Base.Orientation) in TRANSPOSING_ORIENTATIONS
@@ -141,5 +143,6 @@ class Files:
 
 
 def _complete(jpeg: BinaryIO) -> bool:
+    """Whether the file ends as a whole JPEG does."""
     jpeg.seek(-len(END_OF_JPEG), os.SEEK_END)
     return jpeg.read() == END_OF_JPEG

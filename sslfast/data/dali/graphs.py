@@ -1,7 +1,7 @@
 """DALI's graphs: decode; crop, resize and flip too; or all of an augmentation.
 
 All randomness comes from the host, as arguments of each sample: the graphs have none of their own, so their
-output depends neither on threads nor on what ran before.
+output depends neither on threads nor on earlier runs.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ import numpy as np
 from numpy.typing import NDArray
 from nvidia.dali import fn, math, pipeline_def, types
 
-from sslfast.data.draws.reference import BRIGHTNESS, CONTRAST, SATURATION, ViewDraws, blur_window
+from sslfast.data.draws.reference import ViewDraws
+from sslfast.kernels.view_augment import BRIGHTNESS, CONTRAST, SATURATION, blur_window
 
 Inputs = Iterator[tuple[Any, ...]]
 Arguments = list[tuple[Any, int]]  # type and dimensions of each argument of a sample
 
 REGION: Arguments = [(types.INT32, 1), (types.INT32, 1)]  # as `region_arguments` makes them
 CROP: Arguments = [(types.INT32, 1), (types.INT32, 1), (types.INT32, 0)]  # as `crop_arguments` makes them
-COLOUR: Arguments = [
+COLOR: Arguments = [
     (types.BOOL, 0),
     *[(types.FLOAT, 0)] * 4,
     (types.INT32, 1),
     (types.BOOL, 0),
     (types.FLOAT, 0),
     (types.BOOL, 0),
-]  # as `colour_arguments` makes them
+]  # as `color_arguments` makes them
 
 
 def region_arguments(draws: Sequence[ViewDraws]) -> tuple[list[NDArray[Any]], tuple[ViewDraws, ...]]:
-    """Start and shape of the least part of each image that holds its crops; the draws, with boxes in that part."""
+    """The start and shape of the least part of each image that holds its crops; the draws, with boxes in it."""
     boxes = np.stack([view.boxes for view in draws])  # [views, B, 4]
     start, end = boxes[..., :2].min(axis=0), (boxes[..., :2] + boxes[..., 2:]).max(axis=0)
     origin = np.pad(start, ((0, 0), (0, 2)))
@@ -41,13 +42,13 @@ def region_arguments(draws: Sequence[ViewDraws]) -> tuple[list[NDArray[Any]], tu
 
 
 def crop_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
-    """Start and shape of the crop, flip."""
+    """The start and shape of each sample's crop, and whether it is flipped."""
     boxes = draws.boxes.astype(np.int32)
     return [boxes[:, :2].copy(), boxes[:, 2:].copy(), draws.flip.astype(np.int32)]  # DALI takes no strided arrays
 
 
-def colour_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
-    """Everything that follows the crop."""
+def color_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
+    """The draws of everything that follows the crop."""
     return [
         draws.jitter,
         draws.brightness,
@@ -63,7 +64,7 @@ def colour_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
 
 @pipeline_def(enable_conditionals=True)
 def image_graph(source: Inputs, device: str, region: bool) -> tuple[Any, ...]:
-    """Decode: for views that are made by `augment.augment`.
+    """Decode images whose views `augment.augment` makes.
 
     Arguments of a sample: with `region` `region_arguments`, whose part of the image is decoded.
 
@@ -88,35 +89,35 @@ def crop_graph(source: Inputs, device: str, sizes: Sequence[int], region: bool) 
         For each view a uint8 (B, size, size, 3); the index, int64 (B,).
     """
     image, index, *arguments = _decoded(source, device, CROP * len(sizes), region)
-    own = _each(arguments, sizes)
-    return *(_crop(image, size, *own[view]) for view, size in enumerate(sizes)), index
+    by_view = _by_view(arguments, sizes)
+    return *(_crop(image, size, *by_view[view]) for view, size in enumerate(sizes)), index
 
 
 @pipeline_def(enable_conditionals=True)
 def view_graph(
     source: Inputs, device: str, sizes: Sequence[int], region: bool, mean: Sequence[float], std: Sequence[float]
 ) -> tuple[Any, ...]:
-    """Make each view from one decoded image, in DALI alone: `crop_graph`, then what `augment.finish` does.
+    """Make each view from one decoded image, in DALI alone: `crop_graph`, then the operations of `augment.finish`.
 
     Two things differ from `finish`. Each operation rounds to 8 bits: on photographs 0.3 levels on average, 2 at
     most. And the hue is rotated linearly, about the gray axis in YIQ, where torchvision rotates it in HSV: luma is
     kept instead of value, and the angles between colours differ. Shifts of up to a tenth of a turn (MoCo v2) then
     come out 4.5 levels from torchvision's on average, and up to 73.
 
-    Arguments of a sample: as in `crop_graph`, and after each view's crop `colour_arguments`.
+    Arguments of a sample: as in `crop_graph`, and after each view's crop `color_arguments`.
 
     Returns:
         For each view a float32 (B, size, size, 3), normalised; the index, int64 (B,).
     """
-    image, index, *arguments = _decoded(source, device, [*CROP, *COLOUR] * len(sizes), region)
-    own = _each(arguments, sizes)
+    image, index, *arguments = _decoded(source, device, [*CROP, *COLOR] * len(sizes), region)
+    by_view = _by_view(arguments, sizes)
     views = []
     for view, size in enumerate(sizes):
-        crop = _crop(image, size, *own[view][: len(CROP)])
-        coloured = _recolour(crop, blur_window(size), *own[view][len(CROP) :])
+        crop = _crop(image, size, *by_view[view][: len(CROP)])
+        recolored = _recolor(crop, blur_window(size), *by_view[view][len(CROP) :])
         views.append(
             fn.crop_mirror_normalize(
-                coloured,
+                recolored,
                 dtype=types.FLOAT,
                 output_layout="HWC",
                 mean=[255 * m for m in mean],
@@ -144,7 +145,7 @@ def evaluation_graph(source: Inputs, device: str, size: int) -> tuple[Any, ...]:
 
 @pipeline_def(batch_size=1, prefetch_queue_depth=1)
 def decoding_graph(source: Inputs, device: str) -> Any:
-    """Only decode, one file at a time."""
+    """Decode one file at a time, and do nothing else."""
     (path,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
     return _decode(path, device)
 
@@ -162,16 +163,16 @@ def _decode(path: Any, device: str, **region: Any) -> Any:
 
 
 def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
-    """What `_decode` returns, of an image that Pillow has decoded."""
+    """The output of `_decode` for an image that Pillow has decoded."""
     image = fn.slice(pixels, **region) if region else pixels
     return image.gpu() if device == "gpu" else image
 
 
 def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool = False) -> list[Any]:
-    """Nodes: decoded image, index in the source, the graph's own arguments."""
+    """The nodes that every graph begins with: decoded image, index in the source, the graph's own arguments."""
     region = REGION if by_region else []
     kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *region, *arguments]
-    path, by_pillow, pixels, index, *own = fn.external_source(
+    path, by_pillow, pixels, index, *graph_arguments = fn.external_source(
         source,
         num_outputs=len(kinds),
         dtype=[dtype for dtype, _ in kinds],
@@ -180,16 +181,17 @@ def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool 
     )
     part: dict[str, Any] = {}
     if by_region:
-        part, own = {"start": own[0], "shape": own[1], "axes": [0, 1]}, own[2:]
+        part = {"start": graph_arguments[0], "shape": graph_arguments[1], "axes": [0, 1]}
+        graph_arguments = graph_arguments[2:]
     # A statement, because DALI makes no conditional node of an expression.
     if by_pillow:  # noqa: SIM108
         image = _decoded_before(pixels, device, **part)
     else:
         image = _decode(path, device, **part)
-    return [image, index.gpu() if device == "gpu" else index, *own]
+    return [image, index.gpu() if device == "gpu" else index, *graph_arguments]
 
 
-def _each(arguments: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[Any]]:
+def _by_view(arguments: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[Any]]:
     """The arguments of each view."""
     count = len(arguments) // len(sizes)
     return [arguments[count * view : count * (view + 1)] for view in range(len(sizes))]
@@ -200,7 +202,7 @@ def _crop(image: Any, size: int, start: Any, shape: Any, flip: Any) -> Any:
     return fn.flip(fn.resize(crop, size=[size, size]), horizontal=flip)
 
 
-def _recolour(
+def _recolor(
     image: Any,
     window: int,
     jitter: Any,
@@ -213,8 +215,10 @@ def _recolour(
     sigma: Any,
     solarize: Any,
 ) -> Any:
-    """A uint8 view after colour jitter, grayscale, blur and solarisation; conditionals, so that a sample pays
-    only for what was drawn for it."""
+    """Do colour jitter, grayscale, blur and solarisation to a uint8 view.
+
+    Conditionals, so that a sample pays only for the operations that its draws ask for.
+    """
     if jitter:
         for position in range(4):
             operation = order[position]

@@ -1,8 +1,8 @@
 """Photographs: too large and varied to keep decoded, so NVIDIA DALI decodes them again each epoch.
 
-On a GPU, DALI reads, decodes, crops, resizes and flips, and `augment.finish` does what follows. On the CPU it
+On a GPU, DALI reads, decodes, crops, resizes and flips, and `augment.finish` does the rest. On the CPU it
 reads and decodes, and `augment.augment` makes the views, whose crops take a fraction of the time of DALI's there.
-Or DALI does everything (data.pipeline=dali_only). The draws come from `draws.py`.
+Or DALI does everything (data.pipeline=dali_only). The draws come from `draws/reference.py`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslfast.config import DataConfig
-from sslfast.data.augment import augment, finish
-from sslfast.data.batch import Batch, full_batches, rows_of_rank
+from sslfast.data.batch import Batch, check_full_batch
+from sslfast.data.dali.augment import augment, finish
 from sslfast.data.dali.files import Files
 from sslfast.data.dali.graphs import (
-    colour_arguments,
+    color_arguments,
     crop_arguments,
     crop_graph,
     image_graph,
@@ -30,58 +29,40 @@ from sslfast.data.dali.graphs import (
     view_graph,
 )
 from sslfast.data.dali.runner import Plan, Runner
-from sslfast.data.draws.reference import draw_view
-from sslfast.data.sources import Source
+from sslfast.data.draws.reference import sample_view
+from sslfast.data.spec import LoaderSpec
 from sslfast.errors import UsageError
 from sslfast.random.philox import permutation
 
 
 class DaliLoader:
-    """Batches of augmented views; a pure function of (seed, epoch, step) and of which files are unreadable.
+    """Batches of augmented views: a pure function of (seed, epoch, step) and of which files are unreadable.
 
     Each epoch visits every image once, but for an incomplete last batch and unreadable files, whose rows others
     take (`_substitute`). Which files are unreadable is found out as they are met; nothing of it is saved to
     resume.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        data: DataConfig,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        world_size: int = 1,
-        dtype: torch.dtype = torch.float32,
-        *,
-        decodes_only: bool | None = None,
-    ) -> None:
+    def __init__(self, spec: LoaderSpec, *, decodes_only: bool | None = None) -> None:
         """
         Args:
-            source: of files.
-            data: sizes, views, threads, prefetching; pipeline=dali_only: everything in DALI, see `view_graph`.
-            seed: of the order and the draws.
-            device: where the batches shall be.
-            rank: of the process, which makes its part of each batch only.
-            world_size: processes.
-            dtype: of the views.
+            spec: its source of files; pipeline=dali_only: everything in DALI, see `view_graph`.
             decodes_only: whether DALI leaves the crops to `augment`; None: on the CPU, where that can be.
 
         Raises:
             UsageError: the source holds fewer images than a batch, or the ranks cannot share one equally.
         """
-        self.steps_per_epoch = full_batches(source.name, len(source), data.batch_size)
-        self.rows = rows_of_rank(data.batch_size, rank, world_size)
-        self.source = source
-        self.data = data
-        self.seed = seed
-        self.dtype = dtype
-        self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(device)
+        source, data = spec.source, spec.data
+        check_full_batch(source.name, len(source), data.batch_size)
+        self.steps_per_epoch = len(source) // data.batch_size
+        self.spec = spec
+        self.rows = spec.rows()
+        self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(spec.device)
         self.by_region = data.decode == "region"
         self.files = Files(source, data.workers)
         self.dali_only = data.pipeline == "dali_only"
         if decodes_only is None:
-            decodes_only = device.type == "cpu"
+            decodes_only = spec.device.type == "cpu"
         self.decodes_only = decodes_only and not self.dali_only
         graph: Any = partial(crop_graph, sizes=data.sizes)
         if self.dali_only:
@@ -91,7 +72,7 @@ class DaliLoader:
         self.runner = Runner(
             partial(graph, region=self.by_region),
             self.files,
-            device,
+            spec.device,
             batch_size=len(self.rows),
             threads=data.workers,
             prefetch=data.prefetch,
@@ -103,31 +84,33 @@ class DaliLoader:
         Raises:
             UsageError: too many files cannot be read.
         """
-        order = permutation(self.seed, epoch, len(self.source))
+        order = permutation(self.spec.seed, epoch, len(self.spec.source))
         plan = partial(self._plan, epoch, order)
         for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
             views = tuple(self._views(done, outputs))
             label = None if self.labels is None else self.labels[index]
-            yield Batch(views, index, label, self.seed, epoch)
+            yield Batch(views, index, label, self.spec.seed, epoch)
 
     def _views(self, plan: Plan, outputs: list[Any]) -> Iterator[Tensor]:
-        finished = (self.data.mean, self.data.std, self.dtype)
+        """The views of a planned batch, made from the graph's outputs for it."""
+        data, dtype = self.spec.data, self.spec.dtype
         if self.dali_only:
-            yield from (view.permute(0, 3, 1, 2).to(self.dtype) for view in outputs)
+            yield from (view.permute(0, 3, 1, 2).to(dtype) for view in outputs)
         elif self.decodes_only:
             (images,) = outputs
-            for draws, size in zip(plan.draws, self.data.sizes, strict=True):
-                yield augment(images, draws, size, *finished)
+            for draws, size in zip(plan.draws, data.sizes, strict=True):
+                yield augment(images, draws, size, data.mean, data.std, dtype)
         else:
-            for crop, draws in zip(outputs, plan.draws, strict=True):
-                yield finish(crop.permute(0, 3, 1, 2), draws, *finished)
+            for crops, draws in zip(outputs, plan.draws, strict=True):
+                yield finish(crops.permute(0, 3, 1, 2), draws, data.mean, data.std, dtype)
 
     def _plan(self, epoch: int, order: NDArray[np.int64], step: int) -> Plan:
+        """The plan of a step: its images, their draws, and the graph's arguments."""
         indices = self._readable(order, step)
         heights, widths = self.files.heights[indices], self.files.widths[indices]
         draws = tuple(
-            draw_view(view, self.seed, epoch, indices, number, heights, widths)
-            for number, view in enumerate(self.data.views)
+            sample_view(view, self.spec.seed, epoch, indices, number, heights, widths)
+            for number, view in enumerate(self.spec.data.views)
         )
         arguments: list[NDArray[Any]] = []
         shapes = np.stack((heights, widths), axis=1)
@@ -136,17 +119,17 @@ class DaliLoader:
             shapes = arguments[1]
         if self.decodes_only:
             return Plan(step, indices, arguments, draws, shapes)
-        for d in draws:
-            arguments += [*crop_arguments(d), *(colour_arguments(d) if self.dali_only else ())]
+        for view in draws:
+            arguments += [*crop_arguments(view), *(color_arguments(view) if self.dali_only else ())]
         return Plan(step, indices, arguments, draws)
 
     def _readable(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
         """The images of this rank's rows of a step, with a substitute for each that is unreadable."""
-        size = self.data.batch_size
+        size = self.spec.data.batch_size
         indices = order[step * size + self.rows]
         bad = ~self.files.readable(indices)
         if bad.any():
-            others = np.roll(order, -(step + 1) * size)  # what follows the batch, and at last the batch itself
+            others = np.roll(order, -(step + 1) * size)  # the images after the batch, and at last the batch itself
             indices[bad] = [self._substitute(others, row) for row in self.rows[bad]]
         return indices
 
@@ -158,9 +141,9 @@ class DaliLoader:
         one of the batch itself. It does not depend on the other rows, which may be another rank's, and no two rows
         take the same unless one has run out.
         """
-        size = self.data.batch_size
+        size = self.spec.data.batch_size
         following, batch = others[:-size], others[-size:]
         for i in chain(*(following[r % size :: size] for r in range(row, row + size)), batch):
             if self.files.readable(i[None]).all():
                 return i
-        raise UsageError(f"{self.source.name}: none of the {len(self.source)} images can be read")
+        raise UsageError(f"{self.spec.source.name}: none of the {len(others)} images can be read")

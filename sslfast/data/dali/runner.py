@@ -1,4 +1,4 @@
-"""Running a graph of DALI over planned batches, and going on when a file breaks one."""
+"""The runner of DALI's graphs over planned batches, which goes on when a file breaks one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Runner:
 
     A file that cannot be decoded fails its whole batch, and the pipeline with it. It is then searched for and
     recorded in `files`, and a new pipeline goes on from the step that is due, with new plans. A plan depends on
-    nothing but its step and the files it looks at: who knows of a bad file and who meets it go on alike.
+    nothing but its step and the files it looks at: a run that knows of a bad file goes on as one that meets it.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Runner:
     ) -> None:
         """
         Args:
-            graph: one of `dali_graphs`, with its own options given.
+            graph: one of `graphs.py`, with its own options given.
             files: of the source.
             device: where the outputs shall be.
             batch_size: samples of the largest plan.
@@ -74,11 +74,11 @@ class Runner:
 
         Args:
             plan: makes the plan of a step; one without samples is passed over.
-            steps: which steps, upwards by one.
+            steps: the steps to decode, upwards by one.
 
         Yields:
-            The plan and the graph's outputs, step by step: tensors, or of what was only decoded a list of one a
-            sample. The outputs are DALI's memory, kept while they live.
+            The plan and the graph's outputs, step by step: tensors, or of images that were only decoded a list of
+            one a sample. The outputs are DALI's memory, kept while they live.
 
         Raises:
             UsageError: too many files cannot be read.
@@ -123,7 +123,7 @@ class Runner:
         )
 
     def _inputs(self, plans: Iterator[Plan], planned: deque[Plan]) -> Inputs:
-        """What the graph takes, batch by batch; the plan of each batch taken is appended to `planned`."""
+        """The graph's inputs, batch by batch; the plan of each batch taken is appended to `planned`."""
         for plan in plans:
             if not len(plan.indices):
                 continue
@@ -135,7 +135,7 @@ class Runner:
             yield paths, by_pillow, pixels, plan.indices, *plan.arguments
 
     def _try_each(self, paths: list[Path]) -> list[Shape | None]:
-        """Decode files one by one: their shapes, None where DALI fails."""
+        """Decode files one by one with DALI; return their shapes, None where it fails."""
         shapes: list[Shape | None] = []
         while len(shapes) < len(paths):
             pipeline = self._build(decoding_graph, (([_bytes(path)],) for path in paths[len(shapes) :]))
@@ -156,7 +156,11 @@ def _tensors(output: Any) -> Tensor | list[Tensor]:
 
 
 def _check_shapes(images: Tensor | list[Tensor], plan: Plan) -> None:
-    """Raises RuntimeError, as DALI does where a crop leaves its image, if these are not what the headers said."""
+    """Refuses images of other shapes than their headers said, as DALI does a crop that leaves its image.
+
+    Raises:
+        RuntimeError: an image has another shape.
+    """
     if plan.shapes is not None and [image.shape[:2] for image in images] != [tuple(s) for s in plan.shapes]:
         raise RuntimeError(f"step {plan.step}: images were decoded to other shapes than their headers say")
 

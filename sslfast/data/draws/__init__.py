@@ -1,1 +1,1 @@
-"""What the augmentation of each sample is, drawn before it is done."""
+"""The draws of augmentations: random numbers that are sampled before any image is touched."""

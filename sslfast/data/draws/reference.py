@@ -1,7 +1,7 @@
-"""What an augmentation does to each sample, drawn before it is done: torchvision's rules, one draw a sample.
+"""The draws of a view by torchvision's rules, each sample's own: the specification, on the host.
 
-The draws are computed from `random.py`, so that every pipeline applies the same views to the same samples: here on
-the host, the specification; on a GPU by a kernel (`on_device.py`). The rules, of torchvision.transforms.v2 and in
+They are made of the numbers of `random/philox.py`, so that every pipeline applies the same views to the same
+samples; a GPU computes the same ones by a kernel (`on_device.py`). The rules, of torchvision.transforms.v2 and in
 this order: RandomResizedCrop, RandomHorizontalFlip, ColorJitter under RandomApply, RandomGrayscale, GaussianBlur
 under RandomApply, RandomSolarize.
 """
@@ -16,12 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sslfast.config import ViewConfig
-from sslfast.kernels.view_augment import BRIGHTNESS, CONTRAST, HUE, SATURATION, Draw, blur_window
+from sslfast.kernels.view_augment import Draw
 from sslfast.random.philox import uniform
 
-__all__ = ["BRIGHTNESS", "CONTRAST", "HUE", "SATURATION", "ViewDraws", "blur_window", "crop_boxes", "draw_view"]
-
-CROP, FLIP, JITTER, GRAYSCALE, BLUR, SOLARIZE = range(6)
+CROP, FLIP, JITTER, GRAYSCALE, BLUR, SOLARIZE = range(6)  # streams of a view's numbers
 STREAMS_PER_VIEW = 16  # room for the transformations to come: a new one must not change the draws of the others
 CROP_TRIES = 10
 ORDERS = np.array(list(permutations(range(4))))  # [24, 4]
@@ -60,7 +58,7 @@ class ViewDraws:
         return table
 
 
-def draw_view(
+def sample_view(
     view: ViewConfig,
     seed: int,
     epoch: int,
@@ -69,14 +67,14 @@ def draw_view(
     heights: ArrayLike,
     widths: ArrayLike,
 ) -> ViewDraws:
-    """Draw one view of each sample.
+    """Sample the draws of one view of each sample.
 
     Args:
-        view: what to draw.
+        view: its probabilities and ranges.
         seed: the run's seed.
         epoch: the epoch.
         indices: (B,) positions of the samples in the data set.
-        view_number: which of the sample's views; each draws independently.
+        view_number: which of the sample's views; their draws are independent.
         heights: (B,) or scalar, of the images, in pixels.
         widths: (B,) or scalar, of the images, in pixels.
 
@@ -85,30 +83,30 @@ def draw_view(
     """
     samples = np.asarray(indices)
 
-    def draw(kind: int, count: int) -> NDArray[np.float64]:
-        """[count, B]"""
+    def numbers(kind: int, count: int) -> NDArray[np.float64]:
+        """Uniform numbers of a stream, [count, B]."""
         return uniform(seed, epoch, samples, view_number * STREAMS_PER_VIEW + kind, count).T
 
-    jitter, brightness, contrast, saturation, hue, order = draw(JITTER, 6)
-    blur, sigma = draw(BLUR, 2)
+    jitter, brightness, contrast, saturation, hue, order = numbers(JITTER, 6)
+    blur, sigma = numbers(BLUR, 2)
     return ViewDraws(
         boxes=crop_boxes(
-            draw(CROP, 2 * CROP_TRIES + 2),
+            numbers(CROP, 2 * CROP_TRIES + 2),
             np.broadcast_to(heights, samples.shape),
             np.broadcast_to(widths, samples.shape),
             view.scale,
             view.ratio,
         ),
-        flip=draw(FLIP, 1)[0] < view.flip,
+        flip=numbers(FLIP, 1)[0] < view.flip,
         jitter=jitter < view.jitter,
         brightness=_factor(brightness, view.brightness),
         contrast=_factor(contrast, view.contrast),
         saturation=_factor(saturation, view.saturation),
         hue=_between(hue, -view.hue, view.hue).astype(np.float32),
         order=ORDERS[(order * len(ORDERS)).astype(np.int64)],
-        grayscale=draw(GRAYSCALE, 1)[0] < view.grayscale,
+        grayscale=numbers(GRAYSCALE, 1)[0] < view.grayscale,
         blur_sigma=np.where(blur < view.blur, _between(sigma, *view.blur_sigma), 0).astype(np.float32),
-        solarize=draw(SOLARIZE, 1)[0] < view.solarize,
+        solarize=numbers(SOLARIZE, 1)[0] < view.solarize,
     )
 
 
@@ -119,7 +117,7 @@ def crop_boxes(
     scale: Sequence[float],
     ratio: Sequence[float],
 ) -> NDArray[np.int64]:
-    """Place RandomResizedCrop's boxes.
+    """The boxes of RandomResizedCrop.
 
     Up to ten tries at a box of `scale` times the image's area and of a log-uniform aspect ratio; the first that
     fits is placed uniformly. Where none fits: the central crop whose ratio comes nearest.
@@ -134,28 +132,28 @@ def crop_boxes(
     Returns:
         int64 (B, 4): top, left, height, width; always inside the image.
     """
-    area_draws, ratio_draws = numbers[:CROP_TRIES], numbers[CROP_TRIES : 2 * CROP_TRIES]
-    area = heights * widths * _between(area_draws, *scale)  # [tries, B]
-    aspect = np.exp(_between(ratio_draws, *np.log(ratio)))
+    area_numbers, ratio_numbers = numbers[:CROP_TRIES], numbers[CROP_TRIES : 2 * CROP_TRIES]
+    area = heights * widths * _between(area_numbers, *scale)  # [tries, B]
+    aspect = np.exp(_between(ratio_numbers, *np.log(ratio)))
     width = np.rint(np.sqrt(area * aspect))
     height = np.rint(np.sqrt(area / aspect))
     fits = (width > 0) & (width <= widths) & (height > 0) & (height <= heights)
-    found, first = fits.any(axis=0), fits.argmax(axis=0)[None]
+    any_fits, first = fits.any(axis=0), fits.argmax(axis=0)[None]
     height = np.take_along_axis(height, first, axis=0)[0]
     width = np.take_along_axis(width, first, axis=0)[0]
 
     central_height, central_width = central_crop(heights, widths, ratio)
-    height = np.where(found, height, central_height).astype(np.int64)
-    width = np.where(found, width, central_width).astype(np.int64)
+    height = np.where(any_fits, height, central_height).astype(np.int64)
+    width = np.where(any_fits, width, central_width).astype(np.int64)
 
-    top_draw, left_draw = numbers[2 * CROP_TRIES :]
-    top = np.where(found, top_draw * (heights - height + 1), (heights - height) // 2)
-    left = np.where(found, left_draw * (widths - width + 1), (widths - width) // 2)
+    top_number, left_number = numbers[2 * CROP_TRIES :]
+    top = np.where(any_fits, top_number * (heights - height + 1), (heights - height) // 2)
+    left = np.where(any_fits, left_number * (widths - width + 1), (widths - width) // 2)
     return np.stack((top.astype(np.int64), left.astype(np.int64), height, width), axis=1)
 
 
 def central_crop(heights: ArrayLike, widths: ArrayLike, ratio: Sequence[float]) -> tuple[ArrayLike, ArrayLike]:
-    """Height and width of the largest crops whose ratio comes nearest to the range.
+    """The height and width of the largest crops whose ratio comes nearest to the range.
 
     An image narrower than the least ratio keeps its width, one wider than the largest keeps its height.
     """
@@ -165,7 +163,7 @@ def central_crop(heights: ArrayLike, widths: ArrayLike, ratio: Sequence[float]) 
 
 
 def factor_range(strength: float) -> tuple[float, float]:
-    """Of ColorJitter's factors: [max(0, 1 - strength), 1 + strength]."""
+    """The range of ColorJitter's factors: [max(0, 1 - strength), 1 + strength]."""
     return max(0.0, 1 - strength), 1 + strength
 
 

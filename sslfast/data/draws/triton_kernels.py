@@ -1,8 +1,8 @@
-"""The draws of views, the order of an epoch and other numbers, computed on the GPU.
+"""The draws of a view, sampled on the GPU.
 
-The numbers and the rules that make draws of them are those of `random.py` and `draws.py`, in fp64 as there and
-without fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU,
-in the last of 53 bits: the exponential of a crop's ratio. It shows only where a side is as close to half a pixel.
+The numbers are those of `random/philox.py` and the rules those of `reference.py`, in fp64 as there and without
+fused multiply-adds, so that the draws are equal, bit for bit. One function may round otherwise on a GPU, in the
+last of 53 bits: the exponential of a crop's ratio. It shows only where a side is as close to half a pixel.
 
 Names: o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BB, BT] are shapes: samples, tries at a crop.
 """
@@ -18,13 +18,13 @@ import triton.language as tl
 from torch import Tensor
 
 from sslfast.config import ViewConfig
-from sslfast.data.draws import reference as draws
+from sslfast.data.draws import reference
 from sslfast.kernels.view_augment import Draw
 from sslfast.random.triton_kernels import uniform
 
 
 class Rule(IntEnum):
-    """Where the numbers of `rules` start."""
+    """The places where the numbers of `rules` start."""
 
     HEIGHT = 0  # of the images; the four sides in pixels
     WIDTH = 1
@@ -42,16 +42,16 @@ class Rule(IntEnum):
 
 
 def rules(view: ViewConfig, height: int, width: int) -> list[float]:
-    """What the kernel has to know of a view of images of (height, width), as `Rule` numbers it."""
+    """The sizes, ranges and probabilities of a view of images of (height, width), as `Rule` numbers them."""
     return [
         *(height, width),
-        *np.stack(draws.central_crop(height, width, view.ratio)).tolist(),
+        *np.stack(reference.central_crop(height, width, view.ratio)).tolist(),
         *view.scale,
         *np.log(view.ratio).tolist(),
         *(view.flip, view.jitter),
-        *draws.factor_range(view.brightness),
-        *draws.factor_range(view.contrast),
-        *draws.factor_range(view.saturation),
+        *reference.factor_range(view.brightness),
+        *reference.factor_range(view.contrast),
+        *reference.factor_range(view.saturation),
         *(-view.hue, view.hue),
         *(view.grayscale, view.blur),
         *view.blur_sigma,
@@ -59,8 +59,8 @@ def rules(view: ViewConfig, height: int, width: int) -> list[float]:
     ]
 
 
-def draw_view(rules: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
-    """`draws.draw_view` as a table.
+def sample_view(rules: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
+    """Sample the draws of one view, as a table: `reference.sample_view` on the GPU.
 
     Args:
         rules: fp64 (23,), of `rules`.
@@ -74,9 +74,9 @@ def draw_view(rules: Tensor, seed: int, view_number: int, epoch: int, indices: T
     """
     b = len(indices)
     table = torch.empty((b, len(Draw)), device=indices.device)
-    stream = view_number * draws.STREAMS_PER_VIEW
+    stream = view_number * reference.STREAMS_PER_VIEW
     with torch.cuda.device_of(indices):
-        draw_kernel[(triton.cdiv(b, 32),)](
+        sample_kernel[(triton.cdiv(b, 32),)](
             indices, rules, table, b, seed, epoch, stream, BB=32, BT=16, num_warps=4, enable_fp_fusion=False
         )
     return table
@@ -102,9 +102,10 @@ R_FACTORS, R_GRAYSCALE, R_BLUR, R_SIGMA, R_SOLARIZE = map(tl.constexpr, map(int,
     D_SIGMA,
     D_SOLARIZE,
 ) = map(tl.constexpr, map(int, Draw))
-COLUMNS, TRIES = tl.constexpr(len(Draw)), tl.constexpr(draws.CROP_TRIES)
+COLUMNS, TRIES = tl.constexpr(len(Draw)), tl.constexpr(reference.CROP_TRIES)
 CROP, FLIP, JITTER, GRAYSCALE, BLUR, SOLARIZE = map(
-    tl.constexpr, (draws.CROP, draws.FLIP, draws.JITTER, draws.GRAYSCALE, draws.BLUR, draws.SOLARIZE)
+    tl.constexpr,
+    (reference.CROP, reference.FLIP, reference.JITTER, reference.GRAYSCALE, reference.BLUR, reference.SOLARIZE),
 )
 ROUND = tl.constexpr(1.5 * 2**52)  # added to a double, rounds it to an integer, halves to even
 
@@ -118,21 +119,21 @@ def between(b_number, p_range):
 @triton.jit
 def order_digits(b_number):
     """A permutation of 0..3, number floor(24 b_number) in lexicographic order, as o0 + 4 o1 + 16 o2 + 64 o3."""
-    rank = (b_number * 24).to(tl.int32)
-    first = rank // 6
-    second = rank % 6 // 2
+    order = (b_number * 24).to(tl.int32)
+    first = order // 6
+    second = order % 6 // 2
     second += (second >= first).to(tl.int32)  # of those that are left
-    third = rank % 2
+    third = order % 2
     third += (third >= tl.minimum(first, second)).to(tl.int32)
     third += (third >= tl.maximum(first, second)).to(tl.int32)
     return first + 4 * second + 16 * third + 64 * (6 - first - second - third)
 
 
 @triton.jit
-def placed(b_number, b_found, length, b_extent):
+def placed(b_number, b_any_fits, length, b_extent):
     """The crop's start along one axis: uniform, or central where no try fitted."""
     free = length - b_extent
-    return tl.floor(tl.where(b_found, b_number * (free + 1), free / 2))
+    return tl.floor(tl.where(b_any_fits, b_number * (free + 1), free / 2))
 
 
 @triton.jit
@@ -141,7 +142,7 @@ def store(p_column, b_x, m):
 
 
 @triton.jit(do_not_specialize=["B", "seed", "epoch", "stream"])
-def draw_kernel(
+def sample_kernel(
     p_indices,  # [B] int64
     p_rules,  # [23] fp64
     p_draws,  # [B, COLUMNS] out
@@ -156,7 +157,7 @@ def draw_kernel(
     m = o_b < B
     o_index = tl.load(p_indices + o_b, mask=m, other=0).to(tl.uint32)
     epoch, stream = epoch.to(tl.uint32), stream.to(tl.uint32)
-    p_own = p_draws + o_b * COLUMNS
+    p_row = p_draws + o_b * COLUMNS
     o_0 = tl.zeros_like(o_b).to(tl.int32)  # the stream's first number, of each sample
 
     image_height, image_width = tl.load(p_rules + R_HEIGHT), tl.load(p_rules + R_WIDTH)
@@ -169,31 +170,31 @@ def draw_kernel(
     b_heights = (tl.sqrt(b_area / b_ratio) + ROUND) - ROUND
     b_fits = (b_widths > 0) & (b_widths <= image_width) & (b_heights > 0) & (b_heights <= image_height)
     b_first = tl.min(tl.where(b_fits & (o_try < TRIES), o_try, BT), 1)  # [BB]
-    b_found = b_first < BT
+    b_any_fits = b_first < BT
     b_taken = o_try == b_first[:, None]
     b_height = tl.sum(tl.where(b_taken, b_heights, 0.0), 1)
     b_width = tl.sum(tl.where(b_taken, b_widths, 0.0), 1)
-    b_height = tl.where(b_found, b_height, tl.load(p_rules + R_CENTRAL_HEIGHT))
-    b_width = tl.where(b_found, b_width, tl.load(p_rules + R_CENTRAL_WIDTH))
+    b_height = tl.where(b_any_fits, b_height, tl.load(p_rules + R_CENTRAL_HEIGHT))
+    b_width = tl.where(b_any_fits, b_width, tl.load(p_rules + R_CENTRAL_WIDTH))
     b_top = uniform(seed, epoch, o_index, stream + CROP, o_0 + 2 * TRIES)
     b_left = uniform(seed, epoch, o_index, stream + CROP, o_0 + (2 * TRIES + 1))
-    store(p_own + D_TOP, placed(b_top, b_found, image_height, b_height), m)
-    store(p_own + D_LEFT, placed(b_left, b_found, image_width, b_width), m)
-    store(p_own + D_HEIGHT, b_height, m)
-    store(p_own + D_WIDTH, b_width, m)
-    store(p_own + D_FLIP, uniform(seed, epoch, o_index, stream + FLIP, o_0) < tl.load(p_rules + R_FLIP), m)
+    store(p_row + D_TOP, placed(b_top, b_any_fits, image_height, b_height), m)
+    store(p_row + D_LEFT, placed(b_left, b_any_fits, image_width, b_width), m)
+    store(p_row + D_HEIGHT, b_height, m)
+    store(p_row + D_WIDTH, b_width, m)
+    store(p_row + D_FLIP, uniform(seed, epoch, o_index, stream + FLIP, o_0) < tl.load(p_rules + R_FLIP), m)
 
     b_jitter = uniform(seed, epoch, o_index, stream + JITTER, o_0)
-    store(p_own + D_JITTER, b_jitter < tl.load(p_rules + R_JITTER), m)
+    store(p_row + D_JITTER, b_jitter < tl.load(p_rules + R_JITTER), m)
     for i in tl.static_range(4):
         b_factor = uniform(seed, epoch, o_index, stream + JITTER, o_0 + (1 + i))
-        store(p_own + D_FACTORS + i, between(b_factor, p_rules + R_FACTORS + 2 * i), m)
-    store(p_own + D_ORDER, order_digits(uniform(seed, epoch, o_index, stream + JITTER, o_0 + 5)), m)
+        store(p_row + D_FACTORS + i, between(b_factor, p_rules + R_FACTORS + 2 * i), m)
+    store(p_row + D_ORDER, order_digits(uniform(seed, epoch, o_index, stream + JITTER, o_0 + 5)), m)
 
     b_grayscale = uniform(seed, epoch, o_index, stream + GRAYSCALE, o_0)
-    store(p_own + D_GRAYSCALE, b_grayscale < tl.load(p_rules + R_GRAYSCALE), m)
+    store(p_row + D_GRAYSCALE, b_grayscale < tl.load(p_rules + R_GRAYSCALE), m)
     b_blur = uniform(seed, epoch, o_index, stream + BLUR, o_0) < tl.load(p_rules + R_BLUR)
     b_sigma = between(uniform(seed, epoch, o_index, stream + BLUR, o_0 + 1), p_rules + R_SIGMA)
-    store(p_own + D_SIGMA, tl.where(b_blur, b_sigma, 0.0), m)
+    store(p_row + D_SIGMA, tl.where(b_blur, b_sigma, 0.0), m)
     b_solarize = uniform(seed, epoch, o_index, stream + SOLARIZE, o_0)
-    store(p_own + D_SOLARIZE, b_solarize < tl.load(p_rules + R_SOLARIZE), m)
+    store(p_row + D_SOLARIZE, b_solarize < tl.load(p_rules + R_SOLARIZE), m)

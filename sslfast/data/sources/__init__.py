@@ -1,4 +1,4 @@
-"""Where images come from: a folder, an archive, a torchvision data set, the built-in `shapes`."""
+"""The sources of images: a folder, an archive, a torchvision data set, the built-in `shapes`."""
 
 from __future__ import annotations
 
@@ -6,29 +6,40 @@ import difflib
 import os
 from pathlib import Path
 
+from sslfast.config import DataConfig
+from sslfast.config.paths import user_path
 from sslfast.data.sources.archive import SUFFIXES, extracted
 from sslfast.data.sources.bad_files import BadFiles, Policy
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.folder import open_folder
 from sslfast.data.sources.shapes import open_shapes
 from sslfast.data.sources.subset import balanced_subset
-from sslfast.data.sources.torchvision_sets import open_torchvision, torchvision_names
+from sslfast.data.sources.torchvision_sets import SETS, is_torchvision, open_torchvision
 from sslfast.errors import UsageError
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Source", "open_data", "open_source"]
+
+
+def open_data(data: DataConfig) -> Source:
+    """Open the images of a recipe: data.source by data.limit, data.max_bad and data.on_error.
+
+    Raises:
+        UsageError: as `open_source`.
+    """
+    return open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
 
 
 def open_source(
     name_or_path: str, *, limit: int | None = None, max_bad: float = 0.01, on_error: Policy = "skip"
 ) -> Source:
-    """Open a source by what the user typed. An existing path wins over a name.
+    """Open a source by the name or path that the user typed. An existing path wins over a name.
 
     Args:
         name_or_path: a folder of images (class subfolders optional), a .tar of one (compressed or not), the name
-            of a torchvision data set, or `shapes`.
+            of a torchvision data set (CIFAR10, its training split, or CIFAR10:test), or `shapes`.
         limit: keep so many images, balanced over the classes; the same ones every time.
         max_bad: share of the images that may be unreadable.
-        on_error: "skip" what is unreadable, or "stop" at the first.
+        on_error: "skip" unreadable files, or "stop" at the first.
 
     Raises:
         UsageError: there is no such path or name, or it holds no usable images.
@@ -43,7 +54,7 @@ def open_source(
 def _open(name: str) -> Source:
     if not name:  # an unset variable, say; as a path it would be the current folder
         raise UsageError("no data is named; give a folder, an archive or the name of a data set")
-    path = Path(name).expanduser()
+    path = user_path(name)
     if path.is_dir():
         return open_folder(path, name)
     if path.is_file():
@@ -52,14 +63,13 @@ def _open(name: str) -> Source:
         return open_folder(extracted(path), name)
     if name == "shapes":
         return open_shapes()
-    names = torchvision_names()
-    if name in names:
+    if is_torchvision(name):
         return open_torchvision(name)
-    raise UsageError(_not_found(name, path, [*names, "shapes"]))
+    raise UsageError(_not_found(name, path, [*SETS, "shapes"]))
 
 
 def _not_found(name: str, path: Path, names: list[str]) -> str:
-    """The sentence for a name that is neither a path nor a data set, with the nearest of both."""
+    """The message for a name that is neither a path nor a data set, with the nearest of both."""
     looks_like_path = os.sep in name or path.suffix in SUFFIXES
     siblings = [] if not path.parent.is_dir() else [str(path.parent / entry) for entry in os.listdir(path.parent)]
     by_lower_case = {n.lower(): n for n in (siblings if looks_like_path else [*names, *siblings])}

@@ -67,7 +67,7 @@ def _extract(archive: Path, folder: Path, size: int) -> None:
 
 
 def _safe(member: tarfile.TarInfo, folder: str) -> tarfile.TarInfo:
-    """tarfile's `data` filter, which would make an absolute path a relative one, that refuses it."""
+    """Filter a member as tarfile's `data` filter, but refuse an absolute path, which that makes relative."""
     if member.name.startswith("/"):
         raise tarfile.AbsolutePathError(member)
     return tarfile.data_filter(member, folder)

@@ -1,4 +1,4 @@
-"""What cannot be read is named, counted and skipped, up to a limit; or the first such file stops the run."""
+"""The record of files that cannot be read: up to a limit they are skipped, or the first one stops the run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, Literal
 from sslfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
-
 
 Policy = Literal["skip", "stop"]
 

@@ -1,4 +1,4 @@
-"""Where downloaded and extracted data sets are kept."""
+"""The folder that keeps downloaded and extracted data sets."""
 
 from __future__ import annotations
 

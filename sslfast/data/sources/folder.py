@@ -29,26 +29,26 @@ def open_folder(root: Path, name: str) -> Source:
     Raises:
         UsageError: the folder is empty, holds no image, or holds splits (train, val) instead of classes.
     """
-    found = list(_walk(root))
-    if not found:
-        raise UsageError(f"{name}: {root} is empty, expected images or one folder of images a class")
-    files = sorted(path for path in found if path.suffix.lower() in EXTENSIONS)
+    files = list(_walk(root))
     if not files:
+        raise UsageError(f"{name}: {root} is empty, expected images or one folder of images a class")
+    images = sorted(path for path in files if path.suffix.lower() in EXTENSIONS)
+    if not images:
         raise UsageError(
-            f"{name}: none of the {len(found)} files in {root} is an image ({' '.join(sorted(EXTENSIONS))})"
+            f"{name}: none of the {len(files)} files in {root} is an image ({' '.join(sorted(EXTENSIONS))})"
         )
-    if ignored := len(found) - len(files):
+    if ignored := len(files) - len(images):
         logger.warning(
-            "%s: ignored %d of %d files, which are not images by their names", name, ignored, len(found)
+            "%s: ignored %d of %d files, which are not images by their names", name, ignored, len(files)
         )
 
-    parts = [path.relative_to(root).parts for path in files]
+    parts = [path.relative_to(root).parts for path in images]
     wrappers = _common_folders(parts)
     beside = sum(len(p) == wrappers + 1 for p in parts)
     if beside:
-        if beside < len(files):
+        if beside < len(images):
             logger.warning("%s: %d images lie beside folders of images: no labels are taken", name, beside)
-        return Source(name, paths=files)
+        return Source(name, paths=images)
     folders = [p[wrappers] for p in parts]
     classes = sorted(set(folders))
     if SPLIT_NAMES.issuperset(classes):
@@ -57,18 +57,18 @@ def open_folder(root: Path, name: str) -> Source:
         )
     position = {folder: i for i, folder in enumerate(classes)}
     labels = np.array([position[f] for f in folders], dtype=np.int64)
-    return Source(name, labels=labels, classes=classes, paths=files)
+    return Source(name, labels=labels, classes=classes, paths=images)
 
 
 def _walk(root: Path) -> Iterator[Path]:
     """All files below the root, links followed, each real folder once (a loop of links ends)."""
-    seen = set()
+    visited = set()
     for folder, subfolders, files in os.walk(root, onerror=_refuse, followlinks=True):
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in visited:
             subfolders.clear()
             continue
-        seen.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(s for s in subfolders if not s.startswith(".") and s != "__MACOSX")
         yield from (Path(folder, file) for file in files if not file.startswith("."))
 
@@ -78,7 +78,7 @@ def _refuse(error: OSError) -> None:
 
 
 def _common_folders(parts: list[tuple[str, ...]]) -> int:
-    """How many leading folders all images share."""
+    """The number of leading folders that all images share."""
     first, last = min(parts), max(parts)
     deepest = min(len(first), len(last)) - 1  # the last part is the file's name
     shared = 0

@@ -1,4 +1,4 @@
-"""Reading one image file, whatever its mode, as RGB."""
+"""Image files: reading one as RGB, whatever its mode, and cutting a strip down to its middle."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def read_rgb(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
             ImageOps.exif_transpose(image, in_place=True)
-            return to_rgb(image)
+            return as_rgb_mode(image)
     except Exception as error:  # broken files make Pillow's decoders raise nearly anything
         raise UnreadableImage(f"{type(error).__name__}: {error}") from error
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB.
+def as_rgb_mode(image: Image.Image) -> Image.Image:
+    """Convert an image of any of Pillow's modes to its mode RGB.
 
-    Grayscale is repeated over the channels and 16 bits are scaled to 8. What is transparent is laid on white, as a
-    page would show it: the colours that a file keeps under full transparency are arbitrary.
+    Grayscale is repeated over the channels and 16 bits are scaled to 8. Transparent pixels are laid on white, as a
+    page would show them: the colours that a file keeps under full transparency are arbitrary.
 
     Raises:
         ValueError: values whose scale is unknown: floats, or integers outside the range of 16 bits.
@@ -61,7 +61,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 def without_ends(image: Image.Image) -> Image.Image:
     """The middle of a strip, 8 times as long as it is wide; any other image as it is.
 
-    Whoever resizes an image by its shorter side and then takes its centre does this first: 1 x 5000 pixels would
+    It is cut before an image is resized by its shorter side for the sake of its centre: 1 x 5000 pixels would
     become 224 x 1,120,000.
     """
     longest = STRIP * min(image.size)

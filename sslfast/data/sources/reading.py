@@ -1,4 +1,4 @@
-"""Reading all images of a source in order, decoded ahead by threads; what cannot be read is left out."""
+"""Reading all images of a source in order, decoded ahead by threads; unreadable ones are left out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 from sslfast.data.sources import Source
 from sslfast.data.sources.images import UnreadableImage
 
-AHEAD = 256  # images that wait decoded at most
+AHEAD = 256  # decoded images that wait at most
 
 
 def read_all(
@@ -41,8 +41,8 @@ def read_all(
     pending: deque[tuple[int, Future[NDArray[np.uint8] | None]]] = deque()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            for submitted in range(len(source)):
-                pending.append((submitted, pool.submit(read, submitted)))
+            for index in range(len(source)):
+                pending.append((index, pool.submit(read, index)))
                 if len(pending) > AHEAD:
                     yield from _result(*pending.popleft())
             while pending:
@@ -52,6 +52,7 @@ def read_all(
 
 
 def _result(index: int, future: Future[NDArray[np.uint8] | None]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The image and its position, or nothing where it cannot be read."""
     pixels = future.result()
     if pixels is not None:
         yield index, pixels

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from itertools import product
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from sslfast.data.sources.base import Source
+from sslfast.kernels.view_augment import rgb_from_hexcone
 
 Array = NDArray[np.float64]
 
@@ -32,9 +34,9 @@ OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
     "cross": lambda u, v: np.minimum(_box(u, v, 0.95, 0.242), _box(u, v, 0.242, 0.95)),
     "ring": lambda u, v: abs(np.hypot(u, v) - 0.75) - 0.17,
 }
-COLOURS = ("warm", "cool")
-CLASSES = [f"{colour} {figure}" for figure, colour in product(OUTLINES, COLOURS)]
-COUNT = 5000
+COLORS = ("warm", "cool")
+CLASSES = [f"{color} {figure}" for figure, color in product(OUTLINES, COLORS)]
+NUM_IMAGES = 5000
 SIDE = 32  # pixels
 SEED = 0
 COPIES = 4  # figures in a picture
@@ -44,42 +46,42 @@ CHUNK = 500  # pictures drawn at a time, to bound the memory
 
 def open_shapes() -> Source:
     """Generate the data set: 5000 pictures of 32 x 32 pixels, class-balanced, the same every time."""
-    labels = np.arange(COUNT) % len(CLASSES)
+    labels = np.arange(NUM_IMAGES) % len(CLASSES)
     rng = np.random.default_rng(SEED)
-    images = np.concatenate([draw(labels[i : i + CHUNK], rng) for i in range(0, COUNT, CHUNK)])
+    images = np.concatenate([draw_pictures(labels[i : i + CHUNK], rng) for i in range(0, NUM_IMAGES, CHUNK)])
     return Source("shapes", labels=labels, classes=CLASSES, images=images)
 
 
-def draw(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_pictures(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw one picture a label: (N,) -> uint8 (N, SIDE, SIDE, 3)."""
-    kind, cool = np.divmod(labels, len(COLOURS))
+    kind, cool = np.divmod(labels, len(COLORS))
     image = _ground(1 - cool, rng)
     for _ in range(COPIES):
         cover = _cover(kind, rng)[..., None]
-        image = cover * _colours(cool, 1, rng) + (1 - cover) * image
+        image = cover * _colors(cool, 1, rng) + (1 - cover) * image
     image += rng.normal(0, 0.04, image.shape)
     return np.rint(image.clip(0, 1) * 255).astype(np.uint8)
 
 
-def _colours(cool: NDArray[np.int64], count: int, rng: np.random.Generator) -> Array:
-    """Warm (red to yellow) or cool (cyan to blue) colours: (N, count, count, 3) in [0, 1], each its own."""
-    shape = (len(cool), count, count, 1)
-    lowest = np.where(cool, 0.52, -0.02)[:, None, None, None]
+def _colors(cool: NDArray[np.int64], side: int, rng: np.random.Generator) -> Array:
+    """Warm (red to yellow) or cool (cyan to blue) colours: (N, side, side, 3) in [0, 1], each its own."""
+    shape = (len(cool), side, side)
+    lowest = np.where(cool, 0.52, -0.02)[:, None, None]
     hue = lowest + rng.uniform(0, 0.14, shape)
     saturation, value = rng.uniform(0.5, 0.9, (2, *shape))
-    k = (np.array([5, 3, 1]) + 6 * hue) % 6  # HSV to RGB: a channel is v - v s clip(min(k, 4 - k), 0, 1)
-    return value * (1 - saturation * np.minimum(k, 4 - k).clip(0, 1))
+    rgb = rgb_from_hexcone(*map(torch.from_numpy, (6 * hue, value * saturation, value)))
+    return rgb.permute(0, 2, 3, 1).numpy()
 
 
 def _ground(cool: NDArray[np.int64], rng: np.random.Generator) -> Array:
     """A ground whose colour varies as much within a picture as between pictures: (N, SIDE, SIDE, 3)."""
     position = np.linspace(0, KNOTS - 1, SIDE)
     blend = (1 - abs(position[:, None] - np.arange(KNOTS))).clip(0, 1)  # linear interpolation between the knots
-    return np.einsum("yi,xj,nijc->nyxc", blend, blend, _colours(cool, KNOTS, rng), optimize=True)
+    return np.einsum("yi,xj,nijc->nyxc", blend, blend, _colors(cool, KNOTS, rng), optimize=True)
 
 
 def _cover(kind: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """How far one figure covers each pixel: (N, SIDE, SIDE) in [0, 1], soft over one pixel at the outline."""
+    """The share of each pixel that one figure covers: (N, SIDE, SIDE) in [0, 1], soft at the outline."""
     n = len(kind)
     cx, cy = rng.uniform(4, SIDE - 4, (2, n, 1, 1))
     radius = rng.uniform(5.5, 8, (n, 1, 1))

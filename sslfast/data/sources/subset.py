@@ -17,14 +17,14 @@ def balanced_subset(labels: NDArray[np.int64] | None, n: int, limit: int) -> NDA
     """
     order = permutation(SUBSET_SEED, 0, n)
     if labels is not None:
-        order = order[np.argsort(_rank_in_class(labels[order]), kind="stable")]
+        order = order[np.argsort(_class_ranks(labels[order]), kind="stable")]
     return np.sort(order[:limit])
 
 
-def _rank_in_class(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many earlier entries have the same label."""
+def _class_ranks(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The rank of each entry in its class: the number of earlier entries with the same label."""
     by_class = np.argsort(labels, kind="stable")
     ordered = labels[by_class]
-    rank = np.empty_like(labels)
-    rank[by_class] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
-    return rank
+    class_ranks = np.empty_like(labels)
+    class_ranks[by_class] = np.arange(len(labels)) - np.searchsorted(ordered, ordered)
+    return class_ranks

@@ -1,42 +1,120 @@
-"""A torchvision data set by its name, downloaded into the cache."""
+"""A split of a torchvision data set by its name, `CIFAR10` or `CIFAR10:test`, downloaded into the cache."""
 
 from __future__ import annotations
 
 import inspect
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torchvision
 from numpy.typing import NDArray
 
+from sslfast.config.settings import nearest
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.cache import cache_folder
 from sslfast.errors import UsageError
 
+logger = logging.getLogger(__name__)
 
-def torchvision_names() -> list[str]:
-    """The data sets that torchvision can download."""
-    return [name for name in torchvision.datasets.__all__ if {"root", "download"} <= _parameters(name).keys()]
+
+class Splits(NamedTuple):
+    """The splits of a data set, by torchvision's names for them.
+
+    Attributes:
+        train: the split that the data set's bare name stands for; None: the data set has one part only.
+        test: the labelled split to test on; None: there is none.
+        others: further splits.
+    """
+
+    train: str | None = "train"
+    test: str | None = "test"
+    others: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name in (self.train, self.test, *self.others) if name]
+
+
+# torchvision's sets of labelled images that it can download, in the forms that `_from_data_set` reads.
+SETS = {
+    "CIFAR10": Splits(),
+    "CIFAR100": Splits(),
+    "CLEVRClassification": Splits(test="val", others=("test",)),  # whose test split has no labels
+    "Country211": Splits(others=("valid",)),
+    "DTD": Splits(others=("val",)),
+    "EuroSAT": Splits(train=None, test=None),
+    "FGVCAircraft": Splits(others=("val", "trainval")),
+    "FashionMNIST": Splits(),
+    "Flowers102": Splits(others=("val",)),
+    "Food101": Splits(),
+    "GTSRB": Splits(),
+    "Imagenette": Splits(test="val"),
+    "KMNIST": Splits(),
+    "MNIST": Splits(),
+    "OxfordIIITPet": Splits(train="trainval"),
+    "RenderedSST2": Splits(others=("val",)),
+    "SEMEION": Splits(train=None, test=None),
+    "STL10": Splits(others=("unlabeled", "train+unlabeled")),
+    "SUN397": Splits(train=None, test=None),
+    "SVHN": Splits(others=("extra",)),
+    "USPS": Splits(),
+}
+
+
+def is_torchvision(name: str) -> bool:
+    """Whether torchvision has a data set of this name, without its `:split`; `open_torchvision` may refuse it."""
+    set_name = name.partition(":")[0]
+    found = getattr(torchvision.datasets, set_name, None)
+    return set_name in SETS or (inspect.isclass(found) and issubclass(found, torchvision.datasets.VisionDataset))
+
+
+def split_name(name: str) -> str:
+    """The name of a data set with the split that its bare name stands for, CIFAR10:train; others as they are."""
+    splits = SETS.get(name)
+    return f"{name}:{splits.train}" if splits and splits.train else name
+
+
+def test_split(name: str) -> str | None:
+    """The name of the labelled test split of a data set's bare name, CIFAR10:test; None: there is none."""
+    splits = SETS.get(name)
+    return f"{name}:{splits.test}" if splits and splits.test else None
 
 
 def open_torchvision(name: str) -> Source:
-    """Open the training split of a torchvision data set, downloading it unless the cache has it.
+    """Open a split of a torchvision data set, downloading it unless the cache has it.
+
+    Args:
+        name: NAME:SPLIT with torchvision's name of the split, or NAME, for the training split.
 
     Raises:
-        UsageError: it cannot be downloaded, or it is no image classification set.
+        UsageError: there is no such split, the data set cannot be downloaded, or it is no set of labelled images
+            that can be read, which is said before anything is downloaded.
     """
-    root = cache_folder() / "torchvision" / name
+    set_name, colon, split = name.partition(":")
+    if set_name not in SETS:
+        raise UsageError(
+            f"{name}: torchvision's {set_name} is no set of labelled images that can be downloaded by its name; "
+            "pass a folder of its images instead"
+        )
+    splits = SETS[set_name]
+    if colon and split not in splits.names:
+        hint = nearest(split, splits.names) if splits.names else "; it has no splits"
+        raise UsageError(f"{name}: {set_name} has no split {split!r}{hint}")
+    root = cache_folder() / "torchvision" / set_name
     root.mkdir(parents=True, exist_ok=True)
-    parameters = _parameters(name)
-    training: dict[str, Any] = {}
-    if "train" in parameters:
-        training = {"train": True}
-    elif "split" in parameters:
-        training = {"split": "train"}
+    chosen = split or splits.train
+    data_set = getattr(torchvision.datasets, set_name)
+    if chosen is None:
+        arguments: dict[str, Any] = {}
+    elif "train" in inspect.signature(data_set).parameters:
+        arguments = {"train": chosen == "train"}
+    else:
+        arguments = {"split": chosen}
     try:
-        data = getattr(torchvision.datasets, name)(root, download=True, **training)
+        data = data_set(root, download=True, **arguments)
     except (OSError, RuntimeError, ValueError) as error:  # URLError is an OSError, a bad checksum a RuntimeError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(
@@ -46,35 +124,38 @@ def open_torchvision(name: str) -> Source:
 
 
 def _from_data_set(name: str, data: Any) -> Source:
-    """torchvision's data sets hold an array (`data`), or a list of files in one of two forms."""
-    classes = [str(c) for c in getattr(data, "classes", [])]
+    """The source of a data set of torchvision, which holds an array (`data`) or files in one of three forms."""
     array = getattr(data, "data", None)
     if isinstance(array, (np.ndarray, torch.Tensor)):
-        labels = np.asarray(data.targets if hasattr(data, "targets") else data.labels, dtype=np.int64)
-        return Source(name, labels=labels, classes=classes or _numbered(labels), images=_as_rgb(np.asarray(array)))
-    if hasattr(data, "_image_files") and hasattr(data, "_labels"):
-        files, labels = data._image_files, np.asarray(data._labels, dtype=np.int64)
+        classes, labels = _labels(name, data, data.targets if hasattr(data, "targets") else data.labels)
+        return Source(name, labels=labels, classes=classes, images=_as_rgb(np.asarray(array)))
+    if hasattr(data, "_labels"):
+        files = data._image_files if hasattr(data, "_image_files") else data._images
+        classes, labels = _labels(name, data, data._labels)
     else:
         samples = getattr(data, "samples", None) or getattr(data, "_samples", None)
         if not samples:
             raise UsageError(f"{name}: not an image classification set; pass its folder of images instead")
-        files, labels = [file for file, _ in samples], np.array([label for _, label in samples], dtype=np.int64)
-    paths = [Path(file) for file in files]
-    return Source(name, labels=labels, classes=classes or _numbered(labels), paths=paths)
+        files = [file for file, _ in samples]
+        classes, labels = _labels(name, data, [label for _, label in samples])
+    return Source(name, labels=labels, classes=classes, paths=[Path(file) for file in files])
+
+
+def _labels(name: str, data: Any, targets: Any) -> tuple[list[str], NDArray[np.int64] | None]:
+    """The classes and the labels of a data set; none of either where an image has no label (None or -1)."""
+    labels = np.array([-1 if target is None else int(target) for target in targets], dtype=np.int64)
+    if unlabelled := int((labels < 0).sum()):
+        if unlabelled < len(labels):
+            logger.warning("%s: %d of %d images have no label: no labels are taken", name, unlabelled, len(labels))
+        return [], None
+    classes = [str(c) for c in getattr(data, "classes", [])]
+    return classes or [str(i) for i in range(int(labels.max()) + 1)], labels
 
 
 def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """(N, H, W), (N, 3, H, W) or (N, H, W, 3) to the last."""
+    """Images (N, H, W), (N, 3, H, W) or (N, H, W, 3) as the last of these."""
     if array.ndim == 3:
         array = np.repeat(array[..., None], 3, axis=-1)
     elif array.shape[1] == 3 and array.shape[-1] != 3:
         array = array.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(array, dtype=np.uint8)
-
-
-def _numbered(labels: NDArray[np.int64]) -> list[str]:
-    return [str(i) for i in range(int(labels.max()) + 1)]
-
-
-def _parameters(name: str) -> dict[str, inspect.Parameter]:
-    return dict(inspect.signature(getattr(torchvision.datasets, name)).parameters)

@@ -11,7 +11,7 @@ from torch import Tensor
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.config import ViewConfig
-from sslfast.data.draws.reference import draw_view
+from sslfast.data.draws.reference import sample_view
 from sslfast.data.sources import Source
 from tests.data.photographs import GEOMETRY_ONLY, SEED, assert_equal_batches, loader, photographs
 
@@ -78,7 +78,7 @@ def test_hue_is_rotated_linearly(tmp_path: Path) -> None:
     actual, hsv = both(source, view)
     crops, _ = both(source, GEOMETRY_ONLY)
     index = torch.cat([batch.index for batch in loader(source).epoch(0)])
-    turns = torch.from_numpy(draw_view(view, SEED, 0, index.numpy(), 0, 1, 1).hue)
+    turns = torch.from_numpy(sample_view(view, SEED, 0, index.numpy(), 0, 1, 1).hue)
     torch.testing.assert_close(actual, yiq_rotated(crops, turns), atol=2, rtol=0)
     assert 1 < (actual - hsv).abs().mean() < 12  # what the docstring warns of
     assert ((actual - crops) * (hsv - crops)).mean() > 0  # but in the same direction

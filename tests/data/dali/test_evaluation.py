@@ -11,15 +11,18 @@ from torchvision.transforms.v2 import functional as F
 
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
-from sslfast.data.dali.evaluation import _evaluation_arguments, dali_eval_batches
+from sslfast.data import eval_batches
+from sslfast.data.dali.evaluation import _evaluation_arguments
 from sslfast.data.evaluation import resize_center_crop
 from tests.data.photographs import CPU, SIZE, config, cut, levels, photographs
+
+DALI = config(pipeline="dali")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 8, 20])
 def test_evaluation_covers_each_image_once_in_order(tmp_path: Path, batch_size: int) -> None:
     source = photographs(tmp_path, count=8)
-    batches = list(dali_eval_batches(source, SIZE, config(), batch_size, CPU))
+    batches = list(eval_batches(source, SIZE, DALI, batch_size, CPU))
     assert [len(index) for _, index in batches] == [min(batch_size, 8 - i) for i in range(0, 8, batch_size)]
     assert torch.cat([index for _, index in batches]).tolist() == list(range(8))
     assert all(images.is_contiguous(memory_format=torch.channels_last) for images, _ in batches)
@@ -28,7 +31,7 @@ def test_evaluation_covers_each_image_once_in_order(tmp_path: Path, batch_size: 
 @pytest.mark.parametrize("size", [16, 38, 64])  # the images shrink, keep their size, grow
 def test_evaluation_resizes_and_crops_as_torchvision(tmp_path: Path, size: int) -> None:
     source = photographs(tmp_path, count=8)
-    for images, index in dali_eval_batches(source, size, config(), 3, CPU):
+    for images, index in eval_batches(source, size, DALI, 3, CPU):
         for image, i in zip(images, index.tolist(), strict=True):
             tensor = F.pil_to_tensor(resize_center_crop(source.image(i), size)).float()
             # Pillow rounds twice, once in each direction.
@@ -39,7 +42,7 @@ def test_evaluation_leaves_bad_files_out(tmp_path: Path) -> None:
     source = photographs(tmp_path, count=9, extension="png")
     for i in (1, 3, 4, 5):
         cut((source.paths or [])[i])
-    batches = list(dali_eval_batches(source, SIZE, config(), 3, CPU))
+    batches = list(eval_batches(source, SIZE, DALI, 3, CPU))
     assert [index.tolist() for _, index in batches] == [[0, 2], [6, 7, 8]]
     assert len(source.bad) == 4
 

@@ -13,8 +13,9 @@ pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.config import ViewConfig
 from sslfast.data.dali.loader import DaliLoader
-from sslfast.data.draws.reference import draw_view
+from sslfast.data.draws.reference import sample_view
 from sslfast.data.sources import Source, open_source
+from sslfast.data.spec import LoaderSpec
 from sslfast.errors import UsageError
 from tests.data.photographs import (
     CPU,
@@ -44,7 +45,7 @@ def test_views_equal_torchvision(tmp_path: Path, extension: str, by_dali: bool) 
         images = [source.image(i) for i in indices]
         for number, view in enumerate(views):
             heights, widths = [i.height for i in images], [i.width for i in images]
-            draws = draw_view(view, SEED, 2, indices, number, heights, widths)
+            draws = sample_view(view, SEED, 2, indices, number, heights, widths)
             for row, image in enumerate(images):
                 assert_view_of(image, batch.views[number][row], draws, row, by_dali=by_dali)
             flipped.extend(draws.flip)
@@ -62,7 +63,7 @@ def test_views_of_several_sizes_come_from_one_image(tmp_path: Path, by_dali: boo
     images = [source.image(int(i)) for i in batch.index]
     heights, widths = [i.height for i in images], [i.width for i in images]
     for number, view in enumerate(views):
-        draws = draw_view(view, SEED, 0, batch.index.numpy(), number, heights, widths)
+        draws = sample_view(view, SEED, 0, batch.index.numpy(), number, heights, widths)
         for row, image in enumerate(images):
             assert_view_of(image, batch.views[number][row], draws, row, by_dali=by_dali)
 
@@ -72,7 +73,7 @@ def test_colours_follow_the_draws_of_each_sample(tmp_path: Path, by_dali: bool) 
     """Colour jitter and grayscale reach the samples they were drawn for."""
     view = ViewConfig(jitter=0, grayscale=0.5)
     for batch in loader(photographs(tmp_path), views=[view], decodes_only=not by_dali).epoch(0):
-        draws = draw_view(view, SEED, 0, batch.index.numpy(), 0, 1, 1)
+        draws = sample_view(view, SEED, 0, batch.index.numpy(), 0, 1, 1)
         spread = batch.views[0].amax(1) - batch.views[0].amin(1)
         assert ((spread.amax((1, 2)) < 1e-6).numpy() == draws.grayscale).all()
 
@@ -91,7 +92,8 @@ def test_batch_is_what_a_training_step_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pipeline", ["dali", "dali_only"])
 def test_views_in_bf16_are_those_of_fp32_rounded(tmp_path: Path, pipeline: str) -> None:
     source, data = photographs(tmp_path), config(pipeline=pipeline, views=[ViewConfig(blur=0.5)])
-    exact, rounded = (DaliLoader(source, data, SEED, CPU, dtype=d) for d in (torch.float32, torch.bfloat16))
+    dtypes = (torch.float32, torch.bfloat16)
+    exact, rounded = (DaliLoader(LoaderSpec(source, data, SEED, CPU, dtype=dtype)) for dtype in dtypes)
     for batch, other in zip(exact.epoch(0), rounded.epoch(0), strict=True):
         assert torch.equal(other.views[0], batch.views[0].bfloat16())
         assert other.views[0].is_contiguous(memory_format=torch.channels_last)
@@ -165,7 +167,7 @@ def test_batches_keep_their_pixels_while_later_ones_are_made(tmp_path: Path) -> 
 def test_a_gpu_makes_the_cpus_views(tmp_path: Path, extension: str) -> None:
     """By the same graph; nvJPEG and the GPU's resizing may round otherwise."""
     source = photographs(tmp_path, extension=extension)
-    on_gpu = DaliLoader(source, config(), SEED, torch.device("cuda"))
+    on_gpu = DaliLoader(LoaderSpec(source, config(), SEED, torch.device("cuda")))
     for batch, expected in zip(on_gpu.epoch(1), loader(source, decodes_only=False).epoch(1), strict=True):
         assert torch.equal(batch.index.cpu(), expected.index)
         for view, other in zip(batch.views, expected.views, strict=True):
@@ -192,6 +194,8 @@ def test_photographs(imagenette: Source) -> None:
     batch = next(loader(imagenette, size=128, batch_size=24, views=[view]).epoch(0))
     assert sorted(batch.index.tolist()) == list(range(24))
     images = [imagenette.image(i) for i in batch.index.tolist()]
-    draws = draw_view(view, SEED, 0, batch.index.numpy(), 0, [i.height for i in images], [i.width for i in images])
+    draws = sample_view(
+        view, SEED, 0, batch.index.numpy(), 0, [i.height for i in images], [i.width for i in images]
+    )
     for row, image in enumerate(images):
         assert_view_of(image, batch.views[0][row], draws, row)

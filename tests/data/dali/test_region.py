@@ -11,9 +11,8 @@ pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.config import ViewConfig
 from sslfast.data.dali.graphs import region_arguments
-from sslfast.data.draws.reference import draw_view
-from tests.data.dali.test_bad_files import BAD_KINDS
-from tests.data.dali.test_file_kinds import KINDS, save_kinds
+from sslfast.data.draws.reference import sample_view
+from tests.data.dali.kinds import BAD_KINDS, KINDS, save_kinds
 from tests.data.photographs import GEOMETRY_ONLY, assert_equal_batches, loader, photographs
 
 SMALL = ViewConfig(scale=(0.02, 0.1), jitter=0, grayscale=0)
@@ -49,7 +48,7 @@ def test_whether_a_file_can_be_read_does_not_depend_on_the_part(tmp_path: Path, 
 
 
 def test_the_region_is_the_least_that_holds_all_crops() -> None:
-    draws = tuple(draw_view(SMALL, 0, 0, np.arange(50), number, 300, 200) for number in range(3))
+    draws = tuple(sample_view(SMALL, 0, 0, np.arange(50), number, 300, 200) for number in range(3))
     (start, shape), inside = region_arguments(draws)
     for sample in range(50):
         covered = np.zeros((300, 200), dtype=bool)

@@ -1,4 +1,4 @@
-"""Draws: torchvision's distributions, valid boxes, purity."""
+"""The draws of a view: torchvision's distributions, valid boxes, purity."""
 
 import dataclasses
 from itertools import combinations
@@ -12,15 +12,15 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import v2
 
 from sslfast.config import ViewConfig
-from sslfast.data.draws.reference import CROP_TRIES, ORDERS, crop_boxes, draw_view
+from sslfast.data.draws.reference import CROP_TRIES, ORDERS, crop_boxes, sample_view
 from sslfast.kernels.view_augment import Draw
 
 N = 4000
 
 
-def draw(view=None, *, seed=0, epoch=0, indices=None, number=0, height=32, width=32):
+def sample(view=None, *, seed=0, epoch=0, indices=None, number=0, height=32, width=32):
     indices = np.arange(N) if indices is None else indices
-    return draw_view(view or ViewConfig(), seed, epoch, indices, number, height, width)
+    return sample_view(view or ViewConfig(), seed, epoch, indices, number, height, width)
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (375, 500), (40, 200), (200, 20)])
@@ -31,7 +31,7 @@ def test_crops_are_distributed_as_torchvisions(height, width):
     image = torch.empty(3, height, width)
     parameters = [theirs.make_params([image]) for _ in range(N)]
     expected = np.array([[p[key] for key in ("top", "left", "height", "width")] for p in parameters])
-    boxes = draw(ViewConfig(scale=(0.3, 1.0)), height=height, width=width).boxes
+    boxes = sample(ViewConfig(scale=(0.3, 1.0)), height=height, width=width).boxes
     for column in range(4):
         assert ks_2samp(boxes[:, column], expected[:, column]).pvalue > 1e-3
     for combine in (np.multiply, np.divide):  # area, aspect ratio
@@ -44,7 +44,7 @@ def test_colour_is_distributed_as_torchvisions():
     view = ViewConfig(brightness=0.4, contrast=0.8, saturation=1.5, hue=0.1)
     theirs = v2.ColorJitter(0.4, 0.8, 1.5, 0.1)
     parameters = [theirs.make_params([]) for _ in range(N)]
-    draws = draw(view)
+    draws = sample(view)
     for name in ("brightness", "contrast", "saturation", "hue"):
         expected = np.array([p[f"{name}_factor"] for p in parameters])
         assert ks_2samp(getattr(draws, name), expected).pvalue > 1e-3, name
@@ -56,7 +56,7 @@ def test_colour_is_distributed_as_torchvisions():
 
 def test_probabilities_are_kept():
     view = ViewConfig(flip=0.3, jitter=0.8, grayscale=0.2, blur=0.6, blur_sigma=(0.1, 2.0), solarize=0.1)
-    draws = draw(view)
+    draws = sample(view)
     shares = {
         "flip": draws.flip,
         "jitter": draws.jitter,
@@ -75,7 +75,7 @@ def test_probabilities_are_kept():
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
 def test_certain_events(p):
-    draws = draw(ViewConfig(flip=p, jitter=p, grayscale=p, blur=p, solarize=p))
+    draws = sample(ViewConfig(flip=p, jitter=p, grayscale=p, blur=p, solarize=p))
     for events in (draws.flip, draws.jitter, draws.grayscale, draws.blur_sigma > 0, draws.solarize):
         assert (events == bool(p)).all()
 
@@ -113,23 +113,23 @@ def test_the_fallback_is_central(height, width, box):
 
 def test_draws_are_pure_and_differ_by_view_epoch_and_seed():
     few = np.array([7, 3, 900])
-    all_at_once, some = draw(epoch=5), draw(epoch=5, indices=few)
+    all_at_once, some = sample(epoch=5), sample(epoch=5, indices=few)
     for field in dataclasses.fields(some):
         assert (getattr(some, field.name) == getattr(all_at_once, field.name)[few]).all()
-    for other in (draw(epoch=6), draw(epoch=5, number=1), draw(epoch=5, seed=1)):
+    for other in (sample(epoch=6), sample(epoch=5, number=1), sample(epoch=5, seed=1)):
         assert (other.boxes != all_at_once.boxes).any(axis=1).mean() > 0.9
         assert abs(np.corrcoef(other.hue, all_at_once.hue)[0, 1]) < 4 / np.sqrt(N)
 
 
 def test_sizes_may_differ_by_sample():
     sizes = np.array([[32, 48], [100, 20], [7, 9]])
-    mixed = draw(indices=np.arange(3), height=sizes[:, 0], width=sizes[:, 1]).boxes
+    mixed = sample(indices=np.arange(3), height=sizes[:, 0], width=sizes[:, 1]).boxes
     for i, (height, width) in enumerate(sizes):
-        assert (mixed[i] == draw(indices=[i], height=height, width=width).boxes[0]).all()
+        assert (mixed[i] == sample(indices=[i], height=height, width=width).boxes[0]).all()
 
 
 def test_the_table_holds_the_draws():
-    draws = draw(ViewConfig(grayscale=0.5, blur=0.5, solarize=0.5), indices=np.arange(50))
+    draws = sample(ViewConfig(grayscale=0.5, blur=0.5, solarize=0.5), indices=np.arange(50))
     table = draws.table()
     assert table.dtype == np.float32
     assert (table[:, : Draw.FLIP] == draws.boxes).all()

@@ -1,8 +1,7 @@
-"""Folders of images: labels, wrappers, what is ignored and what is refused; limits."""
+"""Folders of images: labels, wrappers, what is ignored and what is refused."""
 
 import logging
 
-import numpy as np
 import pytest
 
 from sslfast.data import open_source
@@ -90,54 +89,3 @@ def test_folder_of_splits(tmp_path, make_image):
         make_image(tmp_path / path)
     with pytest.raises(UsageError, match="splits train, val, not classes"):
         open_source(str(tmp_path))
-
-
-def test_missing_path_suggests_its_neighbour(make_folder):
-    root = make_folder()
-    with pytest.raises(UsageError, match=f"no such file or folder; did you mean {root}"):
-        open_source(str(root.parent / "imagse"))
-
-
-def test_unknown_name_suggests_a_data_set():
-    with pytest.raises(UsageError, match="did you mean CIFAR10"):
-        open_source("cifar10")
-    with pytest.raises(UsageError, match="did you mean shapes"):
-        open_source("shape")
-
-
-def test_a_file_that_is_no_archive(make_image, tmp_path):
-    with pytest.raises(UsageError, match="expected a folder or an archive"):
-        open_source(str(make_image(tmp_path / "one.jpg")))
-
-
-def test_limit_is_balanced_and_fixed(make_folder):
-    root = str(make_folder(classes=("ant", "bee", "cat"), per_class=10))
-    limited = open_source(root, limit=8)
-    assert len(limited) == 8
-    assert sorted(np.bincount(limited.labels)) == [2, 3, 3]
-    assert limited.paths == open_source(root, limit=8).paths
-    assert limited.paths == sorted(limited.paths)
-    assert set(limited.paths) < set(open_source(root, limit=15).paths)
-    assert len(open_source(root, limit=100)) == 30
-
-
-def test_limit_takes_small_classes_whole(tmp_path, make_image):
-    for i in range(12):
-        make_image(tmp_path / "many" / f"{i}.png")
-    make_image(tmp_path / "one" / "0.png")
-    assert np.bincount(open_source(str(tmp_path), limit=6).labels).tolist() == [5, 1]
-
-
-def test_limit_without_labels(tmp_path, make_image):
-    for i in range(10):
-        make_image(tmp_path / f"{i}.png")
-    assert len(open_source(str(tmp_path), limit=4)) == 4
-
-
-def test_subset_keeps_order_labels_and_record(make_folder):
-    source = open_source(str(make_folder()))
-    part = source.subset([6, 1])
-    assert part.paths == [source.paths[6], source.paths[1]]
-    assert part.labels.tolist() == [1, 0]
-    assert part.classes == source.classes
-    assert part.bad is source.bad

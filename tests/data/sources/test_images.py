@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sslfast.data.sources.images import UnreadableImage, read_rgb
+from sslfast.data.sources.images import UnreadableImage, read_rgb, without_ends
 
 RAMP = np.linspace(0, 255, 64).astype(np.uint8).reshape(8, 8)
 
@@ -116,3 +116,10 @@ def test_unreadable_files_say_why(tmp_path, make_image):
     ):
         with pytest.raises(UnreadableImage, match=reason):
             read_rgb(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "kept"), [((1, 1), (1, 1)), ((1, 5000), (1, 8)), ((5000, 2), (16, 2)), ((80, 10), (80, 10))]
+)
+def test_the_middle_of_a_strip(size, kept):
+    assert without_ends(Image.new("RGB", size)).size == kept

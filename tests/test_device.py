@@ -1,0 +1,34 @@
+"""The choice of a device, and copies to it."""
+
+import numpy as np
+import pytest
+import torch
+
+from sslfast.device import choose_device, to_device
+from sslfast.errors import UsageError
+
+CPU = torch.device("cpu")
+
+
+def test_auto_is_a_gpu_where_there_is_one(monkeypatch):
+    for available, kind in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        assert choose_device("auto") == torch.device(kind)
+    assert choose_device("cpu") == CPU
+
+
+@pytest.mark.parametrize("name", ["meta", "mps"])
+def test_a_device_without_kernels_is_refused(name):
+    with pytest.raises(UsageError, match=f"device '{name}': kernels and data pipelines have no form for it"):
+        choose_device(name)
+
+
+def test_no_device_at_all_is_one_sentence():
+    with pytest.raises(UsageError, match="device 'gpu': .*use auto, cpu or cuda") as refusal:
+        choose_device("gpu")
+    assert "\n" not in str(refusal.value)
+
+
+def test_arrays_of_any_strides_are_copied():
+    array = np.arange(12).reshape(3, 4)[:, ::2]
+    assert torch.equal(to_device(array, CPU), torch.tensor([[0, 2], [4, 6], [8, 10]]))
