@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic.dataclasses import dataclass
 from torch import Tensor
@@ -25,24 +25,24 @@ class BarlowTwinsConfig:
     hidden: Count = 8192
     """Width of the projector's hidden layers."""
     layers: Count = 3
-    """Of the projector."""
+    """Number of the projector's layers."""
     lambd: NonNegative = 0.0051
-    """Weight of the redundancy term: the squares of the correlations between different components."""
+    """Weight of the redundancy term, the squares of the correlations between different components."""
 
 
-class BarlowTwins(Method):
+class BarlowTwins(Method[BarlowTwinsConfig, None]):
     """The cross-correlation matrix of the two views' embeddings is drawn to the identity (equation 1)."""
 
-    Config: ClassVar[type[BarlowTwinsConfig]] = BarlowTwinsConfig
-    views = 2
+    Config = BarlowTwinsConfig
+    num_views = 2
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[BarlowTwinsConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         config = self.config
         hidden = [config.hidden] * (config.layers - 1)
         # The loss standardises each component of the output: a bias would have no effect.
         self.projector = mlp(encoder.feature_dim, *hidden, config.dim, norm=True, last_bias=False)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         z1, z2 = (self.projector(self.encoder(view)) for view in batch.views)
-        return K.cross_correlation_loss(z1, z2, lambd=self.config.lambd, group=world()), {}
+        return K.cross_correlation_loss(z1, z2, lambd=self.config.lambd, group=world()), {}, None

@@ -1,10 +1,10 @@
-"""What the trainer asks of a method."""
+"""The interface of a method, by which the trainer knows it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from sslfast.config import Recipe
 from sslfast.data import Batch
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
+from sslfast.methods.parts.momentum_copy import MomentumCopy
 from sslfast.views import Key
 
 # A network's outputs for the training images, not augmented: fp32 (M, D), and int64 (M,) on the CPU, their
@@ -20,39 +21,55 @@ from sslfast.views import Key
 Embed = Callable[[nn.Module], tuple[Tensor, Tensor]]
 
 
-class Method(nn.Module, ABC):
+class NamedSettings(Protocol):
+    """Settings that say which method they are of."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Settings = TypeVar("Settings", bound=NamedSettings)
+Kept = TypeVar("Kept")
+
+
+class Method(nn.Module, ABC, Generic[Settings, Kept]):
     """A self-supervised method: its networks and buffers, its loss, and what moves after a step.
 
-    A subclass is built from the recipe, the backbone, and how many images there are to train on.
+    `Method[SwAVConfig, Tensor | None]` has the settings `SwAVConfig`, and hands a tensor or None from `loss` to
+    `after_step`. A subclass is built from the recipe, the backbone, and the number of images to train on.
 
     Attributes:
         Config: the dataclass of its settings, whose `name` is a Literal.
-        views: how many views of an image it takes; None: as many as `check` allows.
+        num_views: how many views of an image it takes; None: as many as `check` allows.
         needs_labels: it learns from labels.
         needs_map: it takes the encoder's map of features.
         constant_lr: the parts whose learning rate stays at its peak.
+        config: its settings.
         encoder: the backbone that pre-training is for.
     """
 
     Config: ClassVar[type[Any]]
-    views: ClassVar[int | None]
+    num_views: ClassVar[int | None]
     needs_labels: ClassVar[bool] = False
     needs_map: ClassVar[bool] = False
     constant_lr: tuple[str, ...] = ()
     encoder: Encoder
 
     @abstractmethod
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
+    def __init__(self, recipe: Recipe[Settings], encoder: Encoder, num_images: int) -> None:
         super().__init__()
         self.config = recipe.method
         self.encoder = encoder
 
     @abstractmethod
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, a scalar, and further scalars to log. Changes nothing but BN statistics.
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Kept]:
+        """The loss of a batch; nothing but the statistics of batch normalisation changes.
 
         Of several processes each has its part of the batch. The mean of their losses is the loss of all of it, and
         the mean of their gradients its gradient; see `sslfast.distributed`.
+
+        Returns:
+            (the loss, a scalar; further scalars to log, without gradient; what `after_step` needs of this batch).
         """
 
     def compiled(self) -> list[nn.Module]:
@@ -62,24 +79,36 @@ class Method(nn.Module, ABC):
     def start_epoch(self, epoch: int, embed: Embed) -> None:
         """Prepares an epoch, counted from 0: clusters, for example. A run resumed within an epoch skips it."""
 
-    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        """Moves momentum networks and queues, after the optimizer's step; the same way on every rank.
+    def momentum_copy(self) -> MomentumCopy | None:
+        """The network that follows the trained ones as a moving average, if there is one.
+
+        It moves with the optimizer's step, in the same pass, and where that is skipped it stays.
+        """
+        return None
+
+    def momentum(self, step: int, total_steps: int) -> float:
+        """The momentum of `momentum_copy` at a step, counted from 0, of the whole training's `total_steps`."""
+        return 1.0
+
+    def after_step(self, kept: Kept, step: int, total_steps: int, skip: Tensor) -> None:
+        """Moves queues and memory banks, after the optimizer's step; the same way on every rank.
 
         Args:
+            kept: the last of what `loss` returned.
             step: the step's number, counted from 0.
             total_steps: steps of the whole training.
             skip: 0-d bool tensor; where true the step was undone and nothing may move, see `sslfast.train.guard`.
         """
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
-        """What its networks see of a view in place of the whole, or beside it.
+    def inputs_of_view(cls, recipe: Recipe[Settings], number: int, view: Tensor, key: Key) -> Tensor | None:
+        """The images that the networks get of a view, in place of the whole or beside it: patches, for example.
 
         Args:
             recipe: what runs.
-            number: of the view, counted from 0.
+            number: the view's, counted from 0.
             view: (B, 3, S, S), normalised.
-            key: of its samples, with `view=number`.
+            key: that of its samples, with `view=number`.
 
         Returns:
             (B, N, 3, h, w), normalised as views are, NaN where nothing is; None: the whole view alone.
@@ -90,8 +119,8 @@ class Method(nn.Module, ABC):
         return None
 
     @classmethod
-    def sides(cls, recipe: Recipe) -> set[int]:
-        """Sides of the images that its encoder trains on, pixels: of whole views, or of what `seen` makes of them.
+    def sides(cls, recipe: Recipe[Settings]) -> set[int]:
+        """Sides, in pixels, of the images that its encoder trains on: whole views, or the inputs made of them.
 
         Raises:
             UsageError: nothing can be made of views of this size.
@@ -101,19 +130,19 @@ class Method(nn.Module, ABC):
             view = torch.zeros(1, 3, size, size)
             key = Key(0, 0, torch.zeros(1, dtype=torch.int64), view=number)
             try:
-                seen = cls.seen(recipe, number, view, key)
+                inputs = cls.inputs_of_view(recipe, number, view, key)
             except ValueError as error:
                 raise UsageError(f"{recipe.method.name}, views of {size} pixels: {error}") from error
-            sides.add((view if seen is None else seen).shape[-1])
+            sides.add((view if inputs is None else inputs).shape[-1])
         return sides
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
+    def check(cls, recipe: Recipe[Settings], num_images: int) -> None:
         """Refuses settings that cannot work together, before training. Views can be cut: see `sides`.
 
         Args:
             recipe: what is to run.
-            images: how many there are to train on.
+            num_images: how many images there are to train on.
 
         Raises:
             UsageError: they cannot.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -24,16 +24,16 @@ class ContextPredictionConfig(PuzzleConfig):
     gap: CountOrZero | None = None
     """Pixels between the patches; null: half a patch."""
     jitter: CountOrZero | None = None
-    """Pixels that each patch is moved by at most; null: 7 / 96 of a patch."""
+    """Largest number of pixels that a patch is moved by; null: 7 / 96 of a patch."""
     drop_colors: Probability = 1.0
     """Probability of a patch to keep one colour channel only, against chromatic aberration."""
     project_colors: bool = False
-    """Show no green against magenta: the paper's other remedy, for drop_colors=0."""
+    """Projection that shows no green against magenta: the paper's other remedy, for drop_colors=0."""
     hidden: tuple[Count, ...] = (4096, 4096)
     head_norm: bool = True
 
 
-class ContextPrediction(Puzzle):
+class ContextPrediction(Puzzle[ContextPredictionConfig]):
     """The centre and a neighbour side by side, 8 positions (section 3).
 
     The layers are those of the published code, except that its last hidden layer has no batch normalisation. That
@@ -41,17 +41,19 @@ class ContextPrediction(Puzzle):
     patch with all its neighbours: left out here.
     """
 
-    Config: ClassVar[type[ContextPredictionConfig]] = ContextPredictionConfig
+    Config = ContextPredictionConfig
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images, patches=2, classes=POSITIONS)
+    def __init__(self, recipe: Recipe[ContextPredictionConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images, num_patches=2, num_classes=POSITIONS)
         self.data = recipe.data
 
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
         return _pair(self.config, self.data, view, key)
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+    def inputs_of_view(
+        cls, recipe: Recipe[ContextPredictionConfig], number: int, view: Tensor, key: Key
+    ) -> Tensor:
         """Both patches at their places among 3 x 3."""
         pair, position = _pair(recipe.method, recipe.data, view, key)
         places = pair.new_full((len(pair), 9, *pair.shape[2:]), torch.nan)
@@ -61,6 +63,7 @@ class ContextPrediction(Puzzle):
 
 
 def _pair(config: ContextPredictionConfig, data: DataConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    """The two patches of views (B, 2, 3, p, p), and the position of the second, int64 (B,)."""
     if config.project_colors:
         view = project_colors(view, data.mean, data.std)
     patch = config.patch or max(1, view.shape[-1] * 96 // WHOLE)

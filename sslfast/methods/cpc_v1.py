@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from sslfast.data import Batch
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.methods.base import Method
+from sslfast.methods.parts.negatives import contrastive_accuracy
 from sslfast.views import Key, drop_colors, flip_patches, patch_grid, shift_patches
 
 
@@ -29,25 +30,28 @@ class CPCV1Config:
     stride: Count | None = None
     """Pixels from a patch to the next; null: half a patch."""
     shift: CountOrZero | None = None
-    """Zeros around a window that moves within its patch, pixels; null: 1 / 32 of the patch, at least 1."""
+    """Width of the zeros around a window that moves within its patch, pixels; null: 1 / 32 of it, at least 1."""
     flip_patches: Probability = 0.0
     """Probability of a patch to be mirrored."""
     drop_colors: Probability = 0.0
     """Probability of a patch to keep one colour channel only."""
     directions: Literal[1, 2, 4] = 1
-    """1: rows are predicted from those above; 2: from those below as well; 4: columns too, from both sides."""
+    """Directions of prediction; 1: of rows from those above; 2: from those below too; 4: of columns as well."""
     first_step: Count = 1
-    """Rows from a context to the nearest predicted; the first row shares half of its pixels with the context."""
+    """Distance in rows to the nearest row predicted; row 1 shares half of its pixels with the context."""
     last_step: Count = 5
-    """Rows from a context to the farthest predicted."""
+    """Distance in rows to the farthest row predicted."""
     context_blocks: Count = 5
-    """Residual blocks of the context network, each of which sees a row farther."""
+    """Number of residual blocks of the context network, each of which sees a row farther."""
     context_width: Count = 256
-    """Channels within a block."""
+    """Number of channels within a block."""
     dim: CountOrZero = 0
-    """Width of a linear projection of the features, which is predicted; 0: the features are."""
+    """Width of the linear projection of features that is predicted; 0: the features themselves are."""
     temperature: Positive = 1.0
-    """Divides the products of predictions and features."""
+    """Divisor of the products of predictions and features."""
+
+
+CPCSettings = TypeVar("CPCSettings", bound=CPCV1Config)
 
 
 class ContextBlock(nn.Module):
@@ -73,10 +77,10 @@ class Direction(nn.Module):
     """Contexts of what lies before, and what they predict of the places behind: a linear map for each step.
 
     Args:
-        config: the method's.
+        config: the settings of the method.
         turn: quarters of a turn after which this direction leads downwards.
-        width: of the features.
-        dim: of the predictions.
+        width: the width D of the features.
+        dim: the width of the predictions and of their targets.
     """
 
     def __init__(self, config: CPCV1Config, turn: int, width: int, dim: int) -> None:
@@ -88,25 +92,25 @@ class Direction(nn.Module):
         self.maps = nn.ModuleList(nn.Linear(width, dim, bias=False) for _ in steps)
 
     def forward(self, z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss, and the ranks of all predictions, of features (B, n, n, D) and their targets."""
+        """The mean loss of features (B, n, n, D) and targets (B, n, n, dim), and the ranks of all positives."""
         context = self.context(z.rot90(self.turn, (1, 2)).permute(0, 3, 1, 2)).permute(2, 0, 3, 1)  # [n, B, n, D]
         keys = targets.rot90(self.turn, (1, 2)).transpose(0, 1).flatten(0, 2)  # [n * B * n, D]: row after row
-        count = len(keys)
+        num_keys = len(keys)
         # This rank's come first, so that they stay where they are; those of the others are negatives.
-        keys = distributed.gather(keys).roll(-distributed.rank() * count, dims=0)
-        losses, ranks = [], []
+        keys = distributed.gather(keys).roll(-distributed.rank() * num_keys, dims=0)
+        losses, positive_ranks = [], []
         for k, predict in enumerate(self.maps, self.first_step):
             query = predict(context[:-k]).flatten(0, 2)  # of all rows but the last k
             # The target of a row's query is k rows on.
-            loss, rank = K.in_batch_info_nce(
-                query, keys, temperature=self.temperature, offset=count - len(query), return_rank=True
+            loss, ranks_of_step = K.in_batch_info_nce(
+                query, keys, temperature=self.temperature, offset=num_keys - len(query), return_rank=True
             )
             losses.append(loss)
-            ranks.append(rank)
-        return torch.stack(losses).mean(), torch.cat(ranks)
+            positive_ranks.append(ranks_of_step)
+        return torch.stack(losses).mean(), torch.cat(positive_ranks)
 
 
-class CPCV1(Method):
+class CPCV1(Method[CPCSettings, None]):
     """Predicts the features of patches from those of the rows before them.
 
     z (B, n, n, D): features of the overlapping patches, each encoded by itself. c_i: what the context network
@@ -121,32 +125,32 @@ class CPCV1(Method):
     """
 
     Config: ClassVar[type[CPCV1Config]] = CPCV1Config
-    views = 1
+    num_views = 1
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[CPCSettings], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         config, width = self.config, encoder.feature_dim
         self.target = nn.Linear(width, config.dim) if config.dim else nn.Identity()
         turns = range(0, 4, 4 // config.directions)
         self.directions = nn.ModuleList(Direction(config, turn, width, config.dim or width) for turn in turns)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        patches = _patches(self.config, batch.views[0], Key(batch.seed, batch.epoch, batch.index))
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
+        patches = _patches(self.config, batch.views[0], batch.key())
         n = math.isqrt(patches.shape[1])
         z = self.encoder(patches.flatten(0, 1)).view(len(patches), n, n, -1)
         targets = self.target(z)
-        losses, ranks = zip(*(direction(z, targets) for direction in self.directions), strict=True)
-        return torch.stack(losses).mean(), {"accuracy": (torch.cat(ranks) == 0).float().mean()}
+        losses, positive_ranks = zip(*(direction(z, targets) for direction in self.directions), strict=True)
+        return torch.stack(losses).mean(), contrastive_accuracy(torch.cat(positive_ranks)), None
 
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, *(direction.get_submodule("context") for direction in self.directions)]
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+    def inputs_of_view(cls, recipe: Recipe[CPCSettings], number: int, view: Tensor, key: Key) -> Tensor:
         return _patches(recipe.method, view, key)
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
+    def check(cls, recipe: Recipe[CPCSettings], num_images: int) -> None:
         config = recipe.method
         side = recipe.data.sizes[0]
         rows = math.isqrt(patch_grid(torch.zeros(1, 3, side, side), config.patch, config.stride).shape[1])
@@ -158,7 +162,7 @@ class CPCV1(Method):
 
 
 def _patches(config: CPCV1Config, view: Tensor, key: Key) -> Tensor:
-    """(B, n * n, 3, p, p), each altered by itself."""
+    """The patches of views, (B, n * n, 3, p, p), each altered by itself."""
     patches = patch_grid(view, config.patch, config.stride)
     margin = max(1, patches.shape[-1] // 32) if config.shift is None else config.shift
     patches = flip_patches(shift_patches(patches, key, margin), key, config.flip_patches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
@@ -21,11 +21,11 @@ class CPCV2Config(CPCV1Config):
     temperature: Positive = 10.0
 
 
-class CPCV2(CPCV1):
+class CPCV2(CPCV1[CPCV2Config]):
     """CPC v1 in four directions, from farther off, each patch altered by itself.
 
     Layer normalisation and views in colour stand in the recipes. Of the paper's augmentation of patches, these are
     mirrored and lose colours; AutoAugment's and the elastic transformations are left out.
     """
 
-    Config: ClassVar[type[CPCV1Config]] = CPCV2Config
+    Config = CPCV2Config

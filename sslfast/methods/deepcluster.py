@@ -25,16 +25,16 @@ WEIGHT_STD = 0.01  # of a new classifier, in the authors' code
 class DeepClusterConfig:
     name: Literal["deepcluster"]
     clusters: Count = 10000
-    """Clusters, hence pseudo-labels; ten times the classes do best (section 4.1)."""
+    """Number of clusters, hence of pseudo-labels; ten times the classes do best (section 4.1)."""
     components: Count = 256
-    """Principal components of the features that are clustered."""
+    """Number of principal components of the features that are clustered."""
     iterations: Count = 20
-    """Of k-means."""
+    """Number of iterations of k-means."""
     reassign_every: Count = 1
-    """Epochs from one clustering to the next."""
+    """Number of epochs from one clustering to the next."""
 
 
-class DeepCluster(Method):
+class DeepCluster(Method[DeepClusterConfig, None]):
     """Each epoch clusters the features of all images by k-means, then learns the clusters as classes.
 
     The classifier starts anew with every clustering, as the new clusters do not correspond to the old ones; its
@@ -42,30 +42,30 @@ class DeepCluster(Method):
     """
 
     Config = DeepClusterConfig
+    num_views = 1
     labels: Tensor
     weights: Tensor
-    views = 1
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[DeepClusterConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         clusters = self.config.clusters
         self.seed = recipe.train.seed
         self.classifier = nn.Linear(encoder.feature_dim, clusters)
-        self.register_buffer("labels", torch.zeros(images, dtype=torch.int64))
+        self.register_buffer("labels", torch.zeros(num_images, dtype=torch.int64))
         self.register_buffer("weights", torch.ones(clusters))
 
     def start_epoch(self, epoch: int, embed: Embed) -> None:
         if epoch % self.config.reassign_every:
             return
-        features, kept = embed(self.encoder)
+        features, index = embed(self.encoder)
         components = whiten(features, self.config.components)
-        found = kmeans(
+        clusters = kmeans(
             components, self.config.clusters, seed=self.seed, epoch=epoch, iterations=self.config.iterations
         )
-        self.labels[kept.to(self.labels.device)] = found.assignment
+        self.labels[index.to(self.labels.device)] = clusters.assignment
         # To draw clusters uniformly is to weigh an image by the inverse of its cluster's size (section 3.2,
         # "trivial parametrization"). The mean weight of an image is 1.
-        counts = found.sizes()
+        counts = clusters.sizes()
         self.weights.copy_(len(features) / (counts.clamp(min=1) * (counts > 0).sum()))
         self._start_classifier(epoch)
 
@@ -76,13 +76,13 @@ class DeepCluster(Method):
         weight.copy_(WEIGHT_STD * key.normal(Stream.WEIGHT, weight.shape[1]))
         self.classifier.bias.zero_()
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         label = self.labels[batch.index]
         logits = self.classifier(self.encoder(batch.views[0]))
         losses = F.cross_entropy(logits, label, reduction="none")
         accuracy = (logits.detach().argmax(dim=1) == label).float().mean()
-        return (self.weights[label] * losses).mean(), {"accuracy": accuracy}
+        return (self.weights[label] * losses).mean(), {"accuracy": accuracy}, None
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        check_clusters("method.clusters", recipe.method.clusters, images, recipe.data)
+    def check(cls, recipe: Recipe[DeepClusterConfig], num_images: int) -> None:
+        check_clusters("method.clusters", recipe.method.clusters, num_images, recipe.data)

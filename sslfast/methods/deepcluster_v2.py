@@ -5,7 +5,7 @@ Where the paper leaves it open, as in the authors' code.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,12 +28,24 @@ from sslfast.methods.parts.prototypes import Prototypes
 class DeepClusterV2Config(MultiCropConfig):
     name: Literal["deepcluster_v2"]
     clusters: Annotated[tuple[Count, ...], Field(min_length=1)] = (3000, 3000, 3000)
-    """Clusters of each clustering; the losses of all are averaged."""
+    """Number of clusters of each clustering; the losses of all are averaged."""
     iterations: Count = 10
-    """Of k-means."""
+    """Number of iterations of k-means."""
 
 
-class DeepClusterV2(MultiCrop):
+class DeepClusterV2Kept(NamedTuple):
+    """The results of a batch, of all ranks, that the bank takes over after the step.
+
+    Attributes:
+        indices: int64 (N,), the positions of the images.
+        embeddings: (crops, N, dim), those of their global crops, without gradient.
+    """
+
+    indices: Tensor
+    embeddings: Tensor
+
+
+class DeepClusterV2(MultiCrop[DeepClusterV2Config, DeepClusterV2Kept]):
     """Every crop predicts the cluster of its image among the centroids of the embeddings of the epoch before.
 
     Each epoch spherical k-means clusters the embeddings that the global crops had when they were last seen;
@@ -45,39 +57,38 @@ class DeepClusterV2(MultiCrop):
     Config = DeepClusterV2Config
     bank: Tensor
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[DeepClusterV2Config], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         config = self.config
         self.seed = recipe.train.seed
         # The latest embedding of each global crop of each image; zeros where an image cannot be read.
-        self.register_buffer("bank", torch.zeros(config.global_crops, images, config.dim))
-        self.prototypes = Prototypes(config.clusters, images, config.dim)
+        self.register_buffer("bank", torch.zeros(config.global_crops, num_images, config.dim))
+        self.prototypes = Prototypes(config.clusters, num_images, config.dim)
 
     def start_epoch(self, epoch: int, embed: Embed) -> None:
         if epoch == 0:
-            embeddings, kept = embed(nn.Sequential(self.encoder, self.head))
-            self.bank[:, kept] = F.normalize(embeddings, dim=1)
+            embeddings, index = embed(nn.Sequential(self.encoder, self.head))
+            self.bank[:, index] = F.normalize(embeddings, dim=1)
         known = self.bank[0].any(dim=1).nonzero().flatten()
         for n, k in enumerate(self.config.clusters):
             points = self.bank[n % len(self.bank), known]
             iterations = self.config.iterations
-            found = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=iterations, spherical=True)
-            self.prototypes.replace(n, found.centroids, known, found.assignment)
+            clusters = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=iterations, spherical=True)
+            self.prototypes.replace(n, clusters.centroids, known, clusters.assignment)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], DeepClusterV2Kept]:
         embeddings = self.embed(batch.views)
-        self._index = gather(batch.index)
         global_crops = torch.stack(embeddings[: self.config.global_crops], dim=1).detach()
-        self._embeddings = gather(global_crops).transpose(0, 1)
+        kept = DeepClusterV2Kept(gather(batch.index), gather(global_crops).transpose(0, 1))
         index = batch.index.repeat(len(embeddings))
         losses = self.prototypes.losses(torch.cat(embeddings), index, temperature=self.config.temperature)
-        return losses.mean(), {"probability": (-losses.detach()).exp().mean()}
+        return losses.mean(), {"probability": (-losses.detach()).exp().mean()}, kept
 
-    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        before = self.bank[:, self._index]
-        self.bank[:, self._index] = torch.where(skip, before, self._embeddings.float())
+    def after_step(self, kept: DeepClusterV2Kept, step: int, total_steps: int, skip: Tensor) -> None:
+        before = self.bank[:, kept.indices]
+        self.bank[:, kept.indices] = torch.where(skip, before, kept.embeddings.float())
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        super().check(recipe, images)
-        check_clusters("method.clusters", max(recipe.method.clusters), images, recipe.data)
+    def check(cls, recipe: Recipe[DeepClusterV2Config], num_images: int) -> None:
+        super().check(recipe, num_images)
+        check_clusters("method.clusters", max(recipe.method.clusters), num_images, recipe.data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -20,52 +20,53 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.methods.base import Method
 from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.negatives import contrastive_accuracy
 from sslfast.views import Key, from_rgb, to_rgb
-from sslfast.views.exemplar import surrogate_draws, transformed
+from sslfast.views.exemplar import sample_surrogate, transformed
 
 
 @dataclass(config=STRICT)
 class ExemplarConfig:
     name: Literal["exemplar"]
     form: Literal["classifier", "triplet"] = "classifier"
-    """classifier: tell the image among all; triplet: nearer to its own kind than to others, by a margin."""
+    """Form of the loss; classifier: tell an image among all; triplet: nearer to its own kind, by a margin."""
     members: Count = 1
-    """Transformed copies of each image in a step; triplets need 2."""
+    """Number of transformed copies of each image in a step; triplets need 2."""
     dim: Count = 1024
     """Width of the layer before the classes, or of the embedding that triplets are of."""
     sampled: CountOrZero | None = None
-    """Images that the classifier chooses among beside the batch's, drawn each step; null: all."""
+    """Number of images that the classifier chooses among beside the batch's, drawn each step; null: all."""
     margin: Positive = 0.5
-    """Of triplets."""
+    """Margin of the triplets."""
 
 
-class Exemplar(Method):
+class Exemplar(Method[ExemplarConfig, None]):
     """A classifier over the images, exact or by a sampled softmax; or, without classes, triplets.
 
     The sampled softmax and the logits without bias are ours. The triplets are those of Kolesnikov et al. 2019
     (arXiv:1901.09005), whose code mines them as FaceNet does.
     """
 
-    Config: ClassVar[type[ExemplarConfig]] = ExemplarConfig
+    Config = ExemplarConfig
+    num_views = 1
     gradient: Tensor
-    views = 1
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[ExemplarConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         self.members = Members(recipe.data)
         self.head = mlp(encoder.feature_dim, self.config.dim)
         if self.config.form == "classifier":
-            self.classes = nn.Linear(self.config.dim, images, bias=False)
+            self.classes = nn.Linear(self.config.dim, num_images, bias=False)
             self.register_buffer("gradient", torch.empty_like(self.classes.weight), persistent=False)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        draws = _draws(Key(batch.seed, batch.epoch, batch.index), self.config.members)
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
+        draws = _draws(batch.key(), self.config.members)
         embedding = self.head(self.encoder(self.members(batch.views[0], draws)))
         if self.config.form == "triplet":
             z = torch.cat([gather(copies) for copies in F.normalize(embedding, dim=1).chunk(self.config.members)])
-            return semi_hard_triplets(z, self.config.members, self.config.margin)
+            return *semi_hard_triplets(z, self.config.members, self.config.margin), None
         candidates = self._candidates(gather(batch.index))
-        loss, rank = K.in_batch_info_nce(
+        loss, positive_ranks = K.in_batch_info_nce(
             embedding.relu(),
             Rows.apply(self.classes.weight, candidates, self.gradient),
             temperature=1.0,
@@ -73,26 +74,26 @@ class Exemplar(Method):
             chunks=self.config.members,
             return_rank=True,
         )
-        return loss, {"accuracy": (rank == 0).float().mean()}
+        return loss, contrastive_accuracy(positive_ranks), None
 
     def _candidates(self, index: Tensor) -> Tensor:
         """The classes to choose among: those of all ranks' batch, in its order, then others in random order."""
-        batch = len(index)
+        batch_size = len(index)
         place = torch.rand(self.classes.out_features, device=index.device)
-        place[index] = torch.arange(-batch, 0, device=index.device, dtype=place.dtype)
+        place[index] = torch.arange(-batch_size, 0, device=index.device, dtype=place.dtype)
         sampled = self.config.sampled
-        return place.argsort()[: None if sampled is None else batch + sampled]
+        return place.argsort()[: None if sampled is None else batch_size + sampled]
 
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, self.members]
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+    def inputs_of_view(cls, recipe: Recipe[ExemplarConfig], number: int, view: Tensor, key: Key) -> Tensor:
         draws = _draws(key, recipe.method.members)
         return Members(recipe.data)(view, draws).unflatten(0, draws.shape[:2]).transpose(0, 1)
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
+    def check(cls, recipe: Recipe[ExemplarConfig], num_images: int) -> None:
         config = recipe.method
         if config.form == "triplet" and config.members == 1:
             raise UsageError("method.members=1: expected at least 2 for method.form=triplet")
@@ -109,10 +110,10 @@ class Members(nn.Module):
         self.mean, self.std = data.mean, data.std
 
     def forward(self, view: Tensor, draws: Tensor) -> Tensor:
-        """Of views (B, 3, S, S) by draws (M, B, 14): (M * B, 3, S, S), all images once, then all again."""
+        """Members of views (B, 3, S, S) by draws (M, B, 14): (M * B, 3, S, S), all images once, then all again."""
         rgb = to_rgb(view, self.mean, self.std)
-        made = transformed(rgb.expand(len(draws), *rgb.shape).flatten(0, 1), draws.flatten(0, 1))
-        return from_rgb(made, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+        members = transformed(rgb.expand(len(draws), *rgb.shape).flatten(0, 1), draws.flatten(0, 1))
+        return from_rgb(members, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 
 class Rows(torch.autograd.Function):
@@ -124,7 +125,7 @@ class Rows(torch.autograd.Function):
     Args:
         weight: (N, D).
         index: int64 (M,), all different.
-        gradient: (N, D), what to write to. Steps must not accumulate: `weight.grad` is None in the backward pass.
+        gradient: (N, D), is overwritten. Steps must not accumulate: `weight.grad` is None in the backward pass.
     """
 
     @staticmethod
@@ -136,16 +137,16 @@ class Rows(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (index,) = ctx.saved_tensors
-        written = ctx.gradient.zero_().index_copy_(0, index, gradients[0])
-        return written.detach(), None, None  # a tensor of its own, which autograd takes without copying it
+        gradient = ctx.gradient.zero_().index_copy_(0, index, gradients[0])
+        return gradient.detach(), None, None  # a tensor of its own, which autograd takes without copying it
 
 
-def _draws(key: Key, members: int) -> Tensor:
-    """Of each member of each sample, (members, B, 14)."""
-    return torch.stack([surrogate_draws(replace(key, view=member)) for member in range(members)])
+def _draws(key: Key, num_members: int) -> Tensor:
+    """The draws that make each member of each sample, (num_members, B, 14)."""
+    return torch.stack([sample_surrogate(replace(key, view=member)) for member in range(num_members)])
 
 
-def semi_hard_triplets(z: Tensor, members: int, margin: float) -> tuple[Tensor, dict[str, Tensor]]:
+def semi_hard_triplets(z: Tensor, num_members: int, margin: float) -> tuple[Tensor, dict[str, Tensor]]:
     """The triplet loss with semi-hard negatives (Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832).
 
     With squared distances d, the mean over all ordered pairs (a, p) of members of a class of
@@ -156,21 +157,21 @@ def semi_hard_triplets(z: Tensor, members: int, margin: float) -> tuple[Tensor, 
     none is.
 
     Args:
-        z: (members * B, D), of length 1: all images once, then all again.
-        members: of each class.
-        margin: by which other classes should be farther away.
+        z: (num_members * B, D), of length 1: all images once, then all again.
+        num_members: how many members each class has.
+        margin: how much farther away other classes should be.
 
     Returns:
         (the loss, {"accuracy": how often p is nearer to a than any of another class}).
     """
-    image = torch.arange(len(z) // members, device=z.device).repeat(members)
-    own = image[:, None] == image
+    image = torch.arange(len(z) // num_members, device=z.device).repeat(num_members)
+    same_image = image[:, None] == image
     distance = 2 - 2 * z @ z.T
-    others = distance.masked_fill(own, torch.inf)
-    farthest = distance.masked_fill(own, -torch.inf).amax(1)
+    others = distance.masked_fill(same_image, torch.inf)
+    farthest = distance.masked_fill(same_image, -torch.inf).amax(1)
     losses, nearer = [], []
-    for shift in range(1, members):
-        positive = 2 - 2 * (z * z.roll(shift * len(z) // members, 0)).sum(1)
+    for shift in range(1, num_members):
+        positive = 2 - 2 * (z * z.roll(shift * len(z) // num_members, 0)).sum(1)
         beyond = others.masked_fill(distance <= positive[:, None], torch.inf).amin(1)
         negative = torch.where(beyond.isfinite(), beyond, farthest)
         losses.append(F.relu(positive - negative + margin))

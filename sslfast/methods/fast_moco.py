@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -11,21 +11,19 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast import kernels as K
 from sslfast.config import Recipe
-from sslfast.config.fields import STRICT, Count, Positive, Probability
+from sslfast.config.fields import STRICT, Count, Positive
 from sslfast.data import Batch
-from sslfast.distributed import gather, rank
 from sslfast.encoders import Encoder
-from sslfast.methods.base import Method
+from sslfast.methods.base import Kept, Method
 from sslfast.methods.parts.heads import mlp
-from sslfast.methods.parts.momentum_copy import MomentumCopy, TargetNorm
-from sslfast.optim.schedules import momentum_schedule
+from sslfast.methods.parts.momentum_copy import MomentumCopy, MomentumCopyConfig
+from sslfast.methods.parts.negatives import contrast_in_batch, contrastive_accuracy
 from sslfast.views import Key, divide
 
 
 @dataclass(config=STRICT)
-class FastMoCoConfig:
+class FastMoCoConfig(MomentumCopyConfig):
     name: Literal["fast_moco"]
     dim: Count = 2048
     """Width of an embedding."""
@@ -34,25 +32,19 @@ class FastMoCoConfig:
     predictor_hidden: Count = 512
     """Width of the predictor's hidden layer."""
     combine: Annotated[int, Field(ge=1, le=4, strict=True)] = 2
-    """How many of a view's four patches are averaged into one embedding; every such choice makes one."""
+    """Number of a view's four patches that are averaged into one embedding; every such choice makes one."""
     temperature: Positive = 1.0
-    """Divides the similarities."""
-    momentum: Probability = 0.99
-    """Of the target network's moving average."""
-    momentum_schedule: Literal["constant", "cosine"] = "constant"
-    """cosine: the momentum rises to 1 by the end of training."""
-    target_norm: TargetNorm = "own"
-    """Statistics of the target's batch normalisation: its own batches', or averages of the trained one's."""
+    """Divisor of the similarities."""
 
 
-class FastMoCo(Method):
-    """Means of patches predict the whole other view: C(4, combine) positives for the price of one."""
+FastMoCoSettings = TypeVar("FastMoCoSettings", bound=FastMoCoConfig)
 
-    Config: ClassVar[type[FastMoCoConfig]] = FastMoCoConfig
-    views = 2
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+class FastMoCoNetworks(Method[FastMoCoSettings, Kept]):
+    """The networks of Fast-MoCo and of MNCL: encoder, projector and predictor, and a target that follows them."""
+
+    def __init__(self, recipe: Recipe[FastMoCoSettings], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         config = self.config
         self.projector = mlp(
             encoder.feature_dim, config.hidden, config.hidden, config.dim, norm=True, last_norm="affine"
@@ -60,39 +52,44 @@ class FastMoCo(Method):
         self.predictor = mlp(config.dim, config.predictor_hidden, config.dim, norm=True)
         self.target = MomentumCopy(nn.Sequential(encoder, self.projector), buffers=config.target_norm)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        view1, view2 = batch.views
-        loss1, rank1 = self._one_way(view1, view2)
-        loss2, rank2 = self._one_way(view2, view1)
-        return (loss1 + loss2) / 2, {"accuracy": (torch.cat([rank1, rank2]) == 0).float().mean()}
+    def momentum_copy(self) -> MomentumCopy:
+        return self.target
 
-    def _one_way(self, view: Tensor, target_view: Tensor) -> tuple[Tensor, Tensor]:
-        features = combined_features(self.encoder, view, self.config.combine)
-        query = F.normalize(self.predictor(self.projector(features)), dim=1)
-        key = F.normalize(self.target(target_view), dim=1)
-        return K.in_batch_info_nce(
-            query,
-            gather(key),
-            temperature=self.config.temperature,
-            offset=rank() * len(key),
-            chunks=len(query) // len(key),
-            return_rank=True,
-        )
-
-    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        momentum = momentum_schedule(step, total_steps, self.config.momentum, self.config.momentum_schedule)
-        self.target.update(momentum, skip=skip)
+    def momentum(self, step: int, total_steps: int) -> float:
+        return self.config.momentum_at(step, total_steps)
 
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, self.target.module.get_submodule("0")]
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
+    def inputs_of_view(
+        cls, recipe: Recipe[FastMoCoSettings], number: int, view: Tensor, key: Key
+    ) -> Tensor | None:
         return divide(view)
 
     @classmethod
-    def sides(cls, recipe: Recipe) -> set[int]:
+    def sides(cls, recipe: Recipe[FastMoCoSettings]) -> set[int]:
         return super().sides(recipe) | set(recipe.data.sizes)  # the target sees whole views
+
+
+class FastMoCo(FastMoCoNetworks[FastMoCoConfig, None]):
+    """Means of patches predict the whole other view: C(4, combine) positives for the price of one."""
+
+    Config = FastMoCoConfig
+    num_views = 2
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
+        view1, view2 = batch.views
+        loss1, positive_ranks1 = self._one_way(view1, view2)
+        loss2, positive_ranks2 = self._one_way(view2, view1)
+        return (loss1 + loss2) / 2, contrastive_accuracy(torch.cat([positive_ranks1, positive_ranks2])), None
+
+    def _one_way(self, view: Tensor, target_view: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of a view's combined patches against the other whole view, and the ranks of their positives."""
+        features = combined_features(self.encoder, view, self.config.combine)
+        query = F.normalize(self.predictor(self.projector(features)), dim=1)
+        key = F.normalize(self.target(target_view), dim=1)
+        return contrast_in_batch(query, key, temperature=self.config.temperature)
 
 
 def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:
@@ -108,4 +105,4 @@ def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:
     """
     patches = divide(views)  # [B, 4, 3, S / 2, S / 2]
     features = encoder(patches.flatten(0, 1)).unflatten(0, patches.shape[:2])
-    return torch.cat([torch.stack(chosen).mean(0) for chosen in combinations(features.unbind(1), k)])
+    return torch.cat([torch.stack(choice).mean(0) for choice in combinations(features.unbind(1), k)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
@@ -24,50 +24,63 @@ class InstDiscConfig:
     dim: Count = 128
     """Width of an embedding."""
     objective: Objective = "nce"
-    """nce: noise-contrastive estimation; softmax: the softmax over all images (equation 2)."""
+    """Loss; nce: noise-contrastive estimation; softmax: cross-entropy among all images (equation 2)."""
     noise: Count = 4096
-    """Rows of the memory bank that nce draws."""
+    """Number of rows of the memory bank that nce draws."""
     temperature: Positive = 0.07
-    """Divides the similarities."""
+    """Divisor of the similarities."""
     momentum: Probability = 0.5
-    """Of the memory bank's rows."""
+    """Momentum of the memory bank's rows."""
     proximal: NonNegative = 0.0
     """Weight of the squared distance from an image's own row (section 3.3); 0 as in the authors' code."""
 
 
-class InstDisc(Method):
+class InstDiscKept(NamedTuple):
+    """The results of a batch that the memory bank and the loss take over after the step.
+
+    Attributes:
+        indices: int64 (B,), the positions of the batch's images.
+        embedding: (B, dim), without gradient.
+        estimate: that of the loss, see `BankLoss`.
+    """
+
+    indices: Tensor
+    embedding: Tensor
+    estimate: Tensor | None
+
+
+class InstDisc(Method[InstDiscConfig, InstDiscKept]):
     """Every image is a class of its own, whose weight vector is its row of a memory bank."""
 
     Config = InstDiscConfig
-    views = 1
+    num_views = 1
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[InstDiscConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         self.head = mlp(encoder.feature_dim, self.config.dim)
-        self.bank = MemoryBank(images, self.config.dim)
+        self.bank = MemoryBank(num_images, self.config.dim)
         self.against_noise = BankLoss("nce", self.config.temperature)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], InstDiscKept]:
         config, rows = self.config, self.bank.rows
         embedding = F.normalize(self.head(self.encoder(batch.views[0])), dim=1)
-        self._seen = batch.index, embedding.detach()
-        own = rows[batch.index]
+        positive = rows[batch.index]
         if config.objective == "nce":
             noise = rows[self.bank.noise(batch, config.noise)]
-            loss, accuracy = self.against_noise(embedding, own, noise)
+            loss, accuracy, estimate = self.against_noise(embedding, positive, noise)
             values = {"accuracy": accuracy}
         else:
+            estimate = None
             losses = softmax_loss(embedding, rows, batch.index, temperature=config.temperature)
             loss, values = losses.mean(), {"probability": (-losses.detach()).exp().mean()}
         if config.proximal:
-            loss = loss + config.proximal * (embedding - own).square().sum(dim=1).mean()
-        return loss, values
+            loss = loss + config.proximal * (embedding - positive).square().sum(dim=1).mean()
+        return loss, values, InstDiscKept(batch.index, embedding.detach(), estimate)
 
-    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        self.bank.update(*self._seen, momentum=self.config.momentum, skip=skip)
-        if self.config.objective == "nce":
-            self.against_noise.after_step(skip)
+    def after_step(self, kept: InstDiscKept, step: int, total_steps: int, skip: Tensor) -> None:
+        self.bank.update(kept.indices, kept.embedding, momentum=self.config.momentum, skip=skip)
+        self.against_noise.after_step(kept.estimate, skip)
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        check_bank(recipe, images)
+    def check(cls, recipe: Recipe[InstDiscConfig], num_images: int) -> None:
+        check_bank(recipe, num_images)

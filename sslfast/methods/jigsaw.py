@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -22,33 +22,34 @@ CELLS = 3  # along a side
 class JigsawConfig(PuzzleConfig):
     name: Literal["jigsaw"]
     classes: Annotated[int, Field(ge=2, le=362_880, strict=True)] = 1000
-    """Permutations to tell apart, far from each other; the paper compares 24 to 1000 (table 4)."""
+    """Number of permutations to tell apart, far from each other; the paper compares 24 to 1000 (table 4)."""
     normalize: bool = True
-    """Give each patch mean 0 and standard deviation 1, so that neither tells neighbours."""
+    """Each patch gets mean 0 and standard deviation 1, so that neither tells neighbours."""
     trunk: Count = 1024
 
 
-class Jigsaw(Puzzle):
+class Jigsaw(Puzzle[JigsawConfig]):
     """The context-free network: patches meet only after the trunk. Ours leaves out its dropout."""
 
-    Config: ClassVar[type[JigsawConfig]] = JigsawConfig
+    Config = JigsawConfig
     permutations: Tensor
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        classes = recipe.method.classes
-        super().__init__(recipe, encoder, images, patches=CELLS**2, classes=classes)
-        self.register_buffer("permutations", permutation_set(classes), persistent=False)
+    def __init__(self, recipe: Recipe[JigsawConfig], encoder: Encoder, num_images: int) -> None:
+        num_classes = recipe.method.classes
+        super().__init__(recipe, encoder, num_images, num_patches=CELLS**2, num_classes=num_classes)
+        self.register_buffer("permutations", permutation_set(num_classes), persistent=False)
 
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
         return _puzzle(self.config, self.permutations, view, key)
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+    def inputs_of_view(cls, recipe: Recipe[JigsawConfig], number: int, view: Tensor, key: Key) -> Tensor:
         permutations = permutation_set(recipe.method.classes).to(view.device)
         return _puzzle(recipe.method, permutations, view, key)[0]
 
 
 def _puzzle(config: JigsawConfig, permutations: Tensor, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
+    """The patches of views in other orders, (B, 9, 3, p, p), and the numbers of the orders, int64 (B,)."""
     cells = jigsaw_cells(view, key, CELLS, config.patch)
     if config.normalize:
         cells = normalize_patches(cells)

@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from functools import partial
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.config import Recipe
 from sslfast.config.fields import STRICT
 from sslfast.data import Batch
-from sslfast.distributed import gather, own
-from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
+from sslfast.distributed import gather, local_rows, rank
+from sslfast.encoders import Encoder
+from sslfast.methods.moco_v1 import MoCo, MoCoConfig, projection_head, queued_keys
 from sslfast.methods.parts.aligned_head import AlignedHead, LEWELConfig
+from sslfast.methods.parts.negatives import Contrast, QueuedKeys
 
 
 @dataclass(config=STRICT)
-class LEWELMConfig(LEWELConfig, MoCoV2Config):
-    name: Literal["lewel_m"]  # type: ignore[assignment]
+class LEWELMConfig(LEWELConfig, MoCoConfig):
+    name: Literal["lewel_m"]
     head_norm: bool = True
     """Batch normalisation in the heads' hidden layers."""
 
 
-class LEWELM(MoCoV2):
+class LEWELM(MoCo[LEWELMConfig]):
     """The global loss has the negatives of MoCo's queue, the aligned loss those of the batch's other images.
 
     These are all their aligned embeddings; the others of the same image count neither way: our reading.
     """
 
-    Config: ClassVar[type[LEWELMConfig]] = LEWELMConfig
-    queue_only = True
+    Config = LEWELMConfig
     needs_map = True
+    negatives: QueuedKeys
 
-    def _head(self) -> nn.Module:
-        return AlignedHead(self.encoder.feature_dim, self.config, self._mlp)
+    def __init__(self, recipe: Recipe[LEWELMConfig], encoder: Encoder, num_images: int) -> None:
+        width = encoder.feature_dim
+        head = AlignedHead(width, recipe.method, partial(projection_head, recipe, width))
+        keys = queued_keys(recipe, encoder, head, num_images, embed_aligned)
+        super().__init__(recipe, encoder, num_images, head, keys)
 
-    def _embed(self, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
-        z, aligned = head(encoder(view, dense=True))
-        return F.normalize(z, dim=1), F.normalize(aligned, dim=2)
-
-    def _one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        t, beta = self.config.temperature, self.config.beta
-        query, aligned_query = self._embed(self.encoder, self.head, query_view)
-        key, aligned_key = self._key(key_view)
-        loss, rank = K.info_nce(query, key, self.queue.keys, temperature=t, return_rank=True)
-        images, count = aligned_query.shape[:2]
+    def one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
+        beta = self.config.beta
+        query, aligned_query = embed_aligned(self.encoder, self.head, query_view)
+        key, aligned_key = self.negatives.keys(key_view)
+        loss, positive_ranks = self.negatives.loss(query, key)
+        batch_size, num_aligned = aligned_query.shape[:2]
         keys = gather(aligned_key)
-        image = torch.arange(len(keys), device=query.device).repeat_interleave(count)
+        image = torch.arange(len(keys), device=query.device).repeat_interleave(num_aligned)
         aligned_loss = K.in_batch_info_nce(
             aligned_query.flatten(0, 1),
             keys.flatten(0, 1),
-            temperature=t,
-            offset=distributed.rank() * images * count,
-            ids=(own(image), image),
+            temperature=self.config.temperature,
+            offset=rank() * batch_size * num_aligned,
+            ids=(local_rows(image), image),
         )
-        return (1 - beta) * loss + beta * aligned_loss, rank, gather(key)
+        return Contrast((1 - beta) * loss + beta * aligned_loss, positive_ranks, gather(key))
+
+
+def embed_aligned(encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
+    """The global embedding (B, d) and the aligned embeddings (B, d / h, c) of a view, all of length 1."""
+    z, aligned = head(encoder(view, dense=True))
+    return F.normalize(z, dim=1), F.normalize(aligned, dim=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +13,11 @@ from sslfast import kernels as K
 from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Count, NonNegative
 from sslfast.data import Batch
-from sslfast.distributed import gather, rank
+from sslfast.distributed import gather
 from sslfast.encoders import Encoder
-from sslfast.methods.fast_moco import FastMoCo, FastMoCoConfig, combined_features
+from sslfast.methods.fast_moco import FastMoCoConfig, FastMoCoNetworks, combined_features
 from sslfast.methods.parts.momentum_copy import MomentumCopy
+from sslfast.methods.parts.negatives import contrast_in_batch, contrastive_accuracy
 from sslfast.methods.parts.queue import Queue, queue_size
 from sslfast.random.key import Stream
 from sslfast.views import Key
@@ -26,66 +27,62 @@ from sslfast.views import Key
 class MNCLConfig(FastMoCoConfig):
     name: Literal["mncl"]  # type: ignore[assignment]
     lam: NonNegative = 6.0
-    """lambda, the weight of one of the two losses."""
+    """Weight of one of the two losses, the paper's lambda."""
     weighed: Literal["global", "local"] = "global"
-    """Which of them: global, as in the paper's algorithm 1 and its ablation; local, as in its equation 7."""
+    """Loss that lambda weighs; global: as in the paper's algorithm 1 and ablation; local: as in its equation 7."""
     one_embedding: bool = False
-    """Contrast one combination of patches of each image, drawn at random each epoch, instead of all."""
+    """One combination of patches of each image, drawn at random each epoch, is contrasted instead of all."""
     queue_size: Count = 16384
-    """Embeddings of earlier batches among which nearest neighbours are looked up."""
+    """Number of embeddings of earlier batches among which nearest neighbours are looked up."""
 
 
-class MNCL(FastMoCo):
+class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
     """Three networks: the trained one predicts neighbours of whole views, and combined patches of another view.
 
     The momentum network is Fast-MoCo's target. The stop-gradient network takes over the trained encoder and
     projector after each step; it is a copy so that its patches leave the running statistics of the encoder alone.
     """
 
-    Config: ClassVar[type[MNCLConfig]] = MNCLConfig
-    views = 3
+    Config = MNCLConfig
+    num_views = 3
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[MNCLConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         self.stopped = MomentumCopy(nn.Sequential(encoder, self.projector))
         self.queue = Queue(self.config.queue_size, self.config.dim)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         view1, view2, view3 = batch.views
         p1, p2, p3 = map(self._predict, batch.views)
         # Algorithm 1 leaves the pairs open that make up the two losses: these are our reading of it.
         z1, z2 = self.target(view1), self.target(view2)
-        global1, rank1 = self._contrast(self._neighbor(z1), p2)
-        global2, rank2 = self._contrast(self._neighbor(z2), p1)
+        global1, positive_ranks1 = self._contrast(self._neighbor(z1), p2)
+        global2, positive_ranks2 = self._contrast(self._neighbor(z2), p1)
         local1, _ = self._contrast(self._parts(view1, batch, 0), p3)
         local3, _ = self._contrast(self._parts(view3, batch, 2), p1)
         # Algorithm 1 enqueues what has become the neighbour of z1; the text, and NNCLR, the embedding itself.
-        self._keys = gather(F.normalize(z1, dim=1))
+        keys = gather(F.normalize(z1, dim=1))
 
         global_loss, local_loss, lam = global1 + global2, local1 + local3, self.config.lam
         on_global = self.config.weighed == "global"
         total = local_loss + lam * global_loss if on_global else global_loss + lam * local_loss
-        return total, {
+        values = {
             "global_loss": global_loss.detach(),
             "local_loss": local_loss.detach(),
-            "accuracy": (torch.cat([rank1, rank2]) == 0).float().mean(),
+            **contrastive_accuracy(torch.cat([positive_ranks1, positive_ranks2])),
         }
+        return total, values, keys
 
     def _predict(self, view: Tensor) -> Tensor:
+        """The trained network's prediction (B, dim) of a whole view, of length 1."""
         return F.normalize(self.predictor(self.projector(self.encoder(view))), dim=1)
 
     def _contrast(self, targets: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
         """L(k, p) of algorithm 1: each target's own prediction among those of the batch. Gradient to p alone."""
-        return K.in_batch_info_nce(
-            targets,
-            gather(prediction),
-            temperature=self.config.temperature,
-            offset=rank() * len(prediction),
-            chunks=len(targets) // len(prediction),
-            return_rank=True,
-        )
+        return contrast_in_batch(targets, prediction, temperature=self.config.temperature)
 
     def _neighbor(self, z: Tensor) -> Tensor:
+        """The row of the queue that is nearest to each embedding (B, dim)."""
         index, _ = K.nearest_neighbor(z, self.queue.keys)
         return self.queue.keys[index]  # of length 1
 
@@ -96,23 +93,21 @@ class MNCL(FastMoCo):
         features = combined_features(encoder, view, self.config.combine)
         if self.config.one_embedding:
             features = features.unflatten(0, (-1, len(view)))  # [C(4, k), B, D]
-            key = Key(batch.seed, batch.epoch, batch.index, view=number)
-            drawn = key.integers(Stream.COMBINATION, len(features))
-            features = features[drawn, torch.arange(len(view), device=view.device)]
+            choice = batch.key(view=number).integers(Stream.COMBINATION, len(features))
+            features = features[choice, torch.arange(len(view), device=view.device)]
         return F.normalize(projector(features), dim=1)
 
-    def after_step(self, step: int, total_steps: int, skip: Tensor) -> None:
-        super().after_step(step, total_steps, skip)
+    def after_step(self, kept: Tensor, step: int, total_steps: int, skip: Tensor) -> None:
         self.stopped.update(0.0, skip=skip)  # copies the trained networks
-        self.queue.enqueue(self._keys, skip=skip)
+        self.queue.enqueue(kept, skip=skip)
 
     def compiled(self) -> list[nn.Module]:
         return [*super().compiled(), self.stopped.module.get_submodule("0")]
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor | None:
-        return None if number == 1 else super().seen(recipe, number, view, key)  # the second view stays whole
+    def inputs_of_view(cls, recipe: Recipe[MNCLConfig], number: int, view: Tensor, key: Key) -> Tensor | None:
+        return None if number == 1 else super().inputs_of_view(recipe, number, view, key)  # the second stays whole
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        queue_size(recipe.method.queue_size, recipe.data.batch_size, images)
+    def check(cls, recipe: Recipe[MNCLConfig], num_images: int) -> None:
+        queue_size(recipe.method.queue_size, recipe.data.batch_size, num_images)

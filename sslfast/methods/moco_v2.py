@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic.dataclasses import dataclass
 
-from sslfast.config.fields import STRICT, CountOrZero, Positive
-from sslfast.methods.moco_v1 import MoCoV1, MoCoV1Config
+from sslfast.config.fields import STRICT
+from sslfast.methods.moco_v1 import MoCoV1, NegativesConfig
 
 
 @dataclass(config=STRICT)
-class MoCoV2Config(MoCoV1Config):
-    name: Literal["moco_v2"]  # type: ignore[assignment]
-    hidden: CountOrZero = 2048
-    """Width of the head's hidden layer; 0: the head is one linear layer."""
-    temperature: Positive = 0.2
-    """Divides the similarities."""
+class MoCoV2Config(NegativesConfig):
+    name: Literal["moco_v2"]
 
 
-class MoCoV2(MoCoV1):
+class MoCoV2(MoCoV1[MoCoV2Config]):
     """MoCo v1 with a two-layer head; its stronger augmentation and cosine schedule stand in the recipes."""
 
-    Config: ClassVar[type[MoCoV1Config]] = MoCoV2Config
+    Config = MoCoV2Config

@@ -15,29 +15,30 @@ from sslfast.config.fields import STRICT, Count, CountOrZero, NonNegative
 from sslfast.data import Batch
 from sslfast.encoders import Encoder
 from sslfast.methods.base import Embed
-from sslfast.methods.moco_v2 import MoCoV2, MoCoV2Config
+from sslfast.methods.moco_v1 import MoCo, MoCoConfig, projection_head, queued_keys
 from sslfast.methods.parts.clustering import Clusters, check_clusters, kmeans, squared_distances, sums
+from sslfast.methods.parts.negatives import Contrast, QueuedKeys, unit_embedding
 from sslfast.methods.parts.prototypes import Prototypes
 
 PERCENTILES = (0.1, 0.9)  # between which the authors' code keeps the concentrations
 
 
 @dataclass(config=STRICT)
-class PCLConfig(MoCoV2Config):
-    name: Literal["pcl"]  # type: ignore[assignment]
+class PCLConfig(MoCoConfig):
+    name: Literal["pcl"]
     queue_size: Count | None = 16384
-    """Negatives: past keys; null: an eighth of the images, at most 65536."""
+    """Number of negatives, past keys; null: an eighth of the images, at most 65536."""
     clusters: Annotated[tuple[Count, ...], Field(min_length=1)] = (25000, 50000, 100000)
-    """Clusters of each clustering; the losses against their prototypes are averaged."""
+    """Number of clusters of each clustering; the losses against their prototypes are averaged."""
     warmup_epochs: CountOrZero = 20
-    """First epochs, without prototypes."""
+    """Number of first epochs without prototypes."""
     smoothing: NonNegative = 10.0
-    """alpha: keeps the concentration of small clusters from being large."""
+    """Smoothing of the concentrations, the paper's alpha: it keeps that of small clusters from being large."""
     iterations: Count = 20
-    """Of k-means."""
+    """Number of iterations of k-means."""
 
 
-class PCL(MoCoV2):
+class PCL(MoCo[PCLConfig]):
     """MoCo v2, whose queries also predict the clusters of their images, at several granularities (equation 11).
 
     Each epoch k-means clusters the momentum network's embeddings of the images, not augmented. A logit is
@@ -46,40 +47,44 @@ class PCL(MoCoV2):
     """
 
     Config = PCLConfig
-    queue_only = True
+    negatives: QueuedKeys
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[PCLConfig], encoder: Encoder, num_images: int) -> None:
+        config = recipe.method
+        head = projection_head(recipe, encoder.feature_dim, config.dim)
+        super().__init__(recipe, encoder, num_images, head, queued_keys(recipe, encoder, head, num_images))
         self.seed = recipe.train.seed
         # Each over its concentration, so that their logits have a temperature of 1.
-        self.prototypes = Prototypes(self.config.clusters, images, self.config.dim)
+        self.prototypes = Prototypes(config.clusters, num_images, config.dim)
 
     def start_epoch(self, epoch: int, embed: Embed) -> None:
         config = self.config
         if epoch < config.warmup_epochs:
             return
-        embeddings, kept = embed(self.key_network.module)
+        embeddings, index = embed(self.negatives.key_network.module)
         points = F.normalize(embeddings, dim=1)
         for n, k in enumerate(config.clusters):
-            found = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=config.iterations)
-            phi = concentration(points, found, config.smoothing, config.temperature)
-            vectors = F.normalize(found.centroids, dim=1) / phi[:, None]
-            self.prototypes.replace(n, vectors, kept, found.assignment)
+            clusters = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=config.iterations)
+            phi = concentration(points, clusters, config.smoothing, config.temperature)
+            vectors = F.normalize(clusters.centroids, dim=1) / phi[:, None]
+            self.prototypes.replace(n, vectors, index, clusters.assignment)
 
-    def _contrast(self, query: Tensor, key_view: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        loss, rank, keys = super()._contrast(query, key_view, batch)
-        if batch.epoch >= self.config.warmup_epochs:
-            loss = loss + self.prototypes.losses(query, batch.index, temperature=1.0).mean()
-        return loss, rank, keys
+    def one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
+        (query,) = unit_embedding(self.encoder, self.head, query_view)
+        contrast = self.negatives.contrast(query, key_view, batch)
+        if batch.epoch < self.config.warmup_epochs:
+            return contrast
+        prototype_loss = self.prototypes.losses(query, batch.index, temperature=1.0).mean()
+        return contrast._replace(loss=contrast.loss + prototype_loss)
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        super().check(recipe, images)
-        check_clusters("method.clusters", max(recipe.method.clusters), images, recipe.data)
+    def check(cls, recipe: Recipe[PCLConfig], num_images: int) -> None:
+        super().check(recipe, num_images)
+        check_clusters("method.clusters", max(recipe.method.clusters), num_images, recipe.data)
 
 
 def concentration(points: Tensor, clusters: Clusters, smoothing: float, temperature: float) -> Tensor:
-    """phi of each cluster (equation 12), small where its points lie close together.
+    """The concentration phi of each cluster (equation 12), small where its points lie close together.
 
         phi = mean distance of its Z points from its centroid / log(Z + smoothing)
 

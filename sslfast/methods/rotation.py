@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -21,28 +21,29 @@ from sslfast.views import Key, rotations
 class RotationConfig:
     name: Literal["rotation"]
     angles: Literal[2, 4] = 4
-    """4: by 0, 90, 180, 270 degrees; 2: by 0 and 180, which the paper finds to teach less (table 2)."""
+    """Number of angles; 4: 0, 90, 180, 270 degrees; 2: 0 and 180, which teach less (table 2)."""
 
 
-class Rotation(Method):
+class Rotation(Method[RotationConfig, None]):
     """All turned copies of an image stand in the same batch, each to be told its angle (section 2.3)."""
 
-    Config: ClassVar[type[RotationConfig]] = RotationConfig
-    views = 1
+    Config = RotationConfig
+    num_views = 1
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[RotationConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         self.head = nn.Linear(encoder.feature_dim, self.config.angles)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         turned = _turned(self.config, batch.views[0])
         angle = torch.arange(turned.shape[1], device=turned.device).repeat(len(turned))
-        return classified(self.head(self.encoder(turned.flatten(0, 1))), angle)
+        return *classified(self.head(self.encoder(turned.flatten(0, 1))), angle), None
 
     @classmethod
-    def seen(cls, recipe: Recipe, number: int, view: Tensor, key: Key) -> Tensor:
+    def inputs_of_view(cls, recipe: Recipe[RotationConfig], number: int, view: Tensor, key: Key) -> Tensor:
         return _turned(recipe.method, view)
 
 
 def _turned(config: RotationConfig, view: Tensor) -> Tensor:
+    """Views turned by each of the angles, (B, angles, 3, S, S)."""
     return rotations(view)[:, :: 4 // config.angles]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from sslfast.distributed import gather
 from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
 from sslfast.methods.parts.heads import mlp
+from sslfast.methods.parts.negatives import contrastive_accuracy
 
 
 @dataclass(config=STRICT)
@@ -27,31 +28,33 @@ class SimCLRConfig:
     hidden: Count = 2048
     """Width of the head's hidden layers; in the paper the encoder's."""
     layers: Count = 2
-    """Of the head; SimCLR v2 has 3."""
+    """Number of the head's layers; SimCLR v2 has 3."""
     norm: bool = True
     """Batch normalisation after every layer of the head, the last one's without shift, as in the authors' code."""
     temperature: Positive = 0.1
-    """Divides the similarities; the paper has 0.5 on CIFAR-10."""
+    """Divisor of the similarities; the paper has 0.5 on CIFAR-10."""
 
 
-class SimCLR(Method):
+SimCLRSettings = TypeVar("SimCLRSettings", bound=SimCLRConfig)
+
+
+class SimCLR(Method[SimCLRSettings, None]):
     """The two views of an image are each other's positives, all other views of the batch are negatives."""
 
     Config: ClassVar[type[SimCLRConfig]] = SimCLRConfig
-    views = 2
+    num_views = 2
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[SimCLRSettings], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         config = self.config
         hidden = [config.hidden] * (config.layers - 1)
         last_norm: Literal["scale", "none"] = "scale" if config.norm else "none"
         self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.norm, last_norm=last_norm)
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         z1, z2 = self._embed(batch)
-        loss, rank = K.nt_xent(z1, z2, temperature=self.config.temperature, return_rank=True)
-        # The contrastive accuracy: how often no negative is nearer to a view than its image's other view.
-        return loss, {"accuracy": (rank == 0).float().mean()}
+        loss, positive_ranks = K.nt_xent(z1, z2, temperature=self.config.temperature, return_rank=True)
+        return loss, contrastive_accuracy(positive_ranks), None
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The normalised embeddings of both views, of all ranks' images.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -28,19 +28,19 @@ class SimSiamConfig:
     hidden: Count = 2048
     """Width of the projector's hidden layers."""
     layers: Count = 3
-    """Of the projector; the paper has 2 on CIFAR-10."""
+    """Number of the projector's layers; the paper has 2 on CIFAR-10."""
     predictor_hidden: Count = 512
     """Width of the predictor's hidden layer."""
     stop_gradient: bool = True
     """Targets are constants; without, embeddings collapse (figure 2)."""
     predictor: Literal["trained", "fixed", "none"] = "trained"
-    """fixed: as initialised; without one, embeddings collapse (table 1)."""
+    """State of the predictor; fixed: as initialised; without one, embeddings collapse (table 1)."""
     predictor_decay: bool = False
     """The predictor's learning rate falls like the others' (table 1)."""
     norm: Literal["none", "hidden", "default", "all"] = "default"
     """Batch normalisation in the heads (table 3): default has it in all layers but the predictor's last."""
     similarity: Literal["cosine", "cross_entropy"] = "cosine"
-    """cross_entropy: of the softmax over the components (section 4.5)."""
+    """Similarity of prediction and target; cross_entropy: that of softmaxes over the components (section 4.5)."""
     symmetric: bool = True
     """Each view of a pair predicts the other; else the first the second (section 4.6).
 
@@ -48,14 +48,14 @@ class SimSiamConfig:
     """
 
 
-class SimSiam(Method):
+class SimSiam(Method[SimSiamConfig, None]):
     """One network on both views of a pair; a predictor on one side, a stop-gradient on the other."""
 
-    Config: ClassVar[type[SimSiamConfig]] = SimSiamConfig
-    views = None
+    Config = SimSiamConfig
+    num_views = None
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[SimSiamConfig], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         config = self.config
         self.constant_lr = () if config.predictor_decay else ("predictor",)
         hidden_norm = config.norm != "none"
@@ -73,15 +73,15 @@ class SimSiam(Method):
             self.predictor = mlp(*widths, norm=hidden_norm, last_norm=last_norm)
             self.predictor.requires_grad_(config.predictor == "trained")
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         z = [self.projector(self.encoder(view)) for view in batch.views]
         pairs = list(zip(z[::2], z[1::2], strict=True))
         if self.config.symmetric:  # equation 2
             pairs += [(z2, z1) for z1, z2 in pairs]
-        return torch.stack([self._distance(*pair) for pair in pairs]).mean(), {"std": embedding_std(z[0])}
+        return torch.stack([self._distance(*pair) for pair in pairs]).mean(), {"std": embedding_std(z[0])}, None
 
     def _distance(self, z: Tensor, target: Tensor) -> Tensor:
-        """D(h(z), stopgrad(target)), the mean over the batch."""
+        """The distance D(h(z), stopgrad(target)), its mean over the batch."""
         prediction = self.predictor(z)
         if self.config.stop_gradient:
             target = target.detach()
@@ -90,6 +90,7 @@ class SimSiam(Method):
         return K.soft_cross_entropy(prediction, target.softmax(dim=1), temperature=1.0)
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        if not (count := len(recipe.data.views)) or count % 2:
-            raise UsageError(f"data.views: expected pairs of views for simsiam, got {count}")
+    def check(cls, recipe: Recipe[SimSiamConfig], num_images: int) -> None:
+        num_views = len(recipe.data.views)
+        if num_views == 0 or num_views % 2:
+            raise UsageError(f"data.views: expected pairs of views for simsiam, got {num_views}")

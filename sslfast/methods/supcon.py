@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -21,21 +21,21 @@ class SupConConfig(SimCLRConfig):
     norm: bool = False
     """Batch normalisation after every layer of the head."""
     base_temperature: Positive = 0.07
-    """The loss is scaled by temperature / base_temperature, as in the authors' code."""
+    """Temperature that sets the loss's scale, temperature / base_temperature, as in the authors' code."""
 
 
-class SupCon(SimCLR):
+class SupCon(SimCLR[SupConConfig]):
     """SimCLR whose positives are all views of all images of the same label (equation 2, L_out).
 
     The head takes the encoder's features as they are, as in the published code; the paper normalises them first.
     """
 
-    Config: ClassVar[type[SimCLRConfig]] = SupConConfig
+    Config = SupConConfig
     needs_labels = True
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         assert batch.label is not None  # the trainer has refused images without
         features = torch.cat(self._embed(batch))
         labels = gather(batch.label).repeat(2)
         loss = K.sup_con(features, labels, temperature=self.config.temperature)
-        return loss * (self.config.temperature / self.config.base_temperature), {}
+        return loss * (self.config.temperature / self.config.base_temperature), {}, None

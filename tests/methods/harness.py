@@ -13,6 +13,7 @@ from sslfast.recipes.check import check_sides
 
 KEEP, SKIP = torch.tensor(False), torch.tensor(True)
 BATCH, IMAGES, SIDE = 8, 64, 16
+IMAGE_SET = torch.randn(IMAGES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
 TINY = EncoderConfig(stem="cifar", width=0.125)
 
 
@@ -35,6 +36,16 @@ def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4, dt
     return Batch(views=pixels, index=index, label=index % classes, seed=0, epoch=epoch)
 
 
+def embed(network, num_readable=IMAGES):
+    """As the trainer's, of a fixed set of images of which the last cannot be read."""
+    mode = network.training
+    network.eval()
+    with torch.no_grad():
+        outputs = network(IMAGE_SET[:num_readable])
+    network.train(mode)
+    return outputs, torch.arange(num_readable)
+
+
 def assert_equals_transcription(method, data, transcription):
     """Loss and gradients of all parameters are those of `transcription(a copy of the method, data)`, in fp64."""
     method.double()
@@ -42,10 +53,17 @@ def assert_equals_transcription(method, data, transcription):
     twin = copy.deepcopy(method)
     expected = transcription(twin, data)
     expected.backward()
-    loss, _ = method.loss(data)
+    loss, *_ = method.loss(data)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     for (name, ours), theirs in zip(method.named_parameters(), twin.parameters(), strict=True):
         assert (ours.grad is None) == (theirs.grad is None), name
         if ours.grad is not None:
             torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-6, atol=1e-9, msg=name)
+
+
+def after_step(method, kept, step, total_steps, skip):
+    """Moves the momentum network, as the trainer's optimizer does in its step, then what the method moves."""
+    if (momentum_copy := method.momentum_copy()) is not None:
+        momentum_copy.update(method.momentum(step, total_steps), skip=skip)
+    method.after_step(kept, step, total_steps, skip)

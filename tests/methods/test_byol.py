@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tests.methods.harness import KEEP, SKIP, assert_equals_transcription, build_method, tiny_batch
+from tests.methods.harness import KEEP, SKIP, after_step, assert_equals_transcription, build_method, tiny_batch
 
 
 def build(name="byol", **settings):
@@ -76,14 +76,14 @@ def test_the_target_receives_no_gradient(moved):
 
 def test_a_step_moves_the_target_by_the_schedule(moved):
     before = copy.deepcopy(moved.target.module)
-    moved.after_step(3, 12, SKIP)
+    after_step(moved, None, 3, 12, SKIP)
     for now, then in zip(moved.target.parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(now, then, rtol=0, atol=0)
-    moved.after_step(3, 12, KEEP)
+    after_step(moved, None, 3, 12, KEEP)
     tau = 1 - 0.1 * (math.cos(math.pi * 3 / 12) + 1) / 2  # section 3.2 of BYOL
     for now, then, online in zip(moved.target.parameters(), before.parameters(), trained(moved), strict=True):
         torch.testing.assert_close(now, tau * then + (1 - tau) * online)
-    moved.after_step(12, 12, KEEP)  # the momentum is 1 at the end
+    after_step(moved, None, 12, 12, KEEP)  # the momentum is 1 at the end
     for now, then, online in zip(moved.target.parameters(), before.parameters(), trained(moved), strict=True):
         torch.testing.assert_close(now, tau * then + (1 - tau) * online)
 
@@ -94,7 +94,7 @@ def test_the_momentum_may_be_constant():
     with torch.no_grad():
         for p in trained(method):
             p.add_(1.0)
-    method.after_step(11, 12, KEEP)
+    after_step(method, None, 11, 12, KEEP)
     for now, then in zip(method.target.parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(now, then + 0.1)
 
@@ -102,7 +102,7 @@ def test_the_momentum_may_be_constant():
 def test_byol_reports_the_spread_of_the_targets():
     method, data = build(), tiny_batch()
     *_, z1, _ = outputs(method, data)
-    _, metrics = method.loss(data)
+    _, metrics, _ = method.loss(data)
     torch.testing.assert_close(metrics["std"], F.normalize(z1, dim=1).std(0, correction=0).mean())
 
 
@@ -111,7 +111,7 @@ def test_moco_v3_reports_how_often_the_own_key_comes_first():
     q1, q2, k1, k2 = outputs(method, data)
     pairs = [(q1, k2), (q2, k1)]
     first = [(q @ F.normalize(k, dim=1).T).argmax(1) == torch.arange(8) for q, k in pairs]
-    _, metrics = method.loss(data)
+    _, metrics, _ = method.loss(data)
     assert metrics["accuracy"] == torch.cat(first).float().mean()
 
 

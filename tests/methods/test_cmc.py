@@ -13,7 +13,7 @@ from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
 from sslfast.run.backbone import load_encoder
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
-from tests.methods.parts.test_memory_bank import nce
+from tests.methods.nce import nce
 
 DATA = DataConfig(size=SIDE, batch_size=BATCH, views=[ViewConfig()])
 LAB = EncoderConfig(stem="cifar", width=0.25, colors="lab")
@@ -55,7 +55,7 @@ def test_loss_and_gradients_equal_the_transcription(parts, graph, pairs, objecti
     method, batch = build(replace(LAB, color_parts=parts), graph=graph, objective=objective), tiny_batch(1)
     expected, network, _ = transcription(method, batch, pairs, objective)
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(method.parameters(), network.parameters(), strict=True):
@@ -66,10 +66,10 @@ def test_each_views_bank_moves_towards_that_view():
     method, batch = build(), tiny_batch(1)
     _, _, views = transcription(method, batch, [(0, 1)], "nce")
     before = [bank.rows.clone() for bank in method.banks]
-    method.loss(batch)
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(batch)
+    method.after_step(kept, 0, 1, SKIP)
     assert all(torch.equal(bank.rows, rows) for bank, rows in zip(method.banks, before, strict=True))
-    method.after_step(0, 1, KEEP)
+    method.after_step(kept, 0, 1, KEEP)
     for bank, rows, view in zip(method.banks, before, views, strict=True):
         expected = F.normalize((rows[batch.index] + view) / 2, dim=1)
         torch.testing.assert_close(bank.rows[batch.index], expected.detach())

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sslfast.commands.pretrain import pretrain
-from sslfast.data import make_loader, open_source
+from sslfast.data import LoaderSpec, make_loader, open_source
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
@@ -19,33 +19,10 @@ from sslfast.recipes.load import load_recipe, recipes
 from sslfast.run.checkpoint import load
 from sslfast.run.directory import RunDirectory
 from sslfast.train.trainer import Trainer
-from sslfast.views import Key
-from tests.methods.harness import KEEP, SKIP
+from tests.methods.harness import KEEP, SKIP, after_step
+from tests.methods.runs import small_recipe
 from tests.methods.subjects import SUBJECTS
-from tests.train.test_trainer import assert_same
-
-RUN = [
-    "data.source=shapes",
-    "data.limit=72",  # 64 to train on: 4 steps an epoch
-    "data.batch_size=16",
-    "data.size=32",
-    "data.val_fraction=0.1112",
-    "encoder.name=resnet18",
-    "encoder.stem=cifar",
-    "encoder.width=0.125",
-    "encoder.norm=batch",
-    "optim.warmup_epochs=0",
-    "train.epochs=2",
-    "train.log_every=1",
-    "train.knn_every=0",
-    "train.threads=1",  # so that the sums of two runs agree to the bit
-    "train.checkpoint_every=1",
-]
-
-
-def config(name, *overrides):
-    subject = SUBJECTS[name]
-    return load_recipe(subject.recipe, [*RUN, *subject.overrides, *overrides])
+from tests.train.runs import assert_same
 
 
 @pytest.fixture(params=sorted(METHODS))
@@ -55,7 +32,7 @@ def name(request):
 
 @pytest.fixture
 def trainer(name, tmp_path):
-    recipe = config(name)
+    recipe = small_recipe(name)
     trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
     trainer.method.start_epoch(0, trainer.embed)
     return trainer
@@ -83,13 +60,13 @@ def test_every_method_has_a_subject():
 def test_a_run_stopped_and_resumed_equals_one_that_was_not(name, tmp_path):
     """Four steps an epoch, two epochs, stopped within the second."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    pretrain(config(name), whole)
-    recipe = config(name)
+    pretrain(small_recipe(name), whole)
+    recipe = small_recipe(name)
     first = Trainer(recipe, RunDirectory(parts), open_source("shapes", limit=recipe.data.limit))
     first.run.start(recipe, resume=False)
     first.fit(StopAfter(6))
     assert load(parts / "checkpoints" / "last.pt")["step"] == 6
-    pretrain(config(name), parts, resume=True)
+    pretrain(small_recipe(name), parts, resume=True)
     assert_same(load(whole / "checkpoints" / "last.pt"), load(parts / "checkpoints" / "last.pt"))
     losses = [json.loads(line) for line in (whole / "metrics.jsonl").read_text().splitlines()]
     assert len(losses) == 8
@@ -97,7 +74,7 @@ def test_a_run_stopped_and_resumed_equals_one_that_was_not(name, tmp_path):
 
 
 def test_every_trained_parameter_receives_gradient_and_no_other(trainer):
-    loss, values = trainer.method.loss(batch_of(trainer))
+    loss, values, _ = trainer.method.loss(batch_of(trainer))
     loss.backward()
     assert loss.shape == ()
     assert loss.isfinite()
@@ -109,21 +86,29 @@ def test_every_trained_parameter_receives_gradient_and_no_other(trainer):
 
 
 def test_the_loss_changes_nothing_but_batch_statistics(trainer):
-    before = copy.deepcopy(trainer.method.state_dict())
+    """No buffer, and no attribute: `after_step` gets all it needs from what `loss` returns."""
+    before, attributes = copy.deepcopy(trainer.method.state_dict()), attributes_of(trainer.method)
     trainer.method.loss(batch_of(trainer))
+    assert attributes_of(trainer.method) == attributes
     after = trainer.method.state_dict()
     changed = {key for key, value in before.items() if not torch.equal(value, after[key])}
     assert all(key.endswith(("running_mean", "running_var", "num_batches_tracked")) for key in changed), changed
 
 
+def attributes_of(method):
+    """Which object each attribute of a method's modules is, and of the objects among them that are no modules."""
+    owners = [*method.modules(), *(value for value in vars(method).values() if hasattr(value, "__dict__"))]
+    return {(id(owner), name): id(value) for owner in owners for name, value in vars(owner).items()}
+
+
 def test_views_in_bf16_serve_as_well(name, tmp_path):
     """Under autocast, whose first layer would round them."""
-    recipe = config(name, "train.precision=bf16")
+    recipe = small_recipe(name, "train.precision=bf16")
     trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
     trainer.method.start_epoch(0, trainer.embed)
     batch, losses = batch_of(trainer), []
     assert all(view.dtype == torch.bfloat16 for view in batch.views)
-    trainer.loader = make_loader(trainer.train_set, recipe.data, recipe.train.seed, trainer.device)
+    trainer.loader = make_loader(LoaderSpec(trainer.train_set, recipe.data, recipe.train.seed, trainer.device))
     for views in (batch.views, batch_of(trainer).views):
         torch.manual_seed(0)
         with torch.autocast("cpu", torch.bfloat16):
@@ -132,7 +117,7 @@ def test_views_in_bf16_serve_as_well(name, tmp_path):
 
 
 def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
-    """To the bit: whole views, or what `seen` makes of them by the recipe."""
+    """To the bit: whole views, or the inputs that are made of them by the recipe."""
     method, batch, fed, sides = trainer.method, batch_of(trainer), set(), set()
     for encoder in (module for module in method.modules() if isinstance(module, Encoder)):
         encoder.register_forward_pre_hook(lambda _, inputs: fed.update(map(pixels, inputs[0])))
@@ -140,12 +125,11 @@ def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
     method.loss(batch)
     assert sides == method.sides(trainer.recipe)
     for number, view in enumerate(batch.views):
-        key = Key(batch.seed, batch.epoch, batch.index, number)
-        seen = method.seen(trainer.recipe, number, view, key)
-        if seen is None or trainer.recipe.method.name == "cmc":  # of whose colours it shows pictures
+        inputs = method.inputs_of_view(trainer.recipe, number, view, batch.key(number))
+        if inputs is None or trainer.recipe.method.name == "cmc":  # of whose colours it shows pictures
             assert fed.issuperset(map(pixels, view))
         else:
-            patches = [patch for patch in seen.flatten(0, 1) if patch.isfinite().all()]
+            patches = [patch for patch in inputs.flatten(0, 1) if patch.isfinite().all()]
             assert len(patches) >= len(view)
             assert fed.issuperset(map(pixels, patches))
 
@@ -157,11 +141,11 @@ def pixels(image):
 @pytest.mark.parametrize("skip", [KEEP, SKIP], ids=["kept", "skipped"])
 def test_what_a_step_moves_stays_where_the_step_is_skipped(trainer, skip):
     method = trainer.method
-    loss, _ = method.loss(batch_of(trainer))
+    loss, _, kept = method.loss(batch_of(trainer))
     loss.backward()
-    trainer.optimizer.step()  # a moving average moves where there is something to follow
+    trainer.train_step.optimizer.step(ema_momentum=1.0)  # so that there is something to follow
     before = copy.deepcopy(method.state_dict())
-    method.after_step(0, 8, skip)
+    after_step(method, kept, 0, 8, skip)
     changed = [key for key, value in method.state_dict().items() if not torch.equal(value, before[key])]
     changed = [key for key in changed if not key.endswith("num_batches_tracked")]  # which nothing reads
     if skip is SKIP:
@@ -201,7 +185,7 @@ def test_each_shape_is_compiled_as_a_graph_of_its_own(name, tmp_path, monkeypatc
         nn.Module, "compile", lambda module, **options: compile(module, backend=backend, **options)
     )
     torch.compiler.reset()
-    recipe = config(name, "train.compile=true")
+    recipe = small_recipe(name, "train.compile=true")
     trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
     trainer.train_step(batch_of(trainer, epoch=0))
     assert len(graphs) >= 2
@@ -210,7 +194,7 @@ def test_each_shape_is_compiled_as_a_graph_of_its_own(name, tmp_path, monkeypatc
 
 @pytest.mark.gpu
 def test_a_step_never_waits_for_a_gpu(name, tmp_path):
-    recipe = config(name, "train.compile=false")  # which changes what is launched, not what is read
+    recipe = small_recipe(name, "train.compile=false")  # which changes what is launched, not what is read
     trainer = Trainer(recipe, RunDirectory(tmp_path / "run"), open_source("shapes", limit=recipe.data.limit))
     trainer.method.start_epoch(0, trainer.embed)
     trainer.train_step(batch_of(trainer))  # what the first step sets up may wait
@@ -231,7 +215,7 @@ def test_the_guard_against_host_reads_guards():
 
 def test_a_batch_of_one_is_refused(name, tmp_path):
     with pytest.raises(UsageError, match="batch_size=1: expected at least 2"):
-        pretrain(config(name, "data.batch_size=1"), tmp_path / "run")
+        pretrain(small_recipe(name, "data.batch_size=1"), tmp_path / "run")
 
 
 @pytest.mark.parametrize("recipe", sorted(recipes()))
@@ -239,6 +223,6 @@ def test_every_recipe_can_be_built(recipe):
     """Its settings fit together: the method's own check passes on a data set of the size it is meant for."""
     loaded = load_recipe(recipe)
     method = METHODS[loaded.method.name]
-    assert method.views in (None, len(loaded.data.views))
-    images = {"cifar10": 50_000, "shapes": 4_500, "imagenette": 9_469, "imagenet": 1_281_167}
-    method.check(loaded, images[recipe.rpartition("_")[2]])
+    assert method.num_views in (None, len(loaded.data.views))
+    num_images = {"cifar10": 50_000, "shapes": 4_500, "imagenette": 9_469, "imagenet": 1_281_167}
+    method.check(loaded, num_images[recipe.rpartition("_")[2]])

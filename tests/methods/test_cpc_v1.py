@@ -37,7 +37,7 @@ TURNED = [lambda i, j: (i, j), lambda i, j: (j, 2 - i), lambda i, j: (2 - i, 2 -
 def transcription(method, data):
     """One place, step and direction after the other."""
     config = method.config
-    patches = _patches(config, data.views[0], Key(data.seed, data.epoch, data.index))
+    patches = _patches(config, data.views[0], data.key())
     z = torch.stack([method.encoder(sample) for sample in patches]).view(len(patches), 3, 3, -1)
     targets = method.target(z)
     everywhere = targets.flatten(0, 2)
@@ -69,11 +69,14 @@ def transcription(method, data):
     ],
 )
 def test_loss_and_gradients_equal_the_transcription(name, settings):
-    method, data = build(name, **settings), batch()
+    # In fp64, which oneDNN does not serve: its gradient of a strided 1x1 convolution of an odd batch writes past
+    # its memory on some processors (torch 2.11).
+    method, data = build(name, **settings).double(), batch()
+    data = dataclasses.replace(data, views=(data.views[0].double(),))
     network = copy.deepcopy(method)
     expected, accuracy = transcription(network, data)
     expected.backward()
-    loss, metrics = method.loss(data)
+    loss, metrics, _ = method.loss(data)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     assert metrics["accuracy"] == accuracy

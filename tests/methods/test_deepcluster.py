@@ -10,19 +10,7 @@ import torch.nn.functional as F
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.errors import UsageError
 from sslfast.methods.parts.clustering import kmeans, whiten
-from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
-
-IMAGE_SET = torch.randn(IMAGES, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(5))
-
-
-def embed(network, kept=IMAGES):
-    """As of the trainer, on a fixed set of images of which the last cannot be read."""
-    mode = network.training
-    network.eval()
-    with torch.no_grad():
-        found = network(IMAGE_SET[:kept])
-    network.train(mode)
-    return found, torch.arange(kept)
+from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, embed, tiny_batch
 
 
 def build(name, views, **settings):
@@ -51,7 +39,7 @@ class TestV1:
         weight = IMAGES / (6 * sizes[label])
         expected = -(weight * log_p[torch.arange(BATCH), label]).mean()
         expected.backward()
-        loss, metrics = method.loss(batch)
+        loss, metrics, _ = method.loss(batch)
         loss.backward()
         torch.testing.assert_close(loss, expected)
         for ours, theirs in zip(method.encoder.parameters(), encoder.parameters(), strict=True):
@@ -98,7 +86,7 @@ class TestV1:
 
     def test_images_that_cannot_be_read_take_no_part(self):
         method = self.build()
-        method.start_epoch(0, lambda network: embed(network, kept=50))
+        method.start_epoch(0, lambda network: embed(network, num_readable=50))
         torch.testing.assert_close(method.weights[method.labels[:50]].mean(), torch.tensor(1.0))
 
     def test_more_clusters_than_images_are_refused(self):
@@ -125,7 +113,7 @@ class TestV2:
             target = method.prototypes.assignments[n, batch.index].repeat(3)
             expected = expected + F.cross_entropy(z @ method.prototypes.vectors(n).T / 0.1, target) / 3
         expected.backward()
-        loss, _ = method.loss(batch)
+        loss, *_ = method.loss(batch)
         loss.backward()
         torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
         for ours, theirs in zip(method.parameters(), network.parameters(), strict=True):
@@ -144,8 +132,8 @@ class TestV2:
         method.start_epoch(0, embed)
         first = F.normalize(embed(torch.nn.Sequential(method.encoder, method.head))[0], dim=1)
         torch.testing.assert_close(method.bank, torch.stack([first, first]))
-        method.loss(batch)
-        method.after_step(0, 1, KEEP)
+        *_, kept = method.loss(batch)
+        method.after_step(kept, 0, 1, KEEP)
         assert not torch.allclose(method.bank[:, :BATCH], torch.stack([first, first])[:, :BATCH], atol=1e-3)
         torch.testing.assert_close(method.bank[:, BATCH:], torch.stack([first, first])[:, BATCH:])
 
@@ -163,16 +151,16 @@ class TestV2:
         features = torch.cat([method.encoder(view) for view in batch.views[:2]])
         expected = F.normalize(method.head(features), dim=1).chunk(2)
         before = method.bank.clone()
-        method.loss(batch)
+        *_, kept = method.loss(batch)
         assert torch.equal(method.bank, before)
-        method.after_step(0, 1, SKIP)
+        method.after_step(kept, 0, 1, SKIP)
         assert torch.equal(method.bank, before)
-        method.after_step(0, 1, KEEP)
+        method.after_step(kept, 0, 1, KEEP)
         torch.testing.assert_close(method.bank[:, batch.index], torch.stack(expected))
 
     def test_images_that_cannot_be_read_take_no_part(self):
         method = self.build()
-        method.start_epoch(0, lambda network: embed(network, kept=50))
+        method.start_epoch(0, lambda network: embed(network, num_readable=50))
         found = kmeans(method.bank[0, :50], 5, seed=0, epoch=0, iterations=10, spherical=True)
         assert torch.equal(method.prototypes.vectors(0), found.centroids)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from tests.methods.harness import KEEP, SKIP, build_method, tiny_batch
+from tests.methods.harness import KEEP, SKIP, after_step, build_method, tiny_batch
 
 
 def build(**settings):
@@ -50,7 +50,7 @@ def test_loss_and_gradients_equal_the_transcription(settings):
     method, batch = build(**settings).double(), tiny_batch(dtype=torch.float64)
     expected, networks, _, _ = transcription(method, *batch.views)
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     for ours, theirs in zip([method.encoder, method.head], networks, strict=True):
@@ -73,10 +73,10 @@ def test_both_queues_take_the_keys_of_the_step_after_their_loss():
     _, _, keys, mean_keys = transcription(method, *batch.views)
     queues = {method.queue: keys, method.dense_queue: mean_keys}
     before = {queue: queue.keys.clone() for queue in queues}
-    method.loss(batch)
+    *_, kept = method.loss(batch)
     for queue, old in before.items():
         torch.testing.assert_close(queue.keys, old, rtol=0, atol=0)
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     for queue, new in queues.items():
         torch.testing.assert_close(queue.keys[:8], new)
         torch.testing.assert_close(queue.keys[8:], before[queue][8:], rtol=0, atol=0)
@@ -86,9 +86,9 @@ def test_a_symmetric_loss_is_the_mean_of_both_directions_and_enqueues_both():
     method, batch = build(symmetric=True), tiny_batch()
     one, _, keys_of_second, means_of_second = transcription(method, *batch.views)
     two, _, keys_of_first, means_of_first = transcription(method, *reversed(batch.views))
-    loss, _ = method.loss(batch)
+    loss, _, kept = method.loss(batch)
     torch.testing.assert_close(loss, (one + two) / 2)
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     torch.testing.assert_close(method.queue.keys[:16], torch.cat([keys_of_second, keys_of_first]))
     torch.testing.assert_close(method.dense_queue.keys[:16], torch.cat([means_of_second, means_of_first]))
 
@@ -96,7 +96,7 @@ def test_a_symmetric_loss_is_the_mean_of_both_directions_and_enqueues_both():
 def test_a_skipped_step_leaves_both_queues():
     method = build()
     before = copy.deepcopy([method.queue.state_dict(), method.dense_queue.state_dict()])
-    method.loss(tiny_batch())
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(tiny_batch())
+    after_step(method, kept, 0, 1, SKIP)
     after = [method.queue.state_dict(), method.dense_queue.state_dict()]
     torch.testing.assert_close(after, before, rtol=0, atol=0)

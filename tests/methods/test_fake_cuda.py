@@ -14,15 +14,15 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from sslfast.benchmarks.train.cases import cases
-from sslfast.benchmarks.train.cases import config as case_config
+from sslfast.benchmarks.train.cases import cases, recipe_of
 from sslfast.data import Batch
 from sslfast.encoders import build_encoder
 from sslfast.methods import METHODS
 from sslfast.optim.optimizers import build_optimizer
 from sslfast.train.guard import FiniteGuard
+from tests.methods.harness import after_step
+from tests.methods.runs import small_recipe
 from tests.methods.subjects import SUBJECTS
-from tests.methods.test_contract import config
 
 LARGE = cases(torch.device("cuda"))[1]  # ResNet-50, 224 pixels
 
@@ -64,9 +64,9 @@ class Step:
     def __call__(self):
         self.guard.remember()
         with bf16():
-            loss, values = self.method.loss(self.batch)
-        skip = self.guard.check(loss.detach())
-        self.method.after_step(0, 8, skip)
+            loss, values, kept = self.method.loss(self.batch)
+        skip = self.guard.decide(loss.detach())
+        after_step(self.method, kept, 0, 8, skip)
         assert {value.device.type for value in (loss, *values.values())} == {"cuda"}
 
 
@@ -118,7 +118,7 @@ class NoTransfer(TorchDispatchMode):
 
 
 def test_a_step_stays_on_the_gpu(name):
-    recipe = config(name)
+    recipe = small_recipe(name)
     method = build(recipe, images=64)
     with fake_tensors():
         step = Step(method, recipe, SUBJECTS[name].epoch)
@@ -181,8 +181,8 @@ def test_a_step_moves_little_memory_outside_its_networks(name):
     A network's backward pass moves at least twice what its forward pass moves; what lies outside is counted here
     without its own backward pass.
     """
-    recipe = case_config(name, LARGE)
-    method = build(recipe, LARGE.images)
+    recipe = recipe_of(name, LARGE)
+    method = build(recipe, LARGE.num_images)
     with fake_tensors():
         step = Step(method, recipe, recipe.train.epochs - 1)
         with Traffic(step.method) as traffic:

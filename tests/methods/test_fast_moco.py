@@ -2,7 +2,6 @@
 
 import copy
 from dataclasses import replace
-from itertools import combinations
 from math import comb
 
 import pytest
@@ -12,24 +11,12 @@ import torch.nn.functional as F
 from sslfast.config import DataConfig, EncoderConfig
 from sslfast.errors import UsageError
 from sslfast.methods.fast_moco import combined_features
-from tests.methods.harness import KEEP, build_method, tiny_batch
-
-SMALL = {"dim": 8, "hidden": 16, "predictor_hidden": 4, "momentum": 0.9}
+from tests.methods.combined_patches import SMALL, combined
+from tests.methods.harness import KEEP, after_step, build_method, tiny_batch
 
 
 def build(**settings):
     return build_method("fast_moco", **{**SMALL, **settings})
-
-
-def quarters(view):
-    half = view.shape[-1] // 2
-    return [view[:, :, i : i + half, j : j + half] for i in (0, half) for j in (0, half)]
-
-
-def combined(encoder, view, k):
-    """The features of each combination, a list of (B, D)."""
-    features = encoder(torch.cat(quarters(view))).split(len(view))
-    return [sum(features[i] for i in chosen) / k for chosen in combinations(range(4), k)]
 
 
 def transcription(method):
@@ -53,7 +40,7 @@ def test_loss_and_gradients_equal_the_transcription(combine, temperature):
     terms, networks = transcription(method)
     assert len(terms) == 2 * comb(4, combine)
     terms.mean().backward()
-    loss, _ = method.loss(tiny_batch(dtype=torch.float64))
+    loss, *_ = method.loss(tiny_batch(dtype=torch.float64))
     loss.backward()
     torch.testing.assert_close(loss, terms.mean())
     trained = torch.nn.Sequential(method.encoder, method.projector, method.predictor)
@@ -87,22 +74,22 @@ def test_combinations_are_means_of_patches_each_after_the_other():
 def test_the_order_of_views_and_of_images_does_not_matter():
     method, batch = build().double(), tiny_batch(dtype=torch.float64)
     order = torch.randperm(len(batch.index), generator=torch.Generator().manual_seed(0))
-    loss, _ = method.loss(batch)
-    swapped, _ = method.loss(replace(batch, views=batch.views[::-1]))
-    permuted, _ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
+    loss, *_ = method.loss(batch)
+    swapped, *_ = method.loss(replace(batch, views=batch.views[::-1]))
+    permuted, *_ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
     torch.testing.assert_close(swapped, loss)
     torch.testing.assert_close(permuted, loss)
 
 
 def test_the_target_follows_encoder_and_projector():
     method = build()
-    method.loss(tiny_batch())
+    *_, kept = method.loss(tiny_batch())
     before = copy.deepcopy(method.target.module)
     trained = [*method.encoder.parameters(), *method.projector.parameters()]
     with torch.no_grad():
         for p in trained:
             p.add_(1.0)  # an optimizer's step
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     for now, old, source in zip(method.target.parameters(), before.parameters(), trained, strict=True):
         torch.testing.assert_close(now, 0.9 * old + 0.1 * source)
 
@@ -113,7 +100,7 @@ def test_a_rising_momentum_ends_at_one():
     with torch.no_grad():
         for p in method.encoder.parameters():
             p.add_(1.0)
-    method.after_step(10, 10, KEEP)
+    after_step(method, None, 10, 10, KEEP)
     torch.testing.assert_close(method.target.state_dict(), before, rtol=0, atol=0)
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.errors import UsageError
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
-from tests.methods.parts.test_memory_bank import nce
+from tests.methods.nce import nce
 
 DATA = DataConfig(size=SIDE, batch_size=BATCH, views=[ViewConfig()])
 
@@ -33,7 +33,7 @@ def test_loss_and_gradients_equal_the_transcription(objective):
     method, batch = build(objective=objective), tiny_batch(1)
     expected, network = transcription(method, batch, objective)
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(method.parameters(), network.parameters(), strict=True):
@@ -55,11 +55,11 @@ def test_a_step_moves_the_rows_of_its_images():
         copy.deepcopy(torch.nn.Sequential(method.encoder, method.head))(batch.views[0]), dim=1
     ).detach()
     before = method.bank.rows.clone()
-    method.loss(batch)
+    *_, kept = method.loss(batch)
     assert torch.equal(method.bank.rows, before)
-    method.after_step(0, 1, SKIP)
+    method.after_step(kept, 0, 1, SKIP)
     assert torch.equal(method.bank.rows, before)
-    method.after_step(0, 1, KEEP)
+    method.after_step(kept, 0, 1, KEEP)
     expected = F.normalize(0.25 * before[batch.index] + 0.75 * v, dim=1)
     torch.testing.assert_close(method.bank.rows[batch.index], expected)
     assert torch.equal(method.bank.rows[BATCH:], before[BATCH:])

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from sslfast.errors import UsageError
-from tests.methods.harness import KEEP, build_method, tiny_batch
+from tests.methods.harness import KEEP, after_step, build_method, tiny_batch
 
 SMALL = {"dim": 8, "aligned_dim": 6, "hidden": 16, "momentum": 0.9, "groups": 4}
 
@@ -96,7 +96,7 @@ def test_loss_and_gradients_equal_the_transcription(name, settings):
         expected, networks = transcription_b(method, *batch.views)
         trained = [method.encoder, method.head, method.predictor, method.aligned_predictor]
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     for ours, theirs in zip(trained, networks, strict=True):
@@ -109,8 +109,8 @@ def test_the_global_keys_alone_are_enqueued():
     method, batch = build("lewel_m"), tiny_batch()
     _, _, keys = transcription_m(method, *batch.views)
     before = method.queue.keys.clone()
-    method.loss(batch)
-    method.after_step(0, 1, KEEP)
+    *_, kept = method.loss(batch)
+    after_step(method, kept, 0, 1, KEEP)
     torch.testing.assert_close(method.queue.keys[:8], keys)
     torch.testing.assert_close(method.queue.keys[8:], before[8:], rtol=0, atol=0)
 
@@ -118,7 +118,8 @@ def test_the_global_keys_alone_are_enqueued():
 @pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
 def test_the_moving_average_receives_no_gradient_and_follows(name):
     method = build(name, momentum_schedule="constant")
-    method.loss(tiny_batch())[0].backward()
+    loss, _, kept = method.loss(tiny_batch())
+    loss.backward()
     follower = method.key_network if name == "lewel_m" else method.target
     before = copy.deepcopy(follower.module)
     assert all(p.grad is None and not p.requires_grad for p in follower.parameters())
@@ -126,7 +127,7 @@ def test_the_moving_average_receives_no_gradient_and_follows(name):
     with torch.no_grad():
         for p in trained:
             p.add_(1.0)
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     for now, old, source in zip(follower.parameters(), before.parameters(), trained, strict=True):
         torch.testing.assert_close(now, 0.9 * old + 0.1 * source)
 
@@ -137,7 +138,7 @@ def test_the_momentum_of_lewel_b_rises_to_1():
     with torch.no_grad():
         for p in [*method.encoder.parameters(), *method.head.parameters()]:
             p.add_(1.0)
-    method.after_step(6, 12, KEEP)  # half way: 1 - 0.1 / 2
+    after_step(method, None, 6, 12, KEEP)  # half way: 1 - 0.1 / 2
     for now, old in zip(method.target.parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(now, old + 0.05)
 
@@ -159,11 +160,11 @@ def test_random_maps_are_drawn_anew_and_train_no_head_of_maps(name):
 def test_the_order_of_the_images_does_not_matter(name):
     method, batch = build(name).double(), tiny_batch(dtype=torch.float64)
     order = torch.randperm(len(batch.index), generator=torch.Generator().manual_seed(0))
-    loss, _ = method.loss(batch)
-    permuted, _ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
+    loss, *_ = method.loss(batch)
+    permuted, *_ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
     torch.testing.assert_close(permuted, loss)
     if name == "lewel_b":
-        swapped, _ = method.loss(replace(batch, views=batch.views[::-1]))
+        swapped, *_ = method.loss(replace(batch, views=batch.views[::-1]))
         torch.testing.assert_close(swapped, loss)
 
 

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from sslfast.errors import UsageError
-from tests.methods.harness import KEEP, SKIP, build_method, tiny_batch
-from tests.methods.test_fast_moco import SMALL, combined
+from tests.methods.combined_patches import SMALL, combined
+from tests.methods.harness import KEEP, SKIP, after_step, build_method, tiny_batch
 
 
 def build(**settings):
@@ -56,7 +56,7 @@ def test_loss_and_gradients_equal_the_transcription(combine, weighed):
     local, whole, online, _ = transcription(method, batch)
     expected = local + 3 * whole if weighed == "global" else whole + 3 * local
     expected.backward()
-    loss, values = method.loss(batch)
+    loss, values, _ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     torch.testing.assert_close(values["local_loss"], local.detach())
@@ -77,13 +77,13 @@ def test_a_step_moves_both_copies_and_enqueues_the_embedding_of_view_one():
     method, batch = build(), tiny_batch(3)
     *_, z1 = transcription(method, batch)
     queue, momentum = method.queue.keys.clone(), copy.deepcopy(method.target.module)
-    method.loss(batch)
+    *_, kept = method.loss(batch)
     torch.testing.assert_close(method.queue.keys, queue, rtol=0, atol=0)
     trained = [*method.encoder.parameters(), *method.projector.parameters()]
     with torch.no_grad():
         for p in trained:
             p.add_(1.0)  # an optimizer's step
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     for now, before, source in zip(method.target.parameters(), momentum.parameters(), trained, strict=True):
         torch.testing.assert_close(now, 0.9 * before + 0.1 * source)
     for now, source in zip(method.stopped.parameters(), trained, strict=True):
@@ -94,13 +94,13 @@ def test_a_step_moves_both_copies_and_enqueues_the_embedding_of_view_one():
 
 def test_a_skipped_step_leaves_all_copies_and_the_queue():
     method = build()
-    method.loss(tiny_batch(3))
+    *_, kept = method.loss(tiny_batch(3))
     with torch.no_grad():
         for p in method.encoder.parameters():
             p.fill_(torch.nan)
     before = copy.deepcopy({**method.target.state_dict(), **method.queue.state_dict()})
     stopped = copy.deepcopy(method.stopped.state_dict())
-    method.after_step(0, 1, SKIP)
+    after_step(method, kept, 0, 1, SKIP)
     torch.testing.assert_close({**method.target.state_dict(), **method.queue.state_dict()}, before, rtol=0, atol=0)
     torch.testing.assert_close(method.stopped.state_dict(), stopped, rtol=0, atol=0)
 
@@ -118,8 +118,8 @@ def test_patches_leave_the_running_statistics_of_the_encoder_alone():
 def test_the_order_of_the_images_does_not_matter():
     method, batch = build().double(), tiny_batch(3, dtype=torch.float64)
     order = torch.randperm(len(batch.index), generator=torch.Generator().manual_seed(0))
-    loss, _ = method.loss(batch)
-    permuted, _ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
+    loss, *_ = method.loss(batch)
+    permuted, *_ = method.loss(replace(batch, views=tuple(view[order] for view in batch.views)))
     torch.testing.assert_close(permuted, loss)
 
 
@@ -148,7 +148,7 @@ def test_one_embedding_is_one_combination_an_image_drawn_anew_each_epoch():
 def test_one_embedding_makes_a_loss_of_its_own():
     method, batch = build(one_embedding=True), tiny_batch(3)
     local, whole, _, _ = transcription(method, batch)
-    loss, values = method.loss(batch)
+    loss, values, _ = method.loss(batch)
     torch.testing.assert_close(values["global_loss"], whole.detach())
     assert not torch.isclose(values["local_loss"], local.detach(), rtol=1e-4)
     loss.backward()

@@ -1,4 +1,4 @@
-"""MoCo's two other mechanisms: end-to-end, and a memory bank (He et al. 2020, figure 2)."""
+"""MoCo's two other sources of negatives: end-to-end, and a memory bank (He et al. 2020, figure 2)."""
 
 import copy
 
@@ -8,7 +8,8 @@ import torch.nn.functional as F
 
 from sslfast.config import EncoderConfig
 from sslfast.errors import UsageError
-from tests.methods.harness import BATCH, KEEP, SKIP, build_method, tiny_batch
+from sslfast.recipes.load import load_recipe
+from tests.methods.harness import BATCH, KEEP, SKIP, after_step, build_method, tiny_batch
 
 
 def build(negatives, **settings):
@@ -31,12 +32,12 @@ def test_end_to_end_keys_receive_gradient():
     network, q, k = queries(method, *batch.views)
     expected = F.cross_entropy(q @ k.T / 0.2, torch.arange(BATCH))
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, _, kept = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     assert_same_gradients(method, network)  # there is no other network
     before = copy.deepcopy(method.state_dict())
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     assert all(torch.equal(value, before[key]) for key, value in method.state_dict().items())
 
 
@@ -50,7 +51,7 @@ def test_end_to_end_a_positive_shares_no_batch_statistics():
     expected = F.cross_entropy(q @ shuffled[order.argsort()].T / 0.2, torch.arange(BATCH))
     expected.backward()
     torch.manual_seed(3)
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     assert_same_gradients(method, network)
@@ -64,7 +65,7 @@ def test_the_bank_gives_the_positive_and_the_negatives():
     logits = torch.cat([positive, q @ rows[noise].T], dim=1) / 0.2
     expected = F.cross_entropy(logits, torch.zeros(BATCH, dtype=torch.int64))
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     assert_same_gradients(method, network)
@@ -74,10 +75,10 @@ def test_the_bank_moves_towards_the_queries():
     method, batch = build("bank", bank_momentum=0.25), tiny_batch()
     _, q = queries(method, batch.views[0])
     before = method.bank.rows.clone()
-    method.loss(batch)
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(batch)
+    after_step(method, kept, 0, 1, SKIP)
     assert torch.equal(method.bank.rows, before)
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     expected = F.normalize(0.25 * before[batch.index] + 0.75 * q.detach(), dim=1)
     torch.testing.assert_close(method.bank.rows[batch.index], expected)
     assert torch.equal(method.bank.rows[BATCH:], before[BATCH:])
@@ -94,6 +95,13 @@ def test_both_compile_the_one_encoder(negatives):
 def test_symmetric_is_refused(negatives):
     with pytest.raises(UsageError, match=f"symmetric=true: expected method.negatives=queue, got {negatives}"):
         build(negatives, symmetric=True)
+
+
+@pytest.mark.parametrize("setting", ["negatives=batch", "bank_momentum=0.5"])
+@pytest.mark.parametrize("name", ["densecl", "lewel_m", "pcl"])
+def test_methods_made_for_the_queue_have_no_choice(name, setting):
+    with pytest.raises(UsageError, match=f"unknown key 'method.{setting.partition('=')[0]}'"):
+        load_recipe(f"{name}_cifar10", [f"method.{setting}"])
 
 
 def test_a_bank_of_the_batch_alone_is_refused():

@@ -8,32 +8,20 @@ import torch.nn.functional as F
 
 from sslfast.config import EncoderConfig
 from sslfast.errors import UsageError
-from tests.methods.harness import KEEP, SKIP, build_method, tiny_batch
+from tests.methods.harness import KEEP, SKIP, after_step, build_method, tiny_batch
+from tests.methods.moco import moco_transcription
 
 
 def build(name="moco_v2", **settings):
     return build_method(name, **{"dim": 8, "hidden": 16, "queue_size": 32, "momentum": 0.9, **settings})
 
 
-def transcription(method, query_view, key_view):
-    """Algorithm 1 of He et al. 2020, on copies of the networks."""
-    query_network = copy.deepcopy(torch.nn.Sequential(method.encoder, method.head))
-    key_network = copy.deepcopy(method.key_network.module)
-    q = F.normalize(query_network(query_view), dim=1)
-    k = F.normalize(key_network(key_view), dim=1).detach()
-    l_pos = torch.einsum("nc,nc->n", q, k).unsqueeze(-1)
-    l_neg = torch.einsum("nc,kc->nk", q, method.queue.keys)
-    logits = torch.cat([l_pos, l_neg], dim=1) / method.config.temperature
-    loss = F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long))
-    return loss, query_network, k
-
-
 @pytest.mark.parametrize("name", ["moco_v1", "moco_v2"])
 def test_loss_and_gradients_equal_the_transcription(name):
     method, data = build(name), tiny_batch()
-    expected, network, _ = transcription(method, *data.views)
+    expected, network, _ = moco_transcription(method, *data.views)
     expected.backward()
-    loss, _ = method.loss(data)
+    loss, *_ = method.loss(data)
     loss.backward()
     torch.testing.assert_close(loss, expected)
     trained = [*method.encoder.parameters(), *method.head.parameters()]
@@ -47,10 +35,10 @@ def test_accuracy_is_how_often_the_own_key_comes_first(symmetric):
     directions = [data.views, data.views[::-1]][: 1 + symmetric]
     first = []
     for query_view, key_view in directions:
-        _, query_network, k = transcription(method, query_view, key_view)
+        _, query_network, k = moco_transcription(method, query_view, key_view)
         q = F.normalize(query_network(query_view), dim=1)
         first.append((q * k).sum(1) >= (q @ method.queue.keys.T).amax(1))
-    _, metrics = method.loss(data)
+    _, metrics, _ = method.loss(data)
     assert list(metrics) == ["accuracy"]
     assert not metrics["accuracy"].requires_grad
     assert metrics["accuracy"] == torch.cat(first).float().mean()
@@ -59,11 +47,11 @@ def test_accuracy_is_how_often_the_own_key_comes_first(symmetric):
 
 def test_symmetric_loss_is_the_mean_of_both_directions():
     method, data = build(symmetric=True), tiny_batch()
-    one, _, keys_of_second = transcription(method, *data.views)
-    two, _, keys_of_first = transcription(method, *reversed(data.views))
-    loss, _ = method.loss(data)
+    one, _, keys_of_second = moco_transcription(method, *data.views)
+    two, _, keys_of_first = moco_transcription(method, *reversed(data.views))
+    loss, _, kept = method.loss(data)
     torch.testing.assert_close(loss, (one + two) / 2)
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     torch.testing.assert_close(method.queue.keys[:16], torch.cat([keys_of_second, keys_of_first]))
 
 
@@ -76,14 +64,14 @@ def test_the_key_network_receives_no_gradient():
 
 def test_a_step_moves_queue_and_key_network_as_prescribed():
     method, data = build(), tiny_batch()
-    _, _, keys = transcription(method, *data.views)
+    _, _, keys = moco_transcription(method, *data.views)
     old_queue, old_key = method.queue.keys.clone(), copy.deepcopy(method.key_network.module)
-    method.loss(data)
+    *_, kept = method.loss(data)
     torch.testing.assert_close(method.queue.keys, old_queue, rtol=0, atol=0)  # the positive is no negative
     with torch.no_grad():
         for p in [*method.encoder.parameters(), *method.head.parameters()]:
             p.add_(1.0)  # an optimizer's step
-    method.after_step(0, 1, KEEP)
+    after_step(method, kept, 0, 1, KEEP)
     torch.testing.assert_close(method.queue.keys[:8], keys)
     torch.testing.assert_close(method.queue.keys[8:], old_queue[8:], rtol=0, atol=0)
     trained = [*method.encoder.parameters(), *method.head.parameters()]
@@ -94,8 +82,8 @@ def test_a_step_moves_queue_and_key_network_as_prescribed():
 def test_a_skipped_step_moves_nothing():
     method = build()
     before = copy.deepcopy({k: v for k, v in method.state_dict().items() if "running" not in k})
-    method.loss(tiny_batch())
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(tiny_batch())
+    after_step(method, kept, 0, 1, SKIP)
     for key, value in before.items():
         if "num_batches" not in key:
             torch.testing.assert_close(method.state_dict()[key], value, rtol=0, atol=0, msg=key)
@@ -105,15 +93,15 @@ def test_a_positive_shares_no_batch_statistics_under_split_norm():
     """The keys are shuffled before they are split: an unshuffled key network would give other keys."""
     encoder = EncoderConfig(stem="cifar", width=0.125, norm="split", norm_splits=4)
     method = build_method("moco_v2", dim=8, hidden=16, queue_size=32, encoder=encoder)
-    _, _, unshuffled = transcription(method, *tiny_batch().views)
-    method.loss(tiny_batch())
-    method.after_step(0, 1, KEEP)
+    _, _, unshuffled = moco_transcription(method, *tiny_batch().views)
+    *_, kept = method.loss(tiny_batch())
+    after_step(method, kept, 0, 1, KEEP)
     assert not torch.allclose(method.queue.keys[:8], unshuffled, atol=1e-4)
     # In evaluation mode no statistics are shared, and every key must be back at its own image's place.
     method.eval()
-    _, _, expected = transcription(method, *tiny_batch().views)
-    method.loss(tiny_batch())
-    torch.testing.assert_close(method._keys, expected)
+    _, _, expected = moco_transcription(method, *tiny_batch().views)
+    *_, kept = method.loss(tiny_batch())
+    torch.testing.assert_close(kept.rows, expected)
 
 
 @pytest.mark.parametrize("name", ["moco_v2", "densecl", "lewel_m"])
@@ -125,9 +113,10 @@ def test_under_split_norm_the_head_is_split_too(name):
     )
     plain.load_state_dict(split.state_dict())
     (view, _) = tiny_batch().views
-    found = split._embed(split.encoder, split.head, view)
-    parts = [plain._embed(plain.encoder, plain.head, part) for part in view.chunk(4)]
-    for whole, of_parts in zip(found, zip(*parts, strict=True), strict=True):
+    embed = split.negatives.embed
+    embeddings = embed(split.encoder, split.head, view)
+    parts = [embed(plain.encoder, plain.head, part) for part in view.chunk(4)]
+    for whole, of_parts in zip(embeddings, zip(*parts, strict=True), strict=True):
         torch.testing.assert_close(whole, torch.cat(of_parts))
 
 
@@ -138,12 +127,12 @@ def test_the_queue_holds_an_eighth_of_the_images_by_default():
 
 def test_the_momentum_may_rise_to_one():
     method = build(momentum=0.5, momentum_schedule="cosine")
-    method.loss(tiny_batch())
+    *_, kept = method.loss(tiny_batch())
     before = copy.deepcopy(method.key_network.state_dict())
     with torch.no_grad():
         for p in method.encoder.parameters():
             p.add_(1.0)
-    method.after_step(10, 10, KEEP)  # the end of training: the key network stands still
+    after_step(method, kept, 10, 10, KEEP)  # the end of training: the key network stands still
     for name, value in method.key_network.state_dict().items():
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 

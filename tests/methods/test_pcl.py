@@ -9,9 +9,8 @@ import torch.nn.functional as F
 from sslfast.errors import UsageError
 from sslfast.methods.parts.clustering import Clusters, kmeans
 from sslfast.methods.pcl import concentration
-from tests.methods.harness import IMAGES, build_method, tiny_batch
-from tests.methods.test_deepcluster import embed
-from tests.methods.test_moco_v1 import transcription as moco
+from tests.methods.harness import IMAGES, build_method, embed, tiny_batch
+from tests.methods.moco import moco_transcription
 
 CLUSTERS = (4, 9)
 
@@ -34,7 +33,7 @@ def phi_of(points, centroids, assignment, alpha=10.0, temperature=0.2):
 
 
 def expected_loss(method, batch, epoch):
-    info_nce, network, _ = moco(method, *batch.views)
+    info_nce, network, _ = moco_transcription(method, *batch.views)
     points = F.normalize(embed(method.key_network.module)[0], dim=1)
     q = F.normalize(network(batch.views[0]), dim=1)
     total = info_nce
@@ -52,7 +51,7 @@ def test_loss_and_gradients_equal_the_transcription():
     method.eval()  # the networks see views once or twice: no statistics of batches
     expected, network = expected_loss(method, batch, epoch=2)
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     trained = [*method.encoder.parameters(), *method.head.parameters()]
@@ -64,7 +63,7 @@ def test_loss_and_gradients_equal_the_transcription():
 def test_the_warm_up_is_mocos():
     method, batch = build(), tiny_batch(epoch=1)
     method.start_epoch(1, lambda _: pytest.fail("nothing is clustered yet"))
-    torch.testing.assert_close(method.loss(batch)[0], moco(method, *batch.views)[0])
+    torch.testing.assert_close(method.loss(batch)[0], moco_transcription(method, *batch.views)[0])
 
 
 def test_it_clusters_what_the_momentum_network_makes_of_the_images():
@@ -85,7 +84,7 @@ def test_it_clusters_what_the_momentum_network_makes_of_the_images():
 
 def test_images_that_cannot_be_read_take_no_part():
     method = build()
-    method.start_epoch(2, lambda network: embed(network, kept=50))
+    method.start_epoch(2, lambda network: embed(network, num_readable=50))
     points = F.normalize(embed(method.key_network.module)[0], dim=1)[:50]
     found = kmeans(points, 4, seed=0, epoch=2)
     assert torch.equal(method.prototypes.assignments[0, :50], found.assignment)
@@ -118,7 +117,6 @@ class TestConcentration:
     ("settings", "message"),
     [
         ({"clusters": (4, 65)}, "method.clusters=65: expected at most as many as the 64 images"),
-        ({"negatives": "batch"}, "method.negatives=batch: expected queue"),
         ({"queue_size": 12}, "queue_size=12: expected a multiple of the 8 keys"),
     ],
 )

@@ -11,9 +11,9 @@ from sslfast.config import DataConfig, ViewConfig
 from sslfast.errors import UsageError
 from sslfast.methods.pirl import patch_side
 from sslfast.random.key import Stream
-from sslfast.views import Key, jigsaw_cells, permuted, random_order
+from sslfast.views import jigsaw_cells, permuted, random_order
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
-from tests.methods.parts.test_memory_bank import nce
+from tests.methods.nce import nce
 
 
 def build(size=24, **settings):
@@ -30,7 +30,7 @@ def embeddings(method, batch):
     """f of the image, g of what the pretext made of it."""
     network = copy.deepcopy(method)
     f = F.normalize(network.image_head(network.encoder(batch.views[0])), dim=1)
-    key = Key(batch.seed, batch.epoch, batch.index, view=1)
+    key = batch.key(view=1)
     if method.config.pretext == "jigsaw":
         patches = permuted(jigsaw_cells(batch.views[1], key, patch=6), random_order(key, 9))
         towers = network.transformed_head(network.encoder(patches.flatten(0, 1)))
@@ -58,7 +58,7 @@ def test_loss_and_gradients_equal_the_transcription(pretext, objective):
     own, noise = method.bank.rows[batch.index], method.bank.rows[method.bank.noise(batch, 12)]
     expected = 0.3 * against(g, own, noise, objective) + 0.7 * against(f, own, noise, objective)
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected, rtol=1e-4, atol=1e-5)
     for ours, theirs in zip(method.parameters(), network.parameters(), strict=True):
@@ -69,11 +69,11 @@ def test_the_rows_follow_the_images_alone():
     method, batch = build(), batch_of()
     f, _, _ = embeddings(method, batch)
     before = method.bank.rows.clone()
-    method.loss(batch)
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(batch)
+    method.after_step(kept, 0, 1, SKIP)
     assert torch.equal(method.bank.rows, before)
     assert method.image_loss.partition == method.transformed_loss.partition == 0
-    method.after_step(0, 1, KEEP)
+    method.after_step(kept, 0, 1, KEEP)
     expected = F.normalize((before[batch.index] + f.detach()) / 2, dim=1)
     torch.testing.assert_close(method.bank.rows[batch.index], expected)
     assert method.image_loss.partition > 0

@@ -12,8 +12,8 @@ from sslfast.data import open_source
 from sslfast.methods import METHODS
 from sslfast.run.directory import RunDirectory
 from sslfast.train.trainer import Trainer
+from tests.methods.runs import small_recipe
 from tests.methods.subjects import SUBJECTS
-from tests.methods.test_contract import config
 
 STEPS = 3  # so that a queue of two batches is used when it is full
 SLOW = ("optim.name=sgd", "optim.lr=1e-4")  # else rounding grows from step to step, to a tenth of some gradients
@@ -34,7 +34,7 @@ def steps(case, start=None):
     Batch normalisation uses its running statistics: those of a batch are of one process.
     """
     name, *overrides = CASES[case]
-    recipe = config(name, *SLOW, *overrides)
+    recipe = small_recipe(name, *SLOW, *overrides)
     trainer = Trainer(recipe, RunDirectory(Path("unused")), open_source("shapes", limit=recipe.data.limit))
     method, epoch = trainer.method, SUBJECTS[name].epoch
     if start is None:

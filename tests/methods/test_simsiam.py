@@ -102,7 +102,7 @@ def test_loss_and_gradients_equal_the_transcription(settings, changes):
 def test_std_is_that_of_the_normalised_embeddings():
     method, data = build(), tiny_batch()
     z = method.projector(method.encoder(data.views[0])).detach()
-    _, metrics = method.loss(data)
+    _, metrics, _ = method.loss(data)
     torch.testing.assert_close(metrics["std"], F.normalize(z, dim=1).std(0, correction=0).mean())
 
 

@@ -73,7 +73,7 @@ def test_loss_and_gradients_equal_the_transcription(epoch):
     method, batch = build(), crops(epoch)
     expected, network = transcription(method, batch)
     expected.backward()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     loss.backward()
     torch.testing.assert_close(loss, expected, check_dtype=False)
     for (name, ours), theirs in zip(method.named_parameters(), network.parameters(), strict=True):
@@ -97,54 +97,54 @@ def test_the_prototypes_are_normalised_after_a_step_unless_it_is_skipped():
     with torch.no_grad():
         method.prototypes.mul_(3)
     before = method.prototypes.clone()
-    method.loss(crops())
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(crops())
+    method.after_step(kept, 0, 1, SKIP)
     assert torch.equal(method.prototypes, before)
-    method.after_step(0, 1, KEEP)
+    method.after_step(kept, 0, 1, KEEP)
     torch.testing.assert_close(method.prototypes, before / 3)
 
 
 def test_the_queue_fills_from_its_epoch_on_and_counts_once_it_is_full():
     method = build()
     method.eval()  # so that batches have the same embeddings in whatever order
-    method.loss(crops(epoch=1))
-    method.after_step(0, 9, KEEP)
+    *_, kept = method.loss(crops(epoch=1))
+    method.after_step(kept, 0, 9, KEEP)
     assert method.queue.filled == 0
     queued = []
     for seed in (1, 2):
         batch = crops(epoch=2, seed=seed)
-        loss, _ = method.loss(batch)
+        loss, _, kept = method.loss(batch)
         torch.testing.assert_close(loss, transcription(method, batch)[0], check_dtype=False)  # not full yet
         queued.append(embeddings(method, batch)[0].detach().chunk(4)[:2])
-        method.after_step(0, 9, KEEP)
+        method.after_step(kept, 0, 9, KEEP)
     assert method.queue.filled == 16
     with torch.no_grad():  # scores are those against the prototypes of today
         method.prototypes.copy_(F.normalize(torch.randn(12, 8), dim=1))
     batch = crops(epoch=2, seed=3)
     expected, _ = transcription(method, batch, [torch.cat(crop) for crop in zip(*queued, strict=True)])
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     torch.testing.assert_close(loss, expected, check_dtype=False)
     assert not torch.allclose(loss, transcription(method, batch)[0].float(), rtol=1e-3)
 
 
 def test_a_skipped_step_enqueues_nothing():
     method = build(queue_epoch=0)
-    method.loss(crops())
-    method.after_step(0, 1, SKIP)
+    *_, kept = method.loss(crops())
+    method.after_step(kept, 0, 1, SKIP)
     assert method.queue.filled == 0
 
 
 def test_without_a_queue():
     method, batch = build(queue_size=0, queue_epoch=0), crops()
     assert method.queue is None
-    loss, _ = method.loss(batch)
+    loss, _, kept = method.loss(batch)
     torch.testing.assert_close(loss, transcription(method, batch)[0], check_dtype=False)
-    method.after_step(0, 1, KEEP)
+    method.after_step(kept, 0, 1, KEEP)
 
 
 def test_the_loss_is_the_same_for_any_order_of_images_and_of_global_crops():
     method, batch = build().eval(), crops()
-    loss, _ = method.loss(batch)
+    loss, *_ = method.loss(batch)
     order = torch.randperm(BATCH, generator=torch.Generator().manual_seed(0))
     permuted = replace(batch, views=tuple(view[order] for view in batch.views), index=batch.index[order])
     torch.testing.assert_close(method.loss(permuted)[0], loss)

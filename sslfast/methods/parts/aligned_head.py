@@ -1,4 +1,4 @@
-"""What both forms of LEWEL share (Huang, You, Zheng, Wang, Qian, Yamasaki 2022, arXiv:2203.14898).
+"""The head that both forms of LEWEL share (Huang, You, Zheng, Wang, Qian, Yamasaki 2022, arXiv:2203.14898).
 
 "Learning Where to Learn in Cross-View Self-Supervised Learning": the projector of the pooled features, applied to
 each pixel's, predicts maps that say where to pool, and a second loss is taken of what is pooled under them.
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.config.fields import STRICT, Count, Probability
-from sslfast.distributed import own, world_size
+from sslfast.distributed import local_rows, world_size
 from sslfast.errors import UsageError
 
 
@@ -23,15 +23,15 @@ from sslfast.errors import UsageError
 class LEWELConfig:
     name: str
     dim: Count = 128
-    """d: width of the global embedding, and number of alignment maps."""
+    """Width of the global embedding, and number of alignment maps (d)."""
     aligned_dim: Count = 128
-    """c: width of an aligned embedding."""
+    """Width of an aligned embedding (c)."""
     groups: Count = 4
-    """h: groups of the features' channels, each pooled under maps of its own; d / h aligned embeddings."""
+    """Number of groups of channels (h), each pooled under maps of its own; there are d / h aligned embeddings."""
     beta: Probability = 0.5
     """Share of the aligned loss; that of the global loss is 1 - beta."""
     maps: Literal["coupled", "separate", "random", "gap"] = "coupled"
-    """Of the projector itself, of a head of their own, or drawn at random; gap: global pooling in their place."""
+    """Source of the maps: the projector itself, a head of their own, or chance; gap: global pooling instead."""
 
 
 class AlignedHead(nn.Module):
@@ -71,7 +71,7 @@ class AlignedHead(nn.Module):
         return z, _apply(self.aligned_projector, pooled)
 
     def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """z (B, d), and for the maps scores (B, H * W, d), before their normalisation; None: there are none."""
+        """The embedding z (B, d), and the maps' scores (B, H * W, d) before normalisation, None without maps."""
         if self.maps == "coupled":
             rows = _apply(self.projector, torch.cat([pooled, pixels], dim=1))
             return rows[:, 0], rows[:, 1:]
@@ -81,11 +81,11 @@ class AlignedHead(nn.Module):
         if self.maps == "random":  # normal scores: ours
             batch, places, _ = pixels.shape
             scores = torch.randn(world_size() * batch, places, self.dim, dtype=pixels.dtype, device=pixels.device)
-            return z, own(scores)
+            return z, local_rows(scores)
         return z, None
 
 
 def _apply(network: nn.Module, rows: Tensor) -> Tensor:
-    """(B, N, D) -> (B, N, output width), all rows in one batch."""
+    """A network's outputs (B, N, output width) of rows (B, N, D), all in one batch."""
     output: Tensor = network(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
     return output

@@ -98,7 +98,7 @@ def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tenso
 
 
 def squared_distances(points: Tensor, centroids: Tensor, assignment: Tensor) -> Tensor:
-    """Each point's to its own centroid: (N,)."""
+    """Each point's squared distance from its own centroid: (N,)."""
     return (points - centroids[assignment]).square().sum(dim=1)
 
 
@@ -121,7 +121,7 @@ def sums(values: Tensor, assignment: Tensor, counts: Tensor) -> Tensor:
 def whiten(points: Tensor, dim: int) -> Tensor:
     """The first `dim` principal components, each of variance 1; then rows of length 1.
 
-    What DeepCluster clusters (Caron et al. 2018, section 3.3).
+    DeepCluster clusters these (Caron et al. 2018, section 3.3).
 
     Args:
         points: fp32 (N, D).
@@ -138,25 +138,25 @@ def whiten(points: Tensor, dim: int) -> Tensor:
     return F.normalize(centered @ scaled.to(points.dtype), dim=1)
 
 
-def check_clusters(setting: str, clusters: int, images: int, data: DataConfig | None = None) -> None:
+def check_clusters(setting: str, num_clusters: int, num_images: int, data: DataConfig | None = None) -> None:
     """Refuses more clusters than there are images.
 
     Args:
-        setting: that gives the number of clusters, for the message.
-        clusters: how many.
-        images: to train on.
-        data: of clusters of the images' embeddings, of which there may be fewer: an image that cannot be read has
-            none, and up to a share `max_bad` of all, those held out among them, are left out.
+        setting: the name of the setting that gives the number of clusters, for the message.
+        num_clusters: how many clusters there are to be.
+        num_images: how many images there are to train on.
+        data: given where embeddings of the images are clustered, of which there may be fewer: an image that cannot
+            be read has none, and up to a share `max_bad` of all, those held out among them, are left out.
 
     Raises:
         UsageError: there are.
     """
     unreadable, reason = 0, ""
     if data is not None and data.on_error == "skip":
-        unreadable = int(data.max_bad * images / (1 - data.val_fraction))
+        unreadable = int(data.max_bad * num_images / (1 - data.val_fraction))
     if unreadable:
         reason = f", less {unreadable} that may be unreadable by data.max_bad"
-    if clusters > images - unreadable:
+    if num_clusters > num_images - unreadable:
         raise UsageError(
-            f"{setting}={clusters}: expected at most as many as the {images} images to train on{reason}"
+            f"{setting}={num_clusters}: expected at most as many as the {num_images} images to train on{reason}"
         )

@@ -1,4 +1,4 @@
-"""Whether a network without negatives still tells images apart."""
+"""A measure of collapse: whether a network without negatives still tells images apart."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,8 +7,8 @@ from torch import Tensor
 def embedding_std(z: Tensor) -> Tensor:
     """The standard deviation of normalised embeddings over the batch, the mean over their components.
 
-    Of SimSiam (Chen and He 2021, section 4.1): 0 if all embeddings have one direction, and close to 1 / sqrt(D)
-    if they are spread evenly over the sphere.
+    SimSiam reports it (Chen and He 2021, section 4.1): 0 if all embeddings have one direction, and close to
+    1 / sqrt(D) if they are spread evenly over the sphere.
 
     Args:
         z: (N, D).

@@ -15,13 +15,13 @@ def mlp(
     last_norm: Literal["none", "affine", "scale", "plain"] = "none",
     last_bias: bool = True,
 ) -> nn.Sequential:
-    """Linear layers with ReLU between: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
+    """Linear layers with ReLU between them: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
 
     A layer that batch normalisation follows has no bias.
 
     Args:
         widths: input, hidden and output widths; with two of them it is one linear layer.
-        norm: batch normalisation before each ReLU; or what makes it for a width.
+        norm: batch normalisation before each ReLU; or a function that makes the layer for a width.
         last_norm: batch normalisation of the output; scale: without shift, plain: without either.
         last_bias: the output layer has a bias where no batch normalisation follows.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -15,36 +16,35 @@ from sslfast.data import Batch
 from sslfast.distributed import gather, mean
 from sslfast.errors import UsageError
 from sslfast.random.key import Stream
-from sslfast.views import Key
 
 
 class MemoryBank(nn.Module):
     """A unit vector of every image, by the image's index.
 
     Args:
-        images: how many there are.
-        dim: width of a row.
+        num_images: how many images there are.
+        dim: the width of a row.
 
     Attributes:
-        rows: (images, dim) fp32; at the start random directions, drawn from torch's generator.
+        rows: (num_images, dim) fp32; at the start random directions, drawn from torch's generator.
     """
 
     rows: Tensor
 
-    def __init__(self, images: int, dim: int) -> None:
+    def __init__(self, num_images: int, dim: int) -> None:
         super().__init__()
-        self.register_buffer("rows", F.normalize(torch.randn(images, dim), dim=1))
+        self.register_buffer("rows", F.normalize(torch.randn(num_images, dim), dim=1))
 
     @torch.no_grad()
     def update(self, index: Tensor, embeddings: Tensor, *, momentum: float, skip: Tensor) -> None:
-        """Moves rows towards what their images are embedded as now, and back to length 1.
+        """Moves rows towards the embeddings that their images have now, and back to length 1.
 
             row = momentum * row + (1 - momentum) * embedding;  row = row / |row|
 
         Call it after the loss, which is against the rows of before. The rows of all ranks' images move.
 
         Args:
-            index: int64 (B,), of the images, all different.
+            index: int64 (B,), the positions of the images, all different.
             embeddings: (B, dim).
             momentum: in [0, 1].
             skip: 0-d bool tensor; where true, nothing changes.
@@ -55,18 +55,19 @@ class MemoryBank(nn.Module):
         self.rows.index_copy_(0, index, torch.where(skip, before, moved))
 
     def noise(self, batch: Batch, count: int) -> Tensor:
-        """Indices of other images than the batch's, uniform, drawn with replacement: int64 (count,).
+        """Indices of other images than the batch's, drawn uniformly with replacement: int64 (count,).
 
-        A function of the seed, the epoch and the images of the batch, of all ranks. That one draw serves them all,
-        and that none of them is in it, are ours: the authors draw `count` for each.
+        They are a function of the seed, the epoch and the batch's images, of all ranks. That one draw serves them
+        all, and that none of them is in it, are ours: the authors draw `count` for each.
         """
         index = gather(batch.index)
-        own = index.sort().values
-        each = -(-count // len(own))
-        key = Key(batch.seed, batch.epoch, index)
-        draw = key.integers(Stream.NEGATIVE, len(self.rows) - len(own), each).flatten()[:count]
-        # The draw counts the images without the batch's; own[i] - i of those come before own[i].
-        return draw + torch.searchsorted(own - torch.arange(len(own), device=own.device), draw, right=True)
+        excluded = index.sort().values
+        each = -(-count // len(excluded))
+        key = replace(batch.key(), index=index)
+        draw = key.integers(Stream.NEGATIVE, len(self.rows) - len(excluded), each).flatten()[:count]
+        # The draw counts the images without the excluded ones; excluded[i] - i of those come before excluded[i].
+        before = excluded - torch.arange(len(excluded), device=excluded.device)
+        return draw + torch.searchsorted(before, draw, right=True)
 
     def extra_repr(self) -> str:
         return ", ".join(map(str, self.rows.shape))
@@ -76,7 +77,7 @@ Objective = Literal["nce", "softmax"]
 
 
 class BankLoss(nn.Module):
-    """A positive against noise, both rows of a bank.
+    """The loss of a positive against noise, both rows of a bank.
 
     With s = <query, row> / t, of the positive and of K rows of noise:
 
@@ -87,7 +88,7 @@ class BankLoss(nn.Module):
     - softmax: the cross-entropy of the positive among all K + 1 rows, InfoNCE.
 
     Args:
-        objective: which.
+        objective: which of them.
         temperature: t > 0.
 
     Attributes:
@@ -101,40 +102,46 @@ class BankLoss(nn.Module):
         self.objective, self.temperature = objective, temperature
         self.register_buffer("partition", torch.zeros(()))
 
-    def forward(self, query: Tensor, positive: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss and the accuracy: how often no noise is nearer to the query than the positive.
+    def forward(self, query: Tensor, positive: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The loss of queries.
 
         Args:
             query: (B, D), of length 1.
             positive: (B, D), each query's.
             noise: (K, D), for all queries.
+
+        Returns:
+            (the mean loss; the accuracy: how often no noise is nearer to the query than the positive; for
+            `after_step`, the estimate of Z / N, None for softmax).
         """
         if self.objective == "softmax":
-            loss, rank = K.info_nce(query, positive, noise, temperature=self.temperature, return_rank=True)
-            return loss, (rank == 0).float().mean()
+            loss, positive_ranks = K.info_nce(
+                query, positive, noise, temperature=self.temperature, return_rank=True
+            )
+            return loss, (positive_ranks == 0).float().mean(), None
         s_positive = (query * positive).sum(dim=1).float() / self.temperature
         s_noise = (query @ noise.T).float() / self.temperature  # [B, K]: each has a term of its own
         exps = s_positive.detach().exp().sum() + s_noise.detach().exp().sum()
-        self._estimate = mean(exps / (s_positive.numel() + s_noise.numel()))
-        b = torch.where(self.partition > 0, self.partition, self._estimate).log() + math.log(len(noise))
+        estimate = mean(exps / (s_positive.numel() + s_noise.numel()))
+        b = torch.where(self.partition > 0, self.partition, estimate).log() + math.log(len(noise))
         loss = F.softplus(b - s_positive) + F.softplus(s_noise - b).sum(dim=1)
-        return loss.mean(), (s_positive > s_noise.amax(dim=1)).detach().float().mean()
+        return loss.mean(), (s_positive > s_noise.amax(dim=1)).detach().float().mean(), estimate
 
-    def after_step(self, skip: Tensor) -> None:
-        """Keeps the first step's estimate, unless `skip`, a 0-d bool tensor, is true."""
-        if self.objective == "nce":
+    def after_step(self, estimate: Tensor | None, skip: Tensor) -> None:
+        """Keeps the first step's estimate, which `forward` returned, unless `skip`, a 0-d bool tensor, is true."""
+        if estimate is not None:
             fresh = (self.partition == 0) & ~skip
-            self.partition.copy_(torch.where(fresh, self._estimate, self.partition))
+            self.partition.copy_(torch.where(fresh, estimate, self.partition))
 
 
-def check_bank(recipe: Recipe, images: int) -> None:
+def check_bank(recipe: Recipe, num_images: int) -> None:
     """Refuses a batch that leaves no image for the noise.
 
     Raises:
         UsageError: it does.
     """
-    if recipe.data.batch_size >= images:
+    if recipe.data.batch_size >= num_images:
         raise UsageError(
-            f"data.batch_size={recipe.data.batch_size}: expected fewer than the {images} images to train on, "
+            f"data.batch_size={recipe.data.batch_size}: expected fewer than the {num_images} images to train on, "
             "as others of them are the noise"
         )

@@ -1,17 +1,36 @@
-"""A network that follows another as an exponential moving average."""
+"""A network that follows another as an exponential moving average, and the settings of such a network."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast import kernels as K
+from sslfast.config.fields import STRICT, Probability
+from sslfast.optim.schedules import momentum_schedule
 
 TargetNorm = Literal["own", "ema"]
+
+
+@dataclass(config=STRICT)
+class MomentumCopyConfig:
+    """The settings that every method with a momentum network has; some have other defaults."""
+
+    name: str
+    momentum: Probability = 0.99
+    """Momentum of the target network's moving average."""
+    momentum_schedule: Literal["constant", "cosine"] = "constant"
+    """Course of the momentum; cosine: it rises to 1 by the end of training."""
+    target_norm: TargetNorm = "own"
+    """Statistics that the momentum network normalises by: its own batches', or averages of the trained one's."""
+
+    def momentum_at(self, step: int, total_steps: int) -> float:
+        """The momentum at a step, counted from 0, of the whole training's `total_steps`."""
+        return momentum_schedule(step, total_steps, self.momentum, self.momentum_schedule)
 
 
 class MomentumCopy(nn.Module):
@@ -21,9 +40,9 @@ class MomentumCopy(nn.Module):
 
     Args:
         source: what to follow; it is referred to, not registered as a part of this module.
-        buffers: what `update` does with the copy's buffers. "own": nothing; in training mode its batch
+        buffers: whether the copy's buffers follow too. "own": no; in training mode its batch
             normalisation uses and tracks the batches it sees itself, as in the code published with MoCo
-            and BYOL. "ema": moves the floating-point ones like the parameters and copies the others; the copy
+            and BYOL. "ema": the floating-point ones follow like the parameters, the others are copied; the copy
             stays in evaluation mode, so that its batch normalisation uses these averages (EMAN: Cai et al.
             2021, arXiv:2101.08482).
     """
@@ -33,7 +52,6 @@ class MomentumCopy(nn.Module):
         self.module = copy.deepcopy(source).requires_grad_(False)
         self.buffer_rule = buffers
         self._source = (source,)  # nn.Module registers modules that are attributes, but none in a tuple
-        self._pairs: tuple[list[Tensor], list[Tensor]] | None = None  # the copy's tensors, the source's
         self.train(source.training)
 
     @torch.no_grad()
@@ -45,22 +63,24 @@ class MomentumCopy(nn.Module):
 
     @torch.no_grad()
     def update(self, momentum: float | Tensor, *, skip: Tensor | None = None) -> None:
-        """Moves the copy towards its source.
+        """Moves the copy towards its source, where no optimizer does it in its step.
 
         Args:
             momentum: in [0, 1]; a float or a 0-d tensor.
             skip: 0-d bool tensor; where true, no floating-point value changes.
         """
-        if self._pairs is None:
-            self._pairs = self._tensors(self.module), self._tensors(*self._source)
         if skip is not None:  # in fp64, so that a float keeps its value
             momentum = torch.where(skip, torch.ones_like(skip, dtype=torch.float64), momentum)
-        K.ema_update_(*self._pairs, momentum)
+        K.ema_update_(*self.pairs(), momentum)
+
+    def pairs(self) -> tuple[list[Tensor], list[Tensor]]:
+        """The tensors of the copy that follow, and those of the source that they follow.
+
+        Buffers are others after `.to()` and its like, which replace them.
+        """
+        targets, sources = self._tensors(self.module), self._tensors(*self._source)
+        return targets, sources
 
     def _tensors(self, module: nn.Module) -> list[Tensor]:
         buffers = module.buffers() if self.buffer_rule == "ema" else ()
         return [*module.parameters(), *buffers]
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MomentumCopy:
-        self._pairs = None  # .to() and its like replace buffers
-        return super()._apply(fn, recurse)

@@ -1,9 +1,9 @@
-"""What SwAV and DeepCluster v2 share: crops of several sizes, and unit embeddings of them."""
+"""Crops of several sizes and unit embeddings of them, which SwAV and DeepCluster v2 share."""
 
 from __future__ import annotations
 
 from itertools import groupby
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,30 +14,33 @@ from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Count, Positive
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-from sslfast.methods.base import Method
+from sslfast.methods.base import Kept, Method
 from sslfast.methods.parts.heads import mlp
 
 
 @dataclass(config=STRICT)
 class MultiCropConfig:
-    name: Any
+    name: str
     dim: Count = 128
     """Width of an embedding."""
     hidden: Count = 2048
     """Width of the head's hidden layer, which batch normalisation follows."""
     temperature: Positive = 0.1
-    """Divides the scores of embeddings against prototypes."""
+    """Divisor of the scores of embeddings against prototypes."""
     global_crops: Count = 2
-    """The first views, so many, give the assignments; all views learn from them."""
+    """Number of first views that give the assignments; all views learn from them."""
 
 
-class MultiCrop(Method):
+MultiCropSettings = TypeVar("MultiCropSettings", bound=MultiCropConfig)
+
+
+class MultiCrop(Method[MultiCropSettings, Kept]):
     """An encoder and a head for any number of views, of any sizes (Caron et al. 2020, section 3.3)."""
 
-    views = None
+    num_views = None
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(self, recipe: Recipe[MultiCropSettings], encoder: Encoder, num_images: int) -> None:
+        super().__init__(recipe, encoder, num_images)
         self.head = mlp(encoder.feature_dim, self.config.hidden, self.config.dim, norm=True)
 
     def embed(self, views: tuple[Tensor, ...]) -> list[Tensor]:
@@ -51,10 +54,10 @@ class MultiCrop(Method):
         return list(F.normalize(self.head(features), dim=1).chunk(len(views)))
 
     @classmethod
-    def check(cls, recipe: Recipe, images: int) -> None:
-        views, assigned = len(recipe.data.views), recipe.method.global_crops
-        if views < 2 or assigned > views:
+    def check(cls, recipe: Recipe[MultiCropSettings], num_images: int) -> None:
+        num_views, num_global = len(recipe.data.views), recipe.method.global_crops
+        if num_views < 2 or num_global > num_views:
             raise UsageError(
-                f"data.views: expected at least 2 views, and the method.global_crops={assigned} first among them, "
-                f"got {views}"
+                f"data.views: expected at least 2 views, and the method.global_crops={num_global} first among "
+                f"them, got {num_views}"
             )

@@ -13,7 +13,7 @@ from sslfast import kernels as K
 def softmax_loss(query: Tensor, classes: Tensor, target: Tensor, *, temperature: float) -> Tensor:
     """Cross-entropy of each query's own class among all classes, without the N x K matrix of logits.
 
-    Of Wu et al. 2018 (arXiv:1805.01978, equation 2), as PyTorch:
+    It is that of Wu et al. 2018 (arXiv:1805.01978, equation 2); as PyTorch:
 
         F.cross_entropy(query @ classes.T / temperature, target, reduction="none")
 
@@ -38,20 +38,20 @@ class Prototypes(nn.Module):
 
     Args:
         clusters: k of each clustering.
-        images: how many there are.
-        dim: width of a prototype.
+        num_images: how many images there are.
+        dim: the width of a prototype.
 
     Attributes:
-        assignments: int64 (clusterings, images).
+        assignments: int64 (clusterings, num_images), the cluster of each image.
     """
 
     assignments: Tensor
 
-    def __init__(self, clusters: Sequence[int], images: int, dim: int) -> None:
+    def __init__(self, clusters: Sequence[int], num_images: int, dim: int) -> None:
         super().__init__()
         for n, k in enumerate(clusters):
             self.register_buffer(f"vectors{n}", torch.zeros(k, dim))
-        self.register_buffer("assignments", torch.zeros(len(clusters), images, dtype=torch.int64))
+        self.register_buffer("assignments", torch.zeros(len(clusters), num_images, dtype=torch.int64))
 
     def vectors(self, n: int) -> Tensor:
         """The prototypes of a clustering, fp32 (k, dim)."""
@@ -61,7 +61,7 @@ class Prototypes(nn.Module):
         """Sets a clustering.
 
         Args:
-            n: which.
+            n: the clustering's number.
             vectors: (k, dim), its prototypes.
             images: int64 (M,), the images that were clustered.
             assignment: int64 (M,), their clusters.
@@ -74,7 +74,7 @@ class Prototypes(nn.Module):
 
         Args:
             query: (N, dim), trained.
-            index: int64 (N,), the images that they are of.
+            index: int64 (N,), the images of the queries.
             temperature: t > 0, divides the logits.
         """
         return torch.stack(

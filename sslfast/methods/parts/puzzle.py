@@ -1,9 +1,9 @@
-"""What pretext tasks share: patches of an image, and a class that follows from how they were cut or ordered."""
+"""Puzzles of patches, which pretext tasks share: a class follows from how the patches were cut or ordered."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import TypeVar
 
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
@@ -29,36 +29,40 @@ class PuzzleConfig:
     patch: Count | None = None
     """Side of a patch, pixels; null: in the paper's proportion to the view."""
     trunk: Count = 4096
-    """Width of the layer that each patch passes before they are joined."""
+    """Width of the layer that each patch passes before all are joined."""
     hidden: tuple[Count, ...] = (4096,)
     """Widths of the hidden layers after the patches are joined."""
     head_norm: bool = False
-    """Batch normalisation in these layers."""
+    """Batch normalisation in the trunk and the hidden layers."""
 
 
-class Puzzle(Method):
+PuzzleSettings = TypeVar("PuzzleSettings", bound=PuzzleConfig)
+
+
+class Puzzle(Method[PuzzleSettings, None]):
     """Patches pass one trunk; a head that sees all of them side by side tells how they were made.
 
     Args:
-        patches: how many of an image.
-        classes: how many answers there are.
+        num_patches: how many patches of an image there are.
+        num_classes: how many answers there are.
     """
 
-    Config: ClassVar[type[PuzzleConfig]]
-    views = 1
+    num_views = 1
 
-    def __init__(self, recipe: Recipe, encoder: Encoder, images: int, patches: int, classes: int) -> None:
-        super().__init__(recipe, encoder, images)
+    def __init__(
+        self, recipe: Recipe[PuzzleSettings], encoder: Encoder, num_images: int, num_patches: int, num_classes: int
+    ) -> None:
+        super().__init__(recipe, encoder, num_images)
         config = self.config
         layer = mlp(encoder.feature_dim, config.trunk, last_norm="affine" if config.head_norm else "none")
         self.trunk = nn.Sequential(layer, nn.ReLU(inplace=True))
-        self.head = mlp(patches * config.trunk, *config.hidden, classes, norm=config.head_norm)
+        self.head = mlp(num_patches * config.trunk, *config.hidden, num_classes, norm=config.head_norm)
 
     @abstractmethod
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
         """Patches (B, N, 3, p, p) of views (B, 3, S, S), and the answer, int64 (B,)."""
 
-    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        patches, answer = self.puzzle(batch.views[0], Key(batch.seed, batch.epoch, batch.index))
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
+        patches, answer = self.puzzle(batch.views[0], batch.key())
         features = self.trunk(self.encoder(patches.flatten(0, 1)))
-        return classified(self.head(features.view(len(answer), -1)), answer)
+        return *classified(self.head(features.view(len(answer), -1)), answer), None

@@ -1,4 +1,4 @@
-"""What a method keeps from step to step beside its trained parameters: queues and moving averages."""
+"""A queue of past keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Queue(nn.Module):
 
     Args:
         size: how many keys it holds.
-        dim: width of a key.
+        dim: the width of a key.
 
     Attributes:
         keys: (size, dim) fp32; at the start random directions of length 1, drawn from torch's generator.
@@ -58,8 +58,8 @@ class Queue(nn.Module):
         return f"{self.size}, {self.dim}"
 
 
-def queue_size(asked: int | None, keys_of_step: int, images: int) -> int:
-    """How many keys a queue is to hold: whole batches of them, so that all of a batch leave together.
+def queue_size(asked: int | None, keys_per_step: int, num_images: int) -> int:
+    """The number of keys that a queue is to hold: whole batches of them, so that all of a batch leave together.
 
     A queue that held most of the data set would set against a query the keys of its own image from the epoch
     before. Unless another size is asked for it is therefore the largest power of two up to an eighth of the
@@ -67,18 +67,18 @@ def queue_size(asked: int | None, keys_of_step: int, images: int) -> int:
 
     Args:
         asked: the size in the recipe, or None.
-        keys_of_step: how many keys join in a step.
-        images: how many there are to train on.
+        keys_per_step: how many keys join in a step.
+        num_images: how many images there are to train on.
 
     Raises:
-        UsageError: the size asked for is not a multiple of `keys_of_step`.
+        UsageError: the size asked for is not a multiple of `keys_per_step`.
     """
     if asked is None:
-        eighth = min(65536, 1 << max(0, (images // 8).bit_length() - 1))
-        return max(eighth // keys_of_step, 1) * keys_of_step
-    if asked % keys_of_step:
+        eighth = min(65536, 1 << max(0, (num_images // 8).bit_length() - 1))
+        return max(eighth // keys_per_step, 1) * keys_per_step
+    if asked % keys_per_step:
         raise UsageError(
-            f"method.queue_size={asked}: expected a multiple of the {keys_of_step} keys of a step; "
-            f"take {-(-asked // keys_of_step) * keys_of_step}"
+            f"method.queue_size={asked}: expected a multiple of the {keys_per_step} keys of a step; "
+            f"take {-(-asked // keys_per_step) * keys_per_step}"
         )
     return asked

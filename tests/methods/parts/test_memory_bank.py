@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from sslfast.data import Batch
 from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank
 from tests.methods.harness import KEEP, SKIP
+from tests.methods.nce import nce
 
 
 def unit(count, dim=8, seed=0):
@@ -52,21 +53,6 @@ def test_noise_is_a_function_of_seed_epoch_and_images():
         assert not torch.equal(bank.noise(first, 20), bank.noise(other, 20))
 
 
-def nce(query, positive, noise, temperature, z, images):
-    """Equations 4 to 7 of Wu et al. 2018, as written there."""
-    k = len(noise)
-    p_noise = 1 / images
-
-    def h(rows):
-        p = torch.exp((query * rows).sum(1) / temperature) / z
-        return p / (p + k * p_noise)
-
-    loss = -torch.log(h(positive))
-    for row in noise:
-        loss = loss - torch.log(1 - h(row.expand_as(query)))
-    return loss.mean()
-
-
 def test_nce_and_its_gradient_equal_the_transcription():
     images, temperature = 30, 0.1
     query, positive, noise = unit(4).double(), unit(4, seed=1).double(), unit(12, seed=2).double()
@@ -74,7 +60,7 @@ def test_nce_and_its_gradient_equal_the_transcription():
     loss_fn = BankLoss("nce", temperature)
     logits = torch.cat([(query * positive).sum(1, keepdim=True), query @ noise.T], dim=1) / temperature
     z = images * logits.exp().mean()  # equation 8, over positives and noise, as in the authors' code
-    loss, _ = loss_fn(ours, positive, noise)
+    loss, *_ = loss_fn(ours, positive, noise)
     expected = nce(theirs, positive, noise, temperature, z, images)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6, check_dtype=False)
     loss.backward()
@@ -84,18 +70,18 @@ def test_nce_and_its_gradient_equal_the_transcription():
 
 def test_the_partition_constant_is_the_first_steps():
     loss_fn = BankLoss("nce", 0.1)
-    loss_fn(unit(4), unit(4, seed=1), unit(12, seed=2))
-    loss_fn.after_step(SKIP)
+    *_, estimate = loss_fn(unit(4), unit(4, seed=1), unit(12, seed=2))
+    loss_fn.after_step(estimate, SKIP)
     assert loss_fn.partition == 0
-    loss_fn.after_step(KEEP)
+    loss_fn.after_step(estimate, KEEP)
     first = loss_fn.partition.clone()
     logits = (
         torch.cat([(unit(4) * unit(4, seed=1)).sum(1, keepdim=True), unit(4) @ unit(12, seed=2).T], dim=1) / 0.1
     )
     torch.testing.assert_close(first, logits.exp().mean())
     before = copy.deepcopy(loss_fn)
-    loss, _ = loss_fn(unit(4, seed=5), unit(4, seed=6), unit(12, seed=7))
-    loss_fn.after_step(KEEP)
+    loss, _, estimate = loss_fn(unit(4, seed=5), unit(4, seed=6), unit(12, seed=7))
+    loss_fn.after_step(estimate, KEEP)
     assert loss_fn.partition == first
     expected = nce(unit(4, seed=5), unit(4, seed=6), unit(12, seed=7), 0.1, 30 * before.partition, 30)
     torch.testing.assert_close(loss, expected)
@@ -103,7 +89,7 @@ def test_the_partition_constant_is_the_first_steps():
 
 def test_softmax_is_the_positive_among_the_noise():
     query, positive, noise = unit(4), unit(4, seed=1), unit(12, seed=2)
-    loss, _ = BankLoss("softmax", 0.2)(query, positive, noise)
+    loss, *_ = BankLoss("softmax", 0.2)(query, positive, noise)
     logits = torch.cat([(query * positive).sum(1, keepdim=True), query @ noise.T], dim=1) / 0.2
     torch.testing.assert_close(loss, F.cross_entropy(logits, torch.zeros(4, dtype=torch.int64)))
 
@@ -112,5 +98,5 @@ def test_softmax_is_the_positive_among_the_noise():
 def test_accuracy_is_how_often_the_positive_comes_first(objective):
     query, noise = unit(4), unit(12, seed=2)
     positive = torch.stack([query[0], -query[1], query[2], query[3]])
-    _, accuracy = BankLoss(objective, 0.2)(query, positive, noise)
+    _, accuracy, _ = BankLoss(objective, 0.2)(query, positive, noise)
     assert accuracy == 0.75

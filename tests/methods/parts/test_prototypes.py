@@ -33,10 +33,10 @@ def test_one_class_costs_nothing():
 
 
 def test_prototypes_hold_several_clusterings():
-    prototypes = Prototypes([3, 5], images=10, dim=8)
-    seen = torch.tensor([1, 2, 4, 7, 9])
+    prototypes = Prototypes([3, 5], num_images=10, dim=8)
+    clustered = torch.tensor([1, 2, 4, 7, 9])
     for n, k in enumerate((3, 5)):
-        prototypes.replace(n, draw(k, seed=n), seen, torch.arange(5) % k)
+        prototypes.replace(n, draw(k, seed=n), clustered, torch.arange(5) % k)
     assert prototypes.assignments[0].tolist() == [0, 0, 1, 0, 2, 0, 0, 0, 0, 1]
     query, index = draw(4, seed=9), torch.tensor([9, 1, 2, 4])
     losses = prototypes.losses(query, index, temperature=0.1)
