@@ -11,16 +11,17 @@ import torch
 from torch import Tensor
 
 from sslfast.config import DataConfig, EncoderConfig, Recipe
+from sslfast.config.paths import user_path
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import TrainingError, UsageError
-from sslfast.recipes.load import from_dict
+from sslfast.recipes.load import from_stored
 from sslfast.run.atomic import atomic_write
 from sslfast.run.checkpoint import Checkpoints, load
 
 ENCODER = "encoder."  # a method's backbone is its attribute `encoder`
 
 
-def load_encoder(path: Path, device: str | torch.device = "cpu") -> tuple[Encoder, Recipe]:
+def load_encoder(path: str | Path, device: str | torch.device = "cpu") -> tuple[Encoder, Recipe]:
     """The backbone of a checkpoint, in evaluation mode, and the configuration it was trained by.
 
     Args:
@@ -29,6 +30,16 @@ def load_encoder(path: Path, device: str | torch.device = "cpu") -> tuple[Encode
 
     Raises:
         UsageError: there is no checkpoint, it cannot be read, or its weights do not fit its configuration.
+    """
+    path = user_path(path)
+    return restored_encoder(load_state(path), path, device)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, or in the newest of a run's directory, with a method and a configuration.
+
+    Raises:
+        UsageError: there is no checkpoint, it cannot be read, or it lacks these.
     """
     if path.is_dir():
         checkpoints = path / "checkpoints"
@@ -39,7 +50,14 @@ def load_encoder(path: Path, device: str | torch.device = "cpu") -> tuple[Encode
         state = load(path)
     if not {"config", "method"} <= state.keys():
         raise UsageError(f"{path}: a checkpoint without an encoder; give one that `sslfast pretrain` wrote")
-    config = from_dict(state["config"], origin=str(path))
+    return state
+
+
+def restored_encoder(
+    state: dict[str, Any], path: Path, device: str | torch.device = "cpu"
+) -> tuple[Encoder, Recipe]:
+    """`load_encoder` of a state that was loaded from `path`, which errors name."""
+    config = from_stored(state["config"], origin=str(path))
     encoder = build_encoder(config.encoder)
     weights = {k.removeprefix(ENCODER): v for k, v in state["method"].items() if k.startswith(ENCODER)}
     try:
@@ -64,12 +82,13 @@ def write_backbone(encoder: Encoder, path: Path, config: dict[str, Any]) -> None
         TrainingError: the file cannot be written.
     """
     try:
-        _write(path, encoder.state_dict(), {"config": json.dumps(config)})
+        write_safetensors(path, encoder.state_dict(), {"config": json.dumps(config)})
     except OSError as error:
         raise TrainingError(f"{path}: cannot write the backbone: {error.strerror}") from error
 
 
-def _write(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def write_safetensors(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes tensors and metadata as a safetensors file: the whole file or, killed at any moment, nothing."""
     # safetensors takes dense tensors only, and weights may be channels_last.
     weights = {name: weight.contiguous().cpu() for name, weight in weights.items()}
     content = safetensors.torch.save(weights, {"format": "pt", **metadata})

@@ -2,12 +2,14 @@
 
 A checkpoint is a dict of tensors and plain values. The trainer's holds
 
-    config      the resolved configuration, `config.to_dict`
+    config      the recipe, by `recipes.load.to_dict`
     method      state_dict of the method: encoder, heads, momentum networks, queues
     optimizer   state_dict
     guard       state_dict of the FiniteGuard
-    rng         `rng.rng_state()`
+    rng         the states of the random generators, `random.generators.rng_state`
     step        steps done; epoch and position in the data follow from it
+    images      number of images to train on
+    random_knn  kNN accuracy of the initial weights, or None
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from sslfast.run.atomic import atomic_write
 
 log = logging.getLogger(__name__)
 
-FORMAT, VERSION = "sslfast.run.checkpoint", 1
+FORMAT, VERSION = "sslfast.checkpoint", 1
 # Exact types, as the unpickler goes by them: NumPy's float64 is a float, and would be refused.
 CONTAINERS = (list, tuple)
 MAPPINGS = (dict, OrderedDict)

@@ -1,4 +1,4 @@
-"""A run directory: what a run is made of and what it leaves behind.
+"""A run's directory: its recipe, and all that it leaves behind.
 
 config.yaml         the resolved configuration
 metrics.jsonl       one JSON object a line, see `MetricsLog`
@@ -14,11 +14,10 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sslfast.config import Recipe
+from sslfast.config.plain_yaml import read_yaml
 from sslfast.errors import UsageError
-from sslfast.recipes.load import from_dict, to_dict, to_yaml
+from sslfast.recipes.load import from_stored, to_dict, to_yaml
 from sslfast.run.atomic import atomic_write
 
 # Settings that a resumed run may change, since no weight depends on them up to the step it resumes from.
@@ -53,11 +52,11 @@ class RunDirectory:
         self.evaluation = path / "evaluation"
 
     def contents(self) -> list[Path]:
-        """What a run left in the directory."""
-        own = {path for name, path in vars(self).items() if name != "path"}
-        return [path for path in self.path.iterdir() if path in own or _is_part(path)]
+        """The files and folders in the directory that a run left there."""
+        parts = {path for name, path in vars(self).items() if name != "path"}
+        return [path for path in self.path.iterdir() if path in parts or _is_part(path)]
 
-    def check(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    def check_usable(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
         """Refuses a directory that the run cannot have; changes nothing.
 
         Raises:
@@ -96,19 +95,19 @@ class RunDirectory:
 
 
 def _is_part(path: Path) -> bool:
-    """TensorBoard's events, and what a killed process had not finished writing."""
+    """Whether it is a file of TensorBoard's events, or one that a killed process had not finished writing."""
     return path.name.startswith("events.out.") or path.suffix == ".tmp"
 
 
 def read_recipe(path: Path) -> Recipe:
     """The configuration in a run's config.yaml. Raises UsageError if it is something else."""
     try:
-        values = yaml.safe_load(path.read_text())
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        values = read_yaml(path.read_text())
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not the configuration of a run: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"{path}: not the configuration of a run: a {type(values).__name__}, expected a mapping")
-    return from_dict(values, origin=str(path))
+    return from_stored(values, origin=str(path))
 
 
 def check_same(now: Recipe, before: Recipe) -> None:

@@ -1,4 +1,4 @@
-"""What a run writes as it goes: metrics.jsonl, TensorBoard's events, train.log."""
+"""The logs of a run: metrics.jsonl, TensorBoard's events, train.log."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from sslfast.errors import TrainingError
+from sslfast.errors import PrintableFormatter, TrainingError
 from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory
 
 
 class MetricsLog:
-    """Appends to metrics.jsonl and to TensorBoard's events.
+    """The metrics of a run, appended to metrics.jsonl and to TensorBoard's events.
 
     A line is {"step", "epoch", ...}; `step` counts the steps done. A resumed run takes back the lines past
     the step that it resumes from, so that no step stands there twice.
@@ -32,12 +32,13 @@ class MetricsLog:
         lines = read_metrics(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
         with self._writing():
             with atomic_write(run.metrics) as file:
-                kept = (json.dumps(line) + "\n" for line in lines if line["step"] <= resumed_step)
-                file.write("".join(kept).encode())
+                before = (json.dumps(line) + "\n" for line in lines if line["step"] <= resumed_step)
+                file.write("".join(before).encode())
             self._file = run.metrics.open("a")
             self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
 
     def write(self, step: int, epoch: float, **values: float) -> None:
+        """Writes a line of values by name, after `step` steps and `epoch` epochs."""
         with self._writing():
             self._file.write(json.dumps({"step": step, "epoch": round(epoch, 4), **values}) + "\n")
             self._file.flush()
@@ -64,22 +65,22 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl; without what is none, as a run that was killed may leave half a line."""
+    """The lines of a metrics.jsonl, without damaged ones, as a killed run may leave its last."""
     if not path.exists():
         return []
-    found = []
+    lines = []
     for line in path.read_text(errors="replace").splitlines(keepends=True):
         try:
             values = json.loads(line) if line.endswith("\n") else None
         except ValueError:
             continue
         if isinstance(values, dict) and {"step", "epoch"} <= values.keys():
-            found.append(values)
-    return found
+            lines.append(values)
+    return lines
 
 
 class _LogFile(logging.FileHandler):
-    """Passes over a line that a full disk has no room for: the terminal shows it."""
+    """A log file that passes over a line for which a full disk has no room: the terminal shows it."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not isinstance(sys.exc_info()[1], OSError):
@@ -90,7 +91,7 @@ class _LogFile(logging.FileHandler):
 def log_to(path: Path) -> Iterator[None]:
     """Sends the package's log, from INFO on, to a file as well."""
     handler = _LogFile(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sslfast")
     level = logger.level
     logger.addHandler(handler)

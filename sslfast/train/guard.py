@@ -18,24 +18,24 @@ class FiniteGuard:
     """Undoes a bad step on the device: one whose loss or gradient holds a NaN or an infinity.
 
         guard.remember()
-        loss = method.loss(batch)
+        loss, values, kept = method.loss(batch)
         loss.backward()
-        skip = guard.check(loss)
-        optimizer.step()
-        method.after_step(step, total_steps, skip)
+        skip = guard.decide(loss)
+        optimizer.step()  # and with it the moving average
+        method.after_step(kept, step, total_steps, skip)
 
-    A forward pass moves the running statistics of normalisation layers: `check` puts them back (their count
-    of batches, which nothing reads, runs on). The optimizer does nothing where its `found_inf` is 1, as torch's
-    fused ones and `sslfast.optim.LARS` do. What a method moves itself takes `skip`: see `sslfast.methods.parts.queue`. So a
-    bad step leaves every weight, momentum and statistic as it was, a good one is computed as if there were no
-    guard, and a checkpoint is good at any step.
+    A forward pass moves the running statistics of normalisation layers: `decide` puts them back (their count
+    of batches, which nothing reads, runs on). The optimizer does nothing where its `found_inf` is 1, as those of
+    `sslfast.kernels.optimizers` and torch's fused ones. What a method moves itself takes `skip`: see
+    `sslfast.methods.parts.queue`. So a bad step leaves every weight, momentum and statistic as it was, a good one
+    is computed as if there were no guard, and a checkpoint is good at any step.
 
     The host learns of bad steps when it reads the counters, where it logs.
 
     Args:
         module: all that is trained, on its device.
         optimizer: of its parameters.
-        clip_norm: `check`, which knows the norm of the gradient, scales one of a larger norm down to it; None: no.
+        clip_norm: the norm that `decide` scales a larger gradient down to; None: it is not scaled.
     """
 
     def __init__(self, module: nn.Module, optimizer: Optimizer, clip_norm: float | None = None) -> None:
@@ -47,11 +47,14 @@ class FiniteGuard:
         self.total = torch.zeros((), dtype=torch.int64, device=device)
 
     def remember(self) -> None:
-        """Call before the forward pass."""
+        """Takes note of the running statistics; to be called before the forward pass."""
         K.ema_update_(self.remembered, self.statistics, 0.0)
 
-    def check(self, loss: Tensor) -> Tensor:
-        """Call between the backward pass and the optimizer's step.
+    def decide(self, loss: Tensor) -> Tensor:
+        """Decides whether the step counts; to be called between the backward pass and the optimizer's step.
+
+        Clips the gradient. In a step that does not count it puts the running statistics back, and tells the
+        optimizer to change nothing.
 
         Args:
             loss: a scalar.

@@ -8,8 +8,10 @@ import torch
 from torch import nn
 
 from sslfast.config import OptimConfig
-from sslfast.optim.optimizers import LARS, build_optimizer, parameter_groups
+from sslfast.kernels.optimizers import FusedLARS
+from sslfast.optim.optimizers import build_optimizer, parameter_groups
 from sslfast.optim.schedules import learning_rate, momentum_schedule, scaled_lr, set_learning_rate
+from tests.kernels.optimizer_rules import LARS
 
 OPTIMIZERS = ["sgd", "lars", "adamw"]
 
@@ -75,7 +77,7 @@ def test_lars_follows_its_formula(module, momentum, exclude):
 
 def test_lars_takes_a_plain_step_where_a_norm_is_zero():
     weight = nn.Parameter(torch.zeros(2, 2))
-    optimizer = LARS([weight], lr=0.1)
+    optimizer = FusedLARS([weight], lr=0.1)
     weight.grad = torch.ones(2, 2)
     optimizer.step()
     torch.testing.assert_close(weight.detach(), torch.full((2, 2), -0.1))
@@ -85,7 +87,7 @@ def test_lars_takes_a_plain_step_where_a_norm_is_zero():
 
 
 def test_lars_leaves_gradients_and_unused_parameters_alone(module):
-    optimizer = LARS(module.parameters(), lr=0.1, weight_decay=0.1)
+    optimizer = FusedLARS(module.parameters(), lr=0.1, weight_decay=0.1)
     set_gradients(module, 0)
     unused = module[0].weight
     unused.grad = None
@@ -96,7 +98,7 @@ def test_lars_leaves_gradients_and_unused_parameters_alone(module):
 
 
 def test_lars_runs_a_closure(module):
-    optimizer = LARS(module.parameters(), lr=0.1)
+    optimizer = FusedLARS(module.parameters(), lr=0.1)
     images = torch.randn(2, 3, 8, 8)
 
     def closure():
@@ -124,6 +126,61 @@ def test_state_dict_continues_bit_for_bit(module, name):
         its_optimizer.step()
     for a, b in zip(module.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def torchs_optimizer(module, config, batch_size):
+    """The optimizer that recipes had before the fused ones: torch's, or LARS by its rule."""
+    groups, lr = parameter_groups(module.named_parameters(), config), scaled_lr(config, batch_size)
+    if config.name == "sgd":
+        return torch.optim.SGD(groups, lr, momentum=config.momentum, fused=True)
+    if config.name == "lars":
+        return LARS(groups, lr, momentum=config.momentum, trust_coefficient=config.trust_coefficient)
+    return torch.optim.AdamW(groups, lr, betas=config.betas, fused=True)
+
+
+@pytest.mark.parametrize("exclude", [False, True])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_twenty_steps_are_as_near_the_truth_as_torchs(module, name, exclude):
+    """The truth is torch's optimizer in fp64; the rate is a schedule's, and biases have their own."""
+    config = OptimConfig(
+        name=name, lr=0.05, weight_decay=0.01, trust_coefficient=0.01, bias_lr=0.02, exclude_bias_and_norm=exclude
+    )
+    modules = [module, copy.deepcopy(module), copy.deepcopy(module).double()]
+    ours = build_optimizer(module.named_parameters(), config, 512)
+    optimizers = [ours, *(torchs_optimizer(other, config, 512) for other in modules[1:])]
+    for step in range(20):
+        set_gradients(module, step)
+        for other, optimizer in zip(modules, optimizers, strict=True):
+            for p, q in zip(module.parameters(), other.parameters(), strict=True):
+                q.grad = p.grad.to(q.dtype)
+            set_learning_rate(optimizer, learning_rate(step, 20, 4, config, peak=0.1), 0.1)
+            optimizer.step()
+    for got, theirs, truth in zip(*(other.parameters() for other in modules), strict=True):
+        error, allowed = ((x.double() - truth).abs().max() for x in (got, theirs))
+        assert error <= 2 * allowed + 4 * torch.finfo(torch.float32).eps * truth.abs().max().clamp(min=1)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_state_dicts_of_torchs_optimizers_go_on(module, name):
+    """As checkpoints have them that were written before the fused optimizers."""
+    config = OptimConfig(name=name, lr=0.05, weight_decay=0.01, bias_lr=0.02, exclude_bias_and_norm=True)
+    before = torchs_optimizer(module, config, 256)
+    for step in range(3):
+        set_gradients(module, step)
+        before.step()
+    other = copy.deepcopy(module)
+    optimizer = build_optimizer(other.named_parameters(), config, 256)
+    state = copy.deepcopy(before.state_dict())
+    optimizer.load_state_dict(state)
+    for index, values in optimizer.state_dict()["state"].items():
+        for key, value in values.items():
+            assert torch.equal(value, state["state"][index][key])
+    for network, its_optimizer in ((module, before), (other, optimizer)):
+        set_gradients(network, 3)
+        set_learning_rate(its_optimizer, 0.01, 0.05)
+        its_optimizer.step()
+    for a, b in zip(module.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)

@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
-from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
-from sslfast.run.backbone import load_encoder
 from sslfast.run.checkpoint import Checkpoints, load, save
 
 
@@ -36,6 +33,15 @@ def test_round_trip(tmp_path):
     save(tmp_path / "a.pt", state(3))
     assert_is(load(tmp_path / "a.pt"), 3)
     assert names(tmp_path) == ["a.pt"]
+
+
+def test_the_format_of_files_that_users_have(tmp_path):
+    """Neither its name nor its version may change with the code."""
+    torch.save({"format": "sslfast.checkpoint", "version": 1, "state": state(3)}, tmp_path / "a.pt")
+    assert_is(load(tmp_path / "a.pt"), 3)
+    save(tmp_path / "b.pt", state(3))
+    content = torch.load(tmp_path / "b.pt", weights_only=True)
+    assert (content["format"], content["version"]) == ("sslfast.checkpoint", 1)
 
 
 @pytest.mark.parametrize("value", [np.float64(1), np.zeros(2), {1, 2}, torch.nn.Linear(1, 1), object()])
@@ -201,50 +207,3 @@ def test_latest_passes_over_damaged_files_and_names_them(tmp_path, caplog):
     (tmp_path / "step-00000005.pt").write_bytes(b"")
     with pytest.raises(UsageError, match="none of its 3 checkpoints can be read"):
         checkpoints.latest()
-
-
-@pytest.fixture
-def run(tmp_path):
-    """A run's directory and the encoder in its checkpoint."""
-    config = from_dict({"method": {"name": "moco_v2"}, "encoder": {"width": 0.125, "stem": "cifar"}})
-    encoder = build_encoder(config.encoder)
-    method = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-    Checkpoints(tmp_path / "run" / "checkpoints", keep=1).save(
-        7, {"config": to_dict(config), "method": {**method, "head.weight": torch.zeros(2)}}
-    )
-    return tmp_path / "run", encoder, config
-
-
-@pytest.mark.parametrize("what", ["", "checkpoints/last.pt", "checkpoints/step-00000007.pt"])
-def test_load_encoder(run, what):
-    folder, expected, expected_config = run
-    encoder, config = load_encoder(folder / what)
-    assert config == expected_config
-    assert not encoder.training
-    images = torch.randn(2, 3, 16, 16)
-    assert torch.equal(encoder(images), expected.eval()(images))
-
-
-def test_load_encoder_refuses_a_folder_without_checkpoint(run):
-    folder, _, _ = run
-    with pytest.raises(UsageError, match="holds no checkpoint"):
-        load_encoder(folder.parent)
-    for path in (folder / "checkpoints").iterdir():
-        path.unlink()
-    with pytest.raises(UsageError, match="run: holds no checkpoint"):
-        load_encoder(folder)
-
-
-def test_load_encoder_refuses_weights_that_do_not_fit(run):
-    folder, _, _ = run
-    content = load(folder / "checkpoints" / "last.pt")
-    del content["method"]["encoder.conv1.weight"]
-    save(folder / "other.pt", content)
-    with pytest.raises(UsageError, match=r"other\.pt: its weights do not fit its encoder 'resnet18'"):
-        load_encoder(folder / "other.pt")
-
-
-def test_load_encoder_refuses_a_checkpoint_of_something_else(tmp_path):
-    save(tmp_path / "a.pt", {"step": 1})
-    with pytest.raises(UsageError, match="without an encoder"):
-        load_encoder(tmp_path / "a.pt")

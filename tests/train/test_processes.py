@@ -13,10 +13,11 @@ import torch.distributed as dist
 from sslfast.commands.pretrain import pretrain
 from sslfast.distributed import largest
 from sslfast.errors import UsageError
+from sslfast.methods import METHODS
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.recipes.load import load_recipe
-from sslfast.train import trainer as training
-from tests.train.test_trainer import TINY, assert_same, lines, state
+from sslfast.train.step import TrainStep
+from tests.train.runs import TINY, assert_same, lines, state
 
 RANKS = 2
 # Without batch normalisation, which is over a process's own images: then two processes do what one does.
@@ -50,8 +51,8 @@ class BadOnRank1(MoCoV2):
 
     def loss(self, batch):
         self.calls = getattr(self, "calls", 0) + 1
-        loss, values = super().loss(batch)
-        return (loss + torch.inf if self.calls == BAD and dist.get_rank() == 1 else loss), values
+        loss, values, kept = super().loss(batch)
+        return (loss + torch.inf if self.calls == BAD and dist.get_rank() == 1 else loss), values, kept
 
 
 def work(rank, folder):
@@ -59,14 +60,14 @@ def work(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
     pretrain(config(), folder / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training.Trainer, "train_step", signalled(training.Trainer.train_step))
+        patch.setattr(TrainStep, "__call__", signalled(TrainStep.__call__))
         with pytest.raises(SystemExit, match="143"):
             pretrain(config(), folder / "stopped")
     if rank == 0:
         shutil.copytree(folder / "stopped", folder / "alone")
     pretrain(config(), folder / "stopped", resume=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(training.METHODS, "moco_v2", BadOnRank1)
+        patch.setitem(METHODS, "moco_v2", BadOnRank1)
         pretrain(config("train.knn_every=0"), folder / "bad")
     for override, message in REFUSED.items():
         with pytest.raises(UsageError, match=message):
@@ -77,12 +78,12 @@ def work(rank, folder):
     dist.destroy_process_group()
 
 
-def signalled(train_step):
+def signalled(take_step):
     """A step that sends a signal to rank 1 alone."""
 
     def step(self, batch):
-        values = train_step(self, batch)
-        if self.step == STOPPED and dist.get_rank() == 1:
+        values = take_step(self, batch)
+        if self.steps_done == STOPPED and dist.get_rank() == 1:
             os.kill(os.getpid(), signal.SIGTERM)
         return values
 

@@ -12,10 +12,9 @@ from sslfast.config import EncoderConfig
 from sslfast.encoders import Encoder, build_encoder, try_encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
-from sslfast.recipes.check import check
-from sslfast.train import trainer as training
+from sslfast.train import step
+from tests.methods.runs import small_recipe
 from tests.methods.subjects import SUBJECTS
-from tests.methods.test_contract import config
 
 IMAGES = 64
 CUTTING = ("context_prediction", "cpc_v1", "cpc_v2", "fast_moco", "jigsaw", "mncl", "pirl")  # patches
@@ -31,7 +30,7 @@ def with_setting(setting):
 
 def refused(name, match, *overrides):
     with pytest.raises(UsageError, match=match):
-        METHODS[name].check(config(name, *overrides), IMAGES)
+        METHODS[name].check(small_recipe(name, *overrides), IMAGES)
 
 
 class Pooled(Encoder):
@@ -64,7 +63,7 @@ def test_as_many_clusters_as_images_of_which_some_may_be_unreadable(name):
     many = "[4, 64]" if "[" in str(SUBJECTS[name].overrides) else "64"
     settings = (f"method.clusters={many}", "data.val_fraction=0.1", "data.max_bad=0.1")
     refused(name, "clusters=64: expected at most .* the 64 images to train on, less 7 that", *settings)
-    METHODS[name].check(config(name, *settings, "data.on_error=stop"), IMAGES)
+    METHODS[name].check(small_recipe(name, *settings, "data.on_error=stop"), IMAGES)
 
 
 def test_more_prototypes_than_images():
@@ -79,11 +78,11 @@ def test_a_batch_that_leaves_no_noise(name):
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_an_encoder_without_a_map(name, tmp_path, monkeypatch):
     """Of those who need one, and nothing is written."""
-    monkeypatch.setattr(training, "build_encoder", lambda *args, **kwargs: Pooled(build_encoder(*args, **kwargs)))
+    monkeypatch.setattr(step, "build_encoder", lambda *args, **kwargs: Pooled(build_encoder(*args, **kwargs)))
     assert METHODS[name].needs_map == (name in ("densecl", "lewel_b", "lewel_m"))
     if METHODS[name].needs_map:
         with pytest.raises(UsageError, match="encoder.name=pooled: has no map of its features"):
-            pretrain(config(name), tmp_path / "run")
+            pretrain(small_recipe(name), tmp_path / "run")
         assert not (tmp_path / "run").exists()
 
 
@@ -97,19 +96,10 @@ def test_an_encoder_of_another_size_than_what_it_gets(name, tmp_path, monkeypatc
             assert x.shape[-1] == side, f"Input height doesn't match model ({side})"
             return super().forward(x, dense)
 
-    monkeypatch.setattr(training, "build_encoder", lambda *args, **kwargs: Fixed(build_encoder(*args, **kwargs)))
+    monkeypatch.setattr(step, "build_encoder", lambda *args, **kwargs: Fixed(build_encoder(*args, **kwargs)))
     with pytest.raises(UsageError, match="resnet18: takes no images of [0-9]+ pixels: Input height"):
-        pretrain(config(name), tmp_path / "run")
+        pretrain(small_recipe(name), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-
-
-def test_a_view_that_is_cut_need_not_fit_the_encoder():
-    """Of 33 pixels PIRL's encoder sees patches of 8; turned, all of them."""
-    settings = ("encoder.name=vit_small", "encoder.patch_size=8", "data.views.1.size=33")
-    assert METHODS["pirl"].sides(config("pirl", *settings)) == {32, 8}
-    check(config("pirl", *settings))
-    with pytest.raises(UsageError, match=r"^encoder.patch_size=8: .* got 33 pixels"):
-        check(config("pirl", *settings, "method.pretext=rotation"))
 
 
 def test_trying_an_encoder_changes_nothing():

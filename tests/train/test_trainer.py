@@ -1,8 +1,6 @@
 """The trainer: what a run leaves, resumption, interruption, and steps that go wrong."""
 
 import errno
-import json
-import logging
 import os
 import shutil
 import signal
@@ -16,59 +14,16 @@ import yaml
 from safetensors.torch import load_file
 from torch.utils.tensorboard import SummaryWriter
 
+from sslfast.commands import pretrain as command
 from sslfast.commands.pretrain import pretrain
+from sslfast.data import open_data
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
+from sslfast.methods import METHODS
 from sslfast.methods.moco_v1 import MoCoV1
-from sslfast.recipes.load import load_recipe
-from sslfast.run.checkpoint import load, save
-from sslfast.run.logs import log_to
-from sslfast.train import trainer as training
-
-# 162 training images: 5 steps an epoch. One thread, so that the sums of parallel runs agree to the bit.
-TINY = [
-    "data.limit=180",
-    "data.batch_size=32",
-    "encoder.width=0.125",
-    "method.dim=16",
-    "method.hidden=16",
-    "method.queue_size=64",
-    "optim.warmup_epochs=0",
-    "train.epochs=3",
-    "train.log_every=1",
-    "train.knn_every=3",
-    "train.threads=1",
-]
-STEPS = 15
-
-
-def tiny(*overrides):
-    return load_recipe("moco_v2_shapes", [*TINY, *overrides])
-
-
-def lines(run):
-    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-
-
-def state(run):
-    """What training must reproduce: everything in the checkpoint."""
-    return load(run / "checkpoints" / "last.pt")
-
-
-def assert_same(left, right, where="state"):
-    assert type(left) is type(right), where
-    if isinstance(left, dict):
-        assert left.keys() == right.keys(), where
-        for key in left:
-            assert_same(left[key], right[key], f"{where}.{key}")
-    elif isinstance(left, list | tuple):
-        assert len(left) == len(right), where
-        for i, (a, b) in enumerate(zip(left, right, strict=True)):
-            assert_same(a, b, f"{where}[{i}]")
-    elif isinstance(left, torch.Tensor):
-        assert torch.equal(left, right), where
-    else:
-        assert left == right, where
+from sslfast.run.checkpoint import save
+from sslfast.train.step import TrainStep
+from tests.train.runs import STEPS, TINY, assert_same, lines, state, tiny
 
 
 @pytest.fixture(scope="module")
@@ -118,15 +73,15 @@ def test_another_seed_is_another_run(finished, tmp_path):
 def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch, stop_after):
     """Stopped by a signal after a step in the first epoch, at its end, and in the second."""
     run = tmp_path / "run"
-    step = training.Trainer.train_step
+    take_step = TrainStep.__call__
 
     def step_then_signal(self, batch):
-        values = step(self, batch)
-        if self.step == stop_after:
+        values = take_step(self, batch)
+        if self.steps_done == stop_after:
             os.kill(os.getpid(), signal.SIGTERM)
         return values
 
-    monkeypatch.setattr(training.Trainer, "train_step", step_then_signal)
+    monkeypatch.setattr(TrainStep, "__call__", step_then_signal)
     with pytest.raises(SystemExit) as exit:
         pretrain(tiny(), run)
     assert exit.value.code == 143
@@ -244,6 +199,17 @@ def test_resume_refuses_weights_of_other_networks(finished, tmp_path):
         pretrain(tiny(), run, resume=True)
 
 
+def test_resume_refuses_an_optimizer_that_does_something_else(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    saved = state(run)
+    saved["optimizer"]["param_groups"][0]["maximize"] = True
+    save(run / "checkpoints" / "last.pt", saved)
+    with pytest.raises(
+        UsageError, match=r"does not fit moco_v2 \(FusedAdamW: expected maximize=False, .*, got True"
+    ):
+        pretrain(tiny(), run, resume=True)
+
+
 def test_a_damaged_line_of_the_metrics_costs_that_line(finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     whole = lines(run)
@@ -262,16 +228,6 @@ def test_a_full_disk_that_stops_the_metrics_is_one_sentence(tmp_path, monkeypatc
         pretrain(tiny(), tmp_path / "run")
 
 
-def test_a_full_disk_costs_the_log_its_lines_alone(tmp_path, monkeypatch, capsys):
-    def full(handler):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with log_to(tmp_path / "train.log"), monkeypatch.context() as patch:
-        patch.setattr(logging.FileHandler, "flush", full)
-        logging.getLogger("sslfast.train").info("a line")
-    assert capsys.readouterr().err == ""
-
-
 class Diverging(MoCoV1):
     """Gives a NaN loss in the steps of `bad`."""
 
@@ -279,15 +235,15 @@ class Diverging(MoCoV1):
 
     def loss(self, batch):
         self.calls = getattr(self, "calls", 0) + 1
-        loss, values = super().loss(batch)
-        return (loss * float("nan") if self.calls in self.bad else loss), values
+        loss, values, kept = super().loss(batch)
+        return (loss * float("nan") if self.calls in self.bad else loss), values, kept
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_logged(tmp_path, monkeypatch):
     class OneBad(Diverging):
         bad = range(3, 4)
 
-    monkeypatch.setitem(training.METHODS, "moco_v2", OneBad)
+    monkeypatch.setitem(METHODS, "moco_v2", OneBad)
     pretrain(tiny("train.epochs=1", "train.knn_every=0"), tmp_path / "run")
     assert [line["skipped_steps"] for line in lines(tmp_path / "run")] == [0, 0, 1, 1, 1]
     assert "steps skipped since the last report: 1" in (tmp_path / "run" / "train.log").read_text()
@@ -298,16 +254,27 @@ def test_many_bad_steps_stop_the_run_and_leave_a_good_checkpoint(tmp_path, monke
     class AllBad(Diverging):
         bad = range(7, 1000)
 
-    monkeypatch.setitem(training.METHODS, "moco_v2", AllBad)
-    with pytest.raises(TrainingError, match="not finite in the last 4 steps up to step 10"):
+    monkeypatch.setitem(METHODS, "moco_v2", AllBad)
+    with pytest.raises(
+        TrainingError, match="not finite in the last 4 steps up to step 10; the weights in .*checkpoints are from"
+    ):
         pretrain(tiny("train.knn_every=0", "train.max_bad_steps=4"), tmp_path / "run")
     saved = state(tmp_path / "run")
     assert saved["step"] == 5
     assert all(v.isfinite().all() for v in saved["method"].values())
 
 
+def test_a_run_that_stops_before_its_first_checkpoint_names_none(tmp_path, monkeypatch):
+    class AllBad(Diverging):
+        bad = range(1000)
+
+    monkeypatch.setitem(METHODS, "moco_v2", AllBad)
+    with pytest.raises(TrainingError, match="up to step 4; nothing is saved yet: lower optim.lr"):
+        pretrain(tiny("train.knn_every=0", "train.max_bad_steps=4"), tmp_path / "run")
+    assert not (tmp_path / "run" / "checkpoints").exists()
+
+
 def test_data_that_changed_is_refused_at_resume(finished, monkeypatch):
-    whole = training.open_source
-    monkeypatch.setattr(training, "open_source", lambda *args, **kwargs: whole(*args, **kwargs).subset(range(100)))
+    monkeypatch.setattr(command, "open_data", lambda data: open_data(data).subset(range(100)))
     with pytest.raises(UsageError, match="started on 162 images of shapes, which now has 90"):
         pretrain(tiny(), finished, resume=True)

@@ -1,0 +1,186 @@
+"""The training step: from the views of a batch to the weights of the next step, without a run on disk."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from sslfast.config import Recipe, TrainConfig
+from sslfast.data import Batch, Loader, LoaderSpec, Source, make_loader
+from sslfast.distributed import average_, rank, world_size
+from sslfast.encoders import build_encoder, try_encoder
+from sslfast.encoders.norm import synchronized
+from sslfast.methods import METHODS, Method
+from sslfast.optim.optimizers import build_optimizer
+from sslfast.optim.schedules import learning_rate, scaled_lr, set_learning_rate
+from sslfast.random.generators import seed_everything
+from sslfast.recipes.check import check_source
+from sslfast.train.guard import FiniteGuard
+
+
+def build_step(recipe: Recipe, train_set: Source, device: torch.device) -> tuple[TrainStep, Loader]:
+    """The step of a recipe, and the loader of this process's part of its batches.
+
+    Args:
+        recipe: what to train.
+        train_set: the images to train on.
+        device: where to train.
+
+    Raises:
+        UsageError: settings or images that cannot work together.
+    """
+    dtype = _view_dtype(recipe.train, device)
+    spec = LoaderSpec(train_set, recipe.data, recipe.train.seed, device, rank(), world_size(), dtype)
+    loader = make_loader(spec)
+    check_source(recipe, train_set)
+    method = build_method(recipe, len(train_set), device)
+    return TrainStep(method, recipe, loader.steps_per_epoch), loader
+
+
+def build_method(recipe: Recipe, num_images: int, device: torch.device) -> Method:
+    """The method of a recipe with its initial weights, on the device, and compiled if the recipe says so.
+
+    Seeds all random generators, so that the weights are those of `train.seed`.
+
+    Args:
+        recipe: what to train.
+        num_images: how many images there are to train on.
+        device: where to train.
+
+    Raises:
+        UsageError: settings that cannot work together, or with so many images.
+    """
+    seed_everything(recipe.train.seed)
+    kind = METHODS[recipe.method.name]
+    kind.check(recipe, num_images)
+    encoder = build_encoder(recipe.encoder, mean=recipe.data.mean, std=recipe.data.std)
+    try_encoder(encoder, recipe.encoder, {recipe.data.size, *kind.sides(recipe)}, dense=kind.needs_map)
+    method = kind(recipe, encoder, num_images)
+    if recipe.encoder.norm == "sync" and world_size() > 1:
+        method = cast(Method, synchronized(method, device))
+    method.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if device.type == "cuda" if recipe.train.compile is None else recipe.train.compile:
+        for network in method.compiled():
+            network.compile(dynamic=False)  # small crops or patches: as fast a graph as the first shape's
+    return method
+
+
+def _view_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
+    """The dtype of a step's views: fp32, or bf16 where the step is under autocast."""
+    in_bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
+    return torch.bfloat16 if in_bf16 else torch.float32
+
+
+class TrainStep:
+    """The step of a training, and all that moves from one to the next.
+
+        train_step, loader = build_step(recipe, train_set, device)
+        for epoch in range(recipe.train.epochs):
+            train_step.method.start_epoch(epoch, embed)
+            for batch in loader.epoch(epoch):
+                values = train_step(batch)
+
+    Views -> encoder -> heads -> the method's loss (a fused op) -> gradient -> optimizer, moving averages, queue. A
+    step whose loss or gradient is not finite changes nothing (`FiniteGuard`). Of several processes each takes its
+    rows of a batch, and all have the same weights after it.
+
+    Args:
+        method: what to train, on its device, as `build_method` gives it.
+        recipe: its `optim` and `train` sections, and the batch size, by which the learning rate is scaled.
+        steps_per_epoch: batches of an epoch.
+
+    Attributes:
+        optimizer, guard: of the method's parameters.
+        device: the method's.
+        steps_done: how many steps were taken, skipped ones included.
+        total_steps: those of the whole training.
+    """
+
+    def __init__(self, method: Method, recipe: Recipe, steps_per_epoch: int) -> None:
+        self.method, self.recipe = method, recipe
+        self.device = next(method.parameters()).device
+        batch_size = recipe.data.batch_size
+        self.optimizer = build_optimizer(method.named_parameters(), recipe.optim, batch_size, method.constant_lr)
+        if (momentum_copy := method.momentum_copy()) is not None:
+            self.optimizer.add_ema(*momentum_copy.pairs())
+        self.guard = FiniteGuard(method, self.optimizer, recipe.optim.clip_norm)
+        self.peak_lr = scaled_lr(recipe.optim, batch_size)
+        self.warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
+        self.total_steps = recipe.train.epochs * steps_per_epoch
+        self.steps_done = 0
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Takes a step.
+
+        Returns:
+            The loss and the method's further values, scalars on the device, for which nothing here waits.
+        """
+        self.guard.remember()
+        loss, values, kept = self.backward(batch)
+        self.update(loss, kept)
+        return {"loss": loss, **values}
+
+    def backward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
+        """Computes the loss and its gradients, those of all ranks.
+
+        Returns:
+            The loss, without gradient, and the rest of what `Method.loss` returns.
+        """
+        with self.autocast():
+            loss, values, kept = self.method.loss(batch)
+        self.optimizer.zero_grad()
+        loss.backward()
+        loss = loss.detach()
+        if world_size() > 1:
+            self.average_ranks(loss)
+        return loss, values, kept
+
+    def update(self, loss: Tensor, kept: Any) -> None:
+        """Moves all that a step moves, by the gradients and by what the loss kept, unless they are not finite."""
+        skip = self.guard.decide(loss)
+        set_learning_rate(self.optimizer, self.learning_rate(self.steps_done), self.peak_lr)
+        self.optimizer.step(ema_momentum=self.method.momentum(self.steps_done, self.total_steps))
+        self.method.after_step(kept, self.steps_done, self.total_steps, skip)
+        self.steps_done += 1
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which the loss is computed: bf16 where the recipe and the device say so."""
+        in_bf16 = _view_dtype(self.recipe.train, self.device) == torch.bfloat16
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16)
+
+    def average_ranks(self, loss: Tensor) -> None:
+        """Takes the mean over the ranks of the gradients, the running statistics and the loss, in place.
+
+        One all-reduce after the backward pass, not DistributedDataParallel: a method's loss runs several networks,
+        some not in every epoch, and what is not finite on any rank thereby is not on all, which so skip a step
+        together. The price: the exchange does not overlap the backward pass.
+        """
+        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
+        average_([loss, *gradients, *self.guard.statistics])
+
+    def learning_rate(self, step: int) -> float:
+        """The learning rate of a step, counted from 0, before a parameter group's own scale."""
+        return learning_rate(step, self.total_steps, self.warmup_steps, self.recipe.optim, self.peak_lr)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values: all that the next step depends on, but for the random generators' states."""
+        return {
+            "step": self.steps_done,
+            "method": self.method.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "guard": self.guard.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a `state_dict`, whose other keys are passed over.
+
+        Raises:
+            RuntimeError, ValueError: it is of other networks or of another optimizer.
+        """
+        self.method.load_state_dict(state["method"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.guard.load_state_dict(state["guard"])
+        self.steps_done = state["step"]

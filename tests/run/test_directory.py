@@ -1,0 +1,80 @@
+"""A run's directory: what it may be, and what starting a run leaves of another."""
+
+import pytest
+import yaml
+
+from sslfast.errors import UsageError
+from sslfast.recipes.load import load_recipe
+from sslfast.run.directory import CHANGEABLE, RunDirectory, read_recipe
+
+
+def recipe(*overrides):
+    return load_recipe("moco_v2_shapes", overrides)
+
+
+@pytest.fixture
+def run(tmp_path):
+    """The directory of a run that has begun."""
+    run = RunDirectory(tmp_path / "run")
+    run.start(recipe(), resume=False)
+    run.checkpoints.mkdir()
+    for path in (run.metrics, run.log, run.path / "events.out.tfevents.1", run.path / "last.pt.tmp"):
+        path.touch()
+    return run
+
+
+@pytest.mark.parametrize(("resume", "overwrite"), [(False, False), (True, False), (False, True)])
+def test_a_new_directory_and_an_empty_one_are_usable(tmp_path, resume, overwrite):
+    for path in (tmp_path, tmp_path / "a" / "new"):
+        RunDirectory(path).check_usable(recipe(), resume=resume, overwrite=overwrite)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_not_replaced_unasked(run):
+    with pytest.raises(UsageError, match="holds a run; continue it with --resume, or replace it with --overwrite"):
+        run.check_usable(recipe(), resume=False, overwrite=False)
+    run.check_usable(recipe("train.seed=9"), resume=False, overwrite=True)
+    run.check_usable(recipe(), resume=True, overwrite=False)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_files_of_others_are_never_touched(run, overwrite):
+    (run.path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match="holds files that are no run's; choose another directory"):
+        run.check_usable(recipe(), resume=False, overwrite=overwrite)
+
+
+def test_a_file_is_no_directory(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UsageError, match="holds files that are no run's"):
+        RunDirectory(tmp_path / "run").check_usable(recipe(), resume=False, overwrite=True)
+    with pytest.raises(UsageError, match="run: cannot write: File exists"):
+        RunDirectory(tmp_path / "run").start(recipe(), resume=False)
+
+
+def test_a_resumed_run_may_change_what_no_weight_depends_on(run):
+    run.check_usable(recipe("train.log_every=77", "data.workers=1"), resume=True, overwrite=False)
+    with pytest.raises(UsageError, match=r"started otherwise: optim.lr was .* and is 0.5; use another --out"):
+        run.check_usable(recipe("optim.lr=0.5", "train.log_every=77"), resume=True, overwrite=False)
+
+
+def test_the_changeable_settings_are_settings():
+    settings = {f"{section}.{key}" for section in ("data", "train") for key in vars(getattr(recipe(), section))}
+    assert settings >= CHANGEABLE
+
+
+def test_a_start_removes_the_run_before_and_a_resumed_one_keeps_it(run):
+    before = sorted(run.path.iterdir())
+    run.start(recipe("train.log_every=77"), resume=True)
+    assert sorted(run.path.iterdir()) == before
+    assert read_recipe(run.config) == recipe("train.log_every=77")
+    run.start(recipe("train.seed=9"), resume=False)
+    assert list(run.path.iterdir()) == [run.config]
+    assert yaml.safe_load(run.config.read_text())["train"]["seed"] == 9
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "a: [", "\x00"])
+def test_a_config_that_is_none(run, content):
+    run.config.write_text(content)
+    with pytest.raises(UsageError, match=r"config.yaml: not the configuration of a run: \S"):
+        read_recipe(run.config)

@@ -1,0 +1,77 @@
+"""A run's logs: the metrics of a run that was resumed, and what a full disk costs."""
+
+import errno
+import json
+import logging
+import os
+
+import pytest
+
+from sslfast.errors import TrainingError
+from sslfast.run.directory import RunDirectory
+from sslfast.run.logs import MetricsLog, log_to, read_metrics
+
+
+def full(*args):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def losses(run):
+    return {line["step"]: line["loss"] for line in read_metrics(run.metrics)}
+
+
+def test_lines_come_back(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert read_metrics(run.metrics) == []
+    with MetricsLog(run, 0) as metrics:
+        metrics.write(1, 0.123456, loss=0.5, lr=0.1)
+    assert read_metrics(run.metrics) == [{"step": 1, "epoch": 0.1235, "loss": 0.5, "lr": 0.1}]
+    assert list(tmp_path.glob("events.out.*"))
+
+
+@pytest.mark.parametrize("resumed", [0, 2, 5])
+def test_a_resumed_run_takes_back_the_lines_past_its_step(tmp_path, resumed):
+    run = RunDirectory(tmp_path)
+    with MetricsLog(run, 0) as metrics:
+        for step in (1, 2, 3):
+            metrics.write(step, step, loss=1.0)
+    with MetricsLog(run, resumed) as metrics:
+        metrics.write(resumed + 1, 1.0, loss=2.0)
+    assert losses(run) == {**{step: 1.0 for step in (1, 2, 3) if step <= resumed}, resumed + 1: 2.0}
+
+
+@pytest.mark.parametrize(
+    "damaged", ['{"step": 2, "ep', '{"step": 2, "ep\n', "[1, 2]\n", '{"loss": 1.0}\n', "\x00\xff\n"]
+)
+def test_damaged_lines_are_passed_over(tmp_path, damaged):
+    run = RunDirectory(tmp_path)
+    line = json.dumps({"step": 1, "epoch": 0.5, "loss": 1.0}) + "\n"
+    run.metrics.write_text(line + damaged, encoding="latin-1")
+    assert losses(run) == {1: 1.0}
+
+
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    run = RunDirectory(tmp_path)
+    with MetricsLog(run, 0) as metrics, monkeypatch.context() as patch:
+        patch.setattr(metrics._events, "add_scalar", full)
+        with pytest.raises(
+            TrainingError, match=r"cannot write the metrics \(No space left on device\); .* --resume"
+        ):
+            metrics.write(1, 1.0, loss=1.0)
+
+
+def test_a_full_disk_costs_the_log_its_lines_alone(tmp_path, monkeypatch, capsys):
+    with log_to(tmp_path / "train.log"), monkeypatch.context() as patch:
+        patch.setattr(logging.FileHandler, "flush", full)
+        logging.getLogger("sslfast.train").info("a line")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_log_goes_to_the_file_while_it_is_open(tmp_path):
+    log = logging.getLogger("sslfast.train")
+    with log_to(tmp_path / "train.log"):
+        log.info("the first line")
+        log.debug("too much")
+    log.warning("too late")
+    (line,) = (tmp_path / "train.log").read_text().splitlines()
+    assert line.endswith("INFO the first line")

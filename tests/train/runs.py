@@ -1,0 +1,56 @@
+"""A run that takes seconds, and what it leaves."""
+
+import json
+
+import torch
+
+from sslfast.recipes.load import load_recipe
+from sslfast.run.checkpoint import load
+
+# 162 training images: 5 steps an epoch. One thread, so that the sums of parallel runs agree to the bit.
+TINY = [
+    "data.limit=180",
+    "data.batch_size=32",
+    "encoder.width=0.125",
+    "method.dim=16",
+    "method.hidden=16",
+    "method.queue_size=64",
+    "optim.warmup_epochs=0",
+    "train.epochs=3",
+    "train.log_every=1",
+    "train.knn_every=3",
+    "train.threads=1",
+]
+STEPS = 15
+
+
+def tiny(*overrides):
+    """The recipe of the run."""
+    return load_recipe("moco_v2_shapes", [*TINY, *overrides])
+
+
+def lines(run):
+    """The metrics that a run logged."""
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def state(run):
+    """All that is in a run's checkpoint, which training must reproduce."""
+    return load(run / "checkpoints" / "last.pt")
+
+
+def assert_same(left, right, where="state"):
+    """Two checkpoints are the same to the bit."""
+    assert type(left) is type(right), where
+    if isinstance(left, dict):
+        assert left.keys() == right.keys(), where
+        for key in left:
+            assert_same(left[key], right[key], f"{where}.{key}")
+    elif isinstance(left, list | tuple):
+        assert len(left) == len(right), where
+        for i, (a, b) in enumerate(zip(left, right, strict=True)):
+            assert_same(a, b, f"{where}[{i}]")
+    elif isinstance(left, torch.Tensor):
+        assert torch.equal(left, right), where
+    else:
+        assert left == right, where
