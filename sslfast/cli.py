@@ -1,87 +1,80 @@
 """The command line.
 
-Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM, 130 after Ctrl-C.
+Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM, 130 after Ctrl-C, 141 where
+what reads the output has gone.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import itertools
 import logging
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sslfast.errors import TrainingError, UsageError
+from sslfast.errors import PrintableFormatter, TrainingError, UsageError, printable
 
 # The commands import what they need themselves: torch takes seconds, which `--help` should not.
 
 
+COMMANDS = ("pretrain", "evaluate", "export", "list", "views", "report", "bench", "info")
+
+
 class Parser(argparse.ArgumentParser):
-    """Says what was wrong in one line."""
+    """A parser whose errors are one line, with exit code 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
-
-
-class EvaluationHelp(argparse.Action):
-    """--help of `evaluate`: the arguments, then every setting of each evaluation."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from sslfast.commands.evaluate import EVALUATIONS
-        from sslfast.config.settings import listed
-
-        print(parser.format_help())
-        for kind, (schema, _rows) in EVALUATIONS.items():
-            print("\n".join([f"settings of {kind}, with their defaults:", *listed(schema)]))
-        parser.exit()
+        self.exit(2, printable(f"{self.prog}: {message}") + "\n")
 
 
 class SettingsHelp(argparse.Action):
-    """--help of `pretrain`: the arguments, then every setting of a recipe."""
+    """--help of a command with settings: its arguments, then the text that `const` returns."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        from sslfast.recipes.load import describe, recipes
-        from sslfast.recipes.presets import PRESETS
-
         print(parser.format_help())
-        print(f"recipes:\n  {', '.join(recipes())}\n")
-        print(f"presets of data.views:\n  {', '.join(PRESETS)}\n")
-        print(f"settings, with their defaults:\n{describe()}")
+        print(self.const())
         parser.exit()
 
 
-def data_setting(args: argparse.Namespace) -> list[str]:
-    """--data as an override."""
-    return [f"data.source={json.dumps(args.data)}"] if args.data is not None else []  # JSON: no YAML in a path
+def recipe_help() -> str:
+    from sslfast.recipes.help import describe
+
+    return describe()
+
+
+def evaluation_help() -> str:
+    from sslfast.evaluation.help import describe
+
+    return describe()
 
 
 def pretrain(args: argparse.Namespace) -> None:
     from sslfast.commands.pretrain import pretrain as run
     from sslfast.recipes.load import load_recipe, to_yaml
 
-    config = load_recipe(args.recipe, [*args.overrides, *data_setting(args)])
+    recipe = load_recipe(args.recipe, args.overrides, data=args.data)
     if args.print_config:
-        print(to_yaml(config), end="")
+        print(to_yaml(recipe), end="")
         return
-    out = args.out or Path("runs") / Path(args.recipe).stem
-    run(config, out, resume=args.resume, overwrite=args.overwrite)
+    run(recipe, args.out or Path("runs") / Path(args.recipe).stem, resume=args.resume, overwrite=args.overwrite)
 
 
 def evaluate(args: argparse.Namespace) -> None:
     from sslfast.commands.evaluate import evaluate as run
 
-    found = run(
-        args.kind, args.checkpoint, args.data, args.val, args.overrides, random_baseline=args.random_baseline
+    evaluation = run(
+        args.protocol, args.checkpoint, args.data, args.val, args.overrides, random_baseline=args.random_baseline
     )
-    print(found.table())
+    print(evaluation.table())
 
 
 def export(args: argparse.Namespace) -> None:
     from sslfast.commands.export import export_torchvision
 
-    print(export_torchvision(args.checkpoint, args.out, overwrite=args.overwrite))
+    print_path(export_torchvision(args.checkpoint, args.out, overwrite=args.overwrite))
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -99,20 +92,24 @@ def info(args: argparse.Namespace) -> None:
 def list_all(args: argparse.Namespace) -> None:
     from sslfast.commands.list import listing
 
-    print(listing())
+    print(listing(args.word))
 
 
 def views(args: argparse.Namespace) -> None:
     from sslfast.commands.views import draw
     from sslfast.recipes.load import load_recipe
 
-    print(draw(load_recipe(args.recipe, [*args.overrides, *data_setting(args)]), args.out))
+    print_path(draw(load_recipe(args.recipe, args.overrides, data=args.data), args.out))
 
 
 def report(args: argparse.Namespace) -> None:
     from sslfast.commands.report import write_report
 
-    print(write_report(args.run_dir, args.data))
+    print_path(write_report(args.run_dir, args.data))
+
+
+def print_path(path: Path) -> None:
+    print(printable(str(path)))
 
 
 def parser() -> Parser:
@@ -122,49 +119,58 @@ def parser() -> Parser:
     command = commands.add_parser(
         "pretrain",
         help="pre-train an encoder",
-        usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--resume]",
+        usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--resume|--overwrite]",
         add_help=False,
     )
-    command.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
+    command.add_argument("recipe", metavar="RECIPE", help="a name that `sslfast list` describes, or a YAML file")
     command.add_argument(
         "--data",
         metavar="PATH|NAME",
-        help="an image folder, a .tar or .tar.xz of one, a torchvision data set's name, or `shapes`",
+        help="an image folder, a .tar or .tar.xz of one, a torchvision data set (CIFAR10, or a split of it: "
+        "CIFAR10:test), or `shapes`",
     )
-    command.add_argument("--out", metavar="DIR", type=Path, help="the run's directory (default: runs/RECIPE)")
+    command.add_argument(
+        "--out", metavar="DIR", type=path_argument, help="the run's directory (default: runs/RECIPE)"
+    )
     existing = command.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="go on with the run in --out")
     existing.add_argument("--overwrite", action="store_true", help="replace the run in --out")
-    command.add_argument("--print-config", action="store_true", help="show what would run, and stop")
-    command.add_argument("-h", "--help", action=SettingsHelp, nargs=0, help="show this and all settings")
+    command.add_argument("--print-config", action="store_true", help="print the recipe that would run, and stop")
+    add_help(command, recipe_help)
     command.set_defaults(run=pretrain)
 
     command = commands.add_parser(
         "evaluate",
         help="test a frozen encoder",
-        usage="sslfast evaluate knn|linear CHECKPOINT --data PATH|NAME [--val PATH|NAME] [key=value ...]",
+        usage="sslfast evaluate PROTOCOL CHECKPOINT --data PATH|NAME [--val PATH|NAME] [key=value ...]",
         add_help=False,
     )
-    command.add_argument("kind", choices=["knn", "linear"], help="nearest neighbours, or a linear probe")
-    command.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a run's directory, or a checkpoint")
+    command.add_argument("protocol", metavar="PROTOCOL", help="knn: nearest neighbours; linear: a linear probe")
+    command.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=path_argument, help="a run's directory, or a checkpoint"
+    )
     command.add_argument("--data", metavar="PATH|NAME", required=True, help="labelled images")
     command.add_argument(
         "--val",
         metavar="PATH|NAME",
-        help="images to test on (default: those of --data that pre-training held out, or a fixed 10%%)",
+        help="images to test on (default: a data set's test split; of other data those that pre-training held "
+        "out, or a fixed 10%%)",
     )
     command.add_argument("--random-baseline", action="store_true", help="test the initial weights as well")
-    command.add_argument("-h", "--help", action=EvaluationHelp, nargs=0, help="show this and all settings")
+    add_help(command, evaluation_help)
     command.set_defaults(run=evaluate)
 
     command = commands.add_parser("export", help="write an encoder's weights for other software")
-    command.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help="a run's directory, or a checkpoint")
+    command.add_argument(
+        "checkpoint", metavar="CHECKPOINT", type=path_argument, help="a run's directory, or a checkpoint"
+    )
     command.add_argument("--format", choices=["torchvision"], required=True)
-    command.add_argument("--out", metavar="FILE", type=Path, required=True, help="a .safetensors file")
+    command.add_argument("--out", metavar="FILE", type=path_argument, required=True, help="a .safetensors file")
     command.add_argument("--overwrite", action="store_true", help="replace FILE")
     command.set_defaults(run=export)
 
     command = commands.add_parser("list", help="the methods and the recipes, a line each")
+    command.add_argument("word", metavar="WORD", nargs="?", default="", help="only those with WORD in their names")
     command.set_defaults(run=list_all)
 
     command = commands.add_parser(
@@ -174,11 +180,13 @@ def parser() -> Parser:
     )
     command.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
     command.add_argument("--data", metavar="PATH|NAME", help="the images (default: the recipe's)")
-    command.add_argument("--out", metavar="FILE.png", type=Path, required=True, help="replaced where it exists")
+    command.add_argument(
+        "--out", metavar="FILE.png", type=path_argument, required=True, help="replaced where it exists"
+    )
     command.set_defaults(run=views)
 
     command = commands.add_parser("report", help="draw a run's curves and pictures")
-    command.add_argument("run_dir", metavar="RUN_DIR", type=Path)
+    command.add_argument("run_dir", metavar="RUN_DIR", type=path_argument)
     command.add_argument("--data", metavar="PATH|NAME", help="the images to show (default: the run's)")
     command.set_defaults(run=report)
 
@@ -187,11 +195,11 @@ def parser() -> Parser:
     command.add_argument(
         "--json",
         metavar="PATH",
-        type=Path,
+        type=path_argument,
         help="write the results with what they depend on; in a folder, a file an op",
     )
-    command.add_argument("--csv", metavar="FILE", type=Path, help="write the results")
-    command.add_argument("--plots", metavar="DIR", type=Path, help="draw them, a picture an op")
+    command.add_argument("--csv", metavar="FILE", type=path_argument, help="write the results")
+    command.add_argument("--plots", metavar="DIR", type=path_argument, help="draw them, a picture an op")
     command.set_defaults(run=bench)
 
     command = commands.add_parser("info", help="versions, GPU, and which kernels are usable and why not")
@@ -199,29 +207,82 @@ def parser() -> Parser:
     return main
 
 
+def path_argument(text: str) -> Path:
+    """A path, with a home folder in place of `~`: a shell leaves that of `--out=~/run` as it is."""
+    from sslfast.config.paths import user_path
+
+    return user_path(text)
+
+
+def add_help(command: argparse.ArgumentParser, describe: Callable[[], str]) -> None:
+    """Gives a command a --help that prints the text of `describe` too."""
+    meaning = "show this and all settings"
+    command.add_argument("-h", "--help", action=SettingsHelp, nargs=0, const=describe, help=meaning)
+
+
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """The arguments; `key.sub=value` may stand anywhere among them."""
     main = parser()
+    argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        from sslfast.config.settings import nearest
+
+        main.error(f"no command {argv[0]!r}{nearest(argv[0], COMMANDS)}")
     args, rest = main.parse_known_args(argv)
-    for word in rest:
+    for word, after in itertools.zip_longest(rest, rest[1:], fillvalue=""):
         if word.startswith("-") or "=" not in word or args.run not in (pretrain, evaluate, views):
-            main.error(f"unexpected argument {word!r}; pretrain, evaluate and views take key.sub=value")
+            hint = setting_hint(args, word, after)
+            main.error(
+                f"unexpected argument {word!r}; {hint or 'pretrain, evaluate and views take key.sub=value'}"
+            )
     args.overrides = rest
     return args
 
 
+def setting_hint(args: argparse.Namespace, word: str, after: str) -> str:
+    """ "did you mean train.epochs=5?" for `--epochs 5`; "" where no setting of the command has this name."""
+    from sslfast.config.settings import keys_named
+    from sslfast.evaluation import PROTOCOLS
+    from sslfast.recipes.load import AnyRecipe
+
+    if not word.startswith("--") or args.run not in (pretrain, evaluate, views):
+        return ""
+    schema: Any = AnyRecipe
+    if args.run is evaluate:
+        schema = PROTOCOLS[args.protocol].config if args.protocol in PROTOCOLS else None
+    name, _, value = word.removeprefix("--").partition("=")
+    value = value or after or "VALUE"
+    keys = keys_named(schema, name.rpartition(".")[2].replace("-", "_"))
+    return f"did you mean {' or '.join(f'{key}={value}' for key in keys)}?" if keys else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
-    args = parse(argv)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        try:
+            return run(argv)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `sslfast pretrain --help | head`
+        # Python flushes what is left at exit, which would fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # 128 + SIGPIPE, as a shell has it
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Runs a command, turns its failures into one line, and returns its exit code."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sslfast").setLevel(logging.INFO)
     try:
+        args = parse(argv)
         args.run(args)
     except UsageError as error:
-        print(f"sslfast: {error}", file=sys.stderr)
+        print(f"sslfast: {printable(str(error))}", file=sys.stderr)
         return 2
     except TrainingError as error:
-        print(f"sslfast: {error}", file=sys.stderr)
+        print(f"sslfast: {printable(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:  # before or after training, or the second during it
         print("sslfast: interrupted; a run goes on from its latest checkpoint with --resume", file=sys.stderr)

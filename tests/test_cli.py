@@ -1,12 +1,12 @@
 """The command line as a person meets it."""
 
+import os
 import re
 import subprocess
 import sys
 
 import pytest
 import yaml
-from PIL import Image
 
 from sslfast.cli import main
 
@@ -27,17 +27,17 @@ def test_print_config_shows_what_would_run_and_runs_nothing(capsys, tmp_path):
     out_dir = str(tmp_path / "run")
     settings = ["--data", "here", "--out", out_dir, "train.epochs=3", "--print-config"]
     code, out, _ = run(capsys, "pretrain", "moco_v2_shapes", *settings)
-    config = yaml.safe_load(out)
+    recipe = yaml.safe_load(out)
     assert code == 0
-    assert config["train"]["epochs"] == 3
-    assert config["data"]["source"] == "here"
+    assert recipe["train"]["epochs"] == 3
+    assert recipe["data"]["source"] == "here"
     assert not (tmp_path / "run").exists()
 
 
 def test_overrides_may_stand_between_options(capsys):
     code, out, _ = run(capsys, "pretrain", "moco_v2_shapes", "train.epochs=3", "--print-config", "optim.lr=0.5")
-    config = yaml.safe_load(out)
-    assert (code, config["train"]["epochs"], config["optim"]["lr"]) == (0, 3, 0.5)
+    recipe = yaml.safe_load(out)
+    assert (code, recipe["train"]["epochs"], recipe["optim"]["lr"]) == (0, 3, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,7 @@ def test_overrides_may_stand_between_options(capsys):
         (["pretrain", "moco_v2_shapes", "--out", "/dev/null/run", *TINY], "/dev/null/run"),
         (["info", "train.epochs=3"], "unexpected argument 'train.epochs=3'"),
         (["evaluate", "knn", "no/such/checkpoint", "--data", "shapes"], "no/such/checkpoint"),
+        (["evaluate", "liner", "run", "--data", "shapes"], "no such evaluation; did you mean 'linear'?"),
         (["evaluate", "linear", "run", "--data", "shapes", f"seed={2**63}"], "seed: input should be less than"),
         (["evaluate", "knn", "run", "--data", "shapes", "device=meta"], "device 'meta'"),
         (["pretrain", "moco_v2_shapes", "--data", ""], "no data is named"),
@@ -72,10 +73,40 @@ def test_overrides_may_stand_between_options(capsys):
         (["views", "fast_moco_cifar10", "--data", "shapes", "--out", "a.png", "data.size=31"], "31 pixels cannot"),
         (["views", "moco_v2_shapes", "--out", "a.png", "--data", "no/such/folder"], "no/such/folder"),
         (["frobnicate"], "frobnicate"),
+        (["pretain", "moco_v2"], "no command 'pretain'; did you mean 'pretrain'?"),
+        (["pretrain", "moco_v2", "--epochs", "5"], "unexpected argument '--epochs'; did you mean train.epochs=5?"),
+        (["pretrain", "moco_v2", "--batch-size=8"], "'--batch-size=8'; did you mean data.batch_size=8?"),
+        (["pretrain", "moco_v2", "--momentum", "0"], "did you mean method.momentum=0 or optim.momentum=0?"),
+        (
+            ["evaluate", "knn", "run", "--data", "shapes", "--k=5"],
+            "unexpected argument '--k=5'; did you mean k=5?",
+        ),
+        (
+            ["evaluate", "knn", "runs/cifra", "--data", "shapes"],
+            "no such file or folder; did you mean runs/cifar?",
+        ),
+        (["report", "runs/cifra"], "runs/cifra: no such file or folder; did you mean runs/cifar?"),
+        (
+            ["export", "runs/cifra", "--format", "torchvision", "--out", "a.safetensors"],
+            "did you mean runs/cifar?",
+        ),
+        (
+            ["export", "runs/cifar", "--format", "torchvision", "--out", "a.pth"],
+            "--out a.pth: expected the name of a .safetensors file",
+        ),
+        (["pretrain", "moco_v2", "--out=~nouser/x"], "~nouser/x: there is no such user's home folder"),
+        (["pretrain", "moco_v2", "--data=~nouser/x"], "~nouser/x: there is no such user's home folder"),
+        (["pretrain", "~nouser/x.yaml"], "~nouser/x.yaml: there is no such user's home folder"),
+        (["pretrain", "moco_v2", f"--out={'x' * 300}"], "cannot be a path here (File name too long)"),
+        (["pretrain", "moco_v2", f"--data={'x' * 300}"], "cannot be a path here (File name too long)"),
+        (["pretrain", "x" * 300], "cannot be a path here (File name too long)"),
+        (["report", "x" * 300], "cannot be a path here (File name too long)"),
+        (["pretrain", "moco_v2", "--data=a\0b"], "cannot be a path here"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, argv, message):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "cifar").mkdir(parents=True)
     code, out, err = run(capsys, *argv)
     assert code == 2
     assert message in err
@@ -83,21 +114,20 @@ def test_bad_arguments_are_one_line_and_exit_code_2(capsys, tmp_path, monkeypatc
     assert not out
 
 
-def test_views_draws_a_sheet(capsys, tmp_path):
-    path = tmp_path / "sheet.png"
-    arguments = ["views", "moco_v2_shapes", "--out", str(path), "data.limit=20", "data.views=simclr_cifar"]
-    code, out, _ = run(capsys, *arguments)
-    assert (code, out) == (0, f"{path}\n")
-    with Image.open(path) as sheet:
-        assert sheet.format == "PNG"
-
-
-def test_help_lists_recipes_and_settings(capsys):
+def test_help_lists_recipes_and_settings(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run(capsys, "pretrain", "--help")
     assert code == 0
-    for text in ("moco_v2_cifar10", "optim.weight_decay=0.0001", "--resume", "Images a step, ", "barlow_twins"):
+    for text in (
+        "moco_v2_cifar10",
+        "optim.weight_decay=0.0001",
+        "--resume",
+        "Number of images in a step",
+        "barlow_twins",
+    ):
         assert text in out
-    assert not re.search(r"^\w+: ", out.partition("settings, ")[2], re.MULTILINE)  # a setting is one line
+    assert not re.search(r"^\w+: ", out.partition("settings, ")[2], re.MULTILINE)  # meanings stay in their column
+    assert max(map(len, out.partition("recipes ")[2].splitlines())) <= 78  # of a terminal of 80
 
 
 def test_help_of_evaluate_lists_its_settings(capsys):
@@ -116,6 +146,52 @@ def test_an_interrupt_is_one_line_and_exit_code_130(capsys, monkeypatch):
     assert (code, out) == (130, "")
     assert "interrupted" in err
     assert len(err.splitlines()) == 1
+
+
+def test_a_home_folder_is_found_in_every_path(capsys, tmp_path, monkeypatch):
+    """A shell leaves `--out=~/x` as it is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.yaml").write_text("method: {name: moco_v2}\n")
+    code, out, _ = run(capsys, "views", "~/mine.yaml", "--out=~/views.png", *TINY)
+    assert (code, out) == (0, f"{tmp_path}/views.png\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "note").touch()
+    for argv, message in (
+        (["report", "~/run"], "run: holds no run"),
+        (["evaluate", "knn", "~/run", "--data", "shapes"], "run: holds no checkpoint"),
+        (["export", "~/run", "--format", "torchvision", "--out=~/a.safetensors"], "run: holds no checkpoint"),
+        (["pretrain", "moco_v2_shapes", "--out=~/note"], "note: holds files that are no run's"),
+    ):
+        assert f"{tmp_path}/{message}" in run(capsys, *argv)[2]
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize("argv", [["pretrain", "--help"], ["--help"], ["list"]])
+def test_a_reader_that_has_gone_ends_a_command_quietly(argv):
+    program = f"import sys; from sslfast.cli import main; sys.exit(main({argv}))"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=buffered, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_messages_show_names_escaped(capsys, tmp_path):
+    name = f"{tmp_path}/x\x1b[31m\n\udcb4"
+    for argv in (
+        ["pretrain", "moco_v2_shapes", "--data", name],
+        ["evaluate", "knn", name, "--data", "shapes"],
+        ["report", name],
+        ["list", name],
+        ["pretrain", name],
+    ):
+        code, out, err = run(capsys, *argv)
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert r"/x\x1b[31m\n\udcb4" in err
 
 
 def test_help_does_not_wait_for_torch():

@@ -1,1 +1,1 @@
-"""The commands, each in the file of its name: what a person asks for, from the command line or from Python."""
+"""The commands, one a file, named for it: each is a function, for the command line and for Python."""

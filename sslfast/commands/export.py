@@ -1,4 +1,4 @@
-"""Encoders as safetensors files, for other programs."""
+"""`sslfast export`: an encoder as a safetensors file for other software."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 
 import torch
 
+from sslfast.config.paths import existing_path, user_path
 from sslfast.encoders import RESNETS
 from sslfast.errors import UsageError
 from sslfast.recipes.load import to_dict
-from sslfast.run.backbone import _write, load_encoder
+from sslfast.run.backbone import load_encoder, write_safetensors
 
-IMAGENET_CLASSES = 1000  # of the classifier that torchvision's models come with
+IMAGENET_CLASSES = 1000  # outputs of the classifier that torchvision's models come with
 
 
-def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) -> Path:
+def export_torchvision(checkpoint: str | Path, out: str | Path, *, overwrite: bool = False) -> Path:
     """Writes a checkpoint's encoder so that torchvision's model of its name loads it, strictly:
 
         model = torchvision.models.resnet18()
@@ -23,20 +24,23 @@ def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) 
 
     torchvision's model has a classifier, which pre-training does not train: `fc.weight` (1000, feature_dim) and
     `fc.bias` (1000,) are zeros, to be replaced or trained. The file's metadata says so, and holds the mean and the
-    standard deviation that images are to be normalised by, and the configuration of the run, as JSON.
+    standard deviation that images are to be normalised by, and the run's recipe, as JSON.
 
     Args:
         checkpoint: a checkpoint's file or a run's directory.
-        out: the file to write.
+        out: the .safetensors file to write.
         overwrite: replace a file that exists.
 
     Returns:
         `out`.
 
     Raises:
-        UsageError: torchvision has no such architecture, the checkpoint is bad, or `out` exists or cannot be
-            written.
+        UsageError: torchvision has no such architecture, the checkpoint is bad, or `out` exists, cannot be
+            written or has another suffix.
     """
+    checkpoint, out = existing_path(checkpoint), user_path(out)
+    if out.suffix != ".safetensors":
+        raise UsageError(f"--out {out}: expected the name of a .safetensors file, which is what it writes")
     if out.exists() and not overwrite:
         raise UsageError(f"--out {out}: exists; choose another file, or replace it with --overwrite")
     encoder, recipe = load_encoder(checkpoint)
@@ -59,7 +63,7 @@ def export_torchvision(checkpoint: Path, out: Path, *, overwrite: bool = False) 
         "config": json.dumps(to_dict(recipe)),
     }
     try:
-        _write(out, {**encoder.state_dict(), **classifier}, metadata)
+        write_safetensors(out, {**encoder.state_dict(), **classifier}, metadata)
     except OSError as error:
         raise UsageError(f"--out {out}: cannot write: {error.strerror}") from error
     return out

@@ -1,4 +1,4 @@
-"""What `sslfast info` says: versions, the devices here, and which kernels run on them or why not."""
+"""`sslfast info`: versions, the devices here, and which kernels run on them or why not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ IMPLS = ("cpp", "triton", "cuda", "reference")
 def describe() -> str:
     """Versions, devices, and a table of ops by implementation, as text to read.
 
-    The table says on which of the devices here an implementation runs. What could not be loaded is "missing",
-    and below the table stands, once, why and how to get it.
+    The table says on which of the devices here an implementation runs. One that could not be loaded is "missing":
+    below the table stands, once, why, and how to get it.
     """
     return "\n\n".join((_versions(), _devices(), _kernels()))
 

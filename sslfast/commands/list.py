@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
 
+from sslfast.config.help import first_sentence
+from sslfast.config.settings import nearest
+from sslfast.errors import UsageError
 from sslfast.methods import METHODS
+from sslfast.recipes.help import describe_method
 from sslfast.recipes.load import recipes
 
+METHODS_HEADING = "methods (a name alone is the method's recipe for photographs at 128 pixels):"
 
-def listing() -> str:
-    """Each method with what its file says first of it, each recipe with how its comment begins."""
-    methods = {name: sys.modules[method.__module__].__doc__ or "" for name, method in METHODS.items()}
-    files = {name: leading_comment(path) for name, path in recipes().items()}
-    return "\n".join(["methods:", *_lines(methods), "", "recipes:", *_lines(files)])
+
+def listing(word: str = "") -> str:
+    """The methods and the recipes whose names hold a word, each with the first sentence of its file.
+
+    Raises:
+        UsageError: no name holds it.
+    """
+    methods = {name: describe_method(method) for name, method in METHODS.items()}
+    files = {name: first_sentence(leading_comment(path)) for name, path in recipes().items()}
+    sections = {METHODS_HEADING: methods, "recipes:": files}
+    chosen = {heading: _holding(word, sentences) for heading, sentences in sections.items()}
+    if not any(chosen.values()):
+        hint = nearest(word, [*methods, *files], "`sslfast list`")
+        raise UsageError(f"list {word}: no method and no recipe has a name with {word!r}{hint}")
+    return "\n\n".join(
+        "\n".join([heading, *_lines(sentences)]) for heading, sentences in chosen.items() if sentences
+    )
+
+
+def _holding(word: str, sentences: Mapping[str, str]) -> dict[str, str]:
+    """The entries whose names hold a word, whatever the case and the kind of dash."""
+    plain = word.lower().replace("-", "_")
+    return {name: text for name, text in sentences.items() if plain in name}
 
 
 def leading_comment(path: Path) -> str:
@@ -25,11 +46,6 @@ def leading_comment(path: Path) -> str:
     return "\n".join(line.removeprefix("#").strip() for line in lines)
 
 
-def first_sentence(text: str) -> str:
-    """Up to the full stop before a capital, on one line: those of "et al. 2020" and "v1.5" end nothing."""
-    return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(text.split()), maxsplit=1)[0]
-
-
-def _lines(texts: Mapping[str, str]) -> list[str]:
-    width = max(map(len, texts))
-    return [f"  {name:<{width}}  {first_sentence(text)}" for name, text in texts.items()]
+def _lines(sentences: Mapping[str, str]) -> list[str]:
+    width = max(map(len, sentences))
+    return [f"  {name:<{width}}  {text}" for name, text in sentences.items()]

@@ -1,31 +1,45 @@
-"""`sslfast pretrain`: an encoder is pre-trained, and a run directory left."""
+"""`sslfast pretrain`: from a recipe and images to a run's directory."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sslfast.config import Recipe
-from sslfast.data import open_source
+from sslfast.config.paths import user_path
+from sslfast.data import open_data
 from sslfast.distributed import rank
 from sslfast.distributed.launch import first_alone, joined
-from sslfast.recipes.check import check
+from sslfast.errors import UsageError
+from sslfast.recipes.check import check_recipe
+from sslfast.recipes.load import load_recipe
 from sslfast.run.directory import RunDirectory
 from sslfast.run.logs import log_to
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.trainer import Trainer, log
 
 
-def pretrain(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Pre-trains an encoder and leaves a run directory (see `sslfast.run`).
+def pretrain(
+    recipe: Recipe | str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Pre-trains an encoder and leaves a run directory (see `sslfast.run.directory`).
 
     Under torchrun its processes share the run.
 
     Args:
-        recipe: what to run.
+        recipe: what to run: a recipe, the name of one, or a YAML file, as `load_recipe` takes them.
         out: the run's directory.
+        data: the images, in place of the recipe's `data.source`; None: those of the recipe.
+        overrides: "key.sub=value" settings over those of the recipe.
         resume: go on from the directory's latest checkpoint, if it has one.
         overwrite: replace the run in the directory.
 
@@ -34,14 +48,14 @@ def pretrain(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool
         TrainingError: training cannot go on; the latest checkpoint is good.
         SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
     """
-    run = RunDirectory(out)
+    recipe = load_recipe(recipe, overrides, data=data)
+    run = RunDirectory(_out(out))
     with joined():
-        check(recipe)
+        check_recipe(recipe)
         if rank() == 0:
-            run.check(recipe, resume=resume, overwrite=overwrite)
-        data = recipe.data
+            run.check_usable(recipe, resume=resume, overwrite=overwrite)
         with first_alone():  # it may download or unpack
-            source = open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
+            source = open_data(recipe.data)
         trainer = Trainer(recipe, run, source)
         if resume:
             trainer.resume()
@@ -55,3 +69,13 @@ def pretrain(recipe: Recipe, out: Path, *, resume: bool = False, overwrite: bool
                 log.info("%s: saved at step %d; go on with --resume", stopped.name, trainer.step)
     if stopped:
         raise SystemExit(interrupt.exit_code)
+
+
+def _out(text: str | Path) -> Path:
+    """The directory of a run. Raises UsageError where TensorBoard, whose names are UTF-8, cannot write to it."""
+    path = user_path(text)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"--out {path}: is not UTF-8, as TensorBoard's files must be; choose another") from error
+    return path

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import (
     STRICT,
+    BelowOne,
     Count,
     CountOrZero,
     NonNegative,
@@ -24,6 +25,7 @@ from sslfast.config.fields import (
     Seed,
     Share,
     ShareRange,
+    Side,
 )
 
 
@@ -31,154 +33,167 @@ from sslfast.config.fields import (
 class ViewConfig:
     """One augmented view of an image. The defaults are MoCo v2's (Chen et al. 2020) without its blur."""
 
-    size: Count | None = None
-    """Side of the view, pixels; null: data.size."""
+    size: Side | None = None
+    """Side of the view in pixels; null: data.size."""
     scale: ShareRange = (0.2, 1.0)
-    """Share of the image's area that a crop covers: least, most."""
+    """Share of the image's area that the crop covers: least and most."""
     ratio: Range = (3 / 4, 4 / 3)
-    """Width / height of a crop: least, most."""
+    """Width / height of the crop, before it is made square: least and most."""
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
     jitter: Probability = 0.8
     """Probability of the colour jitter, whose strengths follow."""
     brightness: NonNegative = 0.4
-    """Factor drawn from [1 - b, 1 + b]."""
+    """Strength b of the brightness jitter: its factor is sampled from [1 - b, 1 + b]."""
     contrast: NonNegative = 0.4
-    """Factor drawn from [1 - c, 1 + c]."""
+    """Strength c of the contrast jitter: its factor is sampled from [1 - c, 1 + c]."""
     saturation: NonNegative = 0.4
-    """Factor drawn from [1 - s, 1 + s]."""
+    """Strength s of the saturation jitter: its factor is sampled from [1 - s, 1 + s]."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.1
-    """Rotation drawn from [-h, h], as a share of the full circle."""
+    """Strength h of the hue jitter: its rotation is sampled from [-h, h], as a share of the full circle."""
     grayscale: Probability = 0.2
-    """Probability of grayscale."""
+    """Probability that the view loses its colours."""
     blur: Probability = 0.0
     """Probability of Gaussian blur."""
     blur_sigma: Range = (0.1, 2.0)
-    """Standard deviation of the blur, pixels: least, most."""
+    """Standard deviation of the blur in pixels: least and most."""
     solarize: Probability = 0.0
-    """Probability of solarisation: values of 128 and more are inverted."""
+    """Probability of solarisation, which inverts values of 128 and more (of 255)."""
 
 
 @dataclass(config=STRICT)
 class DataConfig:
+    """The images, how they are read, and the views that are made of them."""
+
     source: str = "shapes"
-    """An image folder, a .tar(.xz) of one, a torchvision data set's name, or `shapes`; set by --data."""
-    size: Count = 32
-    """Side of a view, pixels."""
+    """The images: a folder, a .tar(.xz) of one, a torchvision data set's name, or `shapes`; --data sets it."""
+    size: Side = 32
+    """Side of a view in pixels, where the view states no other."""
     batch_size: Count = 256
-    """Images a step, of all processes together, which share them equally."""
+    """Number of images in a step, over all processes together, which share them equally."""
     limit: Count | None = None
-    """Use so many images, balanced over the classes; null: all."""
+    """Number of images to use, balanced over the classes; null: all."""
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Share held out for evaluation where there are labels."""
+    """Share of the images held out from training for evaluation, where the images have labels."""
     pipeline: Literal["auto", "resident", "dali", "dali_only"] = "auto"
-    """resident: images on the device; dali: decoded as needed; auto: by size; dali_only: augmented by DALI too."""
+    """The input pipeline. resident: all images stay on the device; dali: DALI decodes files as they are needed;
+    dali_only: DALI augments them too; auto: resident for small images, dali for others."""
     decode: Literal["once", "region"] = "once"
-    """once: whole photographs; region: of JPEGs only the part that holds the crops."""
+    """What DALI decodes of a JPEG. once: all of it; region: only the part that holds the crops."""
     workers: Count = 2
-    """DALI's threads."""
+    """Number of DALI's CPU threads."""
     prefetch: Count = 2
-    """Batches that DALI prepares ahead."""
+    """Number of batches that DALI prepares ahead."""
     on_error: Literal["skip", "stop"] = "skip"
-    """What an unreadable image does: skip: it is named in the log and left out; stop: so is the run."""
+    """Treatment of unreadable images. skip: they are named in the log and left out; stop: the run stops."""
     max_bad: Probability = 0.01
-    """Under on_error=skip, stop when more than this share of the images cannot be read."""
+    """Largest share of the images that may be unreadable under on_error=skip; beyond it the run stops."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    """Mean of the red, green, blue channels over [0, 1]; the default is ImageNet's."""
+    """Means of red, green and blue, in [0, 1], that normalisation subtracts; the default: ImageNet's."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
-    """Standard deviation of the channels."""
+    """Standard deviations of red, green and blue, that normalisation divides by; the default: ImageNet's."""
     views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
-    """The augmented views of an image, in order, or a preset's name: data.views.0.blur=0.5 changes the first."""
+    """The augmented views of an image, in order, or a preset's name; data.views.0.blur=0.5 changes the first."""
 
     @property
     def sizes(self) -> list[int]:
-        """Side of each view, pixels."""
+        """The side of each view in pixels."""
         return [view.size or self.size for view in self.views]
 
 
 @dataclass(config=STRICT)
 class EncoderConfig:
+    """The backbone that pre-training is for."""
+
     name: str = "resnet18"
-    """A ResNet of torchvision, vit_small, vit_base, or timm/<model> where timm is installed."""
+    """The encoder: a ResNet of torchvision (resnet18, ...), vit_small, vit_base, or timm/<model> where timm is
+    installed."""
     stem: Literal["imagenet", "cifar"] = "imagenet"
-    """Of ResNets. cifar: a 3x3 convolution of stride 1 and no max-pool, for small images."""
+    """First layers of a ResNet. imagenet: a 7x7 convolution of stride 2 and a max-pool; cifar: a 3x3 convolution
+    of stride 1, for small images."""
     width: Positive = 1.0
-    """Multiplies every channel count."""
+    """Factor of all channel counts of a ResNet."""
     patch_size: Count = 16
-    """Of vit_small and vit_base, pixels; 4 suits images of 32."""
+    """Side of the patches of vit_small and vit_base in pixels; 4 suits images of 32."""
     freeze_patch_projection: bool = True
-    """Keep the random patch projection of vit_small and vit_base as it is, for stability (MoCo v3)."""
+    """Whether vit_small and vit_base keep their random patch projection as it is, for stability (MoCo v3)."""
     norm: Literal["batch", "split", "sync", "layer"] = "batch"
-    """split: over `norm_splits` parts of the batch apart, in heads of MoCo's kin too; sync: over all processes, in
-    every method's heads too; layer: over one image each."""
+    """Normalisation. batch: over a process's images; split: over each of norm_splits parts of the batch, in the
+    heads of MoCo and its relatives too; sync: over all processes' images, in every method's heads too; layer: over
+    each image alone."""
     norm_splits: Count = 8
-    """Parts of the batch under norm=split."""
+    """Number of parts of the batch under norm=split."""
     zero_init_residual: bool = False
-    """Of ResNets: every residual branch starts at 0 (Goyal et al. 2017, arXiv:1706.02677)."""
+    """Whether every residual branch of a ResNet starts at 0 (Goyal et al. 2017, arXiv:1706.02677)."""
     colors: Literal["rgb", "lab", "ydbdr"] = "rgb"
-    """lab, ydbdr: an encoder, of width / color_parts, for each part of these colours, in place of one of RGB."""
+    """Colour space of the input. rgb: one encoder; lab, ydbdr: an encoder for each part of its channels, of
+    width / color_parts."""
     color_parts: Literal[2, 3] = 2
-    """2: luminance and chrominance; 3: each channel apart."""
+    """Number of parts under colors=lab and ydbdr. 2: luminance and chrominance; 3: each channel apart."""
 
 
 @dataclass(config=STRICT)
 class OptimConfig:
+    """The optimizer, and the schedule of its learning rate."""
+
     name: Literal["sgd", "lars", "adamw"] = "sgd"
-    """The optimizer."""
+    """The optimizer: sgd, lars or adamw."""
     lr: Positive = 0.03
-    """Learning rate at a batch of 256; scaled linearly with the batch size."""
+    """Learning rate after the warm-up, at a batch of 256 images; it is scaled linearly with the batch size."""
     bias_lr: Positive | None = None
-    """That of biases and normalisation parameters; null: lr."""
+    """Learning rate of biases and normalisation parameters; null: lr."""
     momentum: Probability = 0.9
-    """Of sgd and lars."""
-    betas: tuple[Probability, Probability] = (0.9, 0.999)
-    """Of adamw."""
+    """Momentum of sgd and lars."""
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
+    """Decay rates of the first and second moment in adamw."""
     weight_decay: NonNegative = 1e-4
-    """L2 for sgd and lars, decoupled for adamw."""
+    """Weight decay: an L2 penalty in sgd and lars, decoupled from the gradient in adamw."""
     exclude_bias_and_norm: bool = False
-    """Keep biases and normalisation parameters from weight decay and from LARS's adaptation."""
+    """Whether biases and normalisation parameters are without weight decay, and without the adaptation of lars."""
     trust_coefficient: Positive = 1e-3
-    """Of lars."""
+    """Trust coefficient of lars, which scales each parameter's step to the length of the parameter."""
     clip_norm: Positive | None = None
-    """The norm that the gradient of all parameters is scaled down to where it is larger; null: it is not."""
+    """Largest norm of the gradient of all parameters: a larger one is scaled down to it; null: none is."""
     warmup_epochs: NonNegative = 0.0
-    """Epochs of linear warm-up."""
+    """Number of epochs in which the learning rate rises linearly from 0, before the schedule."""
     schedule: Literal["cosine", "steps"] = "cosine"
-    """How the learning rate falls after the warm-up."""
+    """Fall of the learning rate after the warm-up: along half a cosine, or in steps."""
     final_lr: Probability = 0.0
-    """Where the cosine ends, as a share of lr."""
+    """Learning rate at the end of the cosine, as a share of lr."""
     step_at: tuple[Share, ...] = (0.6, 0.8)
-    """Shares of the training after which the steps fall."""
+    """Shares of the training after which the learning rate falls under schedule=steps."""
     step_factor: Share = 0.1
-    """What a step multiplies the learning rate by."""
+    """Factor of the learning rate at each fall under schedule=steps."""
 
 
 @dataclass(config=STRICT)
 class TrainConfig:
+    """The length of a run, its arithmetic, and what it logs and keeps."""
+
     epochs: Count = 200
-    """Passes over the data."""
+    """Number of passes over the images."""
     seed: Seed = 0
-    """Of the weights, the order of the images and the augmentations."""
+    """Seed of the initial weights, of the order of the images and of the augmentations."""
     device: str = "auto"
-    """auto: cuda where there is one, else cpu."""
+    """Device to train on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """bf16: views and autocast; auto: bf16 on a GPU, fp32 on the CPU."""
+    """Precision of the arithmetic. bf16: views in bf16, and autocast; auto: bf16 on a GPU, fp32 on the CPU."""
     compile: bool | None = None
-    """torch.compile of the encoders; null: on a GPU."""
+    """Whether torch.compile compiles the encoders; null: on a GPU only."""
     threads: Count | None = None
-    """CPU threads; null: torch's own choice."""
+    """Number of CPU threads; null: torch's own choice."""
     log_every: Count = 10
-    """Steps between lines of metrics.jsonl."""
+    """Number of steps between lines of metrics.jsonl."""
     knn_every: CountOrZero = 10
-    """Epochs between evaluations by kNN during training; 0: never."""
+    """Number of epochs between evaluations by kNN on the held-out images; 0: no evaluation."""
     knn_k: Count = 200
-    """Neighbours that vote."""
+    """Number of neighbours that vote in these evaluations."""
     checkpoint_every: Count = 1
-    """Epochs between checkpoints."""
+    """Number of epochs between checkpoints."""
     keep_checkpoints: Count = 2
-    """How many of the latest checkpoints are kept."""
+    """Number of the latest checkpoints that are kept."""
     max_bad_steps: Count = 10
-    """Stop when so many steps in a row were not finite in loss or gradient; looked at when logging."""
+    """Number of steps in a row without a finite loss or gradient that stops the run, at the next logged line."""
 
 
 MethodSettings = TypeVar("MethodSettings")

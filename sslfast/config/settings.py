@@ -1,6 +1,6 @@
-"""Settings given by a person: `key.sub=value` overrides, validation with helpful errors, and a listing.
+"""Settings given by a person: `key.sub=value` overrides, and validation with helpful errors.
 
-All of it works on any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation's.
+Both work on any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation's.
 """
 
 from __future__ import annotations
@@ -8,12 +8,15 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from sslfast.config.plain_yaml import read_yaml
 from sslfast.errors import UsageError
+
+MANY = 12  # names or faults; more are not listed in a message
+LONGEST = 100  # characters of a value in a message
 
 
 def apply_overrides(schema: type, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
@@ -25,11 +28,11 @@ def apply_overrides(schema: type, values: dict[str, Any], overrides: Sequence[st
     for override in overrides:
         key, separator, text = override.partition("=")
         if not separator or not key:
-            raise UsageError(f"{override!r}: expected key.sub=value")
+            raise UsageError(f"{shown(override)}: expected key.sub=value")
         try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UsageError(f"{override!r}: the value is not YAML") from error
+            value = read_yaml(text)
+        except ValueError as error:
+            raise UsageError(f"{shown(override)}: the value is not YAML: {error}") from error
         values = _set(values, key.split("."), value, key, _default(schema))
     return values
 
@@ -56,7 +59,7 @@ def _set(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any) -
         index = int(head)
         return [*node[:index], _set(node[index], rest, value, whole, None), *node[index + 1 :]]
     if not isinstance(node, dict):
-        raise UsageError(f"{whole}: {head!r} is inside a setting that holds {node!r}")
+        raise UsageError(f"{whole}: {head!r} is inside a setting that holds {shown(node)}")
     below = default.get(head) if isinstance(default, dict) else None
     child = node.get(head, below if isinstance(below, list) else {})
     return {**node, head: _set(child, rest, value, whole, below)}
@@ -68,81 +71,152 @@ def validate(schema: type, values: dict[str, Any], origin: str) -> Any:
     Raises:
         UsageError: names each key at fault, what was expected and what came.
     """
+    adapter: TypeAdapter[Any] = TypeAdapter(schema)
     try:
-        return TypeAdapter(schema).validate_python(values)
+        try:
+            return adapter.validate_python(values)
+        except ValidationError as error:
+            return adapter.validate_python(_with_lists(schema, values, error))
     except ValidationError as error:
-        raise UsageError("; ".join(f"{origin}: {_explain(schema, fault)}" for fault in error.errors())) from None
+        faults = [f"{origin}: {_explain(schema, values, fault)}" for fault in error.errors()[:MANY]]
+        more = [f"and {error.error_count() - MANY} more faults"] if error.error_count() > MANY else []
+        raise UsageError("; ".join(faults + more)) from None
 
 
-def _explain(schema: type, fault: Any) -> str:
-    *parents, name = fault["loc"] or ("",)
-    keys, below = _walk(schema, parents)
-    key = ".".join([*keys, str(name)])
+def _with_lists(schema: type, values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+    """`values` with a list of one in place of each number that stands where a list is expected: k=5."""
+    for fault in error.errors():
+        keys, _, expected = _walk(schema, fault["loc"])
+        item = next(iter(get_args(expected)), None)
+        of_any_length = get_origin(expected) is list or get_args(expected)[1:] == (...,)
+        if fault["type"] in ("list_type", "tuple_type") and of_any_length and not dataclasses.is_dataclass(item):
+            value = fault["input"]
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                values = _set(values, keys, [value], ".".join(keys), None)
+    return values
+
+
+def _explain(schema: type, values: Any, fault: Any) -> str:
+    """One of pydantic's errors as a person reads it: the key, what was expected, what came."""
+    keys, parent, below = _walk(schema, fault["loc"])
+    key = ".".join(keys)
     match fault["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"unknown key {key!r}{nearest(str(name), fields(below))}"
+            return f"unknown key {key!r}{nearest_key(schema, values, keys, parent)}"
         case "union_tag_invalid":
-            tag, known = fault["ctx"]["tag"], union_members(fields(below)[name].annotation)
-            return f"{key}.name: no {name} {tag!r}{nearest(tag, known)}"
+            tag = fault["ctx"]["tag"]
+            return f"{key}.name: no {keys[-1]} {shown(tag)}{nearest(tag, union_members(below))}"
         case "union_tag_not_found":
-            return f"{key}.name is missing; choose from {', '.join(union_members(fields(below)[name].annotation))}"
+            return f"{key}.name is missing; choose from {', '.join(union_members(below))}"
         case "missing":
             return f"{key} is missing"
-    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {fault['input']!r}"
+    given = fault["input"]
+    if isinstance(given, str) and (union_members(below) or "name" in fields(below)):
+        return f"{key}: is a group of settings, got {shown(given)}; did you mean {key}.name={given[:LONGEST]}?"
+    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {shown(given)}"
 
 
-def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any]:
-    """The keys that a person writes for pydantic's path to a fault, and the type that stands there.
+def shown(value: Any) -> str:
+    """A value as Python writes it, cut to a length that fits into a sentence."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
-    pydantic puts the name that chooses a member of a union into its path: method.moco_v2.dim for method.dim.
+
+def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any, Any]:
+    """The keys that a person writes for pydantic's path to a fault, the type around the fault, and the type there.
+
+    pydantic puts the name that chooses a member of a union into its path: method.moco_v2.dim for method.dim. A key
+    that the schema does not have has no type: None.
     """
-    keys = []
+    keys, parent = [], None
     for part in path:
         if part in (members := union_members(schema)):
             schema = members[str(part)]
             continue
-        # A number is the index of an item of a list or tuple.
-        schema = next(iter(get_args(schema)), None) if isinstance(part, int) else fields(schema)[part].annotation
+        parent = schema
+        if isinstance(part, int):  # the index of an item of a list or tuple
+            schema = next(iter(get_args(schema)), None)
+        else:
+            schema = fields(schema)[part].annotation if part in fields(schema) else None
         keys.append(str(part))
-    return keys, schema
+    return keys, parent, schema
 
 
 def fields(schema: Any) -> dict[str, Any]:
-    """The fields of a dataclass, as pydantic describes them, by name; of anything else none."""
+    """pydantic's descriptions of a dataclass's fields, by their names; empty for anything else."""
     return getattr(schema, "__pydantic_fields__", {})
 
 
 def union_members(union: Any) -> dict[str, Any]:
-    """The dataclasses of a union by the one word that their field `name` may hold; of anything else none."""
-    members = [fields(member).get("name") for member in get_args(union)]
+    """The dataclasses of a union by the one word that each allows in its field `name`; empty for anything else."""
     return {
-        get_args(name.annotation)[0]: member
-        for name, member in zip(members, get_args(union), strict=True)
-        if name is not None and get_args(name.annotation)
+        get_args(info.annotation)[0]: member
+        for member in get_args(union)
+        if (info := fields(member).get("name")) and get_args(info.annotation)
     }
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" with the known name most like `name`, or the list of all if none is alike."""
+def setting_keys(schema: Any, values: Any = None, prefix: str = "") -> Iterator[str]:
+    """The keys of all settings of a schema: "train.epochs", and of the first item of a list "data.views.0.blur".
+
+    Args:
+        schema: a dataclass, or a type that is none, which has no keys.
+        values: the settings that are given, whose names choose the members of unions; without one, all are taken.
+        prefix: the key of the schema, with a full stop.
+    """
+    for name, info in fields(schema).items():
+        given = values.get(name) if isinstance(values, dict) else None
+        groups = [info.annotation, *get_args(info.annotation)]
+        if members := union_members(info.annotation):
+            tag = given.get("name") if isinstance(given, dict) else None
+            groups = [members[tag]] if isinstance(tag, str) and tag in members else list(members.values())
+        keys = [
+            key
+            for group in groups
+            for key in setting_keys(
+                group, given, f"{prefix}{name}.{'0.' if get_origin(info.annotation) is list else ''}"
+            )
+        ]
+        yield from dict.fromkeys(keys or [f"{prefix}{name}"])
+
+
+def keys_named(schema: Any, name: str, values: Any = None) -> list[str]:
+    """The keys of a schema's settings, those of the fewest parts, whose last part is `name`."""
+    keys = [key for key in setting_keys(schema, values) if key.rpartition(".")[2] == name]
+    depth = min((key.count(".") for key in keys), default=0)
+    return [key for key in keys if key.count(".") == depth]
+
+
+def nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any) -> str:
+    """ "; did you mean 'x'?" for a key that is unknown: one of its name elsewhere, or one like it beside it."""
+    name, known = keys[-1], list(fields(parent))
+    if elsewhere := keys_named(schema, name, values):
+        return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
+    if len(keys) == 1 and not _closest(name, known):  # a setting without the group that it is in
+        last_parts = {key.rpartition(".")[2] for key in setting_keys(schema, values)}
+        if close := _closest(name, last_parts):
+            return f"; did you mean {' or '.join(map(repr, keys_named(schema, close, values)))}?"
+    return nearest(name, known)
+
+
+def nearest(name: str, known: Iterable[str], where: str = "`sslfast pretrain --help`") -> str:
+    """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, all that are known.
+
+    Args:
+        name: what was typed.
+        known: the names that exist.
+        where: what lists them, to be named in place of more than 12.
+    """
     names = list(known)
-    if close := difflib.get_close_matches(name, names, n=1):
-        return f"; did you mean {close[0]!r}?"
+    if close := _closest(name, names):
+        return f"; did you mean {close!r}?"
+    if len(names) > MANY:
+        return f"; {where} lists the {len(names)} that there are"
     return f"; choose from {', '.join(names)}"
 
 
-def listed(schema: Any, prefix: str = "") -> Iterator[str]:
-    """The settings of one dataclass, a line each: their names after `prefix`, defaults and meanings."""
-    for name, info in fields(schema).items():
-        # pydantic reads the docstrings of a class's own fields only, not of those it inherits.
-        bases = (fields(base).get(name) for base in schema.__mro__)
-        meaning = next((base.description for base in bases if base and base.description), None)
-        if meaning:
-            default = info.get_default(call_default_factory=True)
-            # A tuple is a list to YAML; flow style keeps it in a line.
-            plain = list(default) if isinstance(default, tuple) else default
-            views = isinstance(default, list) and any(map(dataclasses.is_dataclass, default))
-            shown = "[...]" if views else yaml.safe_dump(plain, default_flow_style=True)
-            yield f"  {f'{prefix}{name}={shown.splitlines()[0]}':<36}  {' '.join(meaning.split())}"
-        for item in get_args(info.annotation):
-            if dataclasses.is_dataclass(item):
-                yield from listed(item, f"{prefix}{name}.0.")
+def _closest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, whatever the case and the kind of dash; None where none is alike."""
+    plain = {other.lower().replace("-", "_"): other for other in known}
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), plain, n=1)
+    return plain[close[0]] if close else None

@@ -1,1 +1,1 @@
-"""What a run is to be: recipes as YAML files, how they are read, and what they are refused for."""
+"""Recipes, which say what a run is to be: the YAML files, their reading, and their checks."""

@@ -1,8 +1,9 @@
-"""What a recipe is refused for before anything is read or written; the methods' own checks need the images."""
+"""The checks of a recipe before anything is read or written; the methods' own checks need the images."""
 
 from __future__ import annotations
 
 from sslfast.config import Recipe
+from sslfast.data import Source
 from sslfast.data.batch import rows_of_rank
 from sslfast.distributed import rank, world_size
 from sslfast.encoders import check_side
@@ -10,21 +11,40 @@ from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 
 
-def check(recipe: Recipe) -> None:
-    """Raises UsageError for settings that cannot work."""
-    views = METHODS[recipe.method.name].views
-    if views is not None and len(recipe.data.views) != views:
+def check_recipe(recipe: Recipe) -> None:
+    """Refuses settings that cannot work together.
+
+    Raises:
+        UsageError: they cannot.
+    """
+    check_num_views(recipe)
+    check_warmup(recipe)
+    check_batch_size(recipe)
+    check_sides(recipe)
+
+
+def check_num_views(recipe: Recipe) -> None:
+    """Refuses another number of views than the method's."""
+    num_views = METHODS[recipe.method.name].num_views
+    if num_views is not None and len(recipe.data.views) != num_views:
         raise UsageError(
-            f"data.views: expected the {views} views of {recipe.method.name}, got {len(recipe.data.views)}"
+            f"data.views: expected the {num_views} views of {recipe.method.name}, got {len(recipe.data.views)}"
         )
+
+
+def check_warmup(recipe: Recipe) -> None:
+    """Refuses a warm-up that leaves no epoch to the schedule."""
     if recipe.optim.warmup_epochs >= recipe.train.epochs:
         raise UsageError(
             f"optim.warmup_epochs={recipe.optim.warmup_epochs:g}: expected fewer than "
             f"train.epochs={recipe.train.epochs}; for so short a training set optim.warmup_epochs=0"
         )
+
+
+def check_batch_size(recipe: Recipe) -> None:
+    """Refuses batches that the processes cannot share, and parts too small for batch normalisation."""
     processes = world_size()
-    own = len(rows_of_rank(recipe.data.batch_size, rank(), processes))
-    if own == 1:
+    if len(rows_of_rank(recipe.data.batch_size, rank(), processes)) == 1:
         raise UsageError(
             f"data.batch_size={recipe.data.batch_size}: expected at least {2 * processes}, for batch normalisation"
         )
@@ -38,7 +58,12 @@ def check(recipe: Recipe) -> None:
         raise UsageError(
             f"encoder.norm_splits={recipe.encoder.norm_splits}: expected a multiple of the {processes} processes"
         )
-    check_sides(recipe)
+
+
+def check_source(recipe: Recipe, source: Source) -> None:
+    """Refuses images without the labels that the method learns from."""
+    if METHODS[recipe.method.name].needs_labels and source.labels is None:
+        raise UsageError(f"{source.name}: {recipe.method.name} learns from labels, and these images have none")
 
 
 def check_sides(recipe: Recipe) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -13,7 +15,9 @@ from pydantic.dataclasses import dataclass
 
 from sslfast.config import Recipe
 from sslfast.config.fields import STRICT
-from sslfast.config.settings import apply_overrides, fields, listed, nearest, validate
+from sslfast.config.paths import existing_path, user_path
+from sslfast.config.plain_yaml import read_yaml
+from sslfast.config.settings import apply_overrides, nearest, shown, validate
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.presets import PRESETS
@@ -42,39 +46,91 @@ def recipes() -> dict[str, Path]:
     return {f"{path.stem}_{path.parent.name}": path for path in sorted(folder.glob("*/*.yaml"))}
 
 
-def load_recipe(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: str | Path | None = None
+) -> Recipe:
     """A recipe with overrides applied.
 
     Args:
         recipe: the name of a recipe of the package, that of a method, for its recipe for photographs at 128
-            pixels, or the path of a YAML file.
+            pixels, the path of a YAML file, or a recipe that is loaded already.
         overrides: "key.sub=value"; the value is read as YAML, a number as a key indexes a list.
+        data: the images, in place of the recipe's `data.source`; None: those of the recipe.
 
     Raises:
         UsageError: no such recipe, unreadable YAML, an unknown key, or a value of the wrong type or range.
     """
+    if data is not None:
+        overrides = [*overrides, f"data.source={json.dumps(str(data))}"]  # JSON: no YAML in a path
+    if isinstance(recipe, Recipe):
+        if not overrides:
+            return recipe
+        values, origin = to_dict(recipe), "recipe"
+    else:
+        values, origin = _read(str(recipe)), f"recipe {recipe}"
+    for override in overrides:  # one by one, so that a view of a preset can be changed by those after it
+        values = apply_overrides(AnyRecipe, _with_preset_views(values), [override])
+    return from_dict(values, origin)
+
+
+def _read(recipe: str) -> dict[str, Any]:
+    """The values of a recipe's file, which is found as `load_recipe` says."""
     known = recipes()
-    path = known.get(recipe) or known.get(f"{recipe}_{PHOTOGRAPHS}") or Path(recipe)
+    path = known.get(recipe) or known.get(f"{recipe}_{PHOTOGRAPHS}")
+    if path is None and (os.sep in recipe or recipe.endswith((".yaml", ".yml"))):
+        path = existing_path(recipe)
+    path = path or user_path(recipe)
     if not path.is_file():
-        raise UsageError(f"recipe {recipe!r}: no such recipe or file{nearest(recipe, known)}")
+        hint = nearest(recipe, [*METHODS, *known], "`sslfast list`")
+        raise UsageError(f"recipe {recipe!r}: no such recipe or file{hint}")
     try:
-        values = yaml.safe_load(path.read_text()) or {}
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = read_yaml(path.read_text()) or {}
+    except (OSError, ValueError) as error:
         raise UsageError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise UsageError(f"recipe {path}: expected a mapping, got {type(values).__name__}")
-    for override in overrides:  # one by one, so that a view of a preset can be changed by those after it
-        values = apply_overrides(AnyRecipe, _with_listed_views(values), [override])
-    return from_dict(values, origin=f"recipe {recipe}")
+    return values
 
 
-def from_dict(values: dict[str, Any], origin: str = "config") -> Recipe:
-    """A validated Recipe out of plain values, the inverse of `to_dict`; see `settings.validate`."""
-    return validate(AnyRecipe, _with_listed_views(values), origin)
+def from_dict(values: dict[str, Any], origin: str = "recipe") -> Recipe:
+    """A validated recipe out of plain values: the inverse of `to_dict`.
+
+    Args:
+        values: as a recipe's YAML file holds them.
+        origin: where they came from, for error messages.
+
+    Raises:
+        UsageError: an unknown key, or a value of the wrong type or range.
+    """
+    if isinstance(method := values.get("method"), str):
+        hint = nearest(method, METHODS, "`sslfast list`")
+        if method in METHODS:
+            hint = f"; run the recipe {method!r} instead, or set method.name={method}"
+        raise UsageError(f"{origin}: method: is a group of settings, got {shown(method)}{hint}")
+    return validate(AnyRecipe, _with_preset_views(values), origin)
 
 
-def _with_listed_views(values: dict[str, Any]) -> dict[str, Any]:
-    """`values` with the views of a preset in place of its name.
+def from_stored(values: dict[str, Any], origin: str) -> Recipe:
+    """The recipe of a run on disk, as `from_dict` reads it; also that of an earlier version.
+
+    DenseCL, LEWEL_M and PCL once had all settings of MoCo v1, two of which could only be what they do anyway.
+
+    Args:
+        values: as config.yaml or a checkpoint holds them.
+        origin: the file, for error messages.
+
+    Raises:
+        UsageError: as `from_dict`.
+    """
+    method = values.get("method")
+    if isinstance(method, dict) and method.get("name") in ("densecl", "lewel_m", "pcl"):
+        method = {key: value for key, value in method.items() if key not in ("negatives", "bank_momentum")}
+        values = {**values, "method": method}
+    return from_dict(values, origin)
+
+
+def _with_preset_views(values: dict[str, Any]) -> dict[str, Any]:
+    """`values` with the views of the preset that they name in place of its name.
 
     Raises:
         UsageError: there is no such preset.
@@ -84,7 +140,7 @@ def _with_listed_views(values: dict[str, Any]) -> dict[str, Any]:
         return values
     name = data["views"]
     if name not in PRESETS:
-        raise UsageError(f"data.views: no preset {name!r}{nearest(name, PRESETS)}")
+        raise UsageError(f"data.views: no preset {shown(name)}{nearest(name, PRESETS)}")
     return {**values, "data": {**data, "views": [dict(view) for view in PRESETS[name]]}}
 
 
@@ -96,14 +152,3 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
 def to_yaml(recipe: Recipe) -> str:
     """The recipe as a YAML file holds it."""
     return yaml.safe_dump(to_dict(recipe), sort_keys=False)
-
-
-def describe() -> str:
-    """One line a setting of a recipe: key=default, and what it means; the settings of each method apart."""
-    lines = []
-    for name, method in METHODS.items():
-        lines += [f"method.name={name}", *listed(method.Config, "method.")]
-    for name, section in fields(Recipe).items():
-        if name != "method":
-            lines += [name, *listed(section.annotation, f"{name}.")]
-    return "\n".join(lines)

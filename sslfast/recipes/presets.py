@@ -1,8 +1,8 @@
 """The views of each method, by the name that a recipe's `data.views` may give in place of a list.
 
-A view states what differs from the defaults of `ViewConfig`: crops of 0.2 to 1 of the area, flips, colour jitter
-of (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, neither blur nor solarisation. Sizes are
-data.size unless a view states its own.
+A view states the settings that differ from the defaults of `ViewConfig`: crops of 0.2 to 1 of the area, flips,
+colour jitter of (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, neither blur nor solarisation. The
+size is data.size unless a view states its own.
 """
 
 from __future__ import annotations

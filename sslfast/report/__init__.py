@@ -1,1 +1,1 @@
-"""The pictures of a run, and the page that shows them."""
+"""The pictures of a run, and the sections of the page that shows them."""

@@ -1,4 +1,4 @@
-"""Training curves out of metrics.jsonl."""
+"""The curves of a run, out of its metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import Any
 
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from sslfast.report.style import BLUE, GREY, axes, save
+from sslfast.report.style import BLUE, GRAY, axes, save
 
 Metrics = list[dict[str, Any]]
 SMOOTHING = 1 / 30  # of the curve, on each side; neighbouring steps differ by their images more than by progress
 
 
 def series(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:
-    """(epochs, values) of the lines that have a finite value of that name."""
+    """The (epochs, values) of the lines that have a finite value of that name."""
     lines = [line for line in metrics if math.isfinite(line.get(name, math.nan))]
     return [line["epoch"] for line in lines], [line[name] for line in lines]
 
 
 def draw_curves(metrics: Metrics, folder: Path) -> list[Path]:
     """Draws loss.png, learning_rate.png and knn.png, those that have values; returns their paths."""
-    drawn = []
+    paths = []
     if any("loss" in line for line in metrics):
-        drawn += [_loss(metrics, folder / "loss.png"), _learning_rate(metrics, folder / "learning_rate.png")]
+        paths += [_loss(metrics, folder / "loss.png"), _learning_rate(metrics, folder / "learning_rate.png")]
     if any("knn_top1" in line for line in metrics):
-        drawn.append(_knn(metrics, folder / "knn.png"))
-    return drawn
+        paths.append(_knn(metrics, folder / "knn.png"))
+    return paths
 
 
 def _loss(metrics: Metrics, path: Path) -> Path:
@@ -43,7 +43,7 @@ def _loss(metrics: Metrics, path: Path) -> Path:
 
 
 def smoothed(values: list[float], radius: int) -> list[float]:
-    """Each value's mean with up to `radius` neighbours on each side, as many on one as on the other."""
+    """The moving average: each value's mean with up to `radius` neighbours on each side, as many on both."""
     means = []
     for i in range(len(values)):
         reach = min(radius, i, len(values) - 1 - i)
@@ -64,7 +64,7 @@ def _knn(metrics: Metrics, path: Path) -> Path:
     plot.plot(epochs, values, "o-", color=BLUE, linewidth=2, markersize=4, label="pre-trained")
     _, random = series(metrics, "knn_random_top1")
     if random:
-        plot.axhline(random[-1], color=GREY, linestyle="--", linewidth=1.5, label="random initialisation")
+        plot.axhline(random[-1], color=GRAY, linestyle="--", linewidth=1.5, label="random initialisation")
     plot.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1))
     plot.xaxis.set_major_locator(MaxNLocator(integer=True))
     plot.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))

@@ -1,4 +1,4 @@
-"""The features of held-out images, in two dimensions."""
+"""A picture of the features of held-out images in two dimensions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from sslfast.report.style import CLASS_COLOURS, CLASS_MARKERS, axes, save, shortened
+from sslfast.report.style import CLASS_COLORS, CLASS_MARKERS, axes, save, shortened
 
 PERPLEXITY = 30.0  # scikit-learn's default
 FEWEST = 10  # images that make a picture
-NAMED = len(CLASS_COLOURS) * len(CLASS_MARKERS)  # classes with a colour and a marker of their own
+NAMED = len(CLASS_COLORS) * len(CLASS_MARKERS)  # classes with a colour and a marker of their own
 
 
 def draw_embedding(
@@ -40,7 +40,7 @@ def draw_embedding(
     plot.set(xticks=[], yticks=[])
     plot.set_aspect("equal", adjustable="datalim")
     if labels is None:
-        plot.scatter(points[:, 0], points[:, 1], s=10, color=CLASS_COLOURS[0], linewidths=0)
+        plot.scatter(points[:, 0], points[:, 1], s=10, color=CLASS_COLORS[0], linewidths=0)
         return save(figure, path)
 
     others = points[labels >= NAMED]
@@ -49,13 +49,13 @@ def draw_embedding(
             others[:, 0], others[:, 1], s=6, color="#d8d8d8", linewidths=0, label=f"{len(classes) - NAMED} others"
         )
     for number, name in enumerate(classes[:NAMED]):
-        marker, colour = divmod(number, len(CLASS_COLOURS))
+        marker, color = divmod(number, len(CLASS_COLORS))
         members = points[labels == number]
         plot.scatter(
             members[:, 0],
             members[:, 1],
             s=14,
-            color=CLASS_COLOURS[colour],
+            color=CLASS_COLORS[color],
             marker=CLASS_MARKERS[marker],
             linewidths=0,
             label=shortened(name, 24),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Sequence
-from html import escape
+
+from sslfast.errors import printable
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
@@ -19,6 +21,11 @@ pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; 
 """
 
 
+def escape(text: str) -> str:
+    """Text of one line as markup that shows it, `printable`."""
+    return html.escape(printable(text))
+
+
 def page(title: str, sections: Iterable[str]) -> str:
     """A whole HTML document around sections of markup."""
     return (
@@ -31,19 +38,22 @@ def page(title: str, sections: Iterable[str]) -> str:
 
 
 def section(heading: str, *parts: str) -> str:
+    """A heading, which is escaped, above parts of markup."""
     return "\n".join([f"<h2>{escape(heading)}</h2>", *parts])
 
 
 def paragraph(text: str) -> str:
+    """A paragraph of escaped text."""
     return f"<p>{escape(text)}</p>"
 
 
 def picture(file: str, description: str) -> str:
+    """A picture that lies beside the page, and its description for those who do not see it."""
     return f'<img src="{escape(file)}" alt="{escape(description)}">'
 
 
 def table(cells: Sequence[Sequence[str]]) -> str:
-    """The first row of cells is the heading."""
+    """A table of escaped text, whose first row is its heading."""
     lines = [_row(cells[0], "th"), *(_row(row, "td") for row in cells[1:])]
     return "\n".join(["<table>", *lines, "</table>"])
 
@@ -53,4 +63,5 @@ def _row(cells: Sequence[str], tag: str) -> str:
 
 
 def preformatted(text: str) -> str:
-    return f"<pre>{escape(text)}</pre>"
+    """Escaped text with its spaces and line breaks."""
+    return f"<pre>{html.escape(text)}</pre>"

@@ -14,35 +14,35 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from sslfast.config import Recipe, ViewConfig
-from sslfast.data import Batch, Source, make_loader
+from sslfast.data import Batch, LoaderSpec, Source, make_loader
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
-from sslfast.random.key import Key
 from sslfast.run.atomic import atomic_write
 from sslfast.views.color_spaces import to_rgb
 
 IMAGES = 6  # columns
 LEAST_SIDE = 112  # pixels; smaller views are enlarged by a whole factor
 MARGIN, GAP, TILE_GAP = 12, 8, 2  # pixels
-FONT_SIZE, COLUMN_SHARE = 13, 9  # pixels, and what part of a column's width, where that is more
+FONT_SIZE, COLUMN_SHARE = 13, 9  # pixels, or this part of a column's width where that is more
 LINE = 1.3  # from a line to the next, in sizes of the font
 INK = "black"
 PAPER = 221  # gray level, and of places where nothing is: neither white nor black
 
 Pixels = NDArray[np.uint8]  # (H, W, 3)
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Row = tuple[str, list[Pixels]]  # what it shows, and a picture an image
+Row = tuple[str, list[Pixels]]  # its caption, and a picture for each image
 
 
 def draw_views(source: Source, recipe: Recipe, device: torch.device, path: Path) -> Path:
     """Draws some images, and below them each of their views as the first epoch of training has it.
 
-    Below a view stands what the recipe's method makes of it, where its networks do not see whole views alone.
+    Below a view stand the pictures that the recipe's method makes of it, such as patches, where its networks get
+    others than whole views.
 
     Args:
         source: the images.
-        recipe: whose views are drawn.
+        recipe: the recipe whose views are drawn.
         device: where the views are made.
         path: the PNG to write; one that exists is replaced.
 
@@ -55,7 +55,7 @@ def draw_views(source: Source, recipe: Recipe, device: torch.device, path: Path)
     """
     data, seed = recipe.data, recipe.train.seed
     shown = source.subset(balanced_subset(source.labels, len(source), IMAGES))
-    loader = make_loader(shown, dataclasses.replace(data, batch_size=1), seed, device)
+    loader = make_loader(LoaderSpec(shown, dataclasses.replace(data, batch_size=1), seed, device))
     by_index = {int(batch.index): batch for batch in loader.epoch(0)}
     batches = [by_index[index] for index in sorted(by_index)]
     sizes = [view.shape[-1] for view in batches[0].views]
@@ -65,17 +65,17 @@ def draw_views(source: Source, recipe: Recipe, device: torch.device, path: Path)
     for number, (declared, size) in enumerate(zip(data.views, sizes, strict=True)):
         views = [to_rgb(batch.views[number], data.mean, data.std)[:, None] for batch in batches]
         rows.append((f"views.{number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
-        seen = [_seen(recipe, number, batch) for batch in batches]
-        made = [_tiled(patches, zoom) for patches in seen if patches is not None]
-        if made:
-            rows.append((f"views.{number}, what {recipe.method.name} makes of it", made))
+        patches = [_patches(recipe, number, batch) for batch in batches]
+        pictures = [_tiled(patch, zoom) for patch in patches if patch is not None]
+        if pictures:
+            rows.append((f"views.{number}, what {recipe.method.name} makes of it", pictures))
     widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     images = [_fitted(shown.image(index), widest, zoom) for index in sorted(by_index)]
     return _save(_sheet([("images", images), *rows]), path)
 
 
 def declaration(view: ViewConfig, size: int) -> str:
-    """A view's settings in a line, without those that do nothing."""
+    """The settings of a view in a line, without those that do nothing."""
     low, high = view.scale
     parts = [f"{size} px", f"crop {low:g} to {high:g} of the area"]
     if view.ratio != (3 / 4, 4 / 3):
@@ -94,18 +94,18 @@ def declaration(view: ViewConfig, size: int) -> str:
     return ", ".join(parts)
 
 
-def _seen(recipe: Recipe, number: int, batch: Batch) -> Tensor | None:
-    """`Method.seen` of a batch of one, as RGB."""
-    key = Key(batch.seed, batch.epoch, batch.index, view=number)
+def _patches(recipe: Recipe, number: int, batch: Batch) -> Tensor | None:
+    """`Method.inputs_of_view` of a batch of one, as RGB."""
+    key = batch.key(view=number)
     try:
-        seen = METHODS[recipe.method.name].seen(recipe, number, batch.views[number], key)
+        inputs = METHODS[recipe.method.name].inputs_of_view(recipe, number, batch.views[number], key)
     except ValueError as error:
         raise UsageError(f"views.{number}: {error}") from error
-    return None if seen is None else to_rgb(seen[0], recipe.data.mean, recipe.data.std)[None]
+    return None if inputs is None else to_rgb(inputs[0], recipe.data.mean, recipe.data.std)[None]
 
 
 def _tiled(pictures: Tensor, zoom: int) -> Pixels:
-    """RGB pictures in [0, 1], (1, N, 3, h, w), side by side in as many rows as columns, enlarged; NaN: paper."""
+    """RGB pictures in [0, 1], (1, N, 3, h, w), enlarged and laid out in as many rows as columns; NaN is paper."""
     levels = (pictures[0] * 255).nan_to_num(PAPER)
     tiles = levels.permute(0, 2, 3, 1).cpu().numpy().round().astype(np.uint8)
     count, height, width, _ = tiles.shape
@@ -125,6 +125,7 @@ def _fitted(image: Image.Image, box: int, zoom: int) -> Pixels:
 
 
 def _sheet(rows: Sequence[Row]) -> Image.Image:
+    """The rows below each other, each under its caption, with margins and gaps of paper."""
     widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     size, column = font_size(widest), widest + GAP
     font, line = ImageFont.load_default(size), round(LINE * size)
@@ -148,7 +149,7 @@ def _sheet(rows: Sequence[Row]) -> Image.Image:
 
 
 def font_size(column: int) -> int:
-    """Of the captions, in pixels: in proportion to the columns, as a large sheet is looked at from afar."""
+    """The size of the captions in pixels: it grows with the columns, as a large sheet is looked at from afar."""
     return max(FONT_SIZE, column // COLUMN_SHARE)
 
 
@@ -166,6 +167,7 @@ def _wrapped(text: str, font: Font, width: int) -> list[str]:
 
 
 def _save(sheet: Image.Image, path: Path) -> Path:
+    """Writes a sheet as the PNG `path`, which it returns."""
     try:
         with atomic_write(path) as file:
             sheet.save(file, format="PNG")

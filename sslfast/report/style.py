@@ -1,4 +1,4 @@
-"""How the report's pictures look. Figures are made without pyplot, so nothing global changes."""
+"""The look of the report's pictures. Figures are made without pyplot, so nothing global changes."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sslfast.errors import printable
+
 # Okabe and Ito's blue and vermilion: told apart with any colour vision.
 BLUE, VERMILION = "#0072B2", "#D55E00"
-GREY = "#767676"
+GRAY = "#767676"
 # Paul Tol's "muted" and a grey: ten colours that stay apart with any colour vision.
-CLASS_COLOURS = (
+CLASS_COLORS = (
     *("#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677"),
-    *("#AA4499", "#44AA99", "#999933", "#882255", GREY),
+    *("#AA4499", "#44AA99", "#999933", "#882255", GRAY),
 )
 CLASS_MARKERS = "o^"
 
@@ -35,11 +37,13 @@ def axes(height: float, title: str, x: str, y: str) -> tuple[Figure, Axes]:
 
 
 def save(figure: Figure, path: Path) -> Path:
+    """Writes a figure as the file `path`, which it returns."""
     figure.savefig(path, dpi=DPI)
     return path
 
 
 def shortened(name: str, length: int) -> str:
-    """A name cut to a length, and with "$" escaped, which begins a formula in matplotlib."""
+    """A name, `printable`, cut to a length, and with "$" escaped, which begins a formula in matplotlib."""
+    name = printable(name)
     short = name if len(name) <= length else f"{name[: length - 1]}…"
     return short.replace("$", r"\$")

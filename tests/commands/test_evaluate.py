@@ -1,24 +1,27 @@
+"""`sslfast evaluate`: from a checkpoint and images to a result in the run's directory."""
+
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from PIL import Image
 
 from sslfast.commands.evaluate import evaluate, run_folder
 from sslfast.config import Recipe
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
-from sslfast.evaluate.result import Evaluation
+from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
-from sslfast.run.backbone import random_encoder
 
 CLASSES = ("blue", "green", "red")
 
 
 @pytest.fixture(scope="module")
-def config() -> Recipe:
+def recipe() -> Recipe:
     return from_dict(
         {
             "method": {"name": "moco_v2"},
@@ -30,14 +33,14 @@ def config() -> Recipe:
 
 
 @pytest.fixture
-def saved(config: Recipe, tmp_path: Path) -> Path:
-    """A checkpoint whose weights are not those of the configuration's seed."""
+def saved(recipe: Recipe, tmp_path: Path) -> Path:
+    """A checkpoint whose weights are not those of the recipe's seed."""
     torch.manual_seed(99)
-    encoder = build_encoder(config.encoder)
+    encoder = build_encoder(recipe.encoder)
     path = tmp_path / "run" / "checkpoints" / "last.pt"
     path.parent.mkdir(parents=True)
     weights = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-    checkpoint.save(path, {"config": to_dict(config), "method": weights})
+    checkpoint.save(path, {"config": to_dict(recipe), "method": weights})
     return path
 
 
@@ -55,35 +58,63 @@ def write_images(folder: Path, classes: tuple[str, ...] = CLASSES, each: int = 2
 
 def test_knn(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images")
-    found = evaluate("knn", saved, data, overrides=["k=[5, 200, 1000]", "val_fraction=0.25"])
-    assert (found.train_images, found.val_images, found.classes) == (45, 15, 3)
-    assert found.chance == pytest.approx(1 / 3)
+    evaluation = evaluate("knn", saved, data, overrides=["k=[5, 200, 1000]", "val_fraction=0.25"])
+    assert (evaluation.train_images, evaluation.val_images, evaluation.classes) == (45, 15, 3)
+    assert evaluation.chance == pytest.approx(1 / 3)
     # k beyond the training images is all of them, once.
-    assert [(row["encoder"], row["k"]) for row in found.rows] == [
+    assert [(row["encoder"], row["k"]) for row in evaluation.rows] == [
         ("pre-trained", 5),
         ("pre-trained", 45),
         ("random initialisation", 5),
         ("random initialisation", 45),
     ]
-    assert found.rows[0]["top1"] > 0.9  # the colours are plain to any encoder
-    assert found.options["k"] == [5, 200, 1000]
+    assert evaluation.rows[0]["top1"] > 0.9  # the colours are plain to any encoder
+    assert evaluation.options["k"] == [5, 200, 1000]
 
 
 def test_linear_writes_its_result_into_the_run(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images")
-    found = evaluate("linear", saved, data, overrides=["epochs=30"], random_baseline=False)
-    assert [row["encoder"] for row in found.rows] == ["pre-trained"]
-    assert found.rows[0]["train_top1"] == 1
-    assert found.rows[0]["top1"] > 0.8
-    assert Evaluation.load(tmp_path / "run" / "evaluation" / "linear-images.json") == found
-    assert found.options["lr"] == 0.1  # what the default came to
+    evaluation = evaluate("linear", saved, data, overrides=["epochs=30"], random_baseline=False)
+    assert [row["encoder"] for row in evaluation.rows] == ["pre-trained"]
+    assert evaluation.rows[0]["train_top1"] == 1
+    assert evaluation.rows[0]["top1"] > 0.8
+    (path,) = (tmp_path / "run" / "evaluation").glob("linear-images-*.json")
+    assert Evaluation.load(path) == evaluation
+    assert evaluation.options["lr"] == 0.1  # what the default came to
 
 
 def test_evaluations_on_other_data_do_not_replace_each_other(saved: Path, tmp_path: Path) -> None:
     for name in ("one", "the other"):
         evaluate("knn", saved, write_images(tmp_path / name, each=4) + "/", random_baseline=False)
-    written = {path.name for path in (tmp_path / "run" / "evaluation").iterdir()}
-    assert written == {"knn-one.json", "knn-the_other.json"}
+    written = sorted(path.name.rpartition("-")[0] for path in (tmp_path / "run" / "evaluation").iterdir())
+    assert written == ["knn-one", "knn-the_other"]
+
+
+def test_a_result_is_kept_beside_those_that_depend_on_something_else(saved: Path, tmp_path: Path) -> None:
+    data, val = write_images(tmp_path / "images", each=8), write_images(tmp_path / "held out", each=4)
+    same_name = write_images(tmp_path / "elsewhere" / "images", each=8, seed=1)
+    folder = tmp_path / "run" / "evaluation"
+
+    def files_after(*arguments: Any, **keywords: Any) -> int:
+        evaluate("knn", saved, *arguments, **{"random_baseline": False, **keywords})
+        return len(list(folder.iterdir()))
+
+    state = checkpoint.load(saved)
+    assert files_after(data) == 1
+    assert files_after(f"{data}/") == 1  # the same once more
+    assert files_after(data, overrides=["limit=12"]) == 2
+    assert files_after(data, overrides=["k=[3]"]) == 3
+    assert files_after(data, val) == 4
+    assert files_after(same_name) == 5
+    assert files_after(data, random_baseline=True) == 6
+    checkpoint.save(saved, {**state, "step": 70})
+    assert files_after(data) == 7
+    state["method"] = {name: value * 0.5 for name, value in state["method"].items()}
+    checkpoint.save(saved, {**state, "step": 70})  # of another run, say
+    assert files_after(data) == 8
+    assert len(list(folder.glob("knn-images-step00000070-*.json"))) == 2
+    assert len(list(folder.glob("knn-images-held_out-*.json"))) == 1
+    assert all(Evaluation.load(path) for path in folder.iterdir())
 
 
 def test_the_runs_own_data_is_split_as_in_pre_training(
@@ -95,24 +126,85 @@ def test_the_runs_own_data_is_split_as_in_pre_training(
     state["config"]["data"] |= {"source": "images", "limit": 40, "val_fraction": 0.25}
     checkpoint.save(saved, state)
 
-    def found(data: str, *overrides: str, val: str | None = None) -> Evaluation:
+    def evaluated(data: str, *overrides: str, val: str | None = None) -> Evaluation:
         return evaluate("knn", saved, data, val, overrides, random_baseline=False)
 
-    own = found(images)  # the same place by another path
+    own = evaluated(images)  # the same place by another path
     assert (own.train_images, own.val_images, own.own_split) == (30, 10, True)
     assert "limit=40 val_fraction=0.25" in own.table()
     assert "10 held out as in pre-training" in own.table()
-    overridden = found("images", "limit=20", "val_fraction=0.5")
+    overridden = evaluated("images", "limit=20", "val_fraction=0.5")
     assert (overridden.train_images, overridden.val_images, overridden.own_split) == (10, 10, False)
-    other = found(write_images(tmp_path / "other"))
+    other = evaluated(write_images(tmp_path / "other"))
     assert (other.train_images, other.val_images, other.own_split) == (54, 6, False)
-    apart = found("images", val=str(tmp_path / "other"))
+    apart = evaluated("images", val=str(tmp_path / "other"))
     assert (apart.train_images, apart.val_images, apart.own_split) == (60, 60, False)
 
     state["config"]["data"] |= {"limit": None, "val_fraction": 0.0}
     checkpoint.save(saved, state)
-    unsplit = found("images")
+    unsplit = evaluated("images")
     assert (unsplit.train_images, unsplit.val_images, unsplit.own_split) == (54, 6, False)
+    state["config"]["data"]["source"] = "~nouser/images"  # of another machine
+    checkpoint.save(saved, state)
+    assert not evaluated("images").own_split
+
+
+@pytest.fixture
+def cifar(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small stand-in for torchvision's CIFAR10, whose splits differ in their numbers of images."""
+
+    class CIFAR10:
+        classes = CLASSES
+
+        def __init__(self, root: Path, train: bool, download: bool) -> None:
+            self.targets = [i % 3 for i in range(30 if train else 12)]
+            self.data = np.zeros((len(self.targets), 16, 16, 3), dtype=np.uint8)
+            for image, target in zip(self.data, self.targets, strict=True):
+                image[..., target] = 200
+
+    monkeypatch.setattr(torchvision.datasets, "CIFAR10", CIFAR10)
+
+
+@pytest.mark.usefixtures("cifar")
+def test_a_bare_name_is_its_training_split_against_its_test_split(saved: Path) -> None:
+    state = checkpoint.load(saved)
+    state["config"]["data"]["source"] = "CIFAR10"
+    checkpoint.save(saved, state)
+
+    def evaluated(data: str, val: str | None = None, *overrides: str) -> Evaluation:
+        return evaluate("knn", saved, data, val, ["k=[3]", *overrides], random_baseline=False)
+
+    bare = evaluated("CIFAR10")
+    assert (bare.data, bare.val, bare.train_images, bare.val_images) == ("CIFAR10:train", "CIFAR10:test", 30, 12)
+    assert "knn on CIFAR10:train: 30 training images, 12 held out of CIFAR10:test" in bare.table()
+    assert bare == evaluated("CIFAR10:train", "CIFAR10:test") == evaluated("CIFAR10", "CIFAR10:test")
+    assert evaluated("CIFAR10:test", "CIFAR10").train_images == 12
+    # The training split by name, and a share that is asked for, are parts of the one split.
+    own = evaluated("CIFAR10:train")
+    assert (own.val, own.train_images, own.val_images, own.own_split) == (None, 27, 3, True)
+    share = evaluated("CIFAR10", None, "val_fraction=0.2")
+    assert (share.val, share.train_images, share.val_images) == (None, 24, 6)
+
+
+@pytest.mark.usefixtures("cifar")
+def test_the_same_images_on_both_sides_are_refused(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_images(tmp_path / "images", each=4)
+    (tmp_path / "link").symlink_to(data)
+    (tmp_path / "two").mkdir()
+    for name in ("red", "blue"):
+        (tmp_path / "two" / name).symlink_to(f"{data}/{name}")
+    for train, val in [
+        *[("CIFAR10", "CIFAR10"), ("CIFAR10", "CIFAR10:train"), ("CIFAR10:test", "CIFAR10:test")],
+        *[("shapes", "shapes"), (data, "images"), (data, "images/"), ("images", "link")],
+    ]:
+        with pytest.raises(UsageError, match=rf"--val {val}: the images of --data {train}, .* name another split"):
+            evaluate("knn", saved, train, val)
+    with pytest.raises(UsageError, match="--val two: 8 of its 8 images are among those of --data images; name"):
+        evaluate("knn", saved, "images", "two")
+    assert not (tmp_path / "run" / "evaluation").exists()
 
 
 def test_unreadable_files_up_to_a_share(saved: Path, tmp_path: Path) -> None:
@@ -120,21 +212,21 @@ def test_unreadable_files_up_to_a_share(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "images" / "red" / "3.png").write_bytes(b"")
     with pytest.raises(UsageError, match=r"1 of 60 images cannot be read, more than max_bad=0\.01 allows"):
         evaluate("knn", saved, data)
-    found = evaluate("knn", saved, data, overrides=["max_bad=0.05"])
-    assert found.train_images + found.val_images == 59
+    evaluation = evaluate("knn", saved, data, overrides=["max_bad=0.05"])
+    assert evaluation.train_images + evaluation.val_images == 59
 
 
 def test_a_result_that_cannot_be_written(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=4)
     (tmp_path / "run" / "evaluation").touch()
-    with pytest.raises(UsageError, match=r"knn-images\.json: cannot write the evaluation"):
+    with pytest.raises(UsageError, match=r"knn-images-\w+\.json: cannot write the evaluation"):
         evaluate("knn", saved, data)
 
 
 def test_one_of_several_neighbour_counts_can_be_set(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=8)
-    found = evaluate("knn", saved, data, overrides=["k.0=3"], random_baseline=False)
-    assert found.options["k"] == [3, 20]
+    evaluation = evaluate("knn", saved, data, overrides=["k.0=3"], random_baseline=False)
+    assert evaluation.options["k"] == [3, 20]
 
 
 def test_is_deterministic(saved: Path, tmp_path: Path) -> None:
@@ -145,20 +237,9 @@ def test_is_deterministic(saved: Path, tmp_path: Path) -> None:
 def test_classes_of_a_validation_set_go_by_name(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "train")
     val = write_images(tmp_path / "val", classes=("red", "green"), seed=1)  # other numbers, one class missing
-    found = evaluate("knn", saved, data, val, ["k=[5]"])
-    assert (found.train_images, found.val_images) == (60, 40)
-    assert found.rows[0]["top1"] > 0.9
-
-
-def test_the_baseline_is_the_runs_own_beginning(config: Recipe) -> None:
-    torch.manual_seed(config.train.seed)
-    initial = build_encoder(config.encoder).state_dict()
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    baseline = random_encoder(config.encoder, config.data, config.train.seed).state_dict()
-    assert all(torch.equal(baseline[name], initial[name]) for name in initial)
-    assert torch.equal(torch.rand(3), expected)  # the caller's generator went on undisturbed
+    evaluation = evaluate("knn", saved, data, val, ["k=[5]"])
+    assert (evaluation.train_images, evaluation.val_images) == (60, 40)
+    assert evaluation.rows[0]["top1"] > 0.9
 
 
 def test_pre_trained_and_random_rows_are_of_different_weights(saved: Path, tmp_path: Path) -> None:
@@ -187,29 +268,3 @@ def test_run_folder(tmp_path: Path) -> None:
     assert run_folder(tmp_path / "run" / "checkpoints" / "last.pt") == tmp_path / "run"
     assert run_folder(tmp_path / "elsewhere.pt") == tmp_path
     assert run_folder(tmp_path) == tmp_path
-
-
-def test_table_is_aligned_and_complete() -> None:
-    found = Evaluation(
-        kind="knn",
-        checkpoint="runs/a",
-        data="shapes",
-        val=None,
-        options={"k": [200, 20], "device": "auto", "limit": None},
-        train_images=900,
-        val_images=100,
-        classes=10,
-        chance=0.1,
-        rows=[
-            {"encoder": "pre-trained", "k": 200, "top1": 0.512, "top5": 0.93},
-            {"encoder": "random initialisation", "k": 20, "top1": 0.3},
-        ],
-    )
-    caption, settings, *lines = found.table().splitlines()
-    for part in ("900 training images", "100 held out", "10 classes", "chance 10.0%"):
-        assert part in caption
-    assert settings == "k=[200,20] device=auto limit=null"
-    assert len({len(line) for line in lines}) == 1
-    assert lines[0].split("  ")[0] == "encoder"
-    assert lines[1].split() == ["pre-trained", "200", "51.2%", "93.0%"]
-    assert lines[2].split() == ["random", "initialisation", "20", "30.0%", "-"]

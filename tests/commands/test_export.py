@@ -1,5 +1,6 @@
+"""`sslfast export`: files that other software loads."""
+
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,18 +10,16 @@ import torchvision
 from safetensors.torch import load_file
 
 from sslfast.commands.export import export_torchvision
-from sslfast.config import EncoderConfig
 from sslfast.encoders import Encoder, build_encoder
-from sslfast.errors import TrainingError, UsageError
+from sslfast.errors import UsageError
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
-from sslfast.run.backbone import write_backbone
 
 
 def save_run(folder: Path, **encoder: object) -> tuple[Path, Encoder]:
     """A checkpoint of an encoder whose every tensor, running statistics too, differs from the initial ones."""
-    config = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder})
-    model = build_encoder(config.encoder)
+    recipe = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder})
+    model = build_encoder(recipe.encoder)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for value in model.state_dict().values():
@@ -28,7 +27,7 @@ def save_run(folder: Path, **encoder: object) -> tuple[Path, Encoder]:
     model = model.to(memory_format=torch.channels_last)
     path = folder / "last.pt"
     weights = {f"encoder.{name}": value for name, value in model.state_dict().items()}
-    checkpoint.save(path, {"config": to_dict(config), "method": weights})
+    checkpoint.save(path, {"config": to_dict(recipe), "method": weights})
     return path, model.eval()
 
 
@@ -84,32 +83,3 @@ def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     path, _ = save_run(tmp_path)
     with pytest.raises(UsageError, match="cannot write: No such file or directory"):
         export_torchvision(path, tmp_path / "missing" / "out.safetensors")
-
-
-def test_backbone_comes_back(tmp_path: Path) -> None:
-    _, encoder = save_run(tmp_path, stem="cifar", width=0.25)
-    config = {"encoder": {"stem": "cifar", "width": 0.25}}
-    path = tmp_path / "backbone.safetensors"
-    path.write_text("an earlier one")
-    write_backbone(encoder, path, config)
-    with safetensors.safe_open(path, "pt") as file:
-        described = json.loads(file.metadata()["config"])["encoder"]
-    twin = build_encoder(EncoderConfig(**described))
-    twin.load_state_dict(load_file(path))
-    assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in twin.state_dict().items())
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["backbone.safetensors", "last.pt"]
-
-
-def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    encoder = build_encoder(EncoderConfig(stem="cifar", width=0.125))
-    path = tmp_path / "backbone.safetensors"
-    path.write_text("an earlier one")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(TrainingError, match="No space left"):
-        write_backbone(encoder, path, {})
-    assert path.read_text() == "an earlier one"
-    assert [p.name for p in tmp_path.iterdir()] == ["backbone.safetensors"]

@@ -3,7 +3,9 @@
 import pytest
 
 from sslfast.cli import main
-from sslfast.commands.list import first_sentence, leading_comment, listing
+from sslfast.commands.list import leading_comment, listing
+from sslfast.config.help import first_sentence
+from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.load import recipes
 
@@ -13,7 +15,8 @@ def test_every_method_and_recipe_has_a_line_that_says_what_it_is(capsys):
     out = capsys.readouterr().out
     assert out == f"{listing()}\n"
     methods, files = (part.splitlines() for part in out.split("\n\n"))
-    assert [methods[0], files[0]] == ["methods:", "recipes:"]
+    heading = "methods (a name alone is the method's recipe for photographs at 128 pixels):"
+    assert [methods[0], files[0]] == [heading, "recipes:"]
     assert [line.split()[0] for line in methods[1:]] == list(METHODS)
     assert [line.split()[0] for line in files[1:]] == list(recipes())
     said = {}
@@ -30,14 +33,14 @@ def test_a_recipes_comment_ends_where_its_settings_begin(tmp_path):
     assert first_sentence(leading_comment(path)) == "One, of two lines."
 
 
-@pytest.mark.parametrize(
-    ("text", "first"),
-    [
-        ("MoCo (He et al. 2020). Second.", "MoCo (He et al. 2020)."),
-        ("Of v1.5\nand v2.\n\nMore", "Of v1.5 and v2."),
-        ("Unfinished", "Unfinished"),
-        ("", ""),
-    ],
-)
-def test_a_sentence_ends_at_a_full_stop_before_a_capital(text, first):
-    assert first_sentence(text) == first
+@pytest.mark.parametrize("word", ["moco_v2", "MoCo-v2"])
+def test_a_word_chooses_names(capsys, word):
+    assert main(["list", word]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith("  ")]
+    assert names == ["moco_v2", *(name for name in recipes() if "moco_v2" in name)]
+    assert listing("moco_v2_shapes").splitlines()[0] == "recipes:"  # of methods, none
+
+
+def test_a_word_in_no_name_is_refused():
+    with pytest.raises(UsageError, match="list mocov2: no method and no recipe .* did you mean 'moco_v2'?"):
+        listing("mocov2")

@@ -1,29 +1,24 @@
+"""`sslfast report`: the page of a run, whatever the run has by then."""
+
 import json
 import math
+import os
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import yaml
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from PIL import Image
 
+from sslfast.commands.pretrain import pretrain
 from sslfast.commands.report import write_report
-from sslfast.data import Source
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
-from sslfast.evaluate.result import Evaluation
+from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict, to_yaml
-from sslfast.report import grids
-from sslfast.report.curves import series, smoothed
-from sslfast.report.embedding import draw_embedding
-from sslfast.report.style import BLUE, VERMILION, shortened
 from sslfast.run import checkpoint
-from sslfast.run.logs import read_metrics
 
 HOSTILE = "<script>alert(1)<script>&$x$"  # as a folder's name
 CURVES = {"loss.png", "learning_rate.png", "knn.png"}
@@ -62,7 +57,7 @@ def write_images(folder: Path, classes: Sequence[str], each: int) -> Path:
 
 def start_run(folder: Path, data: Path) -> Path:
     """A run's directory as it is before the first step."""
-    config = from_dict(
+    recipe = from_dict(
         {
             "method": {"name": "moco_v2"},
             "encoder": {"stem": "cifar", "width": 0.125},
@@ -70,16 +65,16 @@ def start_run(folder: Path, data: Path) -> Path:
         }
     )
     folder.mkdir()
-    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "config.yaml").write_text(to_yaml(recipe))
     return folder
 
 
 def train(run: Path, *, labelled: bool = True) -> None:
     """Adds what some epochs of training leave behind."""
-    config = from_dict(yaml.safe_load((run / "config.yaml").read_text()))
+    recipe = from_dict(yaml.safe_load((run / "config.yaml").read_text()))
     (run / "checkpoints").mkdir()
-    weights = {f"encoder.{name}": value for name, value in build_encoder(config.encoder).state_dict().items()}
-    checkpoint.save(run / "checkpoints" / "last.pt", {"config": to_dict(config), "method": weights})
+    weights = {f"encoder.{name}": value for name, value in build_encoder(recipe.encoder).state_dict().items()}
+    checkpoint.save(run / "checkpoints" / "last.pt", {"config": to_dict(recipe), "method": weights})
     lines = []
     for step in range(1, 31):
         epoch = step / 10
@@ -95,13 +90,6 @@ def train(run: Path, *, labelled: bool = True) -> None:
         if labelled and step % 10 == 0:
             lines.append({"step": step, "epoch": epoch, "knn_top1": 0.2 + epoch / 10, "knn_random_top1": 0.2})
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-
-
-def captured(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
-    """The figures of `grids`, which then writes no files."""
-    figures: list[Figure] = []
-    monkeypatch.setattr(grids, "save", lambda figure, path: figures.append(figure) or path)
-    return figures
 
 
 def test_a_whole_run(tmp_path: Path) -> None:
@@ -141,6 +129,21 @@ def test_the_page_escapes_what_it_shows(tmp_path: Path) -> None:
     assert page.text.count(HOSTILE) >= 6  # title, heading, data, configuration, evaluation
 
 
+def test_names_that_no_terminal_or_page_can_show(tmp_path: Path) -> None:
+    """Bytes that are not UTF-8, as a folder that was packed under another code page has them."""
+    odd = [os.fsdecode(b"\xb4\xac"), "red\x1b[31m\n"]
+    images = write_images(tmp_path / odd[0], ["a", *odd], each=10)
+    run = start_run(tmp_path / f"run {odd[0]}", images)
+    train(run)
+    Evaluation("knn", str(run), str(images), None, {}, 1, 1, 3, 0.3, [{"encoder": "x"}]).save(run / "evaluation")
+    page = Page(write_report(run))
+    assert {*page.pictures} == CURVES | PICTURES
+    assert r"run \udcb4\udcac" in page.text
+    assert "\x1b" not in page.text
+    with pytest.raises(UsageError, match="is not UTF-8, as TensorBoard's files must be"):
+        pretrain("moco_v2_shapes", tmp_path / odd[0] / "run")
+
+
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=3))
     page = Page(write_report(run))
@@ -178,6 +181,17 @@ def test_data_that_is_gone(tmp_path: Path) -> None:
     assert {*Page(write_report(run, str(images))).pictures} == CURVES | PICTURES
 
 
+def test_an_unreadable_image_stops_it_where_the_recipe_says_so(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", ["a", "b"], each=3)
+    (images / "b" / "1.png").write_bytes(b"")
+    run = start_run(tmp_path / "run", images)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"] |= {"on_error": "stop", "max_bad": 1.0}
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    with pytest.raises(UsageError, match=r"cannot read .*b/1\.png .*on_error=skip"):
+        write_report(run)
+
+
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run"):
         write_report(tmp_path)
@@ -204,53 +218,3 @@ def test_what_is_not_an_evaluation_is_named(tmp_path: Path) -> None:
     (run / "evaluation" / "knn.json").write_text("[1, 2")
     with pytest.raises(UsageError, match=r"knn\.json: not an evaluation"):
         write_report(run)
-
-
-def test_half_a_line_and_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.jsonl"
-    path.write_text(
-        '{"step": 1, "epoch": 0.5, "loss": 3.0}\n{"step": 2, "epoch": 1.0, "loss": NaN}\n'
-        '"text"\n\0\0\n{"step": 3, "ep'
-    )
-    metrics = read_metrics(path)
-    assert [line["step"] for line in metrics] == [1, 2]
-    assert series(metrics, "loss") == ([0.5], [3.0])
-    assert read_metrics(tmp_path / "none.jsonl") == []
-
-
-def test_smoothing_follows_a_line_and_calms_noise() -> None:
-    line = [3.0 - 0.1 * i for i in range(50)]
-    assert smoothed(line, 10) == pytest.approx(line)
-    noise = [(-1.0) ** i for i in range(50)]
-    assert max(map(abs, smoothed(noise, 10)[10:40])) < 0.06
-
-
-def test_frames_tell_right_neighbours_from_wrong_ones(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    figures = captured(monkeypatch)
-    black = np.zeros((6, 4, 4, 3), dtype=np.uint8)
-    bank = Source("bank", images=black, labels=np.array([0, 1, 0, 1, 0, 1]), classes=["even", "odd"])
-    query = Source("query", images=black[:1], labels=np.array([1]), classes=["even", "odd"])
-    angles = torch.tensor([0.3, 0.1, 0.2, 0.5, 0.4, 3.0])  # from the query, which lies along the first axis
-    bank_x = torch.stack([angles.cos(), angles.sin()], dim=1)
-    grids.draw_neighbours(bank, query, bank_x, torch.tensor([[1.0, 0.0]]), tmp_path / "neighbours.png")
-
-    asked, _, *neighbours = figures[0].axes
-    assert asked.get_xlabel() == "odd"
-    assert [plot.get_xlabel() for plot in neighbours] == ["odd", "even", "even", "even", "odd"]
-    frames = [to_hex(plot.spines["top"].get_edgecolor()).upper() for plot in neighbours]
-    assert frames == [BLUE, VERMILION, VERMILION, VERMILION, BLUE]
-
-
-def test_embedding_of_many_classes_and_of_too_few_images(tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
-    path = tmp_path / "embedding.png"
-    assert draw_embedding(x, np.arange(60) % 30, [f"class {i}" for i in range(30)], path) == path
-    assert path.exists()
-    assert draw_embedding(x[:9], None, [], tmp_path / "none.png") is None
-    assert not (tmp_path / "none.png").exists()
-
-
-def test_names_are_shortened_and_no_formulas() -> None:
-    assert shortened("airplane", 16) == "airplane"
-    assert shortened("a" * 40, 16) == "a" * 15 + "…"
-    assert shortened("a$b", 16) == r"a\$b"

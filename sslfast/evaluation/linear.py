@@ -12,29 +12,36 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from tqdm import trange
 
+from sslfast.config import DataConfig
 from sslfast.config.fields import STRICT, CountOrZero, NonNegative, Probability
-from sslfast.evaluate.options import EvaluationConfig
-from sslfast.evaluate.ranks import accuracy, ranks
-from sslfast.optim.optimizers import LARS
+from sslfast.data import Source
+from sslfast.encoders import Encoder
+from sslfast.evaluation.accuracy import accuracy, class_ranks
+from sslfast.evaluation.features import train_val_features
+from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.protocol import Protocol, Row
+from sslfast.kernels.optimizers import FusedLARS
 from sslfast.optim.schedules import cosine
 
 
 @dataclass(config=STRICT)
 class LinearConfig(EvaluationConfig):
+    """A linear classifier that is trained on the features, the linear probe."""
+
     form: Literal["sgd", "lars"] = "sgd"
-    """sgd: MoCo's schedule, lr / 10 at 60 % and at 80 % of the epochs; lars: SimSiam's, a cosine."""
+    """Optimizer and schedule. sgd: MoCo's, lr / 10 at 60 % and 80 % of the epochs; lars: SimSiam's, a cosine."""
     epochs: CountOrZero = 0
-    """Passes over the features; 0: 100 (sgd), 90 (lars)."""
+    """Number of passes over the features; 0: 100 (sgd), 90 (lars)."""
     lr: NonNegative = 0.0
-    """At a batch of 256, scaled linearly with it; 0: 0.1, or 30 for sgd on features as they are."""
+    """Learning rate at a batch of 256, scaled linearly with it; 0: 0.1, or 30 for sgd without standardise."""
     batch_size: CountOrZero = 0
-    """At most the training images; 0: 256 (sgd), 4096 (lars)."""
+    """Number of images in a step, at most all training images; 0: 256 (sgd), 4096 (lars)."""
     momentum: Probability = 0.9
-    """Of both optimizers."""
+    """Momentum of sgd and lars."""
     weight_decay: NonNegative = 0.0
-    """L2."""
+    """Weight decay: an L2 penalty on the classifier."""
     standardise: bool = True
-    """Give each feature mean 0 and variance 1 over the training images; false: the features as they are."""
+    """Whether each feature gets mean 0 and variance 1 over the training images, or stays as it is."""
 
     def __post_init__(self) -> None:
         sgd = self.form == "sgd"
@@ -44,9 +51,9 @@ class LinearConfig(EvaluationConfig):
 
 
 def linear_probe(
-    train_x: Tensor, train_y: Tensor, val_x: Tensor, val_y: Tensor, *, config: LinearConfig, classes: int
+    train_x: Tensor, train_y: Tensor, val_x: Tensor, val_y: Tensor, *, config: LinearConfig, num_classes: int
 ) -> dict[str, float]:
-    """Accuracy of a linear classifier trained on frozen features by SGD or LARS on the cross-entropy.
+    """The accuracy of a linear classifier trained on frozen features by SGD or LARS on the cross-entropy.
 
     The forms are those of MoCo (He et al. 2020, section 4.1: SGD, lr 30, 100 epochs) and SimSiam (Chen and He
     2021, appendix A: LARS, lr 0.1, batch 4096, 90 epochs). Where this differs from them:
@@ -61,23 +68,23 @@ def linear_probe(
 
     Args:
         train_x: (N, D) fp32 features.
-        train_y: (N,) int64 classes in [0, classes).
+        train_y: (N,) int64 classes in [0, num_classes).
         val_x: (M, D) fp32 features, on the same device.
         val_y: (M,) int64 classes.
         config: the form and its settings; on the CPU its seed determines the result bit for bit.
-        classes: number of classes.
+        num_classes: number of classes.
 
     Returns:
         {"train_top1", "top1", "top5"}, shares in [0, 1]; "top5" only with more than five classes.
     """
     if config.standardise:
-        train_x, val_x = standardised(train_x, val_x)
+        train_x, val_x = standardize(train_x, val_x)
     batch = min(config.batch_size, len(train_x))
     steps = math.ceil(len(train_x) / batch)
     base = config.lr * batch / 256
 
     generator = torch.Generator().manual_seed(config.seed)
-    classifier = nn.Linear(train_x.shape[1], classes)
+    classifier = nn.Linear(train_x.shape[1], num_classes)
     nn.init.normal_(classifier.weight, std=0.01, generator=generator)
     nn.init.zeros_(classifier.bias)
     classifier.to(train_x.device)
@@ -95,12 +102,13 @@ def linear_probe(
                 optimizer.step()
 
     with torch.no_grad():
-        train_ranks, val_ranks = ranks(classifier(train_x), train_y), ranks(classifier(val_x), val_y)
-    return {"train_top1": accuracy(train_ranks, classes)["top1"], **accuracy(val_ranks, classes)}
+        train = accuracy(class_ranks(classifier(train_x), train_y), num_classes)
+        val = accuracy(class_ranks(classifier(val_x), val_y), num_classes)
+    return {"train_top1": train["top1"], **val}
 
 
-def standardised(train_x: Tensor, val_x: Tensor) -> tuple[Tensor, Tensor]:
-    """Both (N, D) and (M, D) with the training features' mean taken off and divided by their deviation.
+def standardize(train_x: Tensor, val_x: Tensor) -> tuple[Tensor, Tensor]:
+    """Subtracts the training features' mean from both (N, D) and (M, D), and divides by their deviation.
 
     A feature that is the same for all training images, up to rounding, becomes 0 everywhere.
     """
@@ -110,7 +118,7 @@ def standardised(train_x: Tensor, val_x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _optimizer(classifier: nn.Module, config: LinearConfig, lr: float) -> Optimizer:
-    kind = SGD if config.form == "sgd" else LARS
+    kind = SGD if config.form == "sgd" else FusedLARS
     return kind(classifier.parameters(), lr, momentum=config.momentum, weight_decay=config.weight_decay)
 
 
@@ -118,3 +126,11 @@ def _learning_rate(step: int, total_steps: int, form: str, base: float) -> float
     if form == "lars":
         return cosine(step, total_steps, base, 0.0)
     return base * 0.1 ** ((step >= 0.6 * total_steps) + (step >= 0.8 * total_steps))
+
+
+def _judge(encoder: Encoder, train: Source, val: Source, data: DataConfig, options: LinearConfig) -> list[Row]:
+    features = train_val_features(encoder, train, val, data, options)
+    return [linear_probe(*features, config=options, num_classes=len(train.classes))]
+
+
+LINEAR = Protocol(LinearConfig, _judge)

@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 
-def ranks(scores: Tensor, labels: Tensor) -> Tensor:
-    """How many classes rank before the right one.
+def class_ranks(scores: Tensor, labels: Tensor) -> Tensor:
+    """The place of the right class of each image: the number of classes that score above it.
 
     Args:
         scores: (N, C), higher is better; -inf marks a class that is no candidate.
         labels: (N,) int64, the right classes.
 
     Returns:
-        (N,) int64 in [0, C]: equal scores rank by class number; C where the right class is no candidate or
-        its score is not a number.
+        (N,) int64 in [0, C]: equal scores are in the order of the class numbers; C where the right class is no
+        candidate or its score is not a number.
     """
     right = scores.gather(1, labels[:, None])
     number = torch.arange(scores.shape[1], device=scores.device)
@@ -23,9 +23,9 @@ def ranks(scores: Tensor, labels: Tensor) -> Tensor:
     return before.sum(1).masked_fill(~right.squeeze(1).isfinite(), scores.shape[1])
 
 
-def accuracy(ranks: Tensor, classes: int) -> dict[str, float]:
+def accuracy(class_ranks: Tensor, num_classes: int) -> dict[str, float]:
     """{"top1", "top5"}: shares in [0, 1]; no "top5" with five classes or fewer, where it says nothing."""
-    shares = {"top1": (ranks == 0).double().mean().item()}
-    if classes > 5:
-        shares["top5"] = (ranks < 5).double().mean().item()
+    shares = {"top1": (class_ranks == 0).double().mean().item()}
+    if num_classes > 5:
+        shares["top5"] = (class_ranks < 5).double().mean().item()
     return shares

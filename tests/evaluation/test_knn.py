@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from sslfast.evaluate import knn
-from sslfast.evaluate.knn import knn_accuracy
+from sslfast.evaluation import knn
+from sslfast.evaluation.knn import knn_accuracy
 
 
 def blobs(
@@ -38,7 +38,7 @@ def by_query(train_x, train_y, val_x, val_y, k, temperature, classes):
 def test_agrees_with_the_definition(k: int, temperature: float) -> None:
     train, val = blobs(120, classes=9, noise=1.5), blobs(60, classes=9, noise=1.5, seed=1)
     expected = by_query(*train, *val, k, temperature, 9)
-    result = knn_accuracy(*train, *val, k=k, temperature=temperature, classes=9)
+    result = knn_accuracy(*train, *val, k=k, temperature=temperature, num_classes=9)
     assert 0.2 < expected[0] < 0.98  # the data distinguish a right classifier from a lucky one
     assert (result["top1"], result["top5"]) == expected
 
@@ -48,52 +48,54 @@ def test_agrees_with_scikit_learn() -> None:
     peer = KNeighborsClassifier(
         n_neighbors=15, metric="cosine", algorithm="brute", weights=lambda distance: np.exp((1 - distance) / 0.1)
     ).fit(train[0], train[1])
-    result = knn_accuracy(*train, *val, k=15, temperature=0.1, classes=4)
+    result = knn_accuracy(*train, *val, k=15, temperature=0.1, num_classes=4)
     assert result["top1"] == pytest.approx(peer.score(*val))
 
 
 def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     train, val = blobs(90, classes=6), blobs(50, classes=6, seed=1)
-    whole = knn_accuracy(*train, *val, k=20, temperature=0.1, classes=6)
+    whole = knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6)
     monkeypatch.setattr(knn, "SIMILARITIES", 90 * 7)
-    assert knn_accuracy(*train, *val, k=20, temperature=0.1, classes=6) == whole
+    assert knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6) == whole
 
 
 def test_the_norm_of_features_does_not_matter() -> None:
     (x, y), val = blobs(90, classes=6), blobs(50, classes=6, seed=1)
     scale = torch.linspace(0.1, 100, len(x))[:, None]
-    assert knn_accuracy(x * scale, y, *val, k=9, temperature=0.1, classes=6) == knn_accuracy(
-        x, y, *val, k=9, temperature=0.1, classes=6
+    assert knn_accuracy(x * scale, y, *val, k=9, temperature=0.1, num_classes=6) == knn_accuracy(
+        x, y, *val, k=9, temperature=0.1, num_classes=6
     )
 
 
 def test_more_neighbours_than_images_is_the_vote_of_all() -> None:
     train, val = blobs(30, classes=6), blobs(20, classes=6, seed=1)
-    assert knn_accuracy(*train, *val, k=500, temperature=0.1, classes=6) == knn_accuracy(
-        *train, *val, k=30, temperature=0.1, classes=6
+    assert knn_accuracy(*train, *val, k=500, temperature=0.1, num_classes=6) == knn_accuracy(
+        *train, *val, k=30, temperature=0.1, num_classes=6
     )
 
 
 def test_a_small_temperature_does_not_overflow() -> None:
     train, val = blobs(60, classes=6, noise=0.01), blobs(20, classes=6, noise=0.01, seed=1)
-    assert knn_accuracy(*train, *val, k=30, temperature=1e-4, classes=6)["top1"] == 1
+    assert knn_accuracy(*train, *val, k=30, temperature=1e-4, num_classes=6)["top1"] == 1
 
 
 def test_a_class_without_votes_is_not_predicted() -> None:
     # One neighbour votes for one class: the top 5 holds no other.
     x = torch.eye(6)
-    result = knn_accuracy(x, torch.arange(6), x, torch.tensor([1, 2, 3, 4, 5, 0]), k=1, temperature=0.1, classes=6)
+    result = knn_accuracy(
+        x, torch.arange(6), x, torch.tensor([1, 2, 3, 4, 5, 0]), k=1, temperature=0.1, num_classes=6
+    )
     assert result == {"top1": 0, "top5": 0}
 
 
 def test_no_top5_with_few_classes() -> None:
     train, val = blobs(30, classes=5), blobs(20, classes=5, seed=1)
-    assert knn_accuracy(*train, *val, k=5, temperature=0.1, classes=5).keys() == {"top1"}
+    assert knn_accuracy(*train, *val, k=5, temperature=0.1, num_classes=5).keys() == {"top1"}
 
 
 def test_shuffled_labels_give_chance() -> None:
     (x, y), (val_x, val_y) = blobs(600, classes=4), blobs(400, classes=4, seed=1)
     y = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
-    top1 = knn_accuracy(x, y, val_x, val_y, k=20, temperature=0.1, classes=4)["top1"]
+    top1 = knn_accuracy(x, y, val_x, val_y, k=20, temperature=0.1, num_classes=4)["top1"]
     # 4 clusters, each a lottery among 4 classes with a slight majority: far from the 100 % of true labels.
     assert top1 < 0.5

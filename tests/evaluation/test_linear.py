@@ -5,7 +5,7 @@ from torch import Tensor
 
 from sslfast.config.settings import validate
 from sslfast.errors import UsageError
-from sslfast.evaluate.linear import LinearConfig, _learning_rate, linear_probe, standardised
+from sslfast.evaluation.linear import LinearConfig, _learning_rate, linear_probe, standardize
 
 
 def separable(n: int, seed: int, classes: int = 4, dim: int = 12) -> tuple[Tensor, Tensor]:
@@ -19,7 +19,7 @@ def separable(n: int, seed: int, classes: int = 4, dim: int = 12) -> tuple[Tenso
 @pytest.mark.parametrize("n", [8, 40, 600])
 def test_separates_what_is_separable_at_any_scale_and_size(scale: float, n: int) -> None:
     (x, y), (val_x, val_y) = separable(n, 0), separable(200, 1)
-    result = linear_probe(x * scale, y, val_x * scale, val_y, config=LinearConfig(), classes=4)
+    result = linear_probe(x * scale, y, val_x * scale, val_y, config=LinearConfig(), num_classes=4)
     assert result["train_top1"] == 1
     assert result["top1"] > (0.99 if n > 8 else 0.6)
 
@@ -28,12 +28,12 @@ def test_mocos_own_setting_on_small_features() -> None:
     (x, y), (val_x, val_y) = separable(600, 0), separable(200, 1)
     config = LinearConfig(standardise=False)
     assert config.lr == 30
-    assert linear_probe(x * 0.05, y, val_x * 0.05, val_y, config=config, classes=4)["top1"] > 0.99
+    assert linear_probe(x * 0.05, y, val_x * 0.05, val_y, config=config, num_classes=4)["top1"] > 0.99
 
 
 def test_lars_learns() -> None:
     config = LinearConfig(form="lars", epochs=60, batch_size=32, lr=10)
-    result = linear_probe(*separable(320, 0), *separable(200, 1), config=config, classes=4)
+    result = linear_probe(*separable(320, 0), *separable(200, 1), config=config, num_classes=4)
     assert result["train_top1"] > 0.99
     assert result["top1"] > 0.99
 
@@ -47,7 +47,7 @@ def test_the_seed_determines_the_result(form: str) -> None:
     def probe(seed: int) -> dict[str, float]:
         torch.rand(seed + 1)  # the global generator has no say
         config = LinearConfig(form=form, epochs=3, batch_size=64, seed=seed)
-        return linear_probe(x[:200], y[:200], x[200:], y[200:], config=config, classes=4)
+        return linear_probe(x[:200], y[:200], x[200:], y[200:], config=config, num_classes=4)
 
     assert probe(0) == probe(0)
     assert probe(0) != probe(1)
@@ -56,7 +56,7 @@ def test_the_seed_determines_the_result(form: str) -> None:
 def test_shuffled_labels_give_chance() -> None:
     (x, y), val = separable(2000, 0), separable(400, 1)
     y = y[torch.randperm(len(y), generator=torch.Generator().manual_seed(0))]
-    result = linear_probe(x, y, *val, config=LinearConfig(epochs=20), classes=4)
+    result = linear_probe(x, y, *val, config=LinearConfig(epochs=20), num_classes=4)
     assert 0.1 < result["top1"] < 0.4
     assert result["train_top1"] < 0.4
 
@@ -67,7 +67,7 @@ def test_reaches_the_optimum_that_lbfgs_finds() -> None:
     y = (x @ torch.randn(8, 3, generator=generator) + torch.randn(500, 3, generator=generator)).argmax(1)
     w = torch.zeros(3, 9, requires_grad=True)
     optimizer = torch.optim.LBFGS([w], max_iter=200, line_search_fn="strong_wolfe")
-    z, _ = standardised(x, x)
+    z, _ = standardize(x, x)
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -78,7 +78,7 @@ def test_reaches_the_optimum_that_lbfgs_finds() -> None:
     optimizer.step(closure)
     with torch.no_grad():
         best = ((z @ w[:, :8].T + w[:, 8]).argmax(1) == y).double().mean().item()
-    result = linear_probe(x, y, x, y, config=LinearConfig(), classes=3)
+    result = linear_probe(x, y, x, y, config=LinearConfig(), num_classes=3)
     assert result["train_top1"] == result["top1"]
     assert abs(result["top1"] - best) < 0.02
 
@@ -87,7 +87,7 @@ def test_top5_counts_the_five_best() -> None:
     # Eight classes in pairs that look alike: a right probe is half right, and always right within five.
     y = torch.arange(800) % 8
     x = F.one_hot(y // 2, 4).float()
-    result = linear_probe(x, y, x, y, config=LinearConfig(epochs=10), classes=8)
+    result = linear_probe(x, y, x, y, config=LinearConfig(epochs=10), num_classes=8)
     assert 0.4 < result["top1"] < 0.6
     assert result["top5"] == 1
 
@@ -95,7 +95,7 @@ def test_top5_counts_the_five_best() -> None:
 def test_standardised_takes_its_statistics_from_the_training_images_only() -> None:
     generator = torch.Generator().manual_seed(0)
     x = 3 + 5 * torch.randn(50, 4, generator=generator)
-    z, w = standardised(x, x[:1] + 1)
+    z, w = standardize(x, x[:1] + 1)
     torch.testing.assert_close(z.mean(0), torch.zeros(4), atol=1e-5, rtol=0)
     torch.testing.assert_close(z.std(0, correction=0), torch.ones(4))
     torch.testing.assert_close(w, z[:1] + 1 / x.std(0, correction=0))
@@ -103,7 +103,7 @@ def test_standardised_takes_its_statistics_from_the_training_images_only() -> No
 
 def test_standardised_ignores_a_feature_that_never_changes() -> None:
     x = torch.tensor([[1.0, 0.1], [2.0, 0.1], [3.0, 0.1]])
-    z, w = standardised(x, torch.tensor([[2.0, 7.0]]))
+    z, w = standardize(x, torch.tensor([[2.0, 7.0]]))
     assert z[:, 1].tolist() == [0, 0, 0]
     assert w.tolist() == [[0, 0]]
 

@@ -9,7 +9,7 @@ from sslfast.config import DataConfig, EncoderConfig
 from sslfast.data import Source, eval_batches, open_source
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
-from sslfast.evaluate.features import features, labelled_features
+from sslfast.evaluation.features import features, labeled_features
 
 CPU = torch.device("cpu")
 DATA = DataConfig(size=16)
@@ -75,7 +75,7 @@ def test_labels_stay_with_their_images_when_one_cannot_be_read(encoder: Encoder,
     (tmp_path / "a" / "3.png").write_bytes(b"no image")
     files = open_source(str(tmp_path), max_bad=0.5)
 
-    x, labels = labelled_features(encoder, files, DATA, CPU)
+    x, labels = labeled_features(encoder, files, DATA, CPU)
     assert labels.tolist() == [0, 0, 1, 1, 1, 2, 2, 2]
     whole, _ = features(encoder, source, DATA, CPU)
     torch.testing.assert_close(x, whole[[0, 6, 1, 4, 7, 2, 5, 8]])

@@ -1,15 +1,20 @@
-"""What an evaluation found: a table for the terminal, a JSON file for the run."""
+"""The result of an evaluation: a table for the terminal, a JSON file for the run."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import itertools
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sslfast.errors import UsageError
+from sslfast.config.paths import user_path
+from sslfast.errors import UsageError, printable
+
+NAME_PART = 24  # characters of each name in a file's name, of up to 4 bytes: file systems allow 255 in all
 
 # The columns of a table, those of a row that has them, in this order.
 HEADINGS = {
@@ -26,17 +31,19 @@ class Evaluation:
     """One evaluation of a checkpoint.
 
     Attributes:
-        kind: "knn" or "linear".
-        checkpoint: what was evaluated.
+        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`.
+        checkpoint: the checkpoint or the run that was evaluated.
         data: the training images' source.
         val: the held-out images' source; None: a part of `data`.
-        options: the settings, plain values.
+        options: the protocol's settings, plain values.
         train_images: number of training images.
         val_images: number of held-out images.
         classes: number of classes.
         chance: share of the held-out images in their commonest class, which a constant guess reaches.
         rows: one a line of the table, keys out of HEADINGS; accuracies are shares in [0, 1].
         own_split: whether the held-out images are those that the run's pre-training held out.
+        step: the checkpoint's number of training steps; None: it does not tell.
+        weights: a digest of the pre-trained encoder's weights; None: that of an older sslfast, which had none.
     """
 
     kind: str
@@ -50,20 +57,50 @@ class Evaluation:
     chance: float
     rows: list[dict[str, Any]]
     own_split: bool = False
+    step: int | None = None
+    weights: str | None = None
 
     def save(self, folder: Path) -> Path:
-        """Writes <kind>-<data>.json into a folder, which is made if need be; returns the file.
+        """Writes `<name>.json` into a folder, which is made if need be; returns the file.
 
-        Of a path of data, its last part makes the name. Raises UsageError if the file cannot be written.
+        No other result is replaced: where the name is taken by another, a number follows it.
+
+        Raises:
+            UsageError: the file cannot be written.
         """
-        data = re.sub(r"[^\w.-]+", "_", Path(self.data).expanduser().resolve().name)
-        path = folder / f"{self.kind}-{data}.json"
+        path = folder / f"{self.name()}.json"
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            for number in itertools.count(2):
+                if not path.exists() or self._is_at(path):
+                    break
+                path = folder / f"{self.name()}-{number}.json"
             path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
         except OSError as error:
             raise UsageError(f"{path}: cannot write the evaluation: {error.strerror}") from error
         return path
+
+    def _is_at(self, path: Path) -> bool:
+        """Whether a file holds this result, with whatever spelling of the paths."""
+        try:
+            before = Evaluation.load(path)
+        except UsageError:
+            return False
+        return dataclasses.replace(before, checkpoint=self.checkpoint, data=self.data, val=self.val) == self
+
+    def name(self) -> str:
+        """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part."""
+        sources = [_place(source) for source in (self.data, self.val) if source]
+        encoders = list(dict.fromkeys(row.get("encoder") for row in self.rows))
+        inputs = [self.kind, self.checkpoint_id(), sources, self.options, encoders]
+        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
+        parts = [self.kind, *(Path(source).name for source in sources)]
+        parts += [] if self.step is None else [f"step{self.step:08d}"]
+        return "-".join([re.sub(r"[^\w.-]+", "_", part)[:NAME_PART] for part in parts] + [digest])
+
+    def checkpoint_id(self) -> str:
+        """The digest of the weights; for a result without one, the checkpoint's path."""
+        return self.weights or self.checkpoint
 
     @classmethod
     def load(cls, path: Path) -> Evaluation:
@@ -74,11 +111,12 @@ class Evaluation:
             raise UsageError(f"{path}: not an evaluation of sslfast; evaluate again, or remove it") from error
 
     def caption(self) -> str:
-        """What was evaluated, in a line."""
+        """The protocol, the data and their numbers, in a line, `printable`."""
         val = f" of {self.val}" if self.val else " as in pre-training" if self.own_split else ""
-        return (
+        step = "" if self.step is None else f" at step {self.step}"
+        return printable(
             f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
-            f"{self.classes} classes, chance {self.chance:.1%}"
+            f"{self.classes} classes, chance {self.chance:.1%}; weights of {self.checkpoint}{step}"
         )
 
     def settings(self) -> str:
@@ -98,6 +136,12 @@ class Evaluation:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
         return "\n".join([self.caption(), self.settings(), *lines])
+
+
+def _place(source: str) -> str:
+    """The real path of a source that is one; a data set's name as it is."""
+    path = user_path(source)
+    return str(path.resolve()) if path.exists() else source
 
 
 def _setting(value: Any) -> str:

@@ -1,0 +1,12 @@
+"""The protocols that judge an encoder. Adding one: its file here, its line below, a test."""
+
+from sslfast.evaluation.knn import KNN
+from sslfast.evaluation.linear import LINEAR
+from sslfast.evaluation.protocol import Protocol
+
+PROTOCOLS: dict[str, Protocol] = {
+    "knn": KNN,
+    "linear": LINEAR,
+}
+
+__all__ = ["PROTOCOLS", "Protocol"]

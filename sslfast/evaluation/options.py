@@ -1,0 +1,33 @@
+"""The settings that all evaluations share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sslfast.config.fields import STRICT, Count, Probability, Seed
+
+
+@dataclass(config=STRICT)
+class EvaluationConfig:
+    """The images of an evaluation, and how they are read."""
+
+    limit: Count | None = None
+    """Number of images of each data set to use, balanced over the classes; null: all, or as many as the run used
+    where a part of its own data is held out."""
+    val_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of --data held out where there is no --val, balanced over the classes; null: the run's on its own
+    data, else 0.1; of a bare name such as CIFAR10 none, as its test split is tested."""
+    on_error: Literal["skip", "stop"] = "skip"
+    """Treatment of unreadable images. skip: they are named and left out; stop: the evaluation stops."""
+    max_bad: Probability = 0.01
+    """Largest share of a data set's images that may be unreadable under on_error=skip; beyond it the evaluation
+    stops."""
+    chunk: Count = 256
+    """Number of images that go through the encoder at once."""
+    device: str = "auto"
+    """Device to compute on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
+    seed: Seed = 0
+    """Seed of all random numbers of the evaluation."""

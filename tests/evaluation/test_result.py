@@ -1,0 +1,83 @@
+"""The table of an evaluation, and its file."""
+
+import dataclasses
+import json
+
+from sslfast.evaluation.result import Evaluation
+
+
+def an_evaluation() -> Evaluation:
+    return Evaluation(
+        kind="knn",
+        checkpoint="runs/a",
+        data="shapes",
+        val=None,
+        options={"k": [200, 20], "device": "auto", "limit": None},
+        train_images=900,
+        val_images=100,
+        classes=10,
+        chance=0.1,
+        rows=[
+            {"encoder": "pre-trained", "k": 200, "top1": 0.512, "top5": 0.93},
+            {"encoder": "random initialisation", "k": 20, "top1": 0.3},
+        ],
+        step=1200,
+    )
+
+
+def test_table_is_aligned_and_complete() -> None:
+    evaluation = an_evaluation()
+    caption, settings, *lines = evaluation.table().splitlines()
+    for part in (
+        "900 training images",
+        "100 held out",
+        "10 classes",
+        "chance 10.0%",
+        "weights of runs/a at step 1200",
+    ):
+        assert part in caption
+    assert settings == "k=[200,20] device=auto limit=null"
+    assert len({len(line) for line in lines}) == 1
+    assert lines[0].split("  ")[0] == "encoder"
+    assert lines[1].split() == ["pre-trained", "200", "51.2%", "93.0%"]
+    assert lines[2].split() == ["random", "initialisation", "20", "30.0%", "-"]
+
+
+def test_the_table_shows_names_escaped() -> None:
+    evaluation = dataclasses.replace(an_evaluation(), data="a\x1b[2J\nb")
+    assert evaluation.table().startswith(r"knn on a\x1b[2J\nb: 900 training images")
+
+
+def test_nothing_is_replaced(tmp_path) -> None:
+    first = an_evaluation()
+    for evaluation in (first, first, dataclasses.replace(first, val_images=99), first):
+        path = evaluation.save(tmp_path)
+        assert Evaluation.load(path) == evaluation
+    name = first.name()
+    assert name.startswith("knn-shapes-step00001200-")
+    assert {file.name for file in tmp_path.iterdir()} == {f"{name}.json", f"{name}-2.json"}
+
+
+def test_a_name_depends_on_what_the_result_does() -> None:
+    first = an_evaluation()
+    changes = [
+        {"kind": "linear"},
+        {"data": "CIFAR10:train"},
+        {"val": "CIFAR10:test"},
+        {"options": {**first.options, "limit": 40}},
+        {"step": 1300},
+        {"weights": "1234"},
+        {"rows": first.rows[:1]},
+    ]
+    names = [first.name(), *(dataclasses.replace(first, **change).name() for change in changes)]
+    assert len(set(names)) == len(names)
+    long = dataclasses.replace(first, data="a" * 240, val="猫" * 80).name()
+    assert len(long.encode()) < 200
+
+
+def test_the_files_of_older_versions_are_read(tmp_path) -> None:
+    values = dataclasses.asdict(an_evaluation())
+    del values["step"], values["weights"], values["own_split"]
+    (tmp_path / "knn-shapes.json").write_text(json.dumps(values))
+    old = Evaluation.load(tmp_path / "knn-shapes.json")
+    assert (old.rows, old.step, old.weights) == (an_evaluation().rows, None, None)
