@@ -1,1 +1,1 @@
-"""Benchmarks of the ops: `sslfast bench`, or with pytest-benchmark `pytest benchmarks/bench_<op>.py`."""
+"""Benchmarks of the ops: `sslfast bench`, or with pytest-benchmark `pytest benchmarks/ops/bench_<op>.py`."""

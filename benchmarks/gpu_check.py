@@ -31,7 +31,7 @@ MINUTES = 8
 PROCESSES = 12  # of tests at a time, each of which takes half a GiB or more of the GPU's memory
 GRACE = 10  # seconds that a stopped step has to say what it has found
 STOPPED, NOT_RUN = 124, None  # exit codes
-KERNELS = ("tests/kernels", "tests/data/test_on_device.py")
+KERNELS = ("tests/kernels", "tests/random", "tests/data/draws")  # tests of what has Triton, C++ or CUDA kernels
 # What needs the GPU: not the C++ kernels, nor what compilers say of the others.
 ON_GPU = "not cpp and not ahead_of_time and not without_spills"
 SANITIZED = "not cpp and (test_no_worse_than_eager or test_any_memory_layout)"  # what compute-sanitizer repeats
@@ -39,13 +39,15 @@ SANITIZED = "not cpp and (test_no_worse_than_eager or test_any_memory_layout)"  
 
 @dataclass(frozen=True)
 class Step:
+    """A command of the check, and the seconds that it may take."""
+
     name: str
     command: list[str]
-    limit: int  # seconds
+    limit: int
 
 
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
-    """What is run, the most important first."""
+    """The steps to run, the most important first."""
     python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", *KERNELS]
     # What takes the time is to compile some thousand forms of the kernels, on the CPU.
     parallel = ["--numprocesses", str(min(PROCESSES, len(os.sched_getaffinity(0))))]
@@ -56,7 +58,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
     if dry_run:
         few = Step("tests", [*tests, "-k", "test_contract and info_nce"], limit=MINUTES * 60)
         return [build, info, few, Step("benchmarks", [*bench, "--op", "ema_update_"], limit=MINUTES * 60)]
-    found = [
+    todo = [
         build,
         info,
         Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=150),
@@ -66,11 +68,11 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
     if sanitizer := shutil.which("compute-sanitizer"):
         for tool in ("memcheck", "racecheck"):
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
-            found.append(Step(tool, command, limit=60))
+            todo.append(Step(tool, command, limit=60))
     for name, options in (("train", ["--seconds", "1"]), ("views", ["--seconds", "1"])):
         program = [python, "-m", f"sslfast.benchmarks.{name}.bench", *options]
-        found.append(Step(name, [*program, "--json", str(results / f"{name}.json")], limit=90))
-    return found
+        todo.append(Step(name, [*program, "--json", str(results / f"{name}.json")], limit=90))
+    return todo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,10 +89,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     folder = "dry-run" if args.dry_run else machine_name(device)
     results = (args.out or RESULTS / folder).resolve()
     (results / "ops").mkdir(parents=True, exist_ok=True)
-    return check(steps(results, dry_run=args.dry_run), results, device)
+    return run_all(steps(results, dry_run=args.dry_run), results, device)
 
 
-def check(todo: Sequence[Step], results: Path, device: torch.device, seconds: float = MINUTES * 60) -> int:
+def run_all(todo: Sequence[Step], results: Path, device: torch.device, seconds: float = MINUTES * 60) -> int:
     """Runs the steps, each with a log, for so many seconds in all, and writes check.json after each.
 
     Returns 0 if all succeeded, else 1.
@@ -111,8 +113,10 @@ def check(todo: Sequence[Step], results: Path, device: torch.device, seconds: fl
 
 
 def run(command: Sequence[str], log: Path, seconds: float) -> int:
-    """The exit code of a command that writes to a log, or STOPPED: GRACE before the seconds are over, it and what
-    it started are interrupted, as by Ctrl-C; then killed."""
+    """Runs a command that writes to a log; returns its exit code, or STOPPED.
+
+    GRACE before the seconds are over, it and what it started are interrupted, as by Ctrl-C; then killed.
+    """
     # A shell's background jobs, and what they start, ignore Ctrl-C unless they ask for it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("w") as file:

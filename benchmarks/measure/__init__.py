@@ -1,1 +1,1 @@
-"""How time and memory are measured, and on what machine."""
+"""Measurement of time and memory, and the machine that they are measured on."""

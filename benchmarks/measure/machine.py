@@ -21,8 +21,8 @@ class Work:
     """The least that an op must do, however it is written.
 
     Attributes:
-        flops: of its matrix products, two for a multiplication and an addition.
-        bytes: read and written, each once.
+        flops: floating-point operations of its matrix products, two for a multiplication and an addition.
+        bytes: bytes read and written, each once.
     """
 
     flops: float
@@ -42,7 +42,7 @@ class Ceilings:
         return max(work.flops / self.flops(dtype), work.bytes / self.bytes()) * 1e3
 
     def flops(self, dtype: torch.dtype) -> float:
-        """Per second, of a large square matrix product."""
+        """Floating-point operations per second of a large square matrix product."""
         if dtype not in self._flops:
             size = 8192 if self.device.type == "cuda" else 1024
             a, b = (torch.randn(size, size, device=self.device).to(dtype) for _ in range(2))
@@ -50,7 +50,7 @@ class Ceilings:
         return self._flops[dtype]
 
     def bytes(self) -> float:
-        """Per second, read and written, of a copy larger than any cache.
+        """Bytes read and written per second by a copy larger than any cache.
 
         A CPU also reads the lines that a copy overwrites, uncounted here: an update in place may pass this rate.
         """
@@ -66,7 +66,7 @@ class Ceilings:
 
 
 def describe(device: torch.device) -> dict[str, str]:
-    """What results depend on: hardware, versions, commit, threads, command."""
+    """The hardware, versions, commit, threads and command that results depend on."""
     versions = [f"python {platform.python_version()}", f"torch {torch.__version__}"]
     versions += [f"{name} {version(name)}" for name in ("triton", "sslfast") if version(name)]
     description = {
@@ -82,14 +82,14 @@ def describe(device: torch.device) -> dict[str, str]:
 
 
 def machine_name(device: torch.device) -> str:
-    """Of the folder in RESULTS for what this machine measured."""
+    """The name of the folder in RESULTS for this machine's measurements."""
     if device.type == "cpu":
         return f"cpu-{len(os.sched_getaffinity(0))}-cores"
     return torch.cuda.get_device_name(device).removeprefix("NVIDIA ").replace(" ", "-").lower()
 
 
 def wait_for(device: torch.device) -> None:
-    """Until it has done what it was given."""
+    """Waits until the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

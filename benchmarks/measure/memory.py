@@ -1,4 +1,4 @@
-"""What one call takes of memory beyond what was there before it, at its peak."""
+"""The memory that one call takes at its peak, beyond what was there before it."""
 
 import ctypes
 import gc
@@ -11,8 +11,11 @@ from sslfast.benchmarks.measure.timing import Step, timed_part
 
 
 def extra_memory(step: Step, device: torch.device) -> int | None:
-    """Bytes; on a GPU of what PyTorch's allocator gave out, on the CPU of resident memory (Linux's VmHWM, after
-    freed memory was given back to the system). None where that is not known."""
+    """The bytes that a call takes at its peak, or None where that is not known.
+
+    On a GPU they are those that PyTorch's allocator gave out; on the CPU those of resident memory (Linux's VmHWM,
+    after freed memory was given back to the system).
+    """
     call = timed_part(step)
     gc.collect()
     if device.type == "cuda":

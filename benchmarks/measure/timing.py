@@ -1,9 +1,10 @@
-"""How long a call takes, what of it the host is busy, how many kernels it launches."""
+"""The time of a call, the part of it that the host is busy, and the kernels that it launches."""
 
 import functools
 import random
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -14,13 +15,25 @@ SECONDS = 6.0  # to spend on the timing of a case, about
 MIN_CALLS, MAX_CALLS = 5, 200  # of each provider
 
 
-class Backward:
-    """The step of a backward pass: the forward pass before it runs anew each time, but is not timed.
+class TwoPartStep(ABC):
+    """A step whose first part runs anew before each call of the second, but is not timed."""
+
+    def __call__(self) -> object:
+        """Runs both parts."""
+        return self.prepared()()
+
+    @abstractmethod
+    def prepared(self) -> Step:
+        """Runs the first part, and returns the second, which can be called once."""
+
+
+class Backward(TwoPartStep):
+    """The step of a backward pass, whose first part is the forward pass.
 
     Args:
-        forward: what is differentiated.
-        inputs: to what.
-        gradient: of what forward returns; None: 1, of a scalar.
+        forward: the function that is differentiated.
+        inputs: the tensors to which it is.
+        gradient: the gradient of what forward returns; None: 1, of a scalar.
     """
 
     def __init__(
@@ -28,24 +41,20 @@ class Backward:
     ) -> None:
         self.forward, self.inputs, self.gradient = forward, inputs, gradient
 
-    def __call__(self) -> object:
-        """Both passes."""
-        return self.prepared()()
-
     def prepared(self) -> Step:
-        """The backward pass, once."""
+        """Runs the forward pass, and returns the backward pass."""
         return functools.partial(torch.autograd.grad, self.forward(), self.inputs, self.gradient)
 
 
 def timed_part(step: Step) -> Step:
-    """What is to be timed of a step's next call."""
-    return step.prepared() if isinstance(step, Backward) else step
+    """The part of a step's next call that is to be timed."""
+    return step.prepared() if isinstance(step, TwoPartStep) else step
 
 
 def take_turns(
     steps: dict[str, Step], device: torch.device, seconds: float | None = None
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call; the providers' calls alternate. None of a provider that is out of memory.
+    """Milliseconds of each call; the providers' calls alternate. No call of a provider that is out of memory.
 
     Every provider has the same share of the time, so that a slow one does not leave few calls to the others: it
     has fewer, spread over all rounds. Each round has another order, for what ran before a call has a part in its
@@ -119,7 +128,7 @@ def host_microseconds(step: Step) -> float:
 
 
 def launches(step: Step) -> int:
-    """Kernels, copies and fills that a call puts on the GPU."""
+    """The number of kernels, copies and fills that a call puts on the GPU."""
     call = timed_part(step)
     torch.cuda.synchronize()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:

@@ -1,1 +1,1 @@
-"""Whether every method learns, on the same images in the same time."""
+"""The check that every method learns, on the same images in the same time."""

@@ -1,10 +1,10 @@
-"""That every method learns: `make methods-check`, or `python -m sslfast.benchmarks.methods.check`.
+"""The check that every method learns: `make methods-check`, or `python -m sslfast.benchmarks.methods.check`.
 
 Pre-trains one small encoder with each method on the same images in the same time, and tests it by kNN and a linear
 probe on the same held-out images, before and after, beside a supervised run. A run's result is kept as
 soon as it is there, and a run that was interrupted goes on where it was: the command may be stopped and started
 again. Leaves methods.json, methods.txt and methods.png; the exit status is 1 where a method does not learn, and no
-note of `methods_short` explains why. With --published whole recipes train for 200 epochs, which takes a GPU, and
+note in `short` explains why. With --published whole recipes train for 200 epochs, which takes a GPU, and
 published accuracies stand beside what they reach.
 """
 
@@ -21,10 +21,10 @@ import torch
 from tqdm import tqdm
 
 from sslfast.benchmarks.measure.machine import RESULTS, describe, machine_name
-from sslfast.benchmarks.methods import plot as methods_plot
+from sslfast.benchmarks.methods.plot import draw
 from sslfast.benchmarks.methods.pool import Failure, Job, do_all
 from sslfast.benchmarks.methods.published import EPOCHS, LINEAR, PUBLISHED, SCALE
-from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Record, not_learned, summarise, table
+from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, MethodRecord, not_learned, summarise, table
 from sslfast.benchmarks.methods.run import Task
 from sslfast.benchmarks.methods.short import Scale, note, scale_of
 from sslfast.config import DataConfig
@@ -32,7 +32,7 @@ from sslfast.config.settings import nearest
 from sslfast.data import Source, load_small, open_source, split
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
-from sslfast.evaluate.linear import LinearConfig
+from sslfast.evaluation.linear import LinearConfig
 from sslfast.methods import METHODS
 
 PROGRAM = "python -m sslfast.benchmarks.methods.check"
@@ -47,16 +47,18 @@ def images(data: str, scale: Scale, device: torch.device) -> tuple[Source, Sourc
     Raises:
         UsageError: there are no such images, too few, or they have no labels.
     """
-    limit = None if scale.images is None else scale.images + scale.held_out
+    limit = None if scale.num_images is None else scale.num_images + scale.num_held_out
     source = open_source(data, limit=limit)
     if source.labels is None:
         raise UsageError(f"--data {data}: has no labels, which the evaluations need")
     source = load_small(source, DataConfig(), device)
-    return split(source, min(scale.held_out / len(source), 0.5))
+    return split(source, min(scale.num_held_out / len(source), 0.5))
 
 
-def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record, processes: int) -> dict[str, str]:
-    """Adds what the record lacks, seed by seed. Returns why a method has no result, where one has none."""
+def run_all(
+    methods: Sequence[str], seeds: int, task: Task, record: MethodRecord, processes: int
+) -> dict[str, str]:
+    """Makes the runs that the record lacks, seed by seed. Returns the reasons why methods have no result."""
     failed: dict[str, str] = {}
     for seed in range(seeds):
         jobs = []
@@ -64,30 +66,30 @@ def run_all(methods: Sequence[str], seeds: int, task: Task, record: Record, proc
             done = record.find(method, task.settings(method))
             if seed not in done and method not in failed:
                 jobs.append(Job(method, seed, next((run.epochs for run in done.values()), None)))
-        for found in tqdm(do_all(task, jobs, processes), f"seed {seed}", len(jobs), unit="run", disable=None):
-            if isinstance(found, Failure):
-                failed[found.method] = found.reason
-                tqdm.write(f"{found.method}: {found.reason}")
+        for outcome in tqdm(do_all(task, jobs, processes), f"seed {seed}", len(jobs), unit="run", disable=None):
+            if isinstance(outcome, Failure):
+                failed[outcome.method] = outcome.reason
+                tqdm.write(f"{outcome.method}: {outcome.reason}")
                 continue
-            record.add(found)
+            record.add(outcome)
             tqdm.write(
-                f"{found.method}, seed {seed}: {found.epochs} epochs in {found.seconds:.0f} s, "
-                f"kNN {found.scores['knn']:.1%}, linear probe {found.scores['linear']:.1%}"
+                f"{outcome.method}, seed {seed}: {outcome.epochs} epochs in {outcome.seconds:.0f} s, "
+                f"kNN {outcome.scores['knn']:.1%}, linear probe {outcome.scores['linear']:.1%}"
             )
     return failed
 
 
-def report(record: Record, out: Path, published: Mapping[str, float]) -> dict[str, list[str]]:
+def report(record: MethodRecord, out: Path, published: Mapping[str, float]) -> dict[str, list[str]]:
     """Writes table and picture. Returns the methods that did not learn, and by which evaluation."""
-    found = summarise(record.runs)
+    summaries = summarise(record.runs)
     header = "\n".join(f"{key}: {value}" for key, value in {**record.header, **record.shared}.items())
-    text = f"{header}\n\n{table(found, published)}\n"
+    text = f"{header}\n\n{table(summaries, published)}\n"
     (out / "methods.txt").write_text(text)
     print(f"\n{text}")
     shared = record.shared
     title = f"{shared['images']:,} images, ResNet-18 of width {shared['width']:g}, {shared['held_out']:,} held out"
-    methods_plot.draw(found, title, out / "methods.png")
-    return not_learned(found, shared["held_out"])
+    draw(summaries, title, out / "methods.png")
+    return not_learned(summaries, shared["held_out"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -122,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if unknown := [name for name in args.method or () if name not in METHODS]:
             raise UsageError(f"--method {unknown[0]}: no such method{nearest(unknown[0], METHODS)}")
-        return check(args)
+        return run(args)
     except UsageError as error:
-        print(f"methods_check: {error}", file=sys.stderr)
+        print(f"methods-check: {error}", file=sys.stderr)
         return 2
 
 
@@ -132,11 +134,14 @@ def jobs_for(device: torch.device) -> int:
     return 1 if device.type == "cuda" else torch.get_num_threads()
 
 
-def check(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Makes the runs that are asked for and lack, and reports on all; returns 1 if a method does not learn."""
     device = choose_device("auto")
-    given = {name: getattr(args, name) for name in ("images", "held_out", "width") if getattr(args, name)}
+    asked = {"num_images": args.images, "num_held_out": args.held_out, "width": args.width}
     whole = args.published
-    scale = dataclasses.replace(SCALE if whole else scale_of(device), **given)
+    scale = dataclasses.replace(
+        SCALE if whole else scale_of(device), **{name: value for name, value in asked.items() if value}
+    )
     epochs = args.epochs or (EPOCHS if whole and not args.minutes else None)
     minutes = args.minutes or MINUTES
     train_set, held_out = images(args.data, scale, device)
@@ -144,15 +149,16 @@ def check(args: argparse.Namespace) -> int:
     task = Task(args.data, train_set, held_out, scale, device, epochs, minutes, args.runs, whole, linear)
     shared = {
         "data": "/".join(Path(args.data).parts[-2:]),
-        **dataclasses.asdict(scale),
         "images": len(task.train_set),
         "held_out": len(task.held_out),
+        "width": scale.width,
+        "neighbours": scale.num_neighbours,
         **({"epochs": epochs} if epochs else {"minutes": minutes}),
         **({"recipes": "whole"} if whole else {}),
     }
     out = args.out or RESULTS / machine_name(device) / ("published" if whole else "methods")
     command = f"{PROGRAM} --published" if whole else PROGRAM
-    record = Record(out / "methods.json", {**describe(device), "command": command}, shared)
+    record = MethodRecord(out / "methods.json", {**describe(device), "command": command}, shared)
     methods = args.method or list(PUBLISHED if whole else METHODS)
     failed = run_all(methods, args.seeds, task, record, args.jobs or jobs_for(device))
     missing = report(record, out, PUBLISHED if whole else {})

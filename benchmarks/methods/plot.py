@@ -1,4 +1,4 @@
-"""The picture of `methods_check`: each method between random initialisation and the supervised run."""
+"""The picture of `make methods-check`: each method between random initialisation and the supervised run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Summary
-from sslfast.report.style import BLUE, DPI, GREY, VERMILION, WIDTH
+from sslfast.report.style import BLUE, DPI, GRAY, VERMILION, WIDTH
 
 PANELS = {"knn": "kNN", "linear": "linear probe"}
-LINES = {RANDOM: (GREY, "--"), SUPERVISED: (VERMILION, "-")}
+LINES = {RANDOM: (GRAY, "--"), SUPERVISED: (VERMILION, "-")}
 
 
 def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
-    """A blue point a method at its mean, a bar from its lowest to its highest seed, and a grey one where it began.
+    """Draws a panel for each evaluation, with a line for each method.
 
-    A panel an evaluation.
+    A blue point is at its mean, a bar goes from its lowest to its highest seed, a grey point is where it began.
     """
     methods = [s for s in summaries if s.method not in LINES]
     figure = Figure(figsize=(WIDTH, 1.6 + 0.24 * len(methods)), layout="constrained")
@@ -30,7 +30,7 @@ def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
             panel.axvline(line.scores[name].mean, color=color, linestyle=style, label=line.method)
         for row, s in enumerate(methods):
             score = s.scores[name]
-            panel.plot(s.random[name], row, "o", color=GREY, markersize=4, label="before" if not row else None)
+            panel.plot(s.random[name], row, "o", color=GRAY, markersize=4, label="before" if not row else None)
             panel.plot([score.lowest, score.highest], [row, row], color=BLUE, linewidth=2)
             panel.plot(score.mean, row, "o", color=BLUE, markersize=6, label="after" if not row else None)
         panel.set_xlabel(f"{label}, held-out top-1")

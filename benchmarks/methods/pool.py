@@ -1,4 +1,4 @@
-"""The runs of `methods_check`, one after another or several at a time."""
+"""The runs of `make methods-check`, one after another or several at a time."""
 
 from __future__ import annotations
 
@@ -22,14 +22,16 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when it
 
 
 class Job(NamedTuple):
-    """A run to make: a method's, random initialisation's or the supervised one's; epochs of its other seeds."""
+    """A run to make: a method's, random initialisation's or the supervised one's."""
 
     method: str
     seed: int
-    epochs: int | None
+    epochs: int | None  # those of its other seeds, if there are any
 
 
 class Failure(NamedTuple):
+    """A run that has no result, and the reason."""
+
     method: str
     reason: str
 
@@ -47,12 +49,12 @@ def do(task: Task, job: Job) -> Run | Failure:
 
 
 def do_all(task: Task, jobs: Sequence[Job], processes: int) -> Iterator[Run | Failure]:
-    """Each as it ends.
+    """Makes the runs, and yields each as it ends.
 
     Args:
-        processes: at a time, which share the CPU's threads: two small networks on a thread each take less time
-            than one after another on both, and the last one left gets no more than the others had. When this
-            process gets SIGTERM, or is killed, they get SIGTERM, and save what they have.
+        processes: the number of runs at a time, which share the CPU's threads: two small networks on a thread each
+            take less time than one after another on both, and the last one left gets no more than the others had.
+            When this process gets SIGTERM, or is killed, they get SIGTERM, and save what they have.
     """
     if processes <= 1 or not jobs:
         yield from map(partial(do, task), jobs)
@@ -74,7 +76,7 @@ def _start(threads: int) -> None:
 
 @contextmanager
 def exit_on_sigterm() -> Iterator[None]:
-    """So that leaving, which ends the processes of the pool, is not skipped."""
+    """Turns SIGTERM into SystemExit, so that leaving, which ends the processes of the pool, is not skipped."""
     before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield

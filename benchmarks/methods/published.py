@@ -1,9 +1,9 @@
-"""The published table that `methods_check --published` holds whole recipes against."""
+"""The published table that `make methods-check ARGS=--published` holds whole recipes against."""
 
 from __future__ import annotations
 
 from sslfast.benchmarks.methods.short import GPU
-from sslfast.evaluate.linear import LinearConfig
+from sslfast.evaluation.linear import LinearConfig
 
 # Li, Long, Li 2023 (MNCL), table 1: ResNet-18 after 200 epochs, top-1 of a linear classifier on CIFAR-10's test
 # images. The two that the paper's claim is about come first, as time on a GPU is short.

@@ -1,4 +1,4 @@
-"""What `methods_check` found: a record that grows run by run, its summary, its table and its verdict."""
+"""The record of `make methods-check`, which grows run by run, and its summary, table and verdict."""
 
 from __future__ import annotations
 
@@ -23,17 +23,15 @@ class Run:
 
     method: str
     seed: int
-    settings: list[str]  # what it changed in the method's recipe
+    settings: list[str]  # its changes of the method's recipe
     epochs: int
     seconds: float  # of training, evaluation apart; of a run that was killed, what its last parts took
     scores: dict[str, float]
-    random: dict[
-        str, float
-    ]  # before training: some methods' encoders normalise in another way, or see other colours
+    random: dict[str, float]  # before training: some methods' encoders normalise, or see colours, in another way
     commit: str
 
 
-class Record:
+class MethodRecord:
     """The runs in a JSON file: what they depend on, what they share, and one entry each.
 
     Args:
@@ -63,7 +61,7 @@ class Record:
         return {run.seed: run for run in self.runs if (run.method, run.settings) == (method, list(settings))}
 
     def add(self, run: Run) -> None:
-        """With it goes what the method did with other settings. The file is replaced as a whole."""
+        """Adds a run, and drops the method's runs with other settings. The file is replaced as a whole."""
         same = {old.seed: old for old in self.runs if (old.method, old.settings) == (run.method, run.settings)}
         others = [old for old in self.runs if old.method != run.method]
         self.runs = [*others, *{**same, run.seed: run}.values()]
@@ -74,6 +72,8 @@ class Record:
 
 
 class Score(NamedTuple):
+    """An accuracy over the seeds."""
+
     mean: float
     spread: float | None  # standard deviation over the seeds; None: of one
     lowest: float
@@ -85,7 +85,7 @@ class Score(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """A method's runs."""
+    """A method's runs in numbers."""
 
     method: str
     seeds: int
@@ -96,10 +96,11 @@ class Summary:
 
 
 def summarise(runs: Sequence[Run]) -> list[Summary]:
-    """One a method: random initialisation first, the best last by the linear probe, then the supervised run."""
+    """The summaries: random initialisation, the methods by their linear probes, the supervised run."""
     place = {RANDOM: -1, SUPERVISED: 1}
-    found = [_summary([run for run in runs if run.method == name]) for name in {run.method: None for run in runs}]
-    return sorted(found, key=lambda s: (place.get(s.method, 0), s.scores["linear"].mean))
+    methods = dict.fromkeys(run.method for run in runs)
+    summaries = [_summary([run for run in runs if run.method == method]) for method in methods]
+    return sorted(summaries, key=lambda s: (place.get(s.method, 0), s.scores["linear"].mean))
 
 
 def _summary(runs: Sequence[Run]) -> Summary:
@@ -113,18 +114,18 @@ def _summary(runs: Sequence[Run]) -> Summary:
     return Summary(runs[0].method, len(runs), runs[0].epochs, seconds, scores, random)
 
 
-def not_learned(summaries: Sequence[Summary], images: int) -> dict[str, list[str]]:
-    """The methods that do not beat their own random initialisation by a clear margin, and in what.
+def not_learned(summaries: Sequence[Summary], num_images: int) -> dict[str, list[str]]:
+    """The methods that do not beat their own random initialisation by a clear margin, and the scores that lack it.
 
     The margin is two standard errors of the difference of two accuracies p on n images, 2 sqrt(2 p (1 - p) / n), a
     cautious one, as all are tested on the same images.
 
     Args:
-        images: held out.
+        num_images: the number of images held out.
     """
 
     def least(p: float) -> float:
-        return p + 2 * sqrt(2 * p * (1 - p) / images)
+        return p + 2 * sqrt(2 * p * (1 - p) / num_images)
 
     failed = {
         s.method: [name for name in SCORES if s.scores[name].mean <= least(s.random[name])]
@@ -135,7 +136,7 @@ def not_learned(summaries: Sequence[Summary], images: int) -> dict[str, list[str
 
 
 def table(summaries: Sequence[Summary], published: Mapping[str, float]) -> str:
-    """For a terminal.
+    """The table of the summaries, for a terminal.
 
     Args:
         published: linear accuracies, by method.

@@ -1,4 +1,4 @@
-"""A run of `methods_check`: an encoder is trained for a given time and evaluated on held-out images."""
+"""A run of `make methods-check`: an encoder is trained for a given time and evaluated on held-out images."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sslfast.benchmarks.methods.supervised import SupervisedTrainer
 from sslfast.config import DataConfig, Recipe
 from sslfast.data import Source
 from sslfast.encoders import Encoder
-from sslfast.evaluate.features import labelled_features
-from sslfast.evaluate.knn import KNN_TEMPERATURE, knn_accuracy
-from sslfast.evaluate.linear import LinearConfig, linear_probe
+from sslfast.evaluation.features import labeled_features
+from sslfast.evaluation.knn import KNN_TEMPERATURE, knn_accuracy
+from sslfast.evaluation.linear import LinearConfig, linear_probe
 from sslfast.methods import METHODS
-from sslfast.recipes.check import check
+from sslfast.recipes.check import check_recipe
 from sslfast.run.backbone import random_encoder
 from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.train.interrupt import Interrupt
@@ -35,14 +35,14 @@ PROBED = 1000  # epochs of the training that they are of: none of its schedules 
 
 @dataclass(frozen=True)
 class Task:
-    """What all runs share.
+    """The images and settings that all runs share.
 
     Attributes:
         data: the images, as `open_source` takes them.
         train_set, held_out: their two parts, decoded.
-        epochs: of every run; None: as many as take `minutes`.
+        epochs: the epochs of every run; None: as many as take `minutes`.
         runs: the folder for what is needed to go on with a run.
-        whole: the recipes are as they are, not made for short runs.
+        whole: whether the recipes are as they are, not changed for short runs.
         linear: the linear probe.
     """
 
@@ -58,11 +58,11 @@ class Task:
     linear: LinearConfig
 
     def settings(self, method: str) -> list[str]:
-        """See `methods_short.settings`; none of what is no method."""
+        """The method's settings, see `short.settings`; none for a run that is no method's."""
         return settings(method, self.scale, whole=self.whole) if method in METHODS else []
 
     def length(self, seconds_per_epoch: Callable[[], float]) -> int:
-        """Epochs of a run, where no earlier one tells."""
+        """The epochs of a run, where no earlier one tells."""
         return self.epochs or max(1, round(60 * self.minutes / seconds_per_epoch()))
 
 
@@ -70,7 +70,7 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
     """Trains and evaluates; goes on with a run of the same settings that was interrupted.
 
     Args:
-        epochs: of the runs with other seeds; None: there is none yet.
+        epochs: the epochs of the runs with other seeds; None: there is none yet.
 
     Raises:
         UsageError, TrainingError: as `sslfast.train.pretrain`.
@@ -78,15 +78,15 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
     """
     run = RunDirectory(task.runs / f"{method}-{seed}")
     recipe_of = partial(recipe, method, task.data, task.scale, seed=seed, whole=task.whole)
-    interrupted = _config_in(run, recipe_of, task.epochs)
+    interrupted = _recipe_in(run, recipe_of, task.epochs)
     measured = partial(seconds_per_epoch, lambda: Trainer(recipe_of(PROBED), run, task.train_set))
-    config = interrupted or recipe_of(epochs or task.length(measured))
-    check(config)
-    trainer = Trainer(config, run, task.train_set)
-    before = accuracies(trainer.method.encoder, config.data, task)
+    run_recipe = interrupted or recipe_of(epochs or task.length(measured))
+    check_recipe(run_recipe)
+    trainer = Trainer(run_recipe, run, task.train_set)
+    before = accuracies(trainer.method.encoder, run_recipe.data, task)
     if interrupted:
         trainer.resume()
-    run.start(config, resume=interrupted is not None)
+    run.start(run_recipe, resume=interrupted is not None)
     spent = run.path / "seconds"  # of training, by the parts before
     seconds = float(spent.read_text()) if interrupted and spent.exists() else 0.0
     with Interrupt() as interrupt:
@@ -94,13 +94,13 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
     if interrupt.received and trainer.step < trainer.total_steps:
         spent.write_text(str(seconds))
         raise SystemExit(interrupt.exit_code)
-    found = accuracies(trainer.method.encoder, config.data, task)
+    after = accuracies(trainer.method.encoder, run_recipe.data, task)
     shutil.rmtree(run.path)
-    return Run(method, seed, task.settings(method), config.train.epochs, seconds, found, before, commit())
+    return Run(method, seed, task.settings(method), run_recipe.train.epochs, seconds, after, before, commit())
 
 
-def _config_in(run: RunDirectory, recipe_of: Callable[[int], Recipe], epochs: int | None) -> Recipe | None:
-    """The configuration of the run in the directory, if it is the one asked for, of so many epochs or of any."""
+def _recipe_in(run: RunDirectory, recipe_of: Callable[[int], Recipe], epochs: int | None) -> Recipe | None:
+    """The recipe of the run in the directory, if it is the one asked for, of so many epochs or of any."""
     if not run.config.exists():
         return None
     before = read_recipe(run.config)
@@ -108,25 +108,25 @@ def _config_in(run: RunDirectory, recipe_of: Callable[[int], Recipe], epochs: in
 
 
 def run_supervised(seed: int, task: Task, epochs: int | None) -> Run:
-    """The same encoder under a linear classifier. From the beginning, where it was interrupted."""
+    """Trains the same encoder under a linear classifier, always from the beginning, and evaluates it."""
     trainer_of = partial(SupervisedTrainer, supervised(task.scale), task.train_set, task.device, seed)
     trainer = trainer_of(epochs or task.length(partial(seconds_per_epoch, lambda: trainer_of(PROBED))))
     before = accuracies(trainer.encoder, trainer.recipe.data, task)
     seconds = timed(trainer.fit, task.device)
-    found = accuracies(trainer.encoder, trainer.recipe.data, task)
-    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, found, before, commit())
+    after = accuracies(trainer.encoder, trainer.recipe.data, task)
+    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, after, before, commit())
 
 
 def run_random(seed: int, task: Task) -> Run:
-    """No training."""
+    """Evaluates the encoder at its random initialisation."""
     shared = supervised(task.scale)
     encoder = random_encoder(shared.encoder, shared.data, seed).to(task.device)
-    found = accuracies(encoder, shared.data, task)
-    return Run(RANDOM, seed, [], 0, 0.0, found, found, commit())
+    scores = accuracies(encoder, shared.data, task)
+    return Run(RANDOM, seed, [], 0, 0.0, scores, scores, commit())
 
 
 def seconds_per_epoch(make_trainer: Callable[[], Trainer | SupervisedTrainer]) -> float:
-    """Of the steps, by the median, and of what precedes an epoch, such as a clustering."""
+    """The seconds of an epoch's steps, by their median, and of what precedes them, such as a clustering."""
     trainer = make_trainer()
     batches = trainer.batches()
     preparation = timed(partial(next, batches), trainer.device)
@@ -139,7 +139,7 @@ def seconds_per_epoch(make_trainer: Callable[[], Trainer | SupervisedTrainer]) -
 
 
 def timed(call: Callable[[], object], device: torch.device) -> float:
-    """Seconds that it takes."""
+    """The seconds that a call takes."""
     start = time.perf_counter()
     call()
     wait_for(device)
@@ -149,9 +149,11 @@ def timed(call: Callable[[], object], device: torch.device) -> float:
 def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> dict[str, float]:
     """Held-out top-1 by kNN and by the linear probe, see SCORES."""
     bank, queries = (
-        labelled_features(encoder, source, data, task.device) for source in (task.train_set, task.held_out)
+        labeled_features(encoder, source, data, task.device) for source in (task.train_set, task.held_out)
     )
-    classes = len(task.train_set.classes)
-    knn = knn_accuracy(*bank, *queries, k=task.scale.neighbours, temperature=KNN_TEMPERATURE, classes=classes)
-    linear = linear_probe(*bank, *queries, config=task.linear, classes=classes)
+    num_classes = len(task.train_set.classes)
+    knn = knn_accuracy(
+        *bank, *queries, k=task.scale.num_neighbours, temperature=KNN_TEMPERATURE, num_classes=num_classes
+    )
+    linear = linear_probe(*bank, *queries, config=task.linear, num_classes=num_classes)
     return {"knn": knn["top1"], "linear": linear["top1"]}

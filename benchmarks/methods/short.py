@@ -1,4 +1,4 @@
-"""The settings of the runs that `methods_check` sets side by side: small encoders, short training.
+"""The settings of the runs that `make methods-check` sets side by side: small encoders, short training.
 
 A run is a method's recipe for CIFAR-10 with what all share, `Scale`, and what the method needs to learn in few
 steps, SHORT.
@@ -17,31 +17,34 @@ from sslfast.recipes.load import load_recipe
 
 @dataclass(frozen=True)
 class Scale:
-    """What all runs share.
+    """The numbers of images and neighbours, and the width of the encoder, that all runs share.
 
     Attributes:
-        images: to train on; None: all that are not held out.
-        held_out: images to test on.
-        width: of the ResNet-18 with a stem for small images.
-        neighbours: that vote in kNN.
+        num_images: the images to train on; None: all that are not held out.
+        num_held_out: the images to test on.
+        width: the width of the ResNet-18, which has a stem for small images.
+        num_neighbours: the neighbours that vote in kNN.
     """
 
-    images: int | None
-    held_out: int
+    num_images: int | None
+    num_held_out: int
     width: float
-    neighbours: int
+    num_neighbours: int
 
 
-CPU = Scale(images=5000, held_out=5000, width=0.125, neighbours=20)
-GPU = Scale(images=None, held_out=5000, width=1.0, neighbours=200)
+CPU = Scale(num_images=5000, num_held_out=5000, width=0.125, num_neighbours=20)
+GPU = Scale(num_images=None, num_held_out=5000, width=1.0, num_neighbours=200)
 
 
 @dataclass(frozen=True)
 class Short:
-    """What a short run changes in a method's recipe, and why.
+    """The changes of a method's recipe for a short run, and their reason.
 
     Attributes:
-        note: why so short a run on so few small images stays near its random initialisation, by evidence.
+        settings: the changes.
+        reason: the reason for them.
+        note: the reason why so short a run on so few small images stays near its random initialisation, with
+            evidence.
     """
 
     settings: tuple[str, ...]
@@ -168,10 +171,10 @@ SHORT: dict[str, Short] = {
 
 
 def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
-    """What the runs of a method change in its recipe, beside their length and seed.
+    """The changes of a method's recipe in its runs, beside their length and seed.
 
     Args:
-        whole: they are no short runs.
+        whole: whether they are no short runs.
     """
     shared = [
         "encoder.name=resnet18",
@@ -184,12 +187,12 @@ def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
 
 
 def note(method: str, scale: Scale) -> str:
-    """Why a method need not learn at this scale, or nothing; see `Short`."""
-    return SHORT[method].note if method in SHORT and scale.images is not None else ""
+    """The reason why a method need not learn at this scale, or an empty string; see `Short`."""
+    return SHORT[method].note if method in SHORT and scale.num_images is not None else ""
 
 
 def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whole: bool = False) -> Recipe:
-    """The configuration of a run, see `settings`. The warm-up is the recipe's share of the training.
+    """The recipe of a run, see `settings`. The warm-up is the recipe's share of the training.
 
     Raises:
         UsageError: the method has no recipe for CIFAR-10, or the settings do not suit it.

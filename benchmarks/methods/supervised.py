@@ -1,4 +1,4 @@
-"""The supervised run of `methods_check`: the same encoder under a linear classifier, trained on the labels."""
+"""The supervised run of `make methods-check`: the encoder under a linear classifier, trained on the labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from sslfast.benchmarks.methods.short import SupervisedRecipe
-from sslfast.data import Batch, Source, make_loader
+from sslfast.data import Batch, LoaderSpec, Source, make_loader
 from sslfast.encoders import build_encoder
 from sslfast.optim.optimizers import build_optimizer
 from sslfast.optim.schedules import learning_rate, scaled_lr, set_learning_rate
@@ -17,14 +17,14 @@ from sslfast.random.generators import seed_everything
 
 
 class SupervisedTrainer:
-    """Steps as those of `sslfast.train.Trainer`, in its precision, without its guard, log and checkpoints."""
+    """The steps of a `Trainer`, in its precision, without its guard, log and checkpoints."""
 
     def __init__(
         self, recipe: SupervisedRecipe, train_set: Source, device: torch.device, seed: int, epochs: int
     ) -> None:
         seed_everything(seed)
         self.recipe, self.device, self.epochs = recipe, device, epochs
-        self.loader = make_loader(train_set, recipe.data, seed, device)
+        self.loader = make_loader(LoaderSpec(train_set, recipe.data, seed, device))
         self.encoder = build_encoder(recipe.encoder)
         self.network = nn.Sequential(self.encoder, nn.Linear(self.encoder.feature_dim, len(train_set.classes)))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""AdamW and the moving average in one pass, over whole networks; see optimizer_steps.py."""
+"""AdamW and the moving average in one pass, over whole networks; see `optimizer_steps`."""
 
 from sslfast.benchmarks.ops.optimizer_steps import OptimizerStep
 

@@ -11,7 +11,7 @@ from sslfast.kernels import aligned_pooling
 
 
 @dataclass(frozen=True)
-class Case:
+class AlignedPoolingCase:
     b: int
     d: int
     channels: int
@@ -32,7 +32,7 @@ ON_GPU = [(256, 256, 2048, 7, 4), (64, 128, 512, 14, 1)]
 
 
 @functools.cache
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(case: AlignedPoolingCase, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     layout = torch.channels_last if case.channels_last else torch.contiguous_format
     features, maps = (
@@ -49,18 +49,19 @@ class AlignedPooling(Benchmark):
     op = "aligned_pooling"
     passes = PASSES
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[AlignedPoolingCase]:
         shapes, dtype = (ON_CPU, torch.float32) if device.type == "cpu" else (ON_GPU, torch.bfloat16)
-        return [Case(*shape, dtype, channels_last) for shape in shapes for channels_last in (False, True)]
+        layouts = (False, True)  # channels_last
+        return [AlignedPoolingCase(*shape, dtype, layout) for shape in shapes for layout in layouts]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: AlignedPoolingCase, pass_name: str) -> Work:
         products, passes = (1, 1) if pass_name == "forward" else (3, 2)  # inputs read, gradients written
         positions = case.side**2
         pooled = case.d // case.groups * case.channels
         elements = (case.d + case.channels) * positions + pooled
         return Work(2 * products * case.b * pooled * positions, passes * case.b * elements * case.dtype.itemsize)
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: AlignedPoolingCase, provider: str, pass_name: str, device: torch.device) -> Step:
         features, maps, gradient = inputs(case, device)
         pool = bind(aligned_pooling, provider)
         return of_pass(pass_name, lambda: pool(features, maps, groups=case.groups), [features, maps], gradient)

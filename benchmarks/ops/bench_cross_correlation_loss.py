@@ -15,7 +15,7 @@ ON_GPU = [(256, 8192), (1024, 8192), (2048, 8192), (2048, 2048)]
 
 
 @dataclass(frozen=True)
-class Case:
+class CrossCorrelationCase:
     n: int
     d: int
     dtype: torch.dtype
@@ -25,7 +25,7 @@ class Case:
 
 
 @functools.lru_cache(maxsize=1)
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+def inputs(case: CrossCorrelationCase, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     z1, noise = (torch.randn(case.n, case.d, generator=generator, device=device) for _ in range(2))
     return z1.to(case.dtype).requires_grad_(), (z1 + noise).to(case.dtype).requires_grad_()
@@ -35,19 +35,19 @@ class CrossCorrelationLoss(Benchmark):
     op = "cross_correlation_loss"
     passes = PASSES
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[CrossCorrelationCase]:
         if device.type == "cpu":
-            return [Case(n, d, torch.float32) for n, d in ON_CPU]
-        return [Case(n, d, torch.bfloat16) for n, d in ON_GPU]
+            return [CrossCorrelationCase(n, d, torch.float32) for n, d in ON_CPU]
+        return [CrossCorrelationCase(n, d, torch.bfloat16) for n, d in ON_GPU]
 
-    def work(self, case: Case, pass_name: str) -> Work:
-        """By the smaller of S = a^T b and the symmetric a a^T and b b^T, and a product with it for each view."""
+    def work(self, case: CrossCorrelationCase, pass_name: str) -> Work:
+        """Products by the smaller of a^T b and the symmetric a a^T and b b^T, and one with it for each view."""
         rows, columns = case.n, min(case.n, case.d)
         forward, backward = 2 * rows * case.d * columns, 4 * rows * case.d * columns
         passes = 1 if pass_name == "forward" else 2
         return Work(forward + (backward if passes == 2 else 0), passes * 2 * case.n * case.d * case.dtype.itemsize)
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: CrossCorrelationCase, provider: str, pass_name: str, device: torch.device) -> Step:
         z1, z2 = inputs(case, device)
         loss = bind(cross_correlation_loss, provider)
         return of_pass(pass_name, lambda: loss(z1, z2, lambd=LAMBDA), [z1, z2])

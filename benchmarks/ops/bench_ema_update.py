@@ -18,7 +18,7 @@ MOMENTUM = 0.99
 
 
 @dataclass(frozen=True)
-class Case:
+class EmaUpdateCase:
     """The parameters of a network of torchvision, or `count` vectors of length 64."""
 
     network: str | None
@@ -34,7 +34,7 @@ class Case:
 
 
 @functools.lru_cache(maxsize=1)
-def inputs(case: Case, device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
+def inputs(case: EmaUpdateCase, device: torch.device) -> tuple[list[Tensor], list[Tensor]]:
     generator = torch.Generator(device).manual_seed(0)
     targets, sources = (
         [torch.randn(shape, generator=generator, device=device) for shape in case.shapes()] for _ in range(2)
@@ -52,18 +52,18 @@ class EmaUpdate(Benchmark):
     passes = ("update",)
     yardsticks = ("copy",)
 
-    def cases(self, device: torch.device) -> list[Case]:
-        small = [Case(None, count) for count in (1, 4, 16)]
-        return [*small, *(Case(network) for network in NETWORKS)]
+    def cases(self, device: torch.device) -> list[EmaUpdateCase]:
+        small = [EmaUpdateCase(None, count) for count in (1, 4, 16)]
+        return [*small, *(EmaUpdateCase(network) for network in NETWORKS)]
 
     def providers(self, device: torch.device) -> list[str]:
         eager, compiled, *ours = super().providers(device)
         return [eager, compiled, "foreach", "copy", *ours]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: EmaUpdateCase, pass_name: str) -> Work:
         return Work(0, 3 * 4 * sum(shape.numel() for shape in case.shapes()))
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: EmaUpdateCase, provider: str, pass_name: str, device: torch.device) -> Step:
         targets, sources = inputs(case, device)
         if provider == "eager":
             return torch.no_grad()(functools.partial(loop, targets, sources))

@@ -11,7 +11,7 @@ from sslfast.kernels import enqueue_
 
 
 @dataclass(frozen=True)
-class Case:
+class EnqueueCase:
     n: int
     k: int
     d: int
@@ -21,7 +21,7 @@ class Case:
 
 
 @functools.lru_cache(maxsize=1)
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def inputs(case: EnqueueCase, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     queue, keys = (torch.randn(rows, case.d, generator=generator, device=device) for rows in (case.k, case.n))
     return queue, keys, torch.zeros((), dtype=torch.int64, device=device), torch.tensor(False, device=device)
@@ -31,13 +31,13 @@ class Enqueue(Benchmark):
     op = "enqueue_"
     passes = ("update",)
 
-    def cases(self, device: torch.device) -> list[Case]:
-        return [Case(64, 4096, 128), Case(256, 65536, 128), Case(4096, 65536, 256)]
+    def cases(self, device: torch.device) -> list[EnqueueCase]:
+        return [EnqueueCase(64, 4096, 128), EnqueueCase(256, 65536, 128), EnqueueCase(4096, 65536, 256)]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: EnqueueCase, pass_name: str) -> Work:
         return Work(0, 2 * 4 * case.n * case.d)
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: EnqueueCase, provider: str, pass_name: str, device: torch.device) -> Step:
         queue, keys, pointer, skip = inputs(case, device)
         return functools.partial(bind(enqueue_, provider), queue, keys, pointer, skip=skip)
 

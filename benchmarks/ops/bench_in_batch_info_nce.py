@@ -14,11 +14,11 @@ TEMPERATURE = 0.2
 
 
 @dataclass(frozen=True)
-class Case:
+class InBatchInfoNCECase:
     n: int
     m: int
     d: int
-    gradient: str  # to what
+    gradient: str  # to the "query", the "keys" or "both"
     dtype: torch.dtype
 
     def __str__(self) -> str:
@@ -49,7 +49,7 @@ ON_GPU = [
 
 
 @functools.cache
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+def inputs(case: InBatchInfoNCECase, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     query, keys = (
         F.normalize(torch.randn(rows, case.d, generator=generator, device=device), dim=1).to(case.dtype)
@@ -62,12 +62,12 @@ class InBatchInfoNCE(Benchmark):
     op = "in_batch_info_nce"
     passes = PASSES
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[InBatchInfoNCECase]:
         if device.type == "cpu":
-            return [Case(*shape, torch.float32) for shape in ON_CPU]
-        return [Case(*shape, torch.bfloat16) for shape in ON_GPU]
+            return [InBatchInfoNCECase(*shape, torch.float32) for shape in ON_CPU]
+        return [InBatchInfoNCECase(*shape, torch.bfloat16) for shape in ON_GPU]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: InBatchInfoNCECase, pass_name: str) -> Work:
         gradients = 0 if pass_name == "forward" else (2 if case.gradient == "both" else 1)
         rows = case.n + case.m
         return Work(
@@ -75,7 +75,7 @@ class InBatchInfoNCE(Benchmark):
             (1 + gradients / 2) * rows * case.d * case.dtype.itemsize,
         )
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: InBatchInfoNCECase, provider: str, pass_name: str, device: torch.device) -> Step:
         tensors = inputs(case, device)
         asking = [tensor for tensor in tensors if tensor.requires_grad]
         chunks = max(1, case.n // case.m)

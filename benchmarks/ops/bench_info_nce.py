@@ -18,7 +18,7 @@ TEMPERATURE = 0.07
 
 
 @dataclass(frozen=True)
-class Case:
+class InfoNCECase:
     n: int
     k: int
     d: int
@@ -40,7 +40,7 @@ ON_GPU = [(256, 65536, 128), (4096, 65536, 256), (32768, 131072, 256), (4096, 65
 
 
 @functools.cache
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(case: InfoNCECase, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     query, positive, queue = (
         F.normalize(torch.randn(rows, case.d, generator=generator, device=device), dim=1).to(case.dtype)
@@ -56,10 +56,10 @@ def flash(query: Tensor, positive: Tensor, queue: Tensor) -> tuple[Tensor, Tenso
         attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     keys = queue[None, None]
     mean, lse = attend(query[None, None], keys, keys, scale=1 / TEMPERATURE)[:2]
-    mean, lse = mean[0, 0].float(), lse.flatten()  # of the negatives
+    mean, lse = mean[0, 0].float(), lse.flatten()  # the negatives' weighted mean and log-sum-exp
     positive_logit = (query * positive).sum(1).float() / TEMPERATURE
     loss = torch.logaddexp(positive_logit, lse) - positive_logit
-    share = torch.exp(lse - positive_logit - loss)[:, None]  # of the negatives in the softmax
+    share = torch.exp(lse - positive_logit - loss)[:, None]  # the negatives' share of the softmax
     return loss.mean(), share * (mean - positive) / (TEMPERATURE * len(query))
 
 
@@ -70,18 +70,18 @@ class InfoNCE(Benchmark):
     def providers(self, device: torch.device) -> list[str]:
         return [*super().providers(device), "flash"]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: InfoNCECase, pass_name: str) -> Work:
         products = 1 if pass_name == "forward" else 2
         return Work(2 * products * case.n * case.k * case.d, (3 * case.n + case.k) * case.d * case.dtype.itemsize)
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[InfoNCECase]:
         if device.type == "cpu":
             shapes, dtypes = ON_CPU, (torch.float32,)
         else:
             shapes, dtypes = ON_GPU, (torch.bfloat16,)
-        return [Case(*shape, dtype) for shape in shapes for dtype in dtypes]
+        return [InfoNCECase(*shape, dtype) for shape in shapes for dtype in dtypes]
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step | None:
+    def step(self, case: InfoNCECase, provider: str, pass_name: str, device: torch.device) -> Step | None:
         query, positive, queue = inputs(case, device)
         if provider == "flash":
             if case.d > 256 or pass_name == "backward":

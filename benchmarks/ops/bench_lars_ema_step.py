@@ -1,4 +1,4 @@
-"""LARS and the moving average in one pass, over whole networks; see optimizer_steps.py."""
+"""LARS and the moving average in one pass, over whole networks; see `optimizer_steps`."""
 
 from sslfast.benchmarks.ops.optimizer_steps import OptimizerStep
 

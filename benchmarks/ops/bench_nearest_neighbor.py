@@ -12,7 +12,7 @@ from sslfast.kernels import nearest_neighbor
 
 
 @dataclass(frozen=True)
-class Case:
+class NearestNeighborCase:
     n: int
     k: int
     d: int
@@ -27,14 +27,14 @@ ON_GPU = [(256, 65536, 256), (4096, 98304, 256), (4096, 98304, 2048)]
 
 
 @functools.cache
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+def inputs(case: NearestNeighborCase, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     query, queue = (torch.randn(rows, case.d, generator=generator, device=device) for rows in (case.n, case.k))
     return query.to(case.dtype), F.normalize(queue, dim=1).to(case.dtype)
 
 
 def eager(query: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
-    """What one would write: faster than the op's reference, and without its care for zeros, NaN and infinity."""
+    """The lookup as one would write it, faster than the reference without its care for zeros, NaN and infinity."""
     similarity, indices = (F.normalize(query, dim=1) @ F.normalize(queue, dim=1).T).max(dim=1)
     return indices, similarity
 
@@ -43,15 +43,15 @@ class NearestNeighbor(Benchmark):
     op = "nearest_neighbor"
     passes = ("forward",)
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[NearestNeighborCase]:
         if device.type == "cpu":
-            return [Case(*shape, torch.float32) for shape in ON_CPU]
-        return [Case(*shape, torch.bfloat16) for shape in ON_GPU]
+            return [NearestNeighborCase(*shape, torch.float32) for shape in ON_CPU]
+        return [NearestNeighborCase(*shape, torch.bfloat16) for shape in ON_GPU]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: NearestNeighborCase, pass_name: str) -> Work:
         return Work(2 * case.n * case.k * case.d, (case.n + case.k) * case.d * case.dtype.itemsize)
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: NearestNeighborCase, provider: str, pass_name: str, device: torch.device) -> Step:
         plain = {"eager": eager, "compiled": torch.compile(eager, dynamic=False)}
         lookup = plain[provider] if provider in plain else bind(nearest_neighbor, provider)
         return functools.partial(lookup, *inputs(case, device))

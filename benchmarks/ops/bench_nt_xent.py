@@ -14,7 +14,7 @@ TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
-class Case:
+class NTXentCase:
     rows: int  # 2N
     d: int
     dtype: torch.dtype
@@ -27,19 +27,19 @@ ON_CPU = [(256, 128), (512, 128), (1024, 128), (1024, 256), (4096, 128), (8192, 
 ON_GPU = [(1024, 128), (8192, 128), (32768, 256)]
 
 
-def cases(device: torch.device) -> list[Case]:
+def cases(device: torch.device) -> list[NTXentCase]:
     shapes, dtype = (ON_CPU, torch.float32) if device.type == "cpu" else (ON_GPU, torch.bfloat16)
-    return [Case(rows, d, dtype) for rows, d in shapes]
+    return [NTXentCase(rows, d, dtype) for rows, d in shapes]
 
 
-def work(case: Case, pass_name: str) -> Work:
-    """The logits are symmetric: half of them; their weights' product with the rows; each row read, and written."""
+def work(case: NTXentCase, pass_name: str) -> Work:
+    """Half of the symmetric logits, the product of their weights with the rows, each row read, and written."""
     products, passes = (0.5, 1) if pass_name == "forward" else (1.5, 2)
     return Work(2 * products * case.rows**2 * case.d, passes * case.rows * case.d * case.dtype.itemsize)
 
 
 @functools.cache
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+def inputs(case: NTXentCase, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     shape = case.rows // 2, case.d
     z1, z2 = (F.normalize(torch.randn(shape, generator=generator, device=device), dim=1) for _ in range(2))
@@ -50,13 +50,13 @@ class NTXent(Benchmark):
     op = "nt_xent"
     passes = PASSES
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[NTXentCase]:
         return cases(device)
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: NTXentCase, pass_name: str) -> Work:
         return work(case, pass_name)
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step | None:
+    def step(self, case: NTXentCase, provider: str, pass_name: str, device: torch.device) -> Step | None:
         if provider == "pml" and case.rows > 512:
             return None  # beyond any memory
         z1, z2 = inputs(case, device)

@@ -18,7 +18,7 @@ EPSILON, ITERATIONS = 0.05, 3
 
 
 @dataclass(frozen=True)
-class Case:
+class SinkhornKnoppCase:
     b: int
     k: int
     dtype: torch.dtype
@@ -33,7 +33,7 @@ ON_GPU = [(8192, 10000)]
 
 
 @functools.lru_cache(maxsize=1)
-def inputs(case: Case, device: torch.device) -> Tensor:
+def inputs(case: SinkhornKnoppCase, device: torch.device) -> Tensor:
     """Scores of normalised vectors of 128 numbers, as SwAV's."""
     generator = torch.Generator(device).manual_seed(0)
     z, prototypes = (
@@ -61,20 +61,20 @@ class SinkhornKnopp(Benchmark):
     op = "sinkhorn_knopp"
     passes = ("forward",)
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[SinkhornKnoppCase]:
         on_cpu = device.type == "cpu"
         dtypes = (torch.float32,) if on_cpu else (torch.float32, torch.bfloat16)
         shapes = sorted(SHAPES + (ON_CPU if on_cpu else ON_GPU))
-        return [Case(*shape, dtype) for shape in shapes for dtype in dtypes]
+        return [SinkhornKnoppCase(*shape, dtype) for shape in shapes for dtype in dtypes]
 
     def providers(self, device: torch.device) -> list[str]:
         eager, compiled, *ours = super().providers(device)
         return [eager, compiled, "reference", *ours]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: SinkhornKnoppCase, pass_name: str) -> Work:
         return Work(0, case.b * case.k * (case.dtype.itemsize + 4))  # codes in fp32
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: SinkhornKnoppCase, provider: str, pass_name: str, device: torch.device) -> Step:
         scores = inputs(case, device)
         if provider == "eager":
             return functools.partial(published, scores)

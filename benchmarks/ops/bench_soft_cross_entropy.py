@@ -13,7 +13,7 @@ TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
-class Case:
+class SoftCrossEntropyCase:
     b: int
     k: int
     dtype: torch.dtype
@@ -27,7 +27,7 @@ ON_GPU = [(256, 3000), (4096, 3000), (8192, 10000), (1024, 65536)]
 
 
 @functools.lru_cache(maxsize=1)
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+def inputs(case: SoftCrossEntropyCase, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     logits, targets = (torch.randn(case.b, case.k, generator=generator, device=device) for _ in range(2))
     return logits.to(case.dtype).requires_grad_(), targets.softmax(1)
@@ -37,18 +37,18 @@ class SoftCrossEntropy(Benchmark):
     op = "soft_cross_entropy"
     passes = PASSES
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[SoftCrossEntropyCase]:
         if device.type == "cpu":
             shapes, dtypes = ON_CPU, (torch.float32,)
         else:
             shapes, dtypes = ON_GPU, (torch.bfloat16,)
-        return [Case(*shape, dtype) for shape in shapes for dtype in dtypes]
+        return [SoftCrossEntropyCase(*shape, dtype) for shape in shapes for dtype in dtypes]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: SoftCrossEntropyCase, pass_name: str) -> Work:
         passes = 1 if pass_name == "forward" else 2  # over the logits: read, and the gradient written
         return Work(0, case.b * case.k * (passes * case.dtype.itemsize + 4))  # targets in fp32
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: SoftCrossEntropyCase, provider: str, pass_name: str, device: torch.device) -> Step:
         logits, targets = inputs(case, device)
         loss = bind(soft_cross_entropy, provider)
         return of_pass(pass_name, lambda: loss(logits, targets, temperature=TEMPERATURE), [logits])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sslfast.benchmarks.ops.benchmark import Benchmark, Step, Work, bind
 from sslfast.config import ViewConfig
-from sslfast.data.draws.reference import ViewDraws, draw_view
+from sslfast.data.draws.reference import ViewDraws, sample_view
 from sslfast.kernels import view_augment
 from sslfast.recipes.presets import PRESETS
 
@@ -18,12 +18,12 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
-class Case:
+class ViewAugmentCase:
     b: int
     height: int  # of the images
     width: int
     size: int
-    views: str  # of which preset; the first of its views
+    views: str  # the preset; its first view is made
     crop: bool
     dtype: torch.dtype
 
@@ -39,13 +39,13 @@ ON_GPU = [(512, *CIFAR), (4096, *CIFAR), (256, *PHOTOGRAPHS), (256, *CROPS)]
 
 
 @functools.cache
-def draws(case: Case) -> ViewDraws:
+def draws(case: ViewAugmentCase) -> ViewDraws:
     view = ViewConfig(**PRESETS[case.views][0])
-    return draw_view(view, 0, 0, np.arange(case.b), 0, case.height, case.width)
+    return sample_view(view, 0, 0, np.arange(case.b), 0, case.height, case.width)
 
 
 @functools.cache
-def inputs(case: Case, device: torch.device) -> tuple[Tensor, Tensor]:
+def inputs(case: ViewAugmentCase, device: torch.device) -> tuple[Tensor, Tensor]:
     generator = torch.Generator(device).manual_seed(0)
     shape = (case.b, case.height, case.width, 3)
     images = torch.randint(0, 256, shape, generator=generator, device=device, dtype=torch.uint8)
@@ -56,16 +56,16 @@ class ViewAugment(Benchmark):
     op = "view_augment"
     passes = ("forward",)
 
-    def cases(self, device: torch.device) -> list[Case]:
+    def cases(self, device: torch.device) -> list[ViewAugmentCase]:
         shapes, dtype = (ON_CPU, torch.float32) if device.type == "cpu" else (ON_GPU, torch.bfloat16)
-        return [Case(*shape, dtype) for shape in shapes]
+        return [ViewAugmentCase(*shape, dtype) for shape in shapes]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: ViewAugmentCase, pass_name: str) -> Work:
         pixels = case.b * case.size**2
         cropped = int(draws(case).boxes[:, 2:].prod(1).sum()) if case.crop else pixels
         return Work(0, 3 * (cropped + pixels * case.dtype.itemsize))
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: ViewAugmentCase, provider: str, pass_name: str, device: torch.device) -> Step:
         arguments: dict[str, Any] = {"size": case.size, "mean": MEAN, "std": STD}
         make = bind(view_augment, provider)
         return functools.partial(make, *inputs(case, device), crop=case.crop, dtype=case.dtype, **arguments)

@@ -1,4 +1,4 @@
-"""What the benchmarks of the ops share: what is compared, and how a case's results come about.
+"""The parts that the ops' benchmarks share: the providers that are compared, and how a case is measured.
 
 A provider is a way to compute an op: `eager` (the reference in plain PyTorch), `compiled` (torch.compile of it),
 another package's, one of our implementations, or `auto`, our choice. Providers of a case take turns, call by call
@@ -26,11 +26,11 @@ from sslfast.benchmarks.measure.machine import Ceilings, Work, describe
 from sslfast.benchmarks.measure.memory import extra_memory
 from sslfast.benchmarks.measure.timing import Backward, Step, host_microseconds, launches, take_turns
 from sslfast.benchmarks.ops import peers
-from sslfast.benchmarks.ops.result import Result, parameters, write_csv, write_json
+from sslfast.benchmarks.ops.result import OpResult, parameters, write_csv, write_json
 from sslfast.errors import UsageError
 from sslfast.kernels import available_impls
 
-__all__ = ["OURS", "PASSES", "Benchmark", "Result", "Step", "Work", "bind", "find", "measure", "of_pass", "run"]
+__all__ = ["OURS", "PASSES", "Benchmark", "OpResult", "Step", "Work", "bind", "find", "measure", "of_pass", "run"]
 
 PASSES = ("forward", "backward", "forward+backward")
 OURS = ("cpp", "triton", "cuda", "auto")
@@ -47,7 +47,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def cases(self, device: torch.device) -> list[Any]:
-        """What is computed; str() of a case is its name. It may have a `dtype`, else it is of fp32."""
+        """The cases to compute; str() of one is its name. It may have a `dtype`, else it is of fp32."""
 
     @abstractmethod
     def step(self, case: Any, provider: str, pass_name: str, device: torch.device) -> Step | None:
@@ -96,7 +96,7 @@ def run(
     json_path: Path | None = None,
     csv_path: Path | None = None,
     plots: Path | None = None,
-) -> list[Result]:
+) -> list[OpResult]:
     """Benchmarks one op, or all; prints a table and writes what is asked for.
 
     Args:
@@ -151,7 +151,7 @@ HEAD = (
 )
 
 
-def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> list[Result]:
+def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> list[OpResult]:
     """Times every case of a benchmark with every provider, and prints a table as it goes.
 
     Its columns: the median call; eager's time over it; the best other provider's over it; what share of it the
@@ -159,7 +159,7 @@ def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> l
     the host is busy, and how many kernels are launched. A forward pass is timed without a gradient. What it does
     for one shows in both passes together: a backward pass alone may have little left to do.
     """
-    results: list[Result] = []
+    results: list[OpResult] = []
     print(f"\n{benchmark.op}\n{HEAD}", flush=True)
     for case in benchmark.cases(device):
         for pass_name in benchmark.passes:
@@ -172,7 +172,7 @@ def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> l
 
 def _measure(
     benchmark: Benchmark, case: Any, pass_name: str, device: torch.device, ceilings: Ceilings
-) -> list[Result]:
+) -> list[OpResult]:
     torch.compiler.reset()  # each case is compiled for its own shape
     asked = {name: benchmark.step(case, name, pass_name, device) for name in benchmark.providers(device)}
     steps = {name: step for name, step in asked.items() if step is not None}
@@ -182,11 +182,11 @@ def _measure(
     least = ceilings.floor_ms(work, getattr(case, "dtype", torch.float32)) if work else None
     on_gpu = device.type == "cuda"
 
-    def result(name: str) -> Result:
+    def result(name: str) -> OpResult:
         ms, step = medians.get(name), steps[name]
         itself = OURS if name in OURS else (name,)
         others = [medians[rival] for rival in medians.keys() - {*itself, *benchmark.yardsticks}]
-        return Result(
+        return OpResult(
             op=benchmark.op,
             case=str(case),
             parameters=parameters(case),
@@ -205,7 +205,7 @@ def _measure(
     return [result(name) for name in steps]
 
 
-def _line(r: Result) -> str:
+def _line(r: OpResult) -> str:
     def cell(value: float | None, form: str) -> str:
         return "-" if value is None else form.format(value)
 

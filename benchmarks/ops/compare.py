@@ -1,8 +1,9 @@
 """Compares the kernels of two commits: `make bench-compare BASE=<git ref> [OP=<op>]`.
 
-Each tree is built and benchmarked in processes of its own, by turns, the order changing from round to round.
-What is compared is a kernel's speed beside eager PyTorch's in the same process, so that a machine that is slower
-for a while does not count against one of the two.
+Each tree is built and benchmarked in processes of its own, by turns, the order changing from round to round. Only
+the command `sslfast bench` of a tree is used, so that one whose modules lie elsewhere can be compared too. What is
+compared is a kernel's speed beside eager PyTorch's in the same process, so that a machine that is slower for a
+while does not count against one of the two.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +28,8 @@ ROUNDS = 3
 
 
 class Row(NamedTuple):
+    """A case of an op, a pass and a provider, which a speed belongs to."""
+
     op: str
     case: str
     pass_name: str
@@ -37,18 +41,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("base", help="the git ref to compare the present tree with")
     parser.add_argument("--op", help="one op (default: all)")
     args = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as folder:
-        base = Path(folder) / "base"
-        subprocess.run(["git", "-C", HERE, "worktree", "add", "--detach", base, args.base], check=True)
-        try:
+    try:
+        with checkout(args.base) as base:
             build(base)
             print(table(*measure(base, HERE, args.op)))
-        finally:
-            subprocess.run(["git", "-C", HERE, "worktree", "remove", "--force", base], check=True)
+    except subprocess.CalledProcessError as error:
+        command = " ".join(str(word) for word in error.cmd)
+        message = f"bench-compare: exit status {error.returncode} of {command}: see its message above"
+        print(message, file=sys.stderr)
+        return 2
     return 0
 
 
+@contextmanager
+def checkout(ref: str) -> Iterator[Path]:
+    """The tree of a commit, as long as the context lasts."""
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "base"
+        subprocess.run(["git", "-C", HERE, "worktree", "add", "--detach", tree, ref], check=True)
+        try:
+            yield tree
+        finally:
+            subprocess.run(["git", "-C", HERE, "worktree", "remove", "--force", tree], check=True)
+
+
 def build(tree: Path) -> None:
+    """Compiles the C++ and CUDA kernels of a tree."""
     subprocess.run([sys.executable, "setup.py", "-q", "build_ext", "--inplace"], cwd=tree, check=True)
 
 
@@ -66,6 +84,7 @@ def measure(base: Path, head: Path, op: str | None) -> tuple[dict[Row, float], d
 
 
 def benchmark(tree: Path, op: str | None) -> list[dict[str, Any]]:
+    """The results of a tree's `sslfast bench`, as its JSON file has them."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         chosen = ["--op", op] if op else []
@@ -81,6 +100,7 @@ def benchmark(tree: Path, op: str | None) -> list[dict[str, Any]]:
 
 
 def speedups(results: Iterable[dict[str, Any]]) -> Iterable[tuple[Row, float]]:
+    """The rows of our implementations, and their speeds beside eager."""
     for result in results:
         if result["provider"] in OURS and result["speedup"] is not None:
             yield Row(*(result[field] for field in Row._fields)), result["speedup"]

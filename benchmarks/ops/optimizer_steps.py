@@ -1,4 +1,4 @@
-"""What the benchmarks of the optimizers' steps share: a network's step with its moving average.
+"""The benchmark of an optimizer's step over a whole network, with the moving average of its weights.
 
 `eager` is what training code has: torch's fused optimizer, with LARS the loop over parameters that implementations
 have, and the loop over parameters of the average; `reference` is torch's fused and multi-tensor kernels for both.
@@ -21,7 +21,7 @@ MOMENTUM = 0.99
 
 
 @dataclass(frozen=True)
-class Case:
+class OptimizerStepCase:
     """The parameters of a network of torchvision, with bf16 shadow weights or without."""
 
     network: str
@@ -32,7 +32,7 @@ class Case:
 
 
 @functools.lru_cache(maxsize=1)
-def inputs(case: Case, device: torch.device) -> dict[str, list[Tensor]]:
+def inputs(case: OptimizerStepCase, device: torch.device) -> dict[str, list[Tensor]]:
     generator = torch.Generator(device).manual_seed(0)
     lists = {
         name: [torch.randn(shape, generator=generator, device=device) for shape in shapes(case.network)]
@@ -45,10 +45,12 @@ def inputs(case: Case, device: torch.device) -> dict[str, list[Tensor]]:
 
 
 class OptimizerStep(Benchmark):
-    """Args:
-    rule: "sgd", "lars" or "adamw".
-    states: names of the state's lists in `inputs`.
-    options: keywords of the op.
+    """The benchmark of one update rule.
+
+    Args:
+        rule: "sgd", "lars" or "adamw".
+        states: names of the state's lists in `inputs`.
+        options: keywords of the op.
     """
 
     passes = ("update",)
@@ -56,20 +58,20 @@ class OptimizerStep(Benchmark):
     def __init__(self, rule: str, states: tuple[str, ...], **options: Any) -> None:
         self.op, self.rule, self.states, self.options = f"{rule}_ema_step_", rule, states, options
 
-    def cases(self, device: torch.device) -> list[Case]:
-        return [Case(n, shadows) for n in NETWORKS for shadows in (False, True)]
+    def cases(self, device: torch.device) -> list[OptimizerStepCase]:
+        return [OptimizerStepCase(n, shadows) for n in NETWORKS for shadows in (False, True)]
 
     def providers(self, device: torch.device) -> list[str]:
         eager, _, *ours = super().providers(device)
         return [eager, "reference", *ours]
 
-    def work(self, case: Case, pass_name: str) -> Work:
+    def work(self, case: OptimizerStepCase, pass_name: str) -> Work:
         """Parameters, states and targets are read and written, gradients read; by LARS twice, for the norms."""
         words = 5 + 2 * len([name for name in self.states if name != "steps"]) + (2 if self.rule == "lars" else 0)
         elements = sum(shape.numel() for shape in shapes(case.network))
         return Work(0, elements * (4 * words + (2 if case.shadows else 0)))
 
-    def step(self, case: Case, provider: str, pass_name: str, device: torch.device) -> Step:
+    def step(self, case: OptimizerStepCase, provider: str, pass_name: str, device: torch.device) -> Step:
         lists = inputs(case, device)
         states = [lists[name] for name in self.states]
         step = getattr(K, self.op)

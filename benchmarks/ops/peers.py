@@ -30,7 +30,7 @@ def _pml(name: str, *args: Any) -> Any:
 
 
 def lightly_info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
-    """With a memory bank of the queue's shape in its place, which takes the positives if there is a gradient."""
+    """lightly's NT-Xent, with a memory bank like the queue, which takes the positives if there is a gradient."""
     loss = _lightly("NTXentLoss", temperature, tuple(queue.shape))
     loss.memory_bank.bank = loss.memory_bank.bank.to(queue)
     return loss(query, positive)
@@ -41,7 +41,7 @@ def lightly_nt_xent(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
 
 
 def pml_nt_xent(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
-    """Makes tensors of (2N)^3 numbers."""
+    """The package's NT-Xent, which makes tensors of (2N)^3 numbers."""
     labels = torch.arange(len(z1), device=z1.device).repeat(2)
     return _pml("NTXentLoss", temperature)(torch.cat([z1, z2]), labels)
 
@@ -71,7 +71,7 @@ def faiss_nearest_neighbor(query: Tensor, queue: Tensor) -> tuple[Any, Any]:
 
 
 def cce_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
-    """With every gradient computed: its default leaves out the small ones."""
+    """Cut cross-entropy with every gradient computed: its default leaves out the small ones."""
     from cut_cross_entropy import linear_cross_entropy
 
     return linear_cross_entropy(query / temperature, keys, _targets(query, chunks), filter_eps=None)
@@ -84,7 +84,7 @@ def liger_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, 
 
 
 def inf_cl_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
-    """In fp32, to which it converts."""
+    """Inf-CL's loss in fp32, to which it converts its inputs."""
     from inf_cl import cal_flash_loss
 
     width = min(256, query.shape[1])
@@ -95,7 +95,7 @@ def _targets(query: Tensor, chunks: int) -> Tensor:
     return torch.arange(len(query) // chunks, device=query.device).repeat(chunks)
 
 
-MODULES = {  # that the providers need
+MODULES = {  # the module that a provider needs
     "cce": "cut_cross_entropy",
     "faiss": "faiss",
     "inf-cl": "inf_cl",
@@ -103,12 +103,12 @@ MODULES = {  # that the providers need
     "lightly": "lightly",
     "pml": "pytorch_metric_learning",
 }
-ONE_DEVICE = {
+ONE_DEVICE = {  # the device of a provider that runs on one only
     "cce": "cuda",
     "faiss": "cpu",
     "inf-cl": "cuda",
     "liger": "cuda",
-}  # of a provider that runs on one only
+}
 FORMS: dict[str, dict[str, Callable[..., Any]]] = {  # by op and provider
     "info_nce": {"lightly": lightly_info_nce},
     "nt_xent": {"lightly": lightly_nt_xent, "pml": pml_nt_xent},

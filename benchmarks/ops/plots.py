@@ -10,10 +10,10 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from sslfast.benchmarks.ops.result import Result
+from sslfast.benchmarks.ops.result import OpResult
 
 
-def draw(results: Sequence[Result], folder: Path) -> list[Path]:
+def draw(results: Sequence[OpResult], folder: Path) -> list[Path]:
     """Writes one PNG an op into the folder, if its cases vary in a dimension; returns their paths.
 
     A row a pass, a column a dimension; a line a provider, through the cases that differ in that dimension only.
@@ -42,7 +42,7 @@ def draw(results: Sequence[Result], folder: Path) -> list[Path]:
     return paths
 
 
-def draw_lines(axis: Axes, name: str, results: Sequence[Result], colors: Mapping[str, str]) -> None:
+def draw_lines(axis: Axes, name: str, results: Sequence[OpResult], colors: Mapping[str, str]) -> None:
     for provider in dict.fromkeys(result.provider for result in results):
         points = sorted((r.parameters[name], r.milliseconds) for r in results if r.provider == provider)
         axis.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colors[provider])
@@ -55,20 +55,20 @@ def draw_lines(axis: Axes, name: str, results: Sequence[Result], colors: Mapping
     axis.grid(alpha=0.3)
 
 
-def dimensions(results: Sequence[Result]) -> list[str]:
-    """Parameters that are whole numbers."""
+def dimensions(results: Sequence[OpResult]) -> list[str]:
+    """The names of the cases' parameters that are whole numbers."""
     return list(
         dict.fromkeys(name for r in results for name, value in r.parameters.items() if isinstance(value, int))
     )
 
 
-def values(results: Sequence[Result], name: str) -> set[int | str]:
+def values(results: Sequence[OpResult], name: str) -> set[int | str]:
     return {result.parameters[name] for result in results}
 
 
-def sweep(results: Sequence[Result], name: str) -> list[Result]:
+def sweep(results: Sequence[OpResult], name: str) -> list[OpResult]:
     """The largest group of results whose cases differ in the dimension `name` only."""
-    groups: dict[tuple[tuple[str, int | str], ...], list[Result]] = defaultdict(list)
+    groups: dict[tuple[tuple[str, int | str], ...], list[OpResult]] = defaultdict(list)
     for result in results:
         rest = tuple((key, value) for key, value in result.parameters.items() if key != name)
         groups[rest].append(result)

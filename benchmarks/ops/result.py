@@ -11,8 +11,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Result:
-    """One provider's result for one pass of one case. What is None is not known here, or is out of memory."""
+class OpResult:
+    """One provider's result for one pass of one case. A field that is None is unknown, or out of memory."""
 
     op: str
     case: str
@@ -29,7 +29,7 @@ class Result:
     launches: int | None  # on a GPU
 
 
-def write_json(path: Path, header: dict[str, str], results: Sequence[Result]) -> None:
+def write_json(path: Path, header: dict[str, str], results: Sequence[OpResult]) -> None:
     files = {path: list(results)}
     if path.is_dir():
         ops = dict.fromkeys(result.op for result in results)
@@ -39,8 +39,8 @@ def write_json(path: Path, header: dict[str, str], results: Sequence[Result]) ->
         file.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def write_csv(path: Path, results: Sequence[Result]) -> None:
-    columns = [field.name for field in fields(Result) if field.name != "parameters"]
+def write_csv(path: Path, results: Sequence[OpResult]) -> None:
+    columns = [field.name for field in fields(OpResult) if field.name != "parameters"]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()

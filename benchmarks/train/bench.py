@@ -3,9 +3,11 @@
 A step is everything from the views of a batch to the weights of the next one: networks, loss, backward pass,
 optimizer, moving averages, queues. Beside ours stands the same method as users of other packages write it, where
 they are installed, with the same encoder, heads, batch, views and precision. The pipelines of a method take turns,
-step by step, and with them the networks alone (`train_networks`): the share of our step that they leave is its
-overhead. The images are noise, and lie on the device; input pipelines are the matter of `bench_views`. On 2 CPU
-cores all methods take about half an hour; each is recorded as soon as it is measured.
+step by step, and with them two parts of ours: the networks alone (`networks`), and all that follows the gradient
+alone (`update`): guard, optimizer, moving averages, queue. The share of our step that the networks leave is its
+overhead; the share of the update, a part of that overhead, is headed optimizer. The images are noise, and lie on
+the device; input pipelines are the matter of `make bench-views`. On 2 CPU cores all methods take about 40 minutes;
+each is recorded as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -23,35 +25,38 @@ from torch.optim import Optimizer
 
 from sslfast.benchmarks.measure.machine import commit, describe
 from sslfast.benchmarks.measure.memory import extra_memory
-from sslfast.benchmarks.measure.timing import take_turns
-from sslfast.benchmarks.train import plot as train_plot
-from sslfast.benchmarks.train.cases import Case, cases, config, noise
+from sslfast.benchmarks.measure.timing import Step, take_turns
+from sslfast.benchmarks.train.cases import TrainCase, cases, noise, recipe_of
 from sslfast.benchmarks.train.networks import networks_alone
 from sslfast.benchmarks.train.peers import Peer, build_optimizer, installed, versions
-from sslfast.benchmarks.train.record import HEAD, OURS, Record, Result, lines
+from sslfast.benchmarks.train.plot import draw
+from sslfast.benchmarks.train.record import HEAD, OURS, TrainRecord, TrainResult, lines
+from sslfast.benchmarks.train.update import Update
 from sslfast.config.settings import nearest
 from sslfast.data import Batch, Source
+from sslfast.distributed.launch import own_device
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.methods.base import Embed
-from sslfast.recipes.check import check
-from sslfast.run.directory import RunDirectory
-from sslfast.train.trainer import Trainer
+from sslfast.recipes.check import check_recipe
+from sslfast.train.step import TrainStep, build_step
 
 PROGRAM = "python -m sslfast.benchmarks.train.bench"
-SECONDS = 40.0  # to spend on the timing of a method, about; with fewer rounds its overhead is noise on a CPU
-NETWORKS = "networks alone"
+SECONDS = 50.0  # to spend on the timing of a method, about; with fewer rounds its overhead is noise on a CPU
+NETWORKS, UPDATE = "networks alone", "update alone"
 
 
 @dataclass(frozen=True)
 class Pipeline:
+    """A training step, and the module and optimizer that it moves."""
+
     step: Callable[[], object]
     module: nn.Module
     optimizer: Optimizer
 
     def held(self) -> int:
-        """Bytes of what it keeps from step to step."""
+        """The bytes of the tensors that live from step to step."""
         memory = (tensor.untyped_storage() for tensor in self._tensors())
         return sum({storage.data_ptr(): storage.nbytes() for storage in memory}.values())
 
@@ -62,18 +67,18 @@ class Pipeline:
         yield from self.module.buffers()
 
 
-def ours(trainer: Trainer, batch: Batch) -> Pipeline:
-    return Pipeline(lambda: trainer.train_step(batch), trainer.method, trainer.optimizer)
+def ours(train_step: TrainStep, batch: Batch) -> Pipeline:
+    return Pipeline(lambda: train_step(batch), train_step.method, train_step.optimizer)
 
 
-def theirs(peer: Peer, trainer: Trainer, batch: Batch) -> Pipeline:
-    """In the trainer's precision and on its device."""
-    device = trainer.device
+def theirs(peer: Peer, train_step: TrainStep, batch: Batch) -> Pipeline:
+    """The pipeline of another package's form, in our step's precision and on its device."""
+    device = train_step.device
     peer.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = build_optimizer(peer, trainer.recipe.optim, len(batch.index))
+    optimizer = build_optimizer(peer, train_step.recipe.optim, len(batch.index))
 
     def step() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=trainer.bf16):
+        with train_step.autocast():
             loss = peer.loss(batch.views)
         optimizer.zero_grad()
         loss.backward()
@@ -83,64 +88,66 @@ def theirs(peer: Peer, trainer: Trainer, batch: Batch) -> Pipeline:
     return Pipeline(step, peer, optimizer)
 
 
-def embeddings(trainer: Trainer, case: Case) -> Embed:
+def embeddings(train_step: TrainStep, case: TrainCase) -> Embed:
     """Random vectors in place of the images' embeddings, which some methods cluster before an epoch."""
 
     def embed(network: nn.Module) -> tuple[Tensor, Tensor]:
         was_training = network.training
         with torch.no_grad():
-            few = network.eval()(torch.randn(1, 3, case.size, case.size, device=trainer.device))
+            few = network.eval()(torch.randn(1, 3, case.size, case.size, device=train_step.device))
         network.train(was_training)
-        return torch.randn(case.images, few.shape[1], device=trainer.device), torch.arange(case.images)
+        return torch.randn(case.num_images, few.shape[1], device=train_step.device), torch.arange(case.num_images)
 
     return embed
 
 
-def measure(method: str, case: Case, source: Source, seconds: float) -> list[Result]:
-    """Times a method's pipelines; compiled as the trainer does it on a GPU, ours and the others'.
+def measure(method: str, case: TrainCase, source: Source, seconds: float) -> list[TrainResult]:
+    """Times a method's pipelines; compiled as `build_method` does it on a GPU, ours and the others'.
 
     Raises:
         UsageError: the method cannot be run like this.
     """
     torch.compiler.reset()
-    recipe = config(method, case)
-    check(recipe)
-    trainer = Trainer(recipe, RunDirectory(Path("none")), source)  # writes nothing
+    recipe = recipe_of(method, case)
+    check_recipe(recipe)
+    train_step, loader = build_step(recipe, source, own_device(recipe.train.device))
     last = recipe.train.epochs - 1  # by which every part of a method is at work
     for epoch in (0, last):
-        trainer.method.start_epoch(epoch, embeddings(trainer, case))
-    batch = next(iter(trainer.loader.epoch(last)))
-    alone = networks_alone(trainer, batch)
+        train_step.method.start_epoch(epoch, embeddings(train_step, case))
+    batch = next(iter(loader.epoch(last)))
+    alone = networks_alone(train_step, batch)
     peers = installed(method, METHODS[method](recipe, build_encoder(recipe.encoder), len(source)))
     pipelines = {
-        OURS: ours(trainer, batch),
-        **{name: theirs(peer, trainer, batch) for name, peer in peers.items()},
+        OURS: ours(train_step, batch),
+        **{name: theirs(peer, train_step, batch) for name, peer in peers.items()},
     }
-    if trainer.device.type == "cuda":
-        for network in trainer.method.compiled():
+    if train_step.device.type == "cuda":
+        for network in train_step.method.compiled():
             network.compile(dynamic=False)
         for peer in peers.values():
             for encoder in (module for module in peer.modules() if isinstance(module, Encoder)):
                 encoder.compile(dynamic=False)
-    steps = {NETWORKS: alone, **{name: pipeline.step for name, pipeline in pipelines.items()}}
-    times = take_turns(steps, trainer.device, seconds)
+    parts: dict[str, Step] = {NETWORKS: alone, UPDATE: Update(train_step, batch)}
+    steps = {**parts, **{name: pipeline.step for name, pipeline in pipelines.items()}}
+    times = take_turns(steps, train_step.device, seconds)
     medians = {name: statistics.median(samples) for name, samples in times.items() if samples}
     at = commit()
 
-    def result(name: str, pipeline: Pipeline) -> Result:
+    def result(name: str, pipeline: Pipeline) -> TrainResult:
         ms = medians.get(name)
-        extra = None if ms is None else extra_memory(pipeline.step, trainer.device)
-        return Result(
+        extra = None if ms is None else extra_memory(pipeline.step, train_step.device)
+        return TrainResult(
             case=str(case),
             method=method,
             pipeline=name,
-            batch=case.batch,
+            batch=case.batch_size,
             milliseconds=ms,
-            images_per_second=None if ms is None else 1e3 * case.batch / ms,
+            images_per_second=None if ms is None else 1e3 * case.batch_size / ms,
             overhead=outside(times[NETWORKS], times[OURS]) if name == OURS else None,
             peak_bytes=None if extra is None else pipeline.held() + extra,
             calls=len(times[name]),
             commit=at,
+            optimizer=medians[UPDATE] / ms if name == OURS and ms and UPDATE in medians else None,
         )
 
     return [result(name, pipeline) for name, pipeline in pipelines.items()]
@@ -167,33 +174,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"--method {unknown[0]}: no such method{nearest(unknown[0], METHODS)}")
         return run(args.method, args.seconds, args.json)
     except UsageError as error:
-        print(f"bench_train: {error}", file=sys.stderr)
+        print(f"bench-train: {error}", file=sys.stderr)
         return 2
 
 
 def run(methods: Sequence[str], seconds: float, json_path: Path | None) -> int:
-    """Measures, prints and keeps; returns 1 if a method cannot be run."""
+    """Measures the methods, prints their results and writes them; returns 1 if a method cannot be run."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     others = ", ".join(f"{package} {version}" for package, version in versions().items())
     header = {**describe(device), "command": PROGRAM, "other versions": others}
-    record = Record(json_path, header)
+    record = TrainRecord(json_path, header)
     print("\n".join(f"{key}: {value}" for key, value in header.items()))
     failed = False
     for case in cases(device):
         source = noise(case)
-        print(f"\n{case}, batches of {case.batch}\n{HEAD}", flush=True)
+        print(f"\n{case}, batches of {case.batch_size}\n{HEAD}", flush=True)
         for number, method in enumerate(methods, 1):
             print(f"{method}, {number} of {len(methods)}", file=sys.stderr, flush=True)
             try:
-                found = measure(method, case, source, seconds)
+                results = measure(method, case, source, seconds)
             except UsageError as error:
                 failed = True
                 print(f"{method}: {error}", flush=True)
                 continue
-            print("\n".join(lines(found)), flush=True)
-            record.add(found)
+            print("\n".join(lines(results)), flush=True)
+            record.add(results)
     if json_path is not None and record.results:
-        train_plot.draw(record.results, json_path.with_suffix(".png"))
+        draw(record.results, json_path.with_suffix(".png"))
     return int(failed)
 
 

@@ -1,4 +1,4 @@
-"""What `bench_train` runs the methods on."""
+"""The encoders and images that `make bench-train` runs the methods on."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sslfast.data import Source
 from sslfast.recipes.load import load_recipe, recipes
 
 SMALL, LARGE = ("cifar10", "imagenette"), ("imagenet", "imagenette")  # recipes
-CLASSES = 10
-# What the methods' recipes for ImageNet have for more images, or for larger ones, than the case's.
+NUM_CLASSES = 10
+# Settings of recipes for ImageNet that are made for more or larger images than the case's, and those for its own.
 FEWER = {
     "cpc_v2": ("method.patch=null", "method.stride=null"),
     "deepcluster": ("method.clusters=1000",),
@@ -22,21 +22,22 @@ FEWER = {
 
 
 @dataclass(frozen=True)
-class Case:
-    """What the methods are run on.
+class TrainCase:
+    """An encoder and a data set that the methods are run on.
 
     Attributes:
         recipes: ends of the names of recipes, of which a method's first one is taken.
-        batch: images a step; on the CPU few, so that each pipeline takes its turns within a minute.
-        images: of the data set, as far as banks, queues and clusters depend on it.
+        size: the images' height and width in pixels.
+        batch_size: images a step; on the CPU few, so that each pipeline takes its turns within a minute.
+        num_images: the size of the data set, as far as banks, queues and clusters depend on it.
     """
 
     encoder: str
     width: float
     stem: str
     size: int
-    batch: int
-    images: int
+    batch_size: int
+    num_images: int
     recipes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -44,16 +45,16 @@ class Case:
         return f"{self.encoder}{width}, {self.size} pixels"
 
 
-def cases(device: torch.device) -> list[Case]:
+def cases(device: torch.device) -> list[TrainCase]:
     if device.type == "cpu":
-        return [Case("resnet18", 1.0, "cifar", 32, 16, 50_000, SMALL)]
+        return [TrainCase("resnet18", 1.0, "cifar", 32, 16, 50_000, SMALL)]
     return [
-        Case("resnet18", 1.0, "cifar", 32, 256, 50_000, SMALL),
-        Case("resnet50", 1.0, "imagenet", 224, 128, 8192, LARGE),
+        TrainCase("resnet18", 1.0, "cifar", 32, 256, 50_000, SMALL),
+        TrainCase("resnet50", 1.0, "imagenet", 224, 128, 8192, LARGE),
     ]
 
 
-def config(method: str, case: Case) -> Recipe:
+def recipe_of(method: str, case: TrainCase) -> Recipe:
     """The method's recipe, with the case's encoder and images."""
     known = recipes()
     names = [f"{method}_{end}" for end in case.recipes if f"{method}_{end}" in known]
@@ -62,7 +63,7 @@ def config(method: str, case: Case) -> Recipe:
         "data.val_fraction=0",
         "data.pipeline=resident",
         f"data.size={case.size}",
-        f"data.batch_size={case.batch}",
+        f"data.batch_size={case.batch_size}",
         f"encoder.name={case.encoder}",
         f"encoder.stem={case.stem}",
         f"encoder.width={case.width:g}",
@@ -73,8 +74,8 @@ def config(method: str, case: Case) -> Recipe:
     return load_recipe(names[0] if names else f"{method}_{case.recipes[0]}", settings)
 
 
-def noise(case: Case) -> Source:
+def noise(case: TrainCase) -> Source:
     random = np.random.default_rng(0)
-    pixels = random.integers(0, 256, (case.images, case.size, case.size, 3), dtype=np.uint8)
-    labels = np.arange(case.images) % CLASSES
-    return Source("noise", images=pixels, labels=labels, classes=[str(number) for number in range(CLASSES)])
+    pixels = random.integers(0, 256, (case.num_images, case.size, case.size, 3), dtype=np.uint8)
+    labels = np.arange(case.num_images) % NUM_CLASSES
+    return Source("noise", images=pixels, labels=labels, classes=[str(number) for number in range(NUM_CLASSES)])

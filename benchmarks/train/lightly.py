@@ -1,4 +1,4 @@
-"""lightly's forms of the methods, after the examples in its documentation (`train_peers`)."""
+"""lightly's forms of the methods, after the examples in its documentation."""
 
 from __future__ import annotations
 

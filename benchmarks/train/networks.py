@@ -3,7 +3,7 @@
 One step is taken with hooks on the method's modules. They keep each outermost call of one that has parameters (the
 encoder, a head, a momentum network), with its inputs and the gradient that its outputs receive. These calls can
 then be made again and timed: what a step takes beyond them is the loss, the optimizer, moving averages, queues and
-the trainer's own work.
+the step's own work.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from sslfast.data import Batch
-from sslfast.train.trainer import Trainer
+from sslfast.train.step import TrainStep
 
 
 @dataclass
 class Call:
+    """A call of a module in a step, which can be made again."""
+
     module: nn.Module
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -29,7 +31,7 @@ class Call:
     gradients: dict[int, Tensor] = field(default_factory=dict)  # by the output's number among the tensors returned
 
     def again(self) -> list[Any]:
-        """The tensors returned, by the same computation on inputs that are leaves."""
+        """Makes the call on inputs that are leaves, and returns its tensors."""
         args, kwargs = tree_map_only(Tensor, _leaf, (self.args, self.kwargs))
         with torch.set_grad_enabled(self.with_gradient):
             return tree_leaves(self.module(*args, **kwargs))
@@ -39,26 +41,26 @@ def _leaf(x: Tensor) -> Tensor:
     return x.detach().requires_grad_(x.requires_grad)
 
 
-def networks_alone(trainer: Trainer, batch: Batch) -> Callable[[], None]:
+def networks_alone(train_step: TrainStep, batch: Batch) -> Callable[[], None]:
     """Takes a step, and returns a function that makes its networks' calls again, forward and backward.
 
     Compile the networks after this call, not before: what is compiled runs no hooks.
     """
-    calls = record(trainer, batch)
+    calls = record_calls(train_step, batch)
 
     def step() -> None:
-        trainer.optimizer.zero_grad()
-        with torch.autocast(trainer.device.type, torch.bfloat16, enabled=trainer.bf16):
-            made = [(call, call.again()) for call in calls]
-        pairs = [(outputs[i], gradient) for call, outputs in made for i, gradient in call.gradients.items()]
+        train_step.optimizer.zero_grad()
+        with train_step.autocast():
+            returned = [(call, call.again()) for call in calls]
+        pairs = [(tensors[i], gradient) for call, tensors in returned for i, gradient in call.gradients.items()]
         outputs, gradients = zip(*pairs, strict=True)
         torch.autograd.backward(outputs, gradients)
 
     return step
 
 
-def record(trainer: Trainer, batch: Batch) -> list[Call]:
-    """The outermost calls of the method's networks in a step."""
+def record_calls(train_step: TrainStep, batch: Batch) -> list[Call]:
+    """Takes a step, and returns the outermost calls of the method's networks in it."""
     calls: list[Call] = []
     depth = 0
 
@@ -78,11 +80,11 @@ def record(trainer: Trainer, batch: Batch) -> list[Call]:
                 tensor.register_hook(lambda gradient, number=number: call.gradients.update({number: gradient}))
 
     networks = [
-        m for m in trainer.method.modules() if m is not trainer.method and any(True for _ in m.parameters())
+        m for m in train_step.method.modules() if m is not train_step.method and any(True for _ in m.parameters())
     ]
     handles = [network.register_forward_pre_hook(enter) for network in networks]
     handles += [network.register_forward_hook(leave, with_kwargs=True) for network in networks]
-    trainer.train_step(batch)
+    train_step(batch)
     for handle in handles:
         handle.remove()
     return calls

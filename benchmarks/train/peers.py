@@ -1,4 +1,4 @@
-"""Methods as other packages' users write them, for `bench_train`: what the forms of all packages share.
+"""Methods as other packages' users write them, for `make bench-train`: the packages, and what their forms share.
 
 Each has the encoder and the heads of our method, and does the rest with the package's parts and torch's
 optimizers, as the package's documentation does. Nothing of a package is imported before it is asked for.
@@ -22,11 +22,11 @@ from sslfast.errors import UsageError
 from sslfast.methods import Method
 from sslfast.optim.schedules import scaled_lr
 
-MODULES = {"lightly": "lightly", "solo-learn": "solo"}  # of the packages; train_<module>.py has their forms
+MODULES = {"lightly": "lightly", "solo-learn": "solo"}  # by package; benchmarks/train/<module>.py has its forms
 
 
 class Peer(nn.Module, ABC):
-    """A method: the loss of an image's views, and what moves after a step.
+    """A method as a package's users write it: the loss of a batch's views, and what moves after a step.
 
     Args:
         method: ours, freshly built; the encoder and the heads are its own, not copies.
@@ -38,15 +38,15 @@ class Peer(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        """A scalar."""
+        """The loss of a batch's views, each (B, 3, H, W); a scalar."""
 
     def after_step(self) -> None:
-        """Moves nothing, where nothing is to be moved."""
+        """Moves what the optimizer does not, as a moving average; here nothing."""
 
     @staticmethod
     @abstractmethod
     def lars(parameters: Sequence[nn.Parameter], lr: float, config: OptimConfig) -> Optimizer:
-        """The package's LARS, which torch has none of."""
+        """The package's LARS, as torch has none."""
 
 
 def momentum_copy(network: nn.Module) -> nn.Module:
@@ -73,7 +73,7 @@ def forms(package: str) -> dict[str, type[Peer]]:
 
 
 def versions() -> dict[str, str]:
-    """Of each package, or that it is missing.
+    """The version of each package, or that it is missing.
 
     Raises:
         UsageError: one is installed, but cannot be imported.
@@ -88,12 +88,12 @@ def installed(name: str, method: Method) -> dict[str, Peer]:
         name: the method's.
         method: ours, freshly built.
     """
-    found = {package: forms(package) for package in MODULES}
-    return {package: known[name](copy.deepcopy(method)) for package, known in found.items() if name in known}
+    peers = {package: forms(package).get(name) for package in MODULES}
+    return {package: peer(copy.deepcopy(method)) for package, peer in peers.items() if peer is not None}
 
 
 def build_optimizer(peer: Peer, config: OptimConfig, batch_size: int) -> Optimizer:
-    """torch's, or the package's LARS; all parameters in one group, as the packages' examples have them."""
+    """torch's optimizer, or the package's LARS; all parameters in one group, as in the packages' examples."""
     parameters = [parameter for parameter in peer.parameters() if parameter.requires_grad]
     lr, weight_decay = scaled_lr(config, batch_size), config.weight_decay
     match config.name:

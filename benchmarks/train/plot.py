@@ -1,4 +1,4 @@
-"""The picture of `bench_train`: other packages' rates beside ours, and our overhead."""
+"""The picture of `make bench-train`: other packages' rates beside ours, and our overhead."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sslfast.benchmarks.train.record import OURS, Result
-from sslfast.report.style import BLUE, DPI, GREY, VERMILION, WIDTH
+from sslfast.benchmarks.train.record import OURS, TrainResult
+from sslfast.report.style import BLUE, DPI, GRAY, VERMILION, WIDTH
 
-STYLES = {OURS: (BLUE, "o"), "lightly": (VERMILION, "s"), "solo-learn": (GREY, "^")}
+STYLES = {OURS: (BLUE, "o"), "lightly": (VERMILION, "s"), "solo-learn": (GRAY, "^")}
 
 
-def draw(results: Sequence[Result], path: Path) -> None:
-    """A row of panels a case, a line a method: the pipelines' rates, and our share outside the networks."""
+def draw(results: Sequence[TrainResult], path: Path) -> None:
+    """Draws a row of panels for each case, with a line for each method.
+
+    The panels show the pipelines' rates, and the share of our step outside the networks.
+    """
     by_case = {case: [r for r in results if r.case == case] for case in dict.fromkeys(r.case for r in results)}
     heights = [1.2 + 0.2 * len({r.method for r in of_case}) for of_case in by_case.values()]
     figure = Figure(figsize=(WIDTH, 0.5 + sum(heights)), layout="constrained")

@@ -1,4 +1,4 @@
-"""What `bench_train` measured: a record that is filled method by method, and its table."""
+"""The record of `make bench-train`, which is filled method by method, and its table."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from sslfast.errors import UsageError
 from sslfast.run.atomic import atomic_write
 
 OURS = "sslfast"
-OF_A_RUN = {"date", "commit"}  # keys of a header that may differ among the results of a file
+OF_A_RUN = {"date", "commit", "command"}  # keys of a header that may differ among the results of a file
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainResult:
+    """The time and memory that one pipeline's training step of a method takes in a case."""
+
     case: str
     method: str
     pipeline: str  # OURS, or a package
@@ -26,13 +28,14 @@ class Result:
     peak_bytes: int | None  # parameters, their gradients, the optimizer's state, buffers, and what a step adds
     calls: int
     commit: str
+    optimizer: float | None = None  # of ours: the share of the step after the gradient, unknown in older records
 
 
-class Record:
+class TrainRecord:
     """The results in a JSON file; a method that is measured again takes the place of what it was.
 
     Args:
-        path: the file, read if it exists; None: nothing is kept.
+        path: the file, read if it exists; None: nothing is written.
         header: what the results depend on, see `machine.describe`.
 
     Raises:
@@ -41,7 +44,7 @@ class Record:
 
     def __init__(self, path: Path | None, header: dict[str, str]) -> None:
         self.path, self.header = path, header
-        self.results: list[Result] = []
+        self.results: list[TrainResult] = []
         if path is None:
             return
         if not path.absolute().parent.is_dir():
@@ -55,24 +58,27 @@ class Record:
                         f"--json {path}: holds results with {key} {before!r}, and here it is {now!r}; "
                         "choose another file, or remove it"
                     )
-            self.results = [Result(**result) for result in content["results"]]
+            self.results = [TrainResult(**result) for result in content["results"]]
 
-    def add(self, results: Sequence[Result]) -> None:
-        """All of a method in a case. The file is replaced as a whole."""
+    def add(self, results: Sequence[TrainResult]) -> None:
+        """Adds all results of a method in a case, in place of earlier ones. The file is replaced as a whole."""
         new = {(result.case, result.method) for result in results}
-        kept = [result for result in self.results if (result.case, result.method) not in new]
-        self.results = sorted([*kept, *results], key=lambda result: (result.case, result.method))
+        others = [result for result in self.results if (result.case, result.method) not in new]
+        self.results = sorted([*others, *results], key=lambda result: (result.case, result.method))
         if self.path is not None:
             content = {"header": self.header, "results": [asdict(result) for result in self.results]}
             with atomic_write(self.path) as file:
                 file.write((json.dumps(content, indent=1) + "\n").encode())
 
 
-HEAD = f"{'method':<20}{'pipeline':<12}{'ms':>10}{'images/s':>11}{'x ours':>9}{'overhead':>10}{'MiB':>9}"
+HEAD = (
+    f"{'method':<20}{'pipeline':<12}{'ms':>10}{'images/s':>11}{'x ours':>9}"
+    f"{'overhead':>10}{'optimizer':>11}{'MiB':>9}"
+)
 
 
-def lines(results: Sequence[Result]) -> Iterator[str]:
-    """Of a method's results, for a terminal."""
+def lines(results: Sequence[TrainResult]) -> Iterator[str]:
+    """The lines of a method's results, for a terminal."""
 
     def cell(value: float | None, form: str) -> str:
         return "-" if value is None else form.format(value)
@@ -83,7 +89,8 @@ def lines(results: Sequence[Result]) -> Iterator[str]:
         yield (
             f"{r.method:<20}{r.pipeline:<12}{cell(r.milliseconds, '{:.1f}').replace('-', 'OOM'):>10}"
             f"{per_second(r.images_per_second):>11}{cell(ratio, '{:.2f}'):>9}"
-            f"{cell(r.overhead, '{:.0%}'):>10}{cell(r.peak_bytes and r.peak_bytes / 2**20, '{:,.0f}'):>9}"
+            f"{cell(r.overhead, '{:.0%}'):>10}{cell(r.optimizer, '{:.1%}'):>11}"
+            f"{cell(r.peak_bytes and r.peak_bytes / 2**20, '{:,.0f}'):>9}"
         )
 
 

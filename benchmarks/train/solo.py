@@ -1,4 +1,4 @@
-"""solo-learn's forms of the methods (`train_peers`), of its version 1.0.2, the one on PyPI.
+"""solo-learn's forms of the methods, for its version 1.0.2, the one on PyPI.
 
 Its methods are modules of a lightning trainer that build their own encoder and train a classifier beside it. What
 stands here are their steps without that, from its losses, queues and moving averages. Its SwAV and DeepCluster v2
@@ -113,7 +113,7 @@ class NNCLR(SimSiam):
 
 
 class MoCo(SoloPeer):
-    """Its MoCo v2+ with a queue for each of the directions; one direction alone, where our method has one."""
+    """solo-learn's MoCo v2+, with a queue for each direction; one direction alone, where our method has one."""
 
     _dequeue_and_enqueue = MoCoV2Plus._dequeue_and_enqueue
     queue: Tensor

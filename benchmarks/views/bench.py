@@ -1,15 +1,15 @@
 """Images per second of whole input pipelines: `make bench-views`, or `python -m sslfast.benchmarks.views.bench`.
 
-Two recipes, each with two views of an image: photographs in files (MoCo v2's views of 224 pixels), and small
+Two cases, each with two views of an image: photographs in files (MoCo v2's views of 224 pixels), and small
 images in memory (those of CIFAR's recipe, 32 pixels). From the source to normalised float32 views on the device,
 so decoding is in it where there is something to decode.
 
 The pipelines take turns, round by round. In its turn one is started, gives batches until what was prepared ahead
 of the first is used up, is timed, and is ended with all its threads and processes before the next one starts. The
-median round is reported. It is no Benchmark of `common`, whose providers must be idle between two calls.
+median round is reported. It is no `ops.benchmark.Benchmark`, whose providers must be idle between two calls.
 
-On a GPU, then, what training loses to its input: see `input_share`. Each recipe's results are written as soon as
-they are found; one that cannot be measured, as photographs without DALI, leaves the exit status 1.
+On a GPU, then, the share that training loses to its input: see `input_share`. Each case's results are written as
+soon as they are there; one that cannot be measured, as photographs without DALI, leaves the exit status 1.
 """
 
 from __future__ import annotations
@@ -50,7 +50,9 @@ SIZE = (500, 375)  # pixels, about ImageNet's mean
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ViewsCase:
+    """Images, the views that are made of them, and the pipelines that make them."""
+
     name: str
     source: Source
     data: DataConfig
@@ -58,8 +60,10 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Result:
-    recipe: str
+class ViewsResult:
+    """The speed of one pipeline in one case."""
+
+    recipe: str  # the name of the case
     pipeline: str
     images_per_second: float  # the median round's; as many images give `views` times as many views
     views: int
@@ -68,7 +72,7 @@ class Result:
 
 
 def photographs(name: str | None, folder: Path) -> tuple[Source, str]:
-    """The photographs to read, and what they are: those of `name`, else drawn ones in the folder."""
+    """The photographs to read and their description: those of `name`, else drawn ones in the folder."""
     if name:
         source = open_source(name)
         if source.paths is None:
@@ -88,31 +92,31 @@ def photographs(name: str | None, folder: Path) -> tuple[Source, str]:
     return open_source(str(folder)), f"none given by --data or {ENVIRONMENT}: drawn ones of {SIZE[0]}x{SIZE[1]}"
 
 
-def recipes(photos: Source) -> list[Recipe]:
+def cases(photos: Source) -> list[ViewsCase]:
     noise = np.random.default_rng(0).integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8)
     large = dataclasses.replace(load_recipe("moco_v2").data, size=224, batch_size=64)
     small = dataclasses.replace(load_recipe("moco_v2_cifar10").data, batch_size=512)
     return [
-        Recipe("photographs, 224", photos, large, photograph_pipelines()),
-        Recipe("CIFAR, 32", Source("noise", images=noise), small, array_pipelines()),
+        ViewsCase("photographs, 224", photos, large, photograph_pipelines()),
+        ViewsCase("CIFAR, 32", Source("noise", images=noise), small, array_pipelines()),
     ]
 
 
-def measure(recipe: Recipe, seconds: float, device: torch.device) -> list[Result]:
-    """Times every pipeline of a recipe, and prints a table."""
-    rounds: dict[str, list[float]] = {name: [] for name in recipe.pipelines}
+def measure(case: ViewsCase, seconds: float, device: torch.device) -> list[ViewsResult]:
+    """Times every pipeline of a case, and prints a table."""
+    rounds: dict[str, list[float]] = {name: [] for name in case.pipelines}
     for _ in range(ROUNDS):
-        for name, pipeline in recipe.pipelines.items():
-            with contextlib.closing(pipeline(recipe.source, recipe.data, device)) as views:
-                rounds[name].append(recipe.data.batch_size * rate(views, seconds, device))
+        for name, pipeline in case.pipelines.items():
+            with contextlib.closing(pipeline(case.source, case.data, device)) as views:
+                rounds[name].append(case.data.batch_size * rate(views, seconds, device))
     medians = {name: statistics.median(rates) for name, rates in rounds.items()}
-    print(f"\n{recipe.name}, {len(recipe.data.views)} views, batches of {recipe.data.batch_size}")
+    print(f"\n{case.name}, {len(case.data.views)} views, batches of {case.data.batch_size}")
     results = []
     for name, median in medians.items():
         ratio = median / medians[BASE]
         spread = f"{min(rounds[name]):,.0f} to {max(rounds[name]):,.0f}"
         print(f"{name:<24}{median:>12,.0f} images/s{ratio:>9.2f}x   ({spread})", flush=True)
-        results.append(Result(recipe.name, name, median, len(recipe.data.views), ratio, rounds[name]))
+        results.append(ViewsResult(case.name, name, median, len(case.data.views), ratio, rounds[name]))
     return results
 
 
@@ -144,21 +148,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             content: dict[str, Any] = {"header": header, "results": [], "training": []}
 
             runs: list[tuple[str, Callable[[], list[Any]]]] = [
-                ("results", partial(measure, recipe, args.seconds, device)) for recipe in recipes(source)
+                ("results", partial(measure, case, args.seconds, device)) for case in cases(source)
             ]
-            for case in input_share.cases(source) if device.type == "cuda" else ():
-                runs.append(("training", partial(input_share.measure, *case, args.seconds)))
+            for training in input_share.cases(source) if device.type == "cuda" else ():
+                runs.append(("training", partial(input_share.measure, *training, args.seconds)))
             failed = False
             for kind, run in runs:
                 try:
                     content[kind] += map(asdict, run())
                 except UsageError as error:  # without DALI small images can be measured still
-                    print(f"bench_views: {error}", file=sys.stderr)
+                    print(f"bench-views: {error}", file=sys.stderr)
                     failed = True
                 if args.json:
                     args.json.write_text(json.dumps(content, indent=1) + "\n")
     except UsageError as error:
-        print(f"bench_views: {error}", file=sys.stderr)
+        print(f"bench-views: {error}", file=sys.stderr)
         return 2
     return int(failed)
 

@@ -1,6 +1,7 @@
-"""What training loses to its input, a GPU's idle time between steps included; `bench_views` measures it.
+"""The share of its time that training loses to its input, a GPU's idle time between steps included.
 
-The trainer's own steps on the batches of its loader, beside the same steps on one batch over and over, in turns.
+`make bench-views` measures it: the training steps on the batches of the loader, beside the same steps on one
+batch over and over, in turns.
 """
 
 from __future__ import annotations
@@ -9,23 +10,24 @@ import itertools
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from sslfast.benchmarks.views.pipelines import rate
 from sslfast.config import Recipe
 from sslfast.data import Batch, Loader, Source
+from sslfast.distributed.launch import own_device
 from sslfast.recipes.load import load_recipe
-from sslfast.run.directory import RunDirectory
-from sslfast.train.trainer import Trainer
+from sslfast.train.step import build_step
 
 ROUNDS = 3
 IMAGENET = 1_281_167  # images
 
 
 @dataclass(frozen=True)
-class Result:
+class InputShareResult:
+    """The speed of training in one case, and its loss to the input."""
+
     case: str
     images_per_second: float  # of training, the median round's
     lost: float  # share of the time, the median round's; below 0 by chance
@@ -42,26 +44,26 @@ def cases(photographs: Source) -> list[tuple[Recipe, Source]]:
     ]
 
 
-def measure(config: Recipe, source: Source, seconds: float) -> list[Result]:
-    """Trains, and prints a line.
+def measure(recipe: Recipe, source: Source, seconds: float) -> list[InputShareResult]:
+    """Trains with and without the input, and prints a line.
 
     Args:
-        config: what is trained.
-        source: on what.
-        seconds: to time each of the two for, in each round.
+        recipe: the recipe that is trained.
+        source: its images.
+        seconds: the time for each of the two in each round.
     """
-    trainer = Trainer(config, RunDirectory(Path("none")), source)  # writes nothing
-    loaded = endless(trainer.loader)
+    train_step, loader = build_step(recipe, source, own_device(recipe.train.device))
+    loaded = endless(loader)
     held = itertools.repeat(next(loaded))
     rates, shares = [], []
     for _ in range(ROUNDS):
         with_input, without = (
-            rate(map(trainer.train_step, batches), seconds, trainer.device) for batches in (loaded, held)
+            rate(map(train_step, batches), seconds, train_step.device) for batches in (loaded, held)
         )
-        rates.append(config.data.batch_size * with_input)
+        rates.append(recipe.data.batch_size * with_input)
         shares.append(1 - with_input / without)
-    case = f"{config.encoder.name}, {config.data.size} pixels, batches of {config.data.batch_size}"
-    result = Result(case, statistics.median(rates), statistics.median(shares))
+    case = f"{recipe.encoder.name}, {recipe.data.size} pixels, batches of {recipe.data.batch_size}"
+    result = InputShareResult(case, statistics.median(rates), statistics.median(shares))
     print(f"training, {case}: {result.images_per_second:,.0f} images/s, {result.lost:.1%} lost to the input")
     return [result]
 

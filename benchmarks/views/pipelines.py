@@ -1,4 +1,4 @@
-"""The input pipelines that `bench_views` sets side by side: ours, torchvision's with a DataLoader, kornia's.
+"""The input pipelines that `make bench-views` sets side by side: ours, torchvision's with a DataLoader, kornia's.
 
 Each yields batches of views without end: from a source to float32, normalised, on the device; `rate` times it.
 """
@@ -23,8 +23,8 @@ from torchvision.transforms import v2
 
 from sslfast.benchmarks.measure.machine import wait_for
 from sslfast.config import DataConfig, ViewConfig
-from sslfast.data import Source, make_loader
-from sslfast.data.draws.reference import blur_window
+from sslfast.data import LoaderSpec, Source, make_loader
+from sslfast.kernels.view_augment import blur_window
 
 Views = tuple[Tensor, ...]
 Batches = Generator[Views, None, None]
@@ -36,7 +36,7 @@ DECODED = 8 / 7  # side of the squares that kornia crops from, in units of a vie
 
 
 def rate(batches: Iterator[object], seconds: float, device: torch.device) -> float:
-    """Batches a second, once what was prepared ahead is used up."""
+    """The batches a second, once what was prepared ahead is used up."""
     for _ in range(WARM_UP):
         next(batches)
     wait_for(device)
@@ -50,14 +50,14 @@ def rate(batches: Iterator[object], seconds: float, device: torch.device) -> flo
 
 def ours(source: Source, data: DataConfig, device: torch.device, pipeline: Any) -> Batches:
     data = dataclasses.replace(data, pipeline=pipeline, workers=WORKERS)
-    loader = make_loader(source, data, 0, device)
+    loader = make_loader(LoaderSpec(source, data, 0, device))
     for epoch in itertools.count():
         for batch in loader.epoch(epoch):
             yield batch.views
 
 
 def torchvision(source: Source, data: DataConfig, device: torch.device, *, tensors: bool) -> Batches:
-    """Its transforms, sample by sample, on tensors or on PIL images."""
+    """torchvision's transforms, sample by sample, on tensors or on PIL images."""
     sides = zip(data.views, data.sizes, strict=True)
     images = Transformed(source, [transform(view, size, data) for view, size in sides], tensors=tensors)
     for views in batches(images, data, device):
@@ -65,7 +65,7 @@ def torchvision(source: Source, data: DataConfig, device: torch.device, *, tenso
 
 
 def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
-    """Its transforms, batch by batch on the device, of images that were brought to one size beforehand."""
+    """kornia's transforms, batch by batch on the device, of images that were brought to one size beforehand."""
     sides = zip(data.views, data.sizes, strict=True)
     augmentations = [kornia_view(view, size, data) for view, size in sides]
     if source.images is None:
@@ -115,11 +115,11 @@ def array_pipelines() -> dict[str, Pipeline]:
 
 
 def peers() -> dict[str, Pipeline]:
-    found: dict[str, Pipeline] = {
+    pipelines: dict[str, Pipeline] = {
         "torchvision, tensors": partial(torchvision, tensors=True),
         "torchvision, PIL": partial(torchvision, tensors=False),
     }
-    return {**found, "kornia": kornia} if importlib.util.find_spec("kornia") else found
+    return {**pipelines, "kornia": kornia} if importlib.util.find_spec("kornia") else pipelines
 
 
 class Transformed(Dataset[Views]):

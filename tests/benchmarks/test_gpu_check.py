@@ -1,5 +1,6 @@
 """The command for machines with a GPU, as far as it can be tried without."""
 
+import importlib.util
 import json
 import sys
 
@@ -18,7 +19,7 @@ def test_every_step_leaves_its_log_and_a_failure_fails_the_check(tmp_path, capsy
         Step("bad", [sys.executable, "-S", "-c", "raise SystemExit(3)"], 60),
         Step("after", [sys.executable, "-S", "-c", "print('still run')"], 60),
     ]
-    assert gpu_check.check(todo, tmp_path, CPU) == 1
+    assert gpu_check.run_all(todo, tmp_path, CPU) == 1
     assert (tmp_path / "good.log").read_text() == "all well\n"
     assert (tmp_path / "after.log").read_text() == "still run\n"
     content = json.loads((tmp_path / "check.json").read_text())
@@ -26,7 +27,7 @@ def test_every_step_leaves_its_log_and_a_failure_fails_the_check(tmp_path, capsy
     assert content["steps"][0]["command"] == todo[0].command
     assert "commit" in content["header"]
     assert "failed (3)" in capsys.readouterr().out
-    assert gpu_check.check(todo[:1], tmp_path, CPU) == 0
+    assert gpu_check.run_all(todo[:1], tmp_path, CPU) == 0
 
 
 STUBBORN = """
@@ -45,7 +46,7 @@ def test_a_step_beyond_its_limit_is_stopped_and_keeps_its_log(last, tmp_path, mo
     monkeypatch.setattr(gpu_check, "GRACE", 1)
     slow = Step("slow", [sys.executable, "-S", "-c", STUBBORN.format(last=last)], limit=6)
     after = Step("after", [sys.executable, "-S", "-c", "print('still run')"], limit=60)
-    assert gpu_check.check([slow, after], tmp_path, CPU) == 1
+    assert gpu_check.run_all([slow, after], tmp_path, CPU) == 1
     assert (tmp_path / "slow.log").read_text() == "some of it\nthe rest of it\n"
     assert (tmp_path / "after.log").read_text() == "still run\n"
     content = json.loads((tmp_path / "check.json").read_text())
@@ -55,7 +56,7 @@ def test_a_step_beyond_its_limit_is_stopped_and_keeps_its_log(last, tmp_path, mo
 
 def test_when_the_time_is_over_nothing_more_is_run(tmp_path, capsys):
     step = Step("late", [sys.executable, "-S", "-c", "print('run')"], limit=60)
-    assert gpu_check.check([step], tmp_path, CPU, seconds=0) == 1
+    assert gpu_check.run_all([step], tmp_path, CPU, seconds=0) == 1
     assert not (tmp_path / "late.log").exists()
     assert json.loads((tmp_path / "check.json").read_text())["steps"][0]["exit_code"] is None
     assert "not run: no time is left" in capsys.readouterr().out
@@ -73,7 +74,16 @@ def test_what_is_run(tmp_path, monkeypatch):
     assert str(tmp_path / "train.json") in whole["train"].command
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="of machines without a GPU")
+def test_what_is_run_is_there(tmp_path):
+    """The paths of tests exist, and so do the modules that are run as programs."""
+    assert [path for path in gpu_check.KERNELS if not (gpu_check.HERE / path).exists()] == []
+    commands = [step.command for step in gpu_check.steps(tmp_path, dry_run=False)]
+    modules = {command[command.index("-m") + 1] for command in commands if "-m" in command}
+    assert {"sslfast.benchmarks.train.bench", "sslfast.benchmarks.views.bench"} < modules
+    assert [module for module in modules if importlib.util.find_spec(module) is None] == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="machines without a GPU only")
 def test_without_a_gpu_it_says_how_to_try_it(capsys):
     assert gpu_check.main([]) == 2
     assert "--dry-run" in capsys.readouterr().err

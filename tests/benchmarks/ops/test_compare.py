@@ -1,4 +1,4 @@
-"""Which rows a comparison of two commits has, and what its numbers are."""
+"""The rows of a comparison of two commits, and their numbers."""
 
 import pytest
 
@@ -41,17 +41,24 @@ def test_the_table_has_the_rows_of_both():
 
 
 def test_a_benchmark_runs_in_the_tree_it_is_of(monkeypatch, tmp_path):
-    seen = {}
+    call = {}
 
     def run(command, *, cwd, env, stdout, check):
-        seen.update(cwd=cwd, path=env["PYTHONPATH"], command=command)
+        call.update(cwd=cwd, path=env["PYTHONPATH"], command=command)
         command[-1].write_text('{"header": {}, "results": [1]}')
 
     monkeypatch.setattr(compare.subprocess, "run", run)
     assert compare.benchmark(tmp_path, "info_nce") == [1]
-    assert seen["cwd"] == tmp_path
-    assert seen["path"] == str(tmp_path)
-    assert "info_nce" in seen["command"]
+    assert call["cwd"] == tmp_path
+    assert call["path"] == str(tmp_path)
+    assert "info_nce" in call["command"]
+
+
+def test_a_commit_that_does_not_exist(capfd):
+    assert compare.main(["no-such-commit"]) == 2
+    message = capfd.readouterr().err
+    assert "bench-compare: exit status 128 of git" in message
+    assert "no-such-commit: see its message above" in message
 
 
 @pytest.mark.parametrize("argv", [[], ["one", "two"]])

@@ -1,4 +1,4 @@
-"""That other packages' forms of the ops, where they are installed, compute what ours do."""
+"""Other packages' forms of the ops, where they are installed: they compute what ours do."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""kornia's form of a view, which `bench_views` sets beside ours: with the same draws it is the same view."""
+"""kornia's form of a view, which `make bench-views` sets beside ours: with the same draws it is the same view."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ BATCH = 24
 
 
 def draws_of(augment, size):
-    """What kornia drew, as a table of ours: fp32 (B, 14)."""
+    """The draws of kornia, as a table of ours: fp32 (B, 14)."""
     by_name = {item.name.rsplit("_", 1)[0]: item.data for item in augment._params}
     crop, jitter = by_name["RandomResizedCrop"], by_name["ColorJitter"]
     left_top, right_bottom = crop["src"][:, 0], crop["src"][:, 2]  # both of them inside

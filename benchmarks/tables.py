@@ -1,7 +1,7 @@
-"""The tables of README.md that are generated: `make readme` writes them, and a test holds README.md to them.
+"""The generated tables of README.md and docs/: `make results` writes them, and a test holds the pages to them.
 
-Which implementations an op has, and what recorded runs of the benchmarks measured; each stands between a line
-`<!-- NAME -->` and a line `<!-- /NAME -->`.
+They say which implementations an op has, and what recorded runs of the benchmarks measured. Each table stands
+between a line `<!-- NAME -->` and a line `<!-- /NAME -->`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from sslfast.benchmarks.train.peers import MODULES as PACKAGES
 from sslfast.benchmarks.train.record import per_second
 from sslfast.kernels.common.op import OPS
 
-HERE = Path(__file__).resolve().parent
-README = HERE.parent / "README.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "docs" / "RESULTS.md", ROOT / "docs" / "kernels.md"]
 
 
 def recorded() -> dict[str, list[dict[str, Any]]]:
@@ -30,6 +30,25 @@ def recorded() -> dict[str, list[dict[str, Any]]]:
     for path in sorted(RESULTS.glob("*/ops/*.json")):
         machines.setdefault(path.parents[1].name, []).append(json.loads(path.read_text()))
     return machines
+
+
+def headers() -> str:
+    """The table of the records: when and on what each machine's were made."""
+    records: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for path in sorted(RESULTS.rglob("*.json")):
+        machine, record = path.relative_to(RESULTS).parts[:2]
+        if header := json.loads(path.read_text()).get("header"):
+            records.setdefault((machine, record.removesuffix(".json")), []).append(header)
+    lines = ["| machine | record | date | device | versions |", "|---" * 5 + "|"]
+    for (machine, record), found in sorted(records.items()):
+        dates = sorted({header["date"][:10] for header in found})
+        devices, versions = (
+            ", ".join(dict.fromkeys(header[key] for key in keys for header in found if key in header))
+            for keys in (("GPU", "CPU"), ("versions", "other versions"))
+        )
+        cells = [machine, record, " to ".join(dict.fromkeys([dates[0], dates[-1]])), devices, versions]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def implementations() -> str:
@@ -51,40 +70,66 @@ def implementations() -> str:
     return "\n".join(lines)
 
 
+def measured(machine: str) -> dict[str, list[dict[str, Any]]]:
+    """A machine's measurements of each op's last pass, less those of what computes something else."""
+    yardsticks = {(benchmark.op, name) for benchmark in find(None) for name in benchmark.yardsticks}
+    of_op: dict[str, list[dict[str, Any]]] = {}
+    for content in recorded()[machine]:
+        for result in content["results"]:
+            if (result["op"], result["provider"]) not in yardsticks:
+                of_op.setdefault(result["op"], []).append(result)
+    return {
+        op: [result for result in results if result["pass_name"] == results[-1]["pass_name"]]
+        for op, results in of_op.items()
+    }
+
+
+def lead(results: Sequence[dict[str, Any]]) -> float:
+    """How many times faster ours is than the fastest other provider of each case: the mean over the cases."""
+    return statistics.geometric_mean(result["lead"] for result in results if result["provider"] == "auto")
+
+
 def figures(machine: str) -> str:
     """A machine's measurements: a line an op, for all cases of its last pass; and the mean over the ops.
 
     What ours is set beside is the fastest other provider of each case, eager among them.
     """
-    yardsticks = {(benchmark.op, name) for benchmark in find(None) for name in benchmark.yardsticks}
-    results = [r for content in recorded()[machine] for r in content["results"]]
-    results = [r for r in results if (r["op"], r["provider"]) not in yardsticks]
     lines = [
         "| op | cases | x eager | lowest | highest | x best other | others | most memory, eager | ours |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     means = []
-    for op in dict.fromkeys(result["op"] for result in results):
-        of_op = [result for result in results if result["op"] == op]
-        last = [result for result in of_op if result["pass_name"] == of_op[-1]["pass_name"]]
-        ours = speedups(last, ["auto"])
+    for op, results in measured(machine).items():
+        ours = speedups(results, ["auto"])
         means.append(statistics.geometric_mean(ours))
-        leads = [result["lead"] for result in last if result["provider"] == "auto"]
-        others = sorted({r["provider"] for r in last} - {"eager", *OURS})
         cells = [
             f"`{op}`",
-            str(len({result["case"] for result in last})),
+            str(len({result["case"] for result in results})),
             f"**{means[-1]:.2f}x**",
             f"{min(ours):.2f}x",
             f"{max(ours):.2f}x",
-            f"{statistics.geometric_mean(leads):.2f}x",
-            ", ".join(others),
-            most_memory(last, "eager"),
-            most_memory(last, "auto"),
+            f"{lead(results):.2f}x",
+            ", ".join(sorted({r["provider"] for r in results} - {"eager", *OURS})),
+            most_memory(results, "eager"),
+            most_memory(results, "auto"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     lines.append(f"| all | | **{statistics.geometric_mean(means):.2f}x** | | | | | | |")
     return "\n".join(lines)
+
+
+def summary() -> str:
+    """The table of what was measured of the ops, a line a machine: geometric means over the ops."""
+    lines = ["| machine | ops | x eager PyTorch | x the fastest other |", "|---" * 4 + "|"]
+    missing = ["CPU", "GPU"]
+    for machine, contents in recorded().items():
+        ops = measured(machine).values()
+        eager = statistics.geometric_mean(statistics.geometric_mean(speedups(op, ["auto"])) for op in ops)
+        other = statistics.geometric_mean(map(lead, ops))
+        lines.append(f"| {machine} | {len(ops)} | **{eager:.2f}x** | {other:.2f}x |")
+        device = "GPU" if "GPU" in contents[0]["header"] else "CPU"
+        missing = [kind for kind in missing if kind != device]
+    return "\n".join([*lines, *(f"| {device} | not measured yet | | |" for device in missing)])
 
 
 def by_machine(
@@ -113,7 +158,7 @@ def by_machine(
 
 
 def views() -> str:
-    """The table of the input pipelines, by what `bench_views` recorded."""
+    """The table of the input pipelines, by what `make bench-views` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
@@ -124,7 +169,7 @@ def views() -> str:
 
 
 def input_share() -> str:
-    """The table of what training loses to its input, by what `bench_views` recorded."""
+    """The table of what training loses to its input, by what `make bench-views` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content.get("training", ()):
@@ -134,7 +179,7 @@ def input_share() -> str:
 
 
 def methods() -> str:
-    """The table of what the methods learn, by what `methods_check` recorded."""
+    """The table of what the methods learn, by what `make methods-check` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for s in summarise([Run(**run) for run in content["runs"]]):
@@ -146,7 +191,7 @@ def methods() -> str:
 
 
 def published() -> str:
-    """The table of what whole recipes reach, by what `methods_check --published` recorded."""
+    """The table of what whole recipes reach, by what `make methods-check ARGS=--published` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for s in summarise([Run(**run) for run in content["runs"]]):
@@ -159,7 +204,7 @@ def published() -> str:
 
 
 def train() -> str:
-    """The table of training steps, by what `bench_train` recorded: a line a method."""
+    """The table of training steps, by what `make bench-train` recorded: a line a method."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         results = {(r["case"], r["method"], r["pipeline"]): r for r in content["results"]}
@@ -204,8 +249,10 @@ def most_memory(results: Sequence[dict[str, Any]], provider: str) -> str:
 
 
 def generate(text: str) -> str:
-    """README's text with its tables made anew."""
+    """A page's text with its tables made anew."""
     tables = {
+        "summary": summary(),
+        "records": headers(),
         "implementations": implementations(),
         "views": views(),
         "input": input_share(),
@@ -223,4 +270,5 @@ def generate(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(generate(README.read_text()))
+    for page in PAGES:
+        page.write_text(generate(page.read_text()))

@@ -1,21 +1,39 @@
-"""README.md's tables are those of the ops and of the recorded measurements, and its Python runs."""
+"""The tables of README.md and docs/ are those of the ops and of the recorded measurements."""
 
 import json
 import re
 
-import torch
-from torch import nn
-from torch.nn import functional as F
+import pytest
 
-from sslfast.benchmarks import readme
+from sslfast.benchmarks import tables
 from sslfast.kernels.common import op as lib
 
+TABLES = {
+    "README.md": ["summary"],
+    "RESULTS.md": ["records", "figures cpu-2-cores", "views", "input", "train", "methods", "published"],
+    "kernels.md": ["implementations"],
+}
 
-def test_readme_is_up_to_date():
-    text = readme.README.read_text()
-    assert readme.generate(text) == text, "run `make readme`"
+
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: page.name)
+def test_a_page_is_up_to_date(page):
+    text = page.read_text()
+    assert re.findall(r"^<!-- (\w.*) -->$", text, flags=re.MULTILINE) == TABLES[page.name]
+    assert tables.generate(text) == text, "run `make results`"
+
+
+def test_every_op_is_in_the_table_of_implementations():
+    (page,) = (page for page in tables.PAGES if page.name == "kernels.md")
+    text = page.read_text()
     for name in lib.OPS:
         assert f"| `{name}` | yes |" in text
+
+
+def test_every_machine_with_recorded_ops_has_its_figures():
+    (page,) = (page for page in tables.PAGES if page.name == "RESULTS.md")
+    text = page.read_text()
+    for machine in tables.recorded():
+        assert f"<!-- figures {machine} -->" in text
 
 
 def row(provider, milliseconds, speedup, case="1x2x3", pass_name="both", lead=None):
@@ -34,7 +52,7 @@ def row(provider, milliseconds, speedup, case="1x2x3", pass_name="both", lead=No
 def record(folder, monkeypatch, header, rows):
     (folder / "box" / "ops").mkdir(parents=True)
     (folder / "box" / "ops" / "info_nce.json").write_text(json.dumps({"header": header, "results": rows}))
-    monkeypatch.setattr(readme, "RESULTS", folder)
+    monkeypatch.setattr(tables, "RESULTS", folder)
 
 
 def test_figures_are_means_over_the_cases_of_the_last_pass(tmp_path, monkeypatch):
@@ -47,7 +65,7 @@ def test_figures_are_means_over_the_cases_of_the_last_pass(tmp_path, monkeypatch
         row("slow", 2.0, 4.5, "4"),
     ]
     record(tmp_path, monkeypatch, {}, rows)
-    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in readme.figures("box").splitlines()]
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in tables.figures("box").splitlines()]
     others = ["3.00x", "compiled, quick, slow"]
     memory = ["9.0 MiB", "2.0 MiB"]
     assert table[2] == ["`info_nce`", "2", "**6.00x**", "4.00x", "9.00x", *others, *memory]
@@ -56,45 +74,45 @@ def test_figures_are_means_over_the_cases_of_the_last_pass(tmp_path, monkeypatch
 
 def test_what_no_gpu_has_run_is_said_not_to_have(tmp_path, monkeypatch):
     record(tmp_path, monkeypatch, {}, [row("triton", 1.0, 1.0)])
-    assert "| `info_nce` | yes | yes | compiled and interpreted only |" in readme.implementations()
+    assert "| `info_nce` | yes | yes | compiled and interpreted only |" in tables.implementations()
     record_gpu = {"header": {"GPU": "one"}, "results": [row("triton", 1.0, 1.0)]}
     (tmp_path / "box" / "ops" / "info_nce.json").write_text(json.dumps(record_gpu))
-    assert "| `info_nce` | yes | yes | yes |" in readme.implementations()
+    assert "| `info_nce` | yes | yes | yes |" in tables.implementations()
 
 
 def test_input_pipelines_by_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme, "RESULTS", tmp_path)
-    assert [line.count("not measured yet") for line in readme.views().splitlines()] == [0, 0, 1, 1]
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert [line.count("not measured yet") for line in tables.views().splitlines()] == [0, 0, 1, 1]
     (tmp_path / "box").mkdir()
     result = {"recipe": "CIFAR, 32", "pipeline": "kornia", "images_per_second": 1234.5, "views": 2, "ratio": 0.516}
     (tmp_path / "box" / "views.json").write_text(json.dumps({"header": {"CPU": "one"}, "results": [result]}))
-    assert readme.views().splitlines()[2:] == [
+    assert tables.views().splitlines()[2:] == [
         "| box | 2 of CIFAR, 32 | kornia | 1,234 | 0.52x |",
         "| GPU | not measured yet | | | |",
     ]
 
 
 def test_methods_by_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme, "RESULTS", tmp_path)
-    assert readme.methods().count("not measured yet") == readme.train().count("not measured yet") == 2
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.methods().count("not measured yet") == tables.train().count("not measured yet") == 2
     (tmp_path / "box" / "methods").mkdir(parents=True)
     run = {"method": "simclr", "settings": [], "epochs": 9, "seconds": 1.0, "commit": "c"}
     run["random"] = {"knn": 0.2, "linear": 0.3}
     runs = [{**run, "seed": seed, "scores": {"knn": 0.25, "linear": 0.4 + seed / 50}} for seed in (0, 1)]
     content = {"header": {"GPU": "one"}, "shared": {}, "runs": runs}
     (tmp_path / "box" / "methods" / "methods.json").write_text(json.dumps(content))
-    assert readme.methods().splitlines()[2:] == [
+    assert tables.methods().splitlines()[2:] == [
         "| box | simclr | 2 | 9 | 20.0% | 25.0% ± 0.0 | 30.0% | 41.0% ± 1.4 |",
         "| CPU | not measured yet | | | | | | |",
     ]
     (tmp_path / "box" / "methods").rename(tmp_path / "box" / "published")
-    assert readme.published().splitlines()[2:] == [
+    assert tables.published().splitlines()[2:] == [
         "| box | simclr | 9 | 0.0 | 25.0% ± 0.0 | 41.0% ± 1.4 | 87.1% |"
     ]
 
 
 def test_training_steps_by_machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(readme, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     (tmp_path / "box").mkdir()
 
     def row(method, pipeline, rate, overhead, peak):
@@ -107,7 +125,7 @@ def test_training_steps_by_machine(tmp_path, monkeypatch):
         row("c", "solo-learn", 8.0, None, 2**20),
     ]
     (tmp_path / "box" / "train.json").write_text(json.dumps({"header": {}, "results": rows}))
-    assert readme.train().splitlines()[2:] == [
+    assert tables.train().splitlines()[2:] == [
         "| box | resnet18 | a | 3,000 | 1.50x |  | 5% | 2 MiB | 4 MiB |  |",
         "| box | resnet18 | b | out of memory |  |  |  |  |  |  |",
         "| box | resnet18 | c | 10.0 |  | 1.25x | 50% |  |  | 1 MiB |",
@@ -115,22 +133,31 @@ def test_training_steps_by_machine(tmp_path, monkeypatch):
     ]
 
 
-def test_the_python_of_readme_runs():
-    kernels, optimizers, compat = re.findall(r"```python\n(.*?)```", readme.README.read_text(), flags=re.DOTALL)
-    names = {
-        name: F.normalize(torch.randn(8, 16), dim=1) for name in ("query", "positive", "keys", "z", "z1", "z2")
-    }
-    names |= {"queue": torch.randn(32, 16), "pointer": torch.tensor(0), "labels": torch.arange(8) % 3}
-    names |= {"scores": torch.randn(8, 5), "features": torch.randn(2, 8, 3, 3), "maps": torch.randn(2, 4, 3, 3)}
-    names |= {"images": torch.zeros(2, 9, 9, 3, dtype=torch.uint8), "mean": (0, 0, 0), "std": (1, 1, 1)}
-    names |= {"draws": torch.tensor([[0.0, 0, 9, 9] + [0] * 10] * 2)}
-    names |= {"key_parameters": [torch.zeros(3)], "query_parameters": [torch.ones(3)]}
-    exec(kernels, names)
-    assert names["pooled"].shape == (2, 1, 8)
-    assert names["pointer"] == 8
-    assert names["view"].shape == (2, 3, 224, 224)
+def test_the_summary_is_of_means_over_the_ops(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert [line.count("not measured yet") for line in tables.summary().splitlines()] == [0, 0, 1, 1]
+    rows = [row("eager", 8.0, 1.0), row("compiled", 4.0, 2.0), row("auto", 2.0, 4.0, lead=2.0)]
+    record(tmp_path, monkeypatch, {"CPU": "one"}, rows)
+    other = [{**r, "op": "nt_xent"} for r in (row("eager", 9.0, 1.0), row("auto", 1.0, 9.0, lead=8.0))]
+    (tmp_path / "box" / "ops" / "nt_xent.json").write_text(json.dumps({"header": {}, "results": other}))
+    assert tables.summary().splitlines()[2:] == [
+        "| box | 2 | **6.00x** | 4.00x |",
+        "| GPU | not measured yet | | |",
+    ]
 
-    network, teacher = nn.Linear(3, 2), nn.Linear(3, 2)
-    network(torch.ones(1, 3)).sum().backward()
-    exec(optimizers, {"network": network, "teacher": teacher})
-    exec(compat, {})
+
+def test_the_records_are_dated(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    (tmp_path / "box" / "ops").mkdir(parents=True)
+    shared = {"CPU": "one, 2 threads", "versions": "torch 2"}
+    for path, date in (
+        ("ops/a", "2026-01-02T03:04"),
+        ("ops/b", "2026-01-05T00:00"),
+        ("train", "2026-01-03T00:00"),
+    ):
+        content = {"header": {**shared, "date": date}, "results": []}
+        (tmp_path / "box" / f"{path}.json").write_text(json.dumps(content))
+    assert tables.headers().splitlines()[2:] == [
+        "| box | ops | 2026-01-02 to 2026-01-05 | one, 2 threads | torch 2 |",
+        "| box | train | 2026-01-03 | one, 2 threads | torch 2 |",
+    ]
