@@ -1,6 +1,7 @@
 """The layers of the code as CONTRIBUTING.md states them, and the imports that are really there.
 
-`python tests/layers.py` prints the drawing of docs/architecture.md.
+`make architecture` writes both into docs/architecture.md: the drawing between the lines `<!-- drawing -->` and
+`<!-- /drawing -->`, the table of the layers between `<!-- table -->` and `<!-- /table -->`.
 """
 
 import ast
@@ -8,11 +9,12 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "architecture.md"
 BLOCK = re.compile(r"<!-- layers -->\s*```\n(.*?)```", re.DOTALL)
 
 
 def layers() -> dict[str, str]:
-    """The folders of sslfast/ from top to bottom, each with what it is; files of sslfast/ itself stand among them."""
+    """The folders of sslfast/ and its own files from top to bottom, each with what it is."""
     (block,) = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
     named = (line.split(maxsplit=1) for line in block.splitlines())
     return {name.removesuffix("/"): meaning for name, meaning in named}
@@ -59,14 +61,48 @@ def layer(module: str) -> str:
     return module.split(".")[1] if "." in module else "__init__"
 
 
+def arrows() -> dict[str, set[str]]:
+    """The layers that each layer imports."""
+    found = {name: set() for name in layers()}
+    for source, targets in imports().items():
+        found[layer(source)] |= {layer(target) for target in targets} - {layer(source)}
+    return found
+
+
 def drawing() -> str:
-    """A Mermaid flowchart of the layers: an arrow points to each layer that one imports."""
-    arrows = {(layer(source), layer(target)) for source, targets in imports().items() for target in targets}
-    order = list(layers())
-    lines = [f'  {name}["{name}"]' for name in order]
-    lines += [f"  {a} --> {b}" for a in order for b in order if (a, b) in arrows and a != b]
-    return "\n".join(["flowchart TD", *lines])
+    """A Mermaid flowchart of the layers: an arrow points to each layer that one imports.
+
+    An arrow is left out where a longer way along the others leads to the same layer; so is a layer without arrows.
+    """
+    direct = arrows()
+    below: dict[str, set[str]] = {}  # all that a layer imports, over others too; from the bottom to the top
+    for name in reversed(direct):
+        below[name] = direct[name].union(*(below[other] for other in direct[name]))
+    drawn = [
+        (name, other)
+        for name in direct
+        for other in direct
+        if other in direct[name] and not any(other in below[between] for between in direct[name])
+    ]
+    shown = {name for arrow in drawn for name in arrow}
+    lines = [f'  {name}["{name}"]' for name in direct if name in shown]
+    return "\n".join(["flowchart TD", *lines, *(f"  {name} --> {other}" for name, other in drawn)])
+
+
+def table() -> str:
+    """A Markdown table of the layers, from top to bottom."""
+    return "\n".join(
+        ["| layer | what it is |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in layers().items())]
+    )
+
+
+def with_layers(text: str) -> str:
+    """The text of docs/architecture.md with its drawing and its table made anew."""
+    for name, content in (("drawing", f"```mermaid\n{drawing()}\n```"), ("table", table())):
+        head, rest = text.split(f"<!-- {name} -->\n", 1)
+        text = f"{head}<!-- {name} -->\n{content}\n<!-- /{name} -->{rest.split(f'<!-- /{name} -->', 1)[1]}"
+    return text
 
 
 if __name__ == "__main__":
-    print(drawing())
+    PAGE.write_text(with_layers(PAGE.read_text()))

@@ -2,7 +2,7 @@
 
 from graphlib import CycleError, TopologicalSorter
 
-from tests.layers import drawing, imports, layer, layers, modules
+from tests.layers import imports, layer, layers, modules
 
 
 def test_every_module_belongs_to_a_layer():
