@@ -52,21 +52,21 @@ def pretrain(
     run = RunDirectory(_out(out))
     with joined():
         check_recipe(recipe)
-        if rank() == 0:
-            run.check_usable(recipe, resume=resume, overwrite=overwrite)
-        with first_alone():  # it may download or unpack
-            source = open_data(recipe.data)
-        trainer = Trainer(recipe, run, source)
-        if resume:
-            trainer.resume()
-        if rank() == 0:
-            run.start(recipe, resume=resume)  # not before it is known that the run can be
-        recorded = log_to(run.log) if rank() == 0 else nullcontext()
-        with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
-            trainer.fit(interrupt)
-            stopped = interrupt.received if trainer.step < trainer.total_steps else None
-            if stopped:
-                log.info("%s: saved at step %d; go on with --resume", stopped.name, trainer.step)
+        claimed = run.claimed(recipe, resume=resume, overwrite=overwrite) if rank() == 0 else nullcontext()
+        with claimed:
+            with first_alone():  # it may download or unpack
+                source = open_data(recipe.data)
+            trainer = Trainer(recipe, run, source)
+            if resume:
+                trainer.resume()
+            if rank() == 0:
+                run.start(recipe, resume=resume)  # not before it is known that the run can be
+            recorded = log_to(run.log) if rank() == 0 else nullcontext()
+            with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
+                trainer.fit(interrupt)
+                stopped = interrupt.received if trainer.step < trainer.total_steps else None
+                if stopped:
+                    log.info("%s: saved at step %d; go on with --resume", stopped.name, trainer.step)
     if stopped:
         raise SystemExit(interrupt.exit_code)
 

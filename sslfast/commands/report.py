@@ -15,7 +15,7 @@ from sslfast.report import sections
 from sslfast.report.features import feature_sections
 from sslfast.report.page import page, paragraph, preformatted, section
 from sslfast.run.directory import RunDirectory, read_recipe
-from sslfast.run.logs import read_metrics
+from sslfast.run.metrics import read_metrics
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,14 @@ train.log           what the terminal showed, less the progress bar
 events.out.*        the metrics for TensorBoard
 checkpoints/        last.pt and the latest few by step
 backbone.safetensors, report/, evaluation/
+run.lock            the process that trains in it, while it does
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,10 @@ from sslfast.config import Recipe
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.errors import UsageError
 from sslfast.recipes.load import from_stored, to_dict, to_yaml
+from sslfast.run import lock
 from sslfast.run.atomic import atomic_write
+from sslfast.run.checkpoint import load
+from sslfast.run.metrics import read_metrics
 
 # Settings that a resumed run may change, since no weight depends on them up to the step it resumes from.
 CHANGEABLE = {
@@ -56,6 +62,36 @@ class RunDirectory:
         parts = {path for name, path in vars(self).items() if name != "path"}
         return [path for path in self.path.iterdir() if path in parts or _is_part(path)]
 
+    def check_is_run(self) -> None:
+        """Refuses a directory that may be something else: no recipe, metrics or checkpoint there can be read.
+
+        Raises:
+            UsageError: it may.
+        """
+        try:
+            read_recipe(self.config)
+        except UsageError as error:
+            checkpoints = self.checkpoints.glob("*.pt")
+            if not _can_read(read_metrics, self.metrics) and not any(
+                _can_read(load, path) for path in checkpoints
+            ):
+                raise UsageError(
+                    f"--out {self.path}: --overwrite replaces runs, and no recipe, metrics or checkpoint here can be "
+                    f"read ({error}); remove it yourself, or choose another directory"
+                ) from error
+
+    @contextmanager
+    def claimed(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Keeps the directory, which is made where it is missing, from other runs until the block ends.
+
+        Raises:
+            UsageError: as `check_usable`, another process runs in it, or it cannot be written to.
+        """
+        self.check_usable(recipe, resume=resume, overwrite=overwrite)
+        with lock.locked(self.path):
+            self.check_usable(recipe, resume=resume, overwrite=overwrite)  # a run may have come and gone between
+            yield
+
     def check_usable(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
         """Refuses a directory that the run cannot have; changes nothing.
 
@@ -63,19 +99,28 @@ class RunDirectory:
             UsageError: it holds something that is no run, or a run where neither `resume` nor `overwrite` is
                 set, or a run to resume that has another configuration.
         """
-        if not self.path.exists():
+        try:
+            present = set(self.path.iterdir()) - {self.path / lock.NAME}
+            contents = self.contents()
+        except FileNotFoundError:
             return
-        if not self.path.is_dir() or len(self.contents()) < len(list(self.path.iterdir())):
+        except NotADirectoryError:
+            present, contents = {self.path}, []
+        except OSError as error:
+            raise UsageError(f"--out {self.path}: cannot read: {error.strerror}") from error
+        if present.difference(contents):
             raise UsageError(f"--out {self.path}: holds files that are no run's; choose another directory")
-        if not self.config.exists():
+        if all(path.suffix == ".tmp" for path in contents):
             return
-        before = read_recipe(self.config)
         if resume:
-            check_same(recipe, before)
+            if self.config.exists():  # else the checkpoint has the recipe
+                check_same(recipe, read_recipe(self.config))
         elif not overwrite:
             raise UsageError(
                 f"--out {self.path}: holds a run; continue it with --resume, or replace it with --overwrite"
             )
+        else:
+            self.check_is_run()
 
     def start(self, recipe: Recipe, *, resume: bool) -> None:
         """Makes the directory; unless to resume, empties it of the run that it holds.
@@ -87,7 +132,8 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             if not resume:
                 for path in self.contents():
-                    shutil.rmtree(path) if path.is_dir() else path.unlink()
+                    if path != self.config:  # replaced in the end: killed before that, it is a run's directory
+                        _remove(path)
             with atomic_write(self.config) as file:
                 file.write(to_yaml(recipe).encode())
         except OSError as error:
@@ -99,10 +145,26 @@ def _is_part(path: Path) -> bool:
     return path.name.startswith("events.out.") or path.suffix == ".tmp"
 
 
+def _can_read(read: Callable[[Path], object], path: Path) -> bool:
+    """Whether there is anything of a kind in a file, by what reads that kind."""
+    try:
+        return bool(read(path))
+    except UsageError:
+        return False
+
+
+def _remove(path: Path) -> None:
+    """Removes a file, a link or a folder with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+
+
 def read_recipe(path: Path) -> Recipe:
     """The configuration in a run's config.yaml. Raises UsageError if it is something else."""
     try:
-        values = read_yaml(path.read_text())
+        values = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: not the configuration of a run: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
 from sslfast.errors import PrintableFormatter, TrainingError
 from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory
+from sslfast.run.metrics import read_metrics
 
 
 class MetricsLog:
@@ -34,7 +34,7 @@ class MetricsLog:
             with atomic_write(run.metrics) as file:
                 before = (json.dumps(line) + "\n" for line in lines if line["step"] <= resumed_step)
                 file.write("".join(before).encode())
-            self._file = run.metrics.open("a")
+            self._file = run.metrics.open("a", encoding="utf-8")
             self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
 
     def write(self, step: int, epoch: float, **values: float) -> None:
@@ -64,21 +64,6 @@ class MetricsLog:
             ) from error
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, without damaged ones, as a killed run may leave its last."""
-    if not path.exists():
-        return []
-    lines = []
-    for line in path.read_text(errors="replace").splitlines(keepends=True):
-        try:
-            values = json.loads(line) if line.endswith("\n") else None
-        except ValueError:
-            continue
-        if isinstance(values, dict) and {"step", "epoch"} <= values.keys():
-            lines.append(values)
-    return lines
-
-
 class _LogFile(logging.FileHandler):
     """A log file that passes over a line for which a full disk has no room: the terminal shows it."""
 
@@ -89,8 +74,15 @@ class _LogFile(logging.FileHandler):
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Sends the package's log, from INFO on, to a file as well."""
-    handler = _LogFile(path)
+    """Sends the package's log, from INFO on, to a file as well.
+
+    Raises:
+        TrainingError: the file cannot be opened.
+    """
+    try:
+        handler = _LogFile(path, encoding="utf-8")
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot write the log: {error.strerror}") from error
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sslfast")
     level = logger.level

@@ -10,6 +10,8 @@ from sslfast.commands.pretrain import pretrain
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
 from sslfast.run.directory import read_recipe
+from sslfast.run.lock import locked
+from sslfast.train.trainer import Trainer
 
 TINY = [
     "data.limit=40",
@@ -48,3 +50,22 @@ def test_a_wrong_setting_is_refused_before_anything_is_written(tmp_path: Path) -
     with pytest.raises(UsageError, match="did you mean 'epochs'"):
         pretrain("moco_v2_shapes", tmp_path / "run", overrides=["train.epoch=1"])
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_is_under_way_is_neither_joined_nor_replaced(tmp_path: Path) -> None:
+    with locked(tmp_path / "run"):
+        for options in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(UsageError, match="runs in it"):
+                pretrain("moco_v2_shapes", tmp_path / "run", overrides=TINY, **options)
+        assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.lock"]
+
+
+def test_a_run_is_locked_until_it_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def under_way(self: Trainer, interrupt: object) -> None:
+        with pytest.raises(UsageError, match="runs in it"), locked(tmp_path / "run"):
+            pass
+
+    monkeypatch.setattr(Trainer, "fit", under_way)
+    pretrain("moco_v2_shapes", tmp_path / "run", overrides=TINY)
+    with locked(tmp_path / "run"):
+        pass

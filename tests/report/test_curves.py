@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sslfast.report.curves import series, smoothed
-from sslfast.run.logs import read_metrics
+from sslfast.run.metrics import read_metrics
 
 
 def test_half_a_line_and_values_that_are_not_finite_are_left_out(tmp_path: Path) -> None:

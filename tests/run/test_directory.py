@@ -1,10 +1,15 @@
 """A run's directory: what it may be, and what starting a run leaves of another."""
 
+import shutil
+from contextlib import contextmanager
+
 import pytest
 import yaml
 
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
+from sslfast.run import directory, lock
+from sslfast.run.checkpoint import save
 from sslfast.run.directory import CHANGEABLE, RunDirectory, read_recipe
 
 
@@ -42,6 +47,95 @@ def test_files_of_others_are_never_touched(run, overwrite):
     (run.path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="holds files that are no run's; choose another directory"):
         run.check_usable(recipe(), resume=False, overwrite=overwrite)
+
+
+@pytest.mark.parametrize("damaged", ["", "met", "a: [", "\x00\xff", None])
+def test_a_run_whose_config_is_damaged_can_be_replaced(run, damaged):
+    """What else it left tells that it is a run."""
+    if damaged is None:
+        run.config.unlink()
+    else:
+        run.config.write_text(damaged, encoding="latin-1")
+    for leave in (
+        lambda: run.metrics.write_text('{"step": 1, "epoch": 0.5, "loss": 1.0}\n'),
+        lambda: save(run.checkpoints / "last.pt", {"step": 1}),
+    ):
+        with pytest.raises(
+            UsageError, match=r"--overwrite replaces runs, .* can be read \(.*\); remove it yourself"
+        ):
+            run.check_usable(recipe(), resume=False, overwrite=True)
+        leave()
+        run.check_usable(recipe(), resume=False, overwrite=True)
+        with pytest.raises(UsageError, match="holds a run; continue it with --resume"):
+            run.check_usable(recipe(), resume=False, overwrite=False)
+        shutil.rmtree(run.checkpoints)
+        run.metrics.write_text("")
+        run.checkpoints.mkdir()
+    if damaged is not None:
+        with pytest.raises(UsageError, match=r"config.yaml: not the configuration of a run"):
+            run.check_usable(recipe(), resume=True, overwrite=False)
+
+
+def test_a_folder_whose_names_are_those_of_a_run_is_never_emptied(tmp_path):
+    """Other programs too keep checkpoints/ and config.yaml."""
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.pt").write_text("years of work")
+    (tmp_path / "config.yaml").write_text("learning_rate: 0.1")
+    for overwrite in (False, True):
+        with pytest.raises(UsageError):
+            RunDirectory(tmp_path).check_usable(recipe(), resume=False, overwrite=overwrite)
+
+
+def test_a_start_that_is_killed_leaves_a_run(run, monkeypatch):
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(directory, "atomic_write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run.start(recipe("train.seed=9"), resume=False)
+    assert read_recipe(run.config) == recipe()
+
+
+def test_links_are_removed_and_what_they_lead_to_stays(run, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "last.pt").touch()
+    run.checkpoints.rmdir()
+    run.checkpoints.symlink_to(elsewhere)
+    run.start(recipe(), resume=False)
+    assert list(run.path.iterdir()) == [run.config]
+    assert (elsewhere / "last.pt").exists()
+
+
+def test_a_directory_that_is_in_use_is_refused_and_left_as_it_is(run):
+    with run.claimed(recipe(), resume=True, overwrite=False):
+        before = sorted(run.path.iterdir())
+        for overwrite in (False, True):
+            with (
+                pytest.raises(UsageError, match="runs in it"),
+                run.claimed(recipe(), resume=not overwrite, overwrite=overwrite),
+            ):
+                pass
+        assert sorted(run.path.iterdir()) == before
+        run.start(recipe(), resume=False)
+        assert {path.name for path in run.path.iterdir()} == {"config.yaml", "run.lock"}
+    assert list(run.path.iterdir()) == [run.config]
+
+
+def test_a_run_that_came_between_the_check_and_the_lock_is_refused(tmp_path, monkeypatch):
+    other = RunDirectory(tmp_path / "run")
+
+    @contextmanager
+    def locked(path):
+        other.start(recipe(), resume=False)
+        yield
+
+    monkeypatch.setattr(lock, "locked", locked)
+    with (
+        pytest.raises(UsageError, match="holds a run"),
+        RunDirectory(other.path).claimed(recipe(), resume=False, overwrite=False),
+    ):
+        pass
 
 
 def test_a_file_is_no_directory(tmp_path):

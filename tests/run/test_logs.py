@@ -9,7 +9,8 @@ import pytest
 
 from sslfast.errors import TrainingError
 from sslfast.run.directory import RunDirectory
-from sslfast.run.logs import MetricsLog, log_to, read_metrics
+from sslfast.run.logs import MetricsLog, log_to
+from sslfast.run.metrics import read_metrics
 
 
 def full(*args):

@@ -1,0 +1,101 @@
+"""The lock of a run's directory, by which two runs never write to one."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sslfast.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+NAME = "run.lock"
+WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # of a file system that has none
+_held: set[int] = set()  # descriptors of the locks that this process holds
+
+
+def _close_in_child() -> None:
+    """A forked process shares its parent's locks, and would hold them after its death."""
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder, which is made where it is missing, until the block ends.
+
+    The kernel has the lock (flock), and takes it back when the process ends, however it ends. No process that this
+    one starts keeps it. On NFS and CIFS Linux asks the server, so that it holds between machines; where a file
+    system has no locks, a warning says so. The file run.lock names the holder. After the block it is gone, and
+    with it the folder if it was made and is empty.
+
+    Raises:
+        UsageError: another process holds the lock, which the message names, or the folder cannot be written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    path = folder / NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _acquire(path, folder)
+    except OSError as error:
+        raise UsageError(f"--out {folder}: cannot write: {error.strerror}") from error
+    _held.add(descriptor)
+    try:
+        yield
+    finally:
+        if descriptor in _held:  # not so in a forked process
+            if _is_at(descriptor, path):
+                path.unlink()  # before the lock is free: then it is nobody else's
+            _held.remove(descriptor)
+            os.close(descriptor)
+            with suppress(OSError):  # from the first that is not empty on, all stay
+                for path in made:
+                    path.rmdir()
+
+
+def _acquire(path: Path, folder: Path) -> int:
+    """The descriptor of the locked file, which names this process."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(descriptor, path):  # its holder removed it between the two calls
+                os.close(descriptor)
+                continue
+        except BlockingIOError as error:
+            holder = _holder(descriptor)
+            os.close(descriptor)
+            raise UsageError(
+                f"--out {folder}: {holder} runs in it; wait for its end, stop it, or choose another directory"
+            ) from error
+        except OSError as error:
+            if error.errno not in WITHOUT_LOCKS:
+                os.close(descriptor)
+                raise
+            log.warning("%s: its file system has no locks: nothing keeps a second run out of it", folder)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()} {socket.gethostname()}".encode())
+        return descriptor
+
+
+def _holder(descriptor: int) -> str:
+    """The process that a lock's file names, in words."""
+    number, _, host = os.read(descriptor, 1000).decode(errors="replace").partition(" ")
+    return f"process {number} on {host}" if host else "another process"
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file is still the one of that path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
