@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -53,6 +54,7 @@ class DeepCluster(Method[DeepClusterConfig, None]):
         self.classifier = nn.Linear(encoder.feature_dim, clusters)
         self.register_buffer("labels", torch.zeros(num_images, dtype=torch.int64))
         self.register_buffer("weights", torch.ones(clusters))
+        self.buffer_bounds = {"labels": (0, clusters - 1), "weights": (0, math.inf)}
 
     def start_epoch(self, epoch: int, embed: Embed) -> None:
         if epoch % self.config.reassign_every:

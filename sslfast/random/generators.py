@@ -38,12 +38,18 @@ def set_rng_state(state: dict[str, Any]) -> None:
     """Restores the states that `rng_state` returned; CUDA devices that only one side has are passed over.
 
     Of several processes each has one device, which takes the state of rank 0's, its first.
+
+    Raises:
+        ValueError: a generator refuses its state; NumPy's trusts its own, see `sslfast.run.fits.check_rng`.
     """
-    random.setstate(state["python"])
     numpy = state["numpy"]
     key, position = numpy["state"]["key"], numpy["state"]["pos"]
-    np.random.set_state({**numpy, "state": {"key": key.numpy(), "pos": position}})  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
     cuda_states = state["cuda"] if world_size() == 1 else state["cuda"][:1] * torch.cuda.device_count()
-    for index, cuda in zip(range(torch.cuda.device_count()), cuda_states, strict=False):
-        torch.cuda.set_rng_state(cuda, index)
+    try:
+        random.setstate(state["python"])
+        np.random.set_state({**numpy, "state": {"key": key.numpy(), "pos": position}})  # noqa: NPY002
+        torch.set_rng_state(state["torch"])
+        for index, cuda in zip(range(torch.cuda.device_count()), cuda_states, strict=False):
+            torch.cuda.set_rng_state(cuda, index)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise ValueError(f"rng: not the state of a generator: {error}") from error

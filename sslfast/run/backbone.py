@@ -17,6 +17,7 @@ from sslfast.errors import TrainingError, UsageError
 from sslfast.recipes.load import from_stored
 from sslfast.run.atomic import atomic_write
 from sslfast.run.checkpoint import Checkpoints, load
+from sslfast.run.fits import check_bounds, check_kinds, check_like
 
 ENCODER = "encoder."  # a method's backbone is its attribute `encoder`
 
@@ -43,13 +44,18 @@ def load_state(path: Path) -> dict[str, Any]:
     """
     if path.is_dir():
         checkpoints = path / "checkpoints"
-        state = Checkpoints(checkpoints, keep=0).latest() if checkpoints.is_dir() else None
-        if state is None:
+        latest = Checkpoints(checkpoints, keep=0).latest() if checkpoints.is_dir() else None
+        if latest is None:
             raise UsageError(f"{path}: holds no checkpoint; give a run's directory or a checkpoint's file")
+        path, state = latest
     else:
         state = load(path)
     if not {"config", "method"} <= state.keys():
         raise UsageError(f"{path}: a checkpoint without an encoder; give one that `sslfast pretrain` wrote")
+    try:
+        check_kinds(state, ("config", "method"))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; give another checkpoint") from error
     return state
 
 
@@ -59,11 +65,17 @@ def restored_encoder(
     """`load_encoder` of a state that was loaded from `path`, which errors name."""
     config = from_stored(state["config"], origin=str(path))
     encoder = build_encoder(config.encoder)
-    weights = {k.removeprefix(ENCODER): v for k, v in state["method"].items() if k.startswith(ENCODER)}
+    weights = {
+        key.removeprefix(ENCODER): value
+        for key, value in state["method"].items()
+        if isinstance(key, str) and key.startswith(ENCODER)
+    }
     try:
+        check_like(weights, encoder.state_dict(), "method.encoder")
         encoder.load_state_dict(weights)
-    except RuntimeError as error:
-        raise UsageError(f"{path}: its weights do not fit its encoder {config.encoder.name!r}") from error
+        check_bounds(encoder, "method.encoder")
+    except ValueError as error:
+        raise UsageError(f"{path}: its weights do not fit its encoder {config.encoder.name!r}: {error}") from error
     return encoder.eval().to(device), config
 
 

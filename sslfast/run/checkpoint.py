@@ -89,16 +89,21 @@ def load(path: Path) -> dict[str, Any]:
         content = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise UsageError(f"{path}: cannot read the checkpoint: {error.strerror or error}") from error
+    except MemoryError:
+        raise
     except Exception as error:  # damaged bytes make the readers raise nearly anything
         raise UsageError(foreign) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UsageError(foreign)
-    if (version := content.get("version")) != VERSION:
+    version, state = content.get("version"), content.get("state")
+    if type(version) is not int or (version == VERSION and not isinstance(state, dict)):
+        raise UsageError(foreign)
+    if version != VERSION:
         raise UsageError(
             f"{path}: a checkpoint of version {version}, and this sslfast reads version {VERSION}: "
             "install the sslfast that wrote it"
         )
-    return content["state"]
+    return state
 
 
 class Checkpoints:
@@ -136,8 +141,8 @@ class Checkpoints:
         for path in (*unfinished, *set(self._numbered()).difference(keep)):
             path.unlink()
 
-    def latest(self) -> dict[str, Any] | None:
-        """The newest state that can be read, with a warning for each that cannot; None if there is no file.
+    def latest(self) -> tuple[Path, dict[str, Any]] | None:
+        """The newest file that can be read, and its state; a warning for each that cannot; None without a file.
 
         Raises:
             UsageError: there are files, and none can be read.
@@ -145,7 +150,7 @@ class Checkpoints:
         paths = [path for path in (self.last, *self._numbered()) if path.exists()]
         for path in paths:
             try:
-                return load(path)
+                return path, load(path)
             except UsageError as error:
                 log.warning("%s", error)
         if paths:

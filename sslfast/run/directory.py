@@ -76,8 +76,8 @@ class RunDirectory:
                 _can_read(load, path) for path in checkpoints
             ):
                 raise UsageError(
-                    f"--out {self.path}: --overwrite replaces runs, and no recipe, metrics or checkpoint here can be "
-                    f"read ({error}); remove it yourself, or choose another directory"
+                    f"--out {self.path}: --overwrite replaces runs, and no recipe, metrics or checkpoint here can "
+                    f"be read ({error}); remove it yourself, or choose another directory"
                 ) from error
 
     @contextmanager

@@ -18,6 +18,7 @@ from sslfast.optim.optimizers import build_optimizer
 from sslfast.optim.schedules import learning_rate, scaled_lr, set_learning_rate
 from sslfast.random.generators import seed_everything
 from sslfast.recipes.check import check_source
+from sslfast.run.fits import check_bounds, check_like, check_optimizer
 from sslfast.train.guard import FiniteGuard
 
 
@@ -178,9 +179,16 @@ class TrainStep:
         """Goes on from a `state_dict`, whose other keys are passed over.
 
         Raises:
-            RuntimeError, ValueError: it is of other networks or of another optimizer.
+            ValueError: it is of other networks or of another optimizer, or holds values that cannot be, such as a
+                queue's pointer beyond the queue; the message begins with the key. The step is then not to be used.
         """
+        check_like(state["method"], self.method.state_dict(), "method")
+        check_optimizer(state["optimizer"], self.optimizer, "optimizer")
+        check_like(state["guard"], self.guard.state_dict(), "guard")
+        if state["step"] > self.total_steps:
+            raise ValueError(f"step: expected at most {self.total_steps}, got {state['step']}")
         self.method.load_state_dict(state["method"])
+        check_bounds(self.method, "method")
         self.optimizer.load_state_dict(state["optimizer"])
         self.guard.load_state_dict(state["guard"])
         self.steps_done = state["step"]

@@ -14,7 +14,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -34,6 +35,7 @@ from sslfast.recipes.load import from_stored, to_dict
 from sslfast.run.backbone import write_backbone
 from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
+from sslfast.run.fits import check_kinds, check_like, check_rng
 from sslfast.run.logs import MetricsLog
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.step import build_step
@@ -231,7 +233,11 @@ class Trainer:
         Raises:
             UsageError: the checkpoint is of other settings or data, damaged, or not the same on all ranks.
         """
-        state = self.checkpoints.latest()
+        latest = self.checkpoints.latest()
+        path, state = latest or (self.run.checkpoints, None)
+        if state is not None:
+            with self._fitting(path):
+                check_kinds(state)
         step = -1 if state is None else state["step"]
         oldest, newest = -largest(-step), largest(step)
         if oldest != newest:
@@ -242,20 +248,28 @@ class Trainer:
         if state is None:
             log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)
             return
-        check_same(self.recipe, from_stored(state["config"], origin=str(self.run.checkpoints)))
+        check_same(self.recipe, from_stored(state["config"], origin=str(path)))
         if state["images"] != len(self.train_set):
             raise UsageError(
                 f"--resume: the run was started on {state['images']} images of {self.recipe.data.source}, "
                 f"which now has {len(self.train_set)}; restore them, or use another --out"
             )
-        try:
+        with self._fitting(path):
+            check_like(state.get("random_knn"), None, "random_knn")
+            check_rng(state["rng"], "rng")
             self.train_step.load_state_dict(state)
-        except (RuntimeError, ValueError) as error:  # of a version with other networks
+            set_rng_state(state["rng"])
+        self.random_knn = state.get("random_knn")
+        self.reported_skips = int(self.train_step.guard.total)
+        log.info("resumed at step %d of %d", self.step, self.total_steps)
+
+    @contextmanager
+    def _fitting(self, path: Path) -> Iterator[None]:
+        """Turns the ValueError of a state that does not fit into a UsageError that names the checkpoint."""
+        try:
+            yield
+        except ValueError as error:
             raise UsageError(
-                f"--resume: the checkpoint in {self.run.checkpoints} does not fit {self.recipe.method.name} "
+                f"--resume: the checkpoint {path} does not fit {self.recipe.method.name} "
                 f"({shorten(str(error), 200)}); resume with the sslfast that wrote it, or use another --out"
             ) from error
-        self.random_knn = state["random_knn"]
-        self.reported_skips = int(self.train_step.guard.total)
-        set_rng_state(state["rng"])
-        log.info("resumed at step %d of %d", self.step, self.total_steps)

@@ -25,6 +25,12 @@ def assert_is(found: dict, step: int) -> None:
     assert found == expected
 
 
+def assert_latest(checkpoints: Checkpoints, step: int, name: str = "last.pt") -> None:
+    path, found = checkpoints.latest()
+    assert path == checkpoints.folder / name
+    assert_is(found, step)
+
+
 def names(folder) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
@@ -66,7 +72,7 @@ def test_a_kill_while_saving_leaves_the_earlier_checkpoint(tmp_path, monkeypatch
         with pytest.raises(Killed):
             checkpoints.save(2, state(2))
     assert "last.pt.tmp" in names(tmp_path)
-    assert_is(checkpoints.latest(), 1)
+    assert_latest(checkpoints, 1)
     (tmp_path / "step-00000002.pt.tmp").touch()  # as where there are no hard links
     checkpoints.save(3, state(3))
     assert names(tmp_path) == ["last.pt", "step-00000001.pt", "step-00000003.pt"]
@@ -83,7 +89,7 @@ def test_a_kill_after_last_is_written_costs_no_step(tmp_path, monkeypatch):
         patch.setattr(os, "link", killed)
         with pytest.raises(KeyboardInterrupt):
             checkpoints.save(2, state(2))
-    assert_is(checkpoints.latest(), 2)
+    assert_latest(checkpoints, 2)
 
 
 def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path):
@@ -201,7 +207,7 @@ def test_latest_passes_over_damaged_files_and_names_them(tmp_path, caplog):
     for step in (5, 10):
         checkpoints.save(step, state(step))
     (tmp_path / "last.pt").write_bytes(b"")  # and with it step 10, the same file
-    assert_is(checkpoints.latest(), 5)
+    assert_latest(checkpoints, 5, "step-00000005.pt")
     assert "last.pt: not a checkpoint" in caplog.text
 
     (tmp_path / "step-00000005.pt").write_bytes(b"")

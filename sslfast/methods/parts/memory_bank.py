@@ -93,6 +93,7 @@ class BankLoss(nn.Module):
 
     Attributes:
         partition: 0-d fp32, Z / N; 0 until the first step is done.
+        buffer_bounds: the least and the largest value of a buffer, by its name.
     """
 
     partition: Tensor
@@ -101,6 +102,7 @@ class BankLoss(nn.Module):
         super().__init__()
         self.objective, self.temperature = objective, temperature
         self.register_buffer("partition", torch.zeros(()))
+        self.buffer_bounds = {"partition": (0, math.inf)}
 
     def forward(self, query: Tensor, positive: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """The loss of queries.

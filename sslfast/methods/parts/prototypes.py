@@ -43,6 +43,7 @@ class Prototypes(nn.Module):
 
     Attributes:
         assignments: int64 (clusterings, num_images), the cluster of each image.
+        buffer_bounds: the least and the largest value of a buffer, by its name.
     """
 
     assignments: Tensor
@@ -52,6 +53,7 @@ class Prototypes(nn.Module):
         for n, k in enumerate(clusters):
             self.register_buffer(f"vectors{n}", torch.zeros(k, dim))
         self.register_buffer("assignments", torch.zeros(len(clusters), num_images, dtype=torch.int64))
+        self.buffer_bounds = {"assignments": (0, torch.tensor(clusters)[:, None] - 1)}
 
     def vectors(self, n: int) -> Tensor:
         """The prototypes of a clustering, fp32 (k, dim)."""

@@ -23,6 +23,7 @@ class Queue(nn.Module):
         keys: (size, dim) fp32; at the start random directions of length 1, drawn from torch's generator.
         pointer: 0-d int64, the row that the next key takes.
         filled: 0-d int64, how many rows hold keys that were enqueued.
+        buffer_bounds: the least and the largest value of a buffer, by its name.
     """
 
     keys: Tensor
@@ -35,6 +36,7 @@ class Queue(nn.Module):
         self.register_buffer("keys", F.normalize(torch.randn(size, dim), dim=1))
         self.register_buffer("pointer", torch.zeros((), dtype=torch.int64))
         self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+        self.buffer_bounds = {"pointer": (0, size - 1), "filled": (0, size)}
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, *, skip: Tensor | None = None) -> None:
