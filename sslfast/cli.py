@@ -7,6 +7,7 @@ what reads the output has gone.
 from __future__ import annotations
 
 import argparse
+import io
 import itertools
 import logging
 import os
@@ -15,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sslfast.errors import PrintableFormatter, TrainingError, UsageError, printable
+from sslfast.errors import PrintableFormatter, TrainingError, UsageError, is_out_of_memory, printable
 
 # The commands import what they need themselves: torch takes seconds, which `--help` should not.
 
@@ -106,6 +107,14 @@ def report(args: argparse.Namespace) -> None:
     from sslfast.commands.report import write_report
 
     print_path(write_report(args.run_dir, args.data))
+
+
+SHORT_OF_MEMORY = {
+    pretrain: "lower data.batch_size, data.size, encoder.width or method.queue_size; "
+    "if the images themselves do not fit, set data.pipeline=dali",
+    evaluate: "lower limit",
+    views: "lower data.size",
+}
 
 
 def print_path(path: Path) -> None:
@@ -258,15 +267,21 @@ def setting_hint(args: argparse.Namespace, word: str, after: str) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command and returns its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # as standard error has it
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
             return run(argv)
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # `sslfast pretrain --help | head`
-        # Python flushes what is left at exit, which would fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # 128 + SIGPIPE, as a shell has it
+    except OSError as error:
+        if (
+            error.filename is None
+        ):  # standard output's: Python flushes what is left at exit, which would fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # `sslfast pretrain --help | head`
+            return 141  # 128 + SIGPIPE, as a shell has it
+        return failed(f"{error.filename or 'cannot read or write'}: {error.strerror or error}")
 
 
 def run(argv: Sequence[str] | None) -> int:
@@ -275,16 +290,26 @@ def run(argv: Sequence[str] | None) -> int:
     handler.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sslfast").setLevel(logging.INFO)
+    remedy = "close other programs"
     try:
         args = parse(argv)
+        remedy = SHORT_OF_MEMORY.get(args.run, remedy)
         args.run(args)
     except UsageError as error:
-        print(f"sslfast: {printable(str(error))}", file=sys.stderr)
-        return 2
+        return failed(str(error), code=2)
     except TrainingError as error:
-        print(f"sslfast: {printable(str(error))}", file=sys.stderr)
-        return 1
+        return failed(str(error))
     except KeyboardInterrupt:  # before or after training, or the second during it
-        print("sslfast: interrupted; a run goes on from its latest checkpoint with --resume", file=sys.stderr)
-        return 130
+        return failed("interrupted; a run goes on from its latest checkpoint with --resume", code=130)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:200] or "no more of the host's"
+        return failed(f"not enough memory: {reason}; {remedy}")
     return 0
+
+
+def failed(message: str, code: int = 1) -> int:
+    """Says what went wrong in a line, and returns the exit code."""
+    print(f"sslfast: {printable(message)}", file=sys.stderr)
+    return code

@@ -1,4 +1,4 @@
-"""The two failures that the command line turns into one line and an exit code, and the form of what it shows."""
+"""The failures that the command line turns into one line and an exit code, and the form of what it shows."""
 
 import logging
 
@@ -9,6 +9,21 @@ class UsageError(Exception):
 
 class TrainingError(Exception):
     """A failure after which training cannot go on. Exit code 1."""
+
+
+# In the messages of PyTorch's allocators, of CUDA's libraries, of DALI and of C++.
+OUT_OF_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "bad_alloc",
+    "ALLOC_FAILED",
+    "Storage size calculation overflowed",
+)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether an error says that there is not enough memory, of the host or of the device."""
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def printable(text: str) -> str:

@@ -111,7 +111,7 @@ class EncoderConfig:
     stem: Literal["imagenet", "cifar"] = "imagenet"
     """First layers of a ResNet. imagenet: a 7x7 convolution of stride 2 and a max-pool; cifar: a 3x3 convolution
     of stride 1, for small images."""
-    width: Positive = 1.0
+    width: Annotated[Positive, Field(le=100)] = 1.0
     """Factor of all channel counts of a ResNet."""
     patch_size: Count = 16
     """Side of the patches of vit_small and vit_base in pixels; 4 suits images of 32."""

@@ -128,18 +128,24 @@ class Checkpoints:
         Raises:
             TrainingError: it cannot be written; the earlier ones are intact.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        save(self.last, state)
-        numbered = self.folder / f"step-{step:08d}.pt"
-        numbered.unlink(missing_ok=True)
         try:
-            os.link(self.last, numbered)
-        except OSError:  # a file system without hard links
-            save(numbered, state)
-        keep = [path for path in self._numbered() if path <= numbered][: self.keep]
-        unfinished = self.folder.glob("*.tmp")  # left by a save that was killed
-        for path in (*unfinished, *set(self._numbered()).difference(keep)):
-            path.unlink()
+            self.folder.mkdir(parents=True, exist_ok=True)
+            save(self.last, state)
+            numbered = self.folder / f"step-{step:08d}.pt"
+            numbered.unlink(missing_ok=True)
+            try:
+                os.link(self.last, numbered)
+            except OSError:  # a file system without hard links
+                save(numbered, state)
+            keep = [path for path in self._numbered() if path <= numbered][: self.keep]
+            unfinished = self.folder.glob("*.tmp")  # left by a save that was killed
+            for path in (*unfinished, *set(self._numbered()).difference(keep)):
+                path.unlink()
+        except OSError as error:
+            raise TrainingError(
+                f"{error.filename or self.folder}: cannot write the checkpoint: {error.strerror}; what "
+                "stands there is intact: make room or give permission, and continue with --resume"
+            ) from error
 
     def latest(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest file that can be read, and its state; a warning for each that cannot; None without a file.

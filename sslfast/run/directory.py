@@ -132,7 +132,8 @@ class RunDirectory:
             self.path.mkdir(parents=True, exist_ok=True)
             if not resume:
                 for path in self.contents():
-                    if path != self.config:  # replaced in the end: killed before that, it is a run's directory
+                    # Its file is replaced in the end: until then the directory is seen to be a run's.
+                    if path != self.config or path.is_dir():
                         _remove(path)
             with atomic_write(self.config) as file:
                 file.write(to_yaml(recipe).encode())
