@@ -100,12 +100,30 @@ def write_backbone(encoder: Encoder, path: Path, config: dict[str, Any]) -> None
 
 
 def write_safetensors(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes tensors and metadata as a safetensors file: the whole file or, killed at any moment, nothing."""
+    """Writes tensors and metadata as a safetensors file: the whole file or, killed at any moment, nothing.
+
+    The same content is the same bytes.
+    """
     # safetensors takes dense tensors only, and weights may be channels_last.
     weights = {name: weight.contiguous().cpu() for name, weight in weights.items()}
-    content = safetensors.torch.save(weights, {"format": "pt", **metadata})
+    content = _with_sorted_metadata(safetensors.torch.save(weights, {"format": "pt", **metadata}))
     with atomic_write(path) as file:
         file.write(content)
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """The bytes of a safetensors file with its metadata in the order of their names.
+
+    safetensors sorts the tensors, but writes the metadata in the order of a hash table, another one in each call.
+    The file is the length of the header, in 8 bytes, the header, JSON that spaces bring to a multiple of 8 bytes,
+    and the tensors, whose places count from the header's end.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[start:]
 
 
 def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:

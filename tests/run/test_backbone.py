@@ -13,7 +13,7 @@ from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.recipes.load import from_dict, load_recipe, to_dict
-from sslfast.run.backbone import load_encoder, random_encoder, write_backbone
+from sslfast.run.backbone import load_encoder, random_encoder, write_backbone, write_safetensors
 from sslfast.run.checkpoint import Checkpoints, load, save
 
 
@@ -45,6 +45,20 @@ def test_backbone_comes_back(tmp_path: Path) -> None:
     twin.load_state_dict(load_file(path))
     assert all(torch.equal(value, encoder.state_dict()[name]) for name, value in twin.state_dict().items())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["backbone.safetensors"]
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
+    """safetensors' own order of the metadata differs from call to call."""
+    weights = {"b": torch.arange(3.0), "a": torch.ones(2, 2, dtype=torch.bfloat16)}
+    metadata = {f"key {n}": "ü" * n for n in range(5)}
+    files = [tmp_path / f"{n}.safetensors" for n in range(8)]
+    for path in files:
+        write_safetensors(path, weights, metadata)
+    assert len({path.read_bytes() for path in files}) == 1
+    with safetensors.safe_open(files[0], "pt") as file:
+        assert file.metadata() == {"format": "pt", **metadata}
+    back = load_file(files[0])
+    assert all(torch.equal(back[name], weight) for name, weight in weights.items())
 
 
 def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
