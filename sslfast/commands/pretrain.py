@@ -64,10 +64,9 @@ def pretrain(
             recorded = log_to(run.log) if rank() == 0 else nullcontext()
             with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
                 trainer.fit(interrupt)
-                stopped = interrupt.received if trainer.step < trainer.total_steps else None
-                if stopped:
-                    log.info("%s: saved at step %d; go on with --resume", stopped.name, trainer.step)
-    if stopped:
+                if not trainer.finished and interrupt.received:
+                    log.info("%s: saved at step %d; go on with --resume", interrupt.received.name, trainer.step)
+    if not trainer.finished:
         raise SystemExit(interrupt.exit_code)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
+from tqdm import trange
 
 from sslfast.config import DataConfig
 from sslfast.data import Source, eval_batches
@@ -19,7 +20,13 @@ from sslfast.evaluation.options import EvaluationConfig
 
 @torch.no_grad()
 def features(
-    encoder: nn.Module, source: Source, data: DataConfig, device: torch.device, *, batch_size: int = 256
+    encoder: nn.Module,
+    source: Source,
+    data: DataConfig,
+    device: torch.device,
+    *,
+    batch_size: int = 256,
+    check_interrupt: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
     """The features of every image that can be read: resized, centre-cropped, not augmented.
 
@@ -32,6 +39,7 @@ def features(
         data: `size`, `mean` and `std` of the encoder's input.
         device: where to compute.
         batch_size: number of images at once; changes no feature beyond rounding.
+        check_interrupt: is called before each batch, equally often on every rank; what it raises ends the pass.
 
     Returns:
         (features, index): fp32 (M, feature_dim) on `device`, and int64 (M,) on the CPU, the images' positions in
@@ -45,12 +53,15 @@ def features(
     encoder.eval()
     try:
         batches = eval_batches(source, data.size, data, batch_size, device, rank(), world_size())
-        total = math.ceil(len(source) / world_size() / batch_size)
+        most = math.ceil(math.ceil(len(source) / world_size()) / batch_size)  # that any rank has
         # A compiled part of the network would compile anew for this mode and these shapes.
         with torch.compiler.set_stance("force_eager"):
-            for images, index in tqdm(batches, "features", total, unit="batch", leave=False, disable=None):
-                rows.append(encoder(images).float())
-                positions.append(index.cpu())
+            for _ in trange(most, desc="features", unit="batch", leave=False, disable=None):
+                check_interrupt()
+                if (batch := next(batches, None)) is not None:
+                    images, index = batch
+                    rows.append(encoder(images).float())
+                    positions.append(index.cpu())
     finally:
         encoder.train(was_training)
     if not rows:
@@ -59,7 +70,13 @@ def features(
 
 
 def labeled_features(
-    encoder: Encoder, source: Source, data: DataConfig, device: torch.device, *, batch_size: int = 256
+    encoder: Encoder,
+    source: Source,
+    data: DataConfig,
+    device: torch.device,
+    *,
+    batch_size: int = 256,
+    check_interrupt: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
     """The `features` of a labelled source, and its labels.
 
@@ -67,7 +84,7 @@ def labeled_features(
         (features, labels): fp32 (M, feature_dim) and int64 (M,), both on `device`.
     """
     assert source.labels is not None
-    x, index = features(encoder, source, data, device, batch_size=batch_size)
+    x, index = features(encoder, source, data, device, batch_size=batch_size, check_interrupt=check_interrupt)
     return x, torch.from_numpy(source.labels)[index].to(device)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import field
 from typing import Annotated
 
@@ -45,6 +46,7 @@ def knn_accuracy(
     k: int,
     temperature: float,
     num_classes: int,
+    check_interrupt: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
     """The accuracy of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
 
@@ -61,6 +63,7 @@ def knn_accuracy(
         k: number of neighbours that vote; with k > N all training images do.
         temperature: temperature of the votes' weights.
         num_classes: number of classes.
+        check_interrupt: is called before each chunk of queries; what it raises ends the classification.
 
     Returns:
         {"top1", "top5"}, shares of the queries in [0, 1]; no "top5" with five classes or fewer, where it says
@@ -71,6 +74,7 @@ def knn_accuracy(
     chunk = max(1, SIMILARITIES // max(len(train_x), num_classes))
     places = []
     for query, y in zip(val_x.split(chunk), val_y.split(chunk), strict=True):
+        check_interrupt()
         similarity, neighbors = (query @ train_x.T).topk(k, dim=1)  # [chunk, k], the best first
         # exp((s - s_max) / t) differs from exp(s / t) by a factor a query: same order, no overflow. In float64
         # the order in which a GPU adds the votes cannot matter but to exact ties.

@@ -76,8 +76,16 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         """The networks that torch.compile speeds up."""
         return [self.encoder]
 
-    def start_epoch(self, epoch: int, embed: Embed) -> None:
-        """Prepares an epoch, counted from 0: clusters, for example. A run resumed within an epoch skips it."""
+    def start_epoch(self, epoch: int, embed: Embed, check_interrupt: Callable[[], None] = lambda: None) -> None:
+        """Prepares an epoch: clusters, for example. A run resumed within an epoch skips it.
+
+        Interrupted, it is done anew, and has the result that it would have had.
+
+        Args:
+            epoch: counted from 0.
+            embed: gives a network's outputs for the training images; it checks for interrupts itself.
+            check_interrupt: is called now and then in what takes long, and may raise.
+        """
 
     def momentum_copy(self) -> MomentumCopy | None:
         """The network that follows the trained ones as a moving average, if there is one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -56,13 +57,18 @@ class DeepCluster(Method[DeepClusterConfig, None]):
         self.register_buffer("weights", torch.ones(clusters))
         self.buffer_bounds = {"labels": (0, clusters - 1), "weights": (0, math.inf)}
 
-    def start_epoch(self, epoch: int, embed: Embed) -> None:
+    def start_epoch(self, epoch: int, embed: Embed, check_interrupt: Callable[[], None] = lambda: None) -> None:
         if epoch % self.config.reassign_every:
             return
         features, index = embed(self.encoder)
         components = whiten(features, self.config.components)
         clusters = kmeans(
-            components, self.config.clusters, seed=self.seed, epoch=epoch, iterations=self.config.iterations
+            components,
+            self.config.clusters,
+            seed=self.seed,
+            epoch=epoch,
+            iterations=self.config.iterations,
+            check_interrupt=check_interrupt,
         )
         self.labels[index.to(self.labels.device)] = clusters.assignment
         # To draw clusters uniformly is to weigh an image by the inverse of its cluster's size (section 3.2,

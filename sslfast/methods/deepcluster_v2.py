@@ -5,6 +5,7 @@ Where the paper leaves it open, as in the authors' code.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
 import torch
@@ -65,15 +66,23 @@ class DeepClusterV2(MultiCrop[DeepClusterV2Config, DeepClusterV2Kept]):
         self.register_buffer("bank", torch.zeros(config.global_crops, num_images, config.dim))
         self.prototypes = Prototypes(config.clusters, num_images, config.dim)
 
-    def start_epoch(self, epoch: int, embed: Embed) -> None:
+    def start_epoch(self, epoch: int, embed: Embed, check_interrupt: Callable[[], None] = lambda: None) -> None:
         if epoch == 0:
             embeddings, index = embed(nn.Sequential(self.encoder, self.head))
             self.bank[:, index] = F.normalize(embeddings, dim=1)
         known = self.bank[0].any(dim=1).nonzero().flatten()
         for n, k in enumerate(self.config.clusters):
             points = self.bank[n % len(self.bank), known]
-            iterations = self.config.iterations
-            clusters = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=iterations, spherical=True)
+            clusters = kmeans(
+                points,
+                k,
+                seed=self.seed,
+                epoch=epoch,
+                run=n,
+                iterations=self.config.iterations,
+                spherical=True,
+                check_interrupt=check_interrupt,
+            )
             self.prototypes.replace(n, clusters.centroids, known, clusters.assignment)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], DeepClusterV2Kept]:

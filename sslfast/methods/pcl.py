@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -57,14 +58,22 @@ class PCL(MoCo[PCLConfig]):
         # Each over its concentration, so that their logits have a temperature of 1.
         self.prototypes = Prototypes(config.clusters, num_images, config.dim)
 
-    def start_epoch(self, epoch: int, embed: Embed) -> None:
+    def start_epoch(self, epoch: int, embed: Embed, check_interrupt: Callable[[], None] = lambda: None) -> None:
         config = self.config
         if epoch < config.warmup_epochs:
             return
         embeddings, index = embed(self.negatives.key_network.module)
         points = F.normalize(embeddings, dim=1)
         for n, k in enumerate(config.clusters):
-            clusters = kmeans(points, k, seed=self.seed, epoch=epoch, run=n, iterations=config.iterations)
+            clusters = kmeans(
+                points,
+                k,
+                seed=self.seed,
+                epoch=epoch,
+                run=n,
+                iterations=config.iterations,
+                check_interrupt=check_interrupt,
+            )
             phi = concentration(points, clusters, config.smoothing, config.temperature)
             vectors = F.normalize(clusters.centroids, dim=1) / phi[:, None]
             self.prototypes.replace(n, vectors, index, clusters.assignment)

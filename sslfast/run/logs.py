@@ -30,10 +30,12 @@ class MetricsLog:
     def __init__(self, run: RunDirectory, resumed_step: int) -> None:
         self._path = run.path
         lines = read_metrics(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
+        lines = [line for line in lines if line["step"] <= resumed_step]
+        self._at_resumed = {name for line in lines if line["step"] == resumed_step for name in line}
+        self._resumed_step = resumed_step
         with self._writing():
             with atomic_write(run.metrics) as file:
-                before = (json.dumps(line) + "\n" for line in lines if line["step"] <= resumed_step)
-                file.write("".join(before).encode())
+                file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
             self._file = run.metrics.open("a", encoding="utf-8")
             self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
 
@@ -44,6 +46,10 @@ class MetricsLog:
             self._file.flush()
             for name, value in values.items():
                 self._events.add_scalar(name, value, step)
+
+    def had(self, name: str, step: int) -> bool:
+        """Whether the lines of before the run was resumed have a value of this name at a step."""
+        return step == self._resumed_step and name in self._at_resumed
 
     def __enter__(self) -> MetricsLog:
         return self

@@ -15,10 +15,15 @@ log = logging.getLogger(__name__)
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
 
 
+class Interrupted(Exception):
+    """The end of what a run was doing, as a signal asks it to save."""
+
+
 class Interrupt:
     """Context manager that turns SIGTERM, SIGUSR1 and SIGINT into a flag to read between steps.
 
-    A handler only sets the flag, so that no step is cut short and the checkpoint is of a whole one. A SIGINT
+    A handler only sets the flag, so that no step is cut short and the checkpoint is of a whole one; within an
+    evaluation or a clustering, which take longer, it is read between batches or iterations. A SIGINT
     while the flag is set raises KeyboardInterrupt at once. On leaving, the previous handlers are back. Python
     takes signals in the main thread alone: in another the flag is never set.
     """
@@ -35,13 +40,18 @@ class Interrupt:
     def everywhere(self) -> bool:
         """Whether any rank has received a signal, which is then taken for every rank's.
 
-        All ranks ask at the same step boundaries, so that they stop at the same one. To ask makes the hosts wait
-        for one another, but for no device.
+        All ranks ask at the same points, so that they stop at the same one. To ask makes the hosts wait for one
+        another, but for no device.
         """
         number = distributed.largest(self.received or 0)
         if number:
             self.received = signal.Signals(number)
         return number > 0
+
+    def check(self) -> None:
+        """Raises Interrupted if any rank has received a signal; all ranks ask at the same points."""
+        if self.everywhere():
+            raise Interrupted
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -27,17 +27,19 @@ from sslfast.config import Recipe
 from sslfast.data import Batch, Source, load_small, split
 from sslfast.distributed import broadcast_, largest, mean, rank, world_size
 from sslfast.distributed.launch import own_device
+from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.features import features, labeled_features
+from sslfast.evaluation.images import readable
 from sslfast.evaluation.knn import KNN_TEMPERATURE, knn_accuracy
 from sslfast.random.generators import rng_state, set_rng_state
 from sslfast.recipes.load import from_stored, to_dict
-from sslfast.run.backbone import write_backbone
+from sslfast.run.backbone import random_encoder, write_backbone
 from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
 from sslfast.run.fits import check_kinds, check_like, check_rng
 from sslfast.run.logs import MetricsLog
-from sslfast.train.interrupt import Interrupt
+from sslfast.train.interrupt import Interrupt, Interrupted
 from sslfast.train.step import build_step
 
 log = logging.getLogger(__name__)
@@ -69,8 +71,11 @@ class Trainer:
         self.train_step, self.loader = build_step(recipe, self.train_set, self.device)
         self.method, self.total_steps = self.train_step.method, self.train_step.total_steps
         self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
+        self.saved_step = -1  # that of the latest checkpoint
+        self.finished = False  # all is done and written
         self.random_knn: float | None = None  # the kNN accuracy of the initial weights
         self.reported_skips = 0  # steps that the guard skipped, as far as they were reported
+        self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
 
     def _sets(self) -> tuple[Source, Source | None]:
         """The images to train on and those held out, decoded if they are small."""
@@ -87,7 +92,10 @@ class Trainer:
         return self.train_step.steps_done
 
     def fit(self, interrupt: Interrupt) -> None:
-        """Trains to the end, or to the first step boundary after a signal."""
+        """Trains to the end, or until a signal, and saves.
+
+        A signal ends a step, or what is done between steps at its next batch: a resumed run begins that anew.
+        """
         written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
         with written as self.metrics, self.progress() as bar:
             if world_size() > 1:
@@ -97,42 +105,57 @@ class Trainer:
                 log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
             if self.val_set is None:
                 log.info("%s: no labels, or none held out: no kNN during training", self.source.name)
-            if self.step == 0:
-                self.random_knn = self.evaluate()
-            self.timed_from = time.perf_counter(), self.step
-            for batch in self.batches():
-                values = self.train_step(batch)
-                bar.update(self.recipe.data.batch_size)
-                if self.step % self.recipe.train.log_every == 0 or self.step == self.total_steps:
-                    self.report(values, bar)
-                if self.step % self.loader.steps_per_epoch == 0:
-                    self.end_epoch(self.step // self.loader.steps_per_epoch)
-                    self.timed_from = time.perf_counter(), self.step  # a rate is of training steps alone
-                if interrupt.everywhere():
-                    break
+            with suppress(Interrupted):
+                self.train(interrupt, bar)
+                self.finished = True
         self.save()
-        if self.step == self.total_steps and rank() == 0:
-            write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
+        if self.finished:
+            self.check_finite()
+            if rank() == 0:
+                write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
+
+    def train(self, interrupt: Interrupt, bar: tqdm[Any]) -> None:
+        """Takes the steps that are still to do, and evaluates and saves between epochs.
+
+        Raises:
+            Interrupted: a signal came; all ranks are at the same point.
+            TrainingError: step after step was not finite.
+        """
+        self.check_interrupt = interrupt.check
+        if self.knn_is_due():  # of the initial weights, or where a signal ended that of an epoch
+            self.evaluate()
+        self.timed_from = time.perf_counter(), self.step
+        for batch in self.batches():
+            values = self.train_step(batch)
+            bar.update(self.recipe.data.batch_size)
+            if self.step % self.recipe.train.log_every == 0 or self.step == self.total_steps:
+                self.report(values, bar)
+            if self.step % self.loader.steps_per_epoch == 0:
+                self.end_epoch()
+                self.timed_from = time.perf_counter(), self.step  # a rate is of training steps alone
+            if self.step < self.total_steps:
+                interrupt.check()
 
     def batches(self) -> Iterator[Batch]:
         """The batches of the steps that are still to do."""
         steps = self.loader.steps_per_epoch
         for epoch in range(self.step // steps, self.recipe.train.epochs):
             if self.step % steps == 0:
-                self.method.start_epoch(epoch, self.embed)
+                self.method.start_epoch(epoch, self.embed, self.check_interrupt)
                 # Clusters of the same features may differ from machine to machine.
                 broadcast_([*self.method.parameters(), *self.method.buffers()])
             yield from self.loader.epoch(epoch, start=self.step % steps)
 
     def embed(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """The outputs of a network for the training images, as `methods.base.Embed` has them."""
-        return features(network, self.train_set, self.recipe.data, self.device)
+        return features(
+            network, self.train_set, self.recipe.data, self.device, check_interrupt=self.check_interrupt
+        )
 
     def report(self, values: dict[str, Tensor], bar: tqdm[Any]) -> None:
         """Logs a step: the one place in the loop where the host waits for the device."""
         numbers = dict(zip(values, mean(torch.stack(list(values.values()))).tolist(), strict=True))
-        guard = self.train_step.guard
-        skipped, in_a_row = int(guard.total), int(guard.in_a_row)
+        skipped = int(self.train_step.guard.total)
         if skipped > self.reported_skips:
             log.warning(
                 "step %d: loss or gradient not finite, steps skipped since the last report: %d",
@@ -140,13 +163,7 @@ class Trainer:
                 skipped - self.reported_skips,
             )
             self.reported_skips = skipped
-        if in_a_row >= self.recipe.train.max_bad_steps:
-            saved = self.run.checkpoints.is_dir()
-            weights = f"the weights in {self.run.checkpoints} are from before" if saved else "nothing is saved yet"
-            raise TrainingError(
-                f"the loss or its gradient was not finite in the last {in_a_row} steps up to step {self.step}; "
-                f"{weights}: lower optim.lr, or use train.precision=fp32, and go on in a new run"
-            )
+        self.check_finite()
         if self.metrics is None:
             return
         since, first = self.timed_from
@@ -163,20 +180,69 @@ class Trainer:
             **numbers,
         )
 
-    def end_epoch(self, epoch: int) -> None:
-        """Evaluates and saves after an epoch, counted from 1, when it is due."""
-        train, last = self.recipe.train, epoch == self.recipe.train.epochs
-        if train.knn_every and (last or epoch % train.knn_every == 0):
-            self.evaluate()
-        if not last and epoch % train.checkpoint_every == 0:
-            self.save()
+    def check_finite(self) -> None:
+        """Raises TrainingError if the latest steps were all skipped: many of them, or all there are."""
+        guard = self.train_step.guard
+        skipped, in_a_row = int(guard.total), int(guard.in_a_row)
+        if in_a_row < min(self.recipe.train.max_bad_steps, self.total_steps):
+            return
+        if not self.run.checkpoints.is_dir():
+            weights = "nothing is saved yet"
+        elif skipped == self.step:
+            weights = f"no step was, and the weights in {self.run.checkpoints} are still random"
+        else:
+            weights = f"the weights in {self.run.checkpoints} are from before"
+        raise TrainingError(
+            f"the loss or its gradient was not finite in the last {in_a_row} steps up to step {self.step}; "
+            f"{weights}: lower optim.lr, or use train.precision=fp32, and go on in a new run"
+        )
 
-    def evaluate(self) -> float | None:
-        """Logs and returns the held-out top-1 accuracy of kNN; None where there are no labels or it is off."""
-        if self.val_set is None or not self.recipe.train.knn_every:
-            return None
+    def end_epoch(self) -> None:
+        """Saves, then evaluates, after an epoch, when it is due."""
+        epoch = self.step // self.loader.steps_per_epoch
+        if self.step == self.total_steps or epoch % self.recipe.train.checkpoint_every == 0:
+            self.save()
+        if self.knn_is_due():
+            self.evaluate()
+
+    def knn_is_due(self) -> bool:
+        """Whether the weights are to be evaluated now, and the log does not have it; the same on all ranks."""
+        every, (epoch, within) = self.recipe.train.knn_every, divmod(self.step, self.loader.steps_per_epoch)
+        if self.val_set is None or not every or within:
+            return False
+        logged = self.metrics is not None and self.metrics.had("knn_top1", self.step)
+        return (epoch % every == 0 or self.step == self.total_steps) and not largest(int(logged))
+
+    def evaluate(self) -> None:
+        """Logs the accuracy of kNN on the held-out images, beside that of the initial weights."""
+        if self.random_knn is None:
+            self.random_knn = self.knn_top1(self.initial_encoder())
+        top1 = self.random_knn if self.step == 0 else self.knn_top1(self.method.encoder)
+        if self.metrics is None:
+            return
+        assert self.val_set is not None
+        epoch = self.step / self.loader.steps_per_epoch
+        self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=self.random_knn)
+        log.info(
+            "epoch %g: kNN top-1 of %d held-out images %.1f%% (random initialisation %.1f%%)",
+            epoch,
+            len(readable(self.val_set)),
+            100 * top1,
+            100 * self.random_knn,
+        )
+
+    def initial_encoder(self) -> Encoder:
+        """The encoder with its initial weights: made again where training has gone on without an evaluation."""
+        if self.step == 0:
+            return self.method.encoder
+        encoder = random_encoder(self.recipe.encoder, self.recipe.data, self.recipe.train.seed)
+        return encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def knn_top1(self, encoder: Encoder) -> float:
+        """The held-out top-1 accuracy of kNN on the features of an encoder."""
+        assert self.val_set is not None
         bank, queries = (
-            labeled_features(self.method.encoder, source, self.recipe.data, self.device)
+            labeled_features(encoder, source, self.recipe.data, self.device, check_interrupt=self.check_interrupt)
             for source in (self.train_set, self.val_set)
         )
         accuracy = knn_accuracy(
@@ -185,21 +251,9 @@ class Trainer:
             k=self.recipe.train.knn_k,
             temperature=KNN_TEMPERATURE,
             num_classes=len(self.val_set.classes),
+            check_interrupt=self.check_interrupt,
         )
-        top1 = accuracy["top1"]
-        if self.metrics is None:
-            return top1
-        random = top1 if self.random_knn is None else self.random_knn
-        epoch = self.step / self.loader.steps_per_epoch
-        self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=random)
-        log.info(
-            "epoch %g: kNN top-1 of %d held-out images %.1f%% (random initialisation %.1f%%)",
-            epoch,
-            len(queries[1]),
-            100 * top1,
-            100 * random,
-        )
-        return top1
+        return accuracy["top1"]
 
     def progress(self) -> tqdm[Any]:
         batch_size = self.recipe.data.batch_size
@@ -213,9 +267,13 @@ class Trainer:
         )
 
     def save(self) -> None:
-        """Writes a checkpoint of everything that the next step depends on, which on rank 0 is as on all."""
-        if rank() > 0:
+        """Writes a checkpoint, if this step has none, of all that the next step depends on.
+
+        On rank 0 that is as on all.
+        """
+        if rank() > 0 or self.step == self.saved_step:
             return
+        self.saved_step = self.step
         self.checkpoints.save(
             self.step,
             {
@@ -259,6 +317,7 @@ class Trainer:
             check_rng(state["rng"], "rng")
             self.train_step.load_state_dict(state)
             set_rng_state(state["rng"])
+        self.saved_step = self.step
         self.random_knn = state.get("random_knn")
         self.reported_skips = int(self.train_step.guard.total)
         log.info("resumed at step %d of %d", self.step, self.total_steps)

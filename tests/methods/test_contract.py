@@ -18,6 +18,7 @@ from sslfast.methods import METHODS
 from sslfast.recipes.load import load_recipe, recipes
 from sslfast.run.checkpoint import load
 from sslfast.run.directory import RunDirectory
+from sslfast.train.interrupt import Interrupt
 from sslfast.train.trainer import Trainer
 from tests.methods.harness import KEEP, SKIP, after_step
 from tests.methods.runs import small_recipe
@@ -42,15 +43,15 @@ def batch_of(trainer, epoch=None):
     return next(iter(trainer.loader.epoch(SUBJECTS[trainer.recipe.method.name].epoch if epoch is None else epoch)))
 
 
-class StopAfter:
-    """An interrupt that comes after so many steps."""
+class StopAfter(Interrupt):
+    """A signal that comes after so many steps of a trainer."""
 
-    def __init__(self, steps):
-        self.steps = steps
+    def __init__(self, trainer, steps):
+        super().__init__()
+        self.trainer, self.steps = trainer, steps
 
     def everywhere(self):
-        self.steps -= 1
-        return self.steps == 0
+        return self.trainer.step == self.steps
 
 
 def test_every_method_has_a_subject():
@@ -64,7 +65,7 @@ def test_a_run_stopped_and_resumed_equals_one_that_was_not(name, tmp_path):
     recipe = small_recipe(name)
     first = Trainer(recipe, RunDirectory(parts), open_source("shapes", limit=recipe.data.limit))
     first.run.start(recipe, resume=False)
-    first.fit(StopAfter(6))
+    first.fit(StopAfter(first, 6))
     assert load(parts / "checkpoints" / "last.pt")["step"] == 6
     pretrain(small_recipe(name), parts, resume=True)
     assert_same(load(whole / "checkpoints" / "last.pt"), load(parts / "checkpoints" / "last.pt"))

@@ -6,13 +6,17 @@ import signal
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
 
 from sslfast.commands.pretrain import pretrain
+from sslfast.config import DataConfig
+from sslfast.data import Source
 from sslfast.distributed import largest
 from sslfast.errors import UsageError
+from sslfast.evaluation import features as evaluation
 from sslfast.methods import METHODS
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.recipes.load import load_recipe
@@ -30,6 +34,7 @@ SETTINGS = [
     "optim.name=sgd",
 ]
 BAD, STOPPED, STEPS = 2, 3, 5
+CPU = torch.device("cpu")
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
 
@@ -67,6 +72,18 @@ def work(rank, folder):
         shutil.copytree(folder / "stopped", folder / "alone")
     pretrain(config(), folder / "stopped", resume=True)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "eval_batches", signalled_at_the_end(evaluation.eval_batches))
+        with pytest.raises(SystemExit, match="143"):
+            pretrain(config(), folder / "evaluated")
+    assert rank == 1 or "loss" in lines(folder / "evaluated")[-1]
+    pretrain(config(), folder / "evaluated", resume=True)
+    checks = []  # of 4 and 5 images, one and two batches
+    nine = Source("noise", images=np.zeros((9, 32, 32, 3), np.uint8))
+    evaluation.features(
+        torch.nn.Flatten(), nine, DataConfig(), CPU, batch_size=4, check_interrupt=lambda: checks.append(True)
+    )
+    assert len(checks) == largest(len(checks)) == 2
+    with pytest.MonkeyPatch.context() as patch:
         patch.setitem(METHODS, "moco_v2", BadOnRank1)
         pretrain(config("train.knn_every=0"), folder / "bad")
     for override, message in REFUSED.items():
@@ -88,6 +105,19 @@ def signalled(take_step):
         return values
 
     return step
+
+
+def signalled_at_the_end(eval_batches):
+    """Batches of which those of the last evaluation bring a signal to rank 1 alone."""
+    passes = []
+
+    def batches(*args):
+        passes.append(args)
+        if len(passes) == 3 and dist.get_rank() == 1:  # two for the initial weights
+            os.kill(os.getpid(), signal.SIGTERM)
+        return eval_batches(*args)
+
+    return batches
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +149,13 @@ def test_two_processes_do_what_one_does(runs):
 def test_a_signal_to_one_stops_all_and_a_resumed_run_equals_an_uninterrupted_one(runs):
     assert f"SIGTERM: saved at step {STOPPED}" in (runs / "stopped" / "train.log").read_text()
     assert_same(state(runs / "stopped"), state(runs / "whole"))
+
+
+def test_a_signal_to_one_during_an_evaluation_stops_all(runs):
+    assert f"SIGTERM: saved at step {STEPS}" in (runs / "evaluated" / "train.log").read_text()
+    assert_same(state(runs / "evaluated"), state(runs / "whole"))
+    assert lines(runs / "evaluated")[-1] == lines(runs / "whole")[-1]
+    assert (runs / "evaluated" / "backbone.safetensors").exists()
 
 
 def test_one_process_goes_on_where_two_stopped(runs):

@@ -274,6 +274,32 @@ def test_a_run_that_stops_before_its_first_checkpoint_names_none(tmp_path, monke
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_run_without_a_finite_step_is_a_failure_however_short(tmp_path, monkeypatch, epochs):
+    """Shorter than max_bad_steps too: the weights are random."""
+
+    class AllBad(Diverging):
+        bad = range(1000)
+
+    run, settings = tmp_path / "run", ["train.knn_every=0", f"train.epochs={epochs}", "train.log_every=100"]
+    monkeypatch.setitem(METHODS, "moco_v2", AllBad)
+    weights = {1: "nothing is saved yet", 2: "no step was, and the weights in .*checkpoints are still random"}
+    with pytest.raises(TrainingError, match=f"in the last {5 * epochs} steps up to .*; {weights[epochs]}: lower"):
+        pretrain(tiny(*settings), run)
+    assert not (run / "backbone.safetensors").exists()
+
+
+def test_a_run_that_was_saved_without_a_finite_step_is_a_failure_when_resumed(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "backbone.safetensors").unlink()
+    saved = state(run)
+    saved["guard"] = {"in_a_row": torch.tensor(STEPS), "total": torch.tensor(STEPS)}
+    save(run / "checkpoints" / "last.pt", saved)
+    with pytest.raises(TrainingError, match="no step was, and the weights in .*checkpoints are still random"):
+        pretrain(tiny("train.max_bad_steps=100"), run, resume=True)
+    assert not (run / "backbone.safetensors").exists()
+
+
 def test_data_that_changed_is_refused_at_resume(finished, monkeypatch):
     monkeypatch.setattr(command, "open_data", lambda data: open_data(data).subset(range(100)))
     with pytest.raises(UsageError, match="started on 162 images of shapes, which now has 90"):

@@ -6,6 +6,7 @@ training step: methods cluster once an epoch, and may wait for the device there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -38,7 +39,15 @@ class Clusters:
 
 @torch.no_grad()
 def kmeans(
-    points: Tensor, k: int, *, seed: int, epoch: int, run: int = 0, iterations: int = 20, spherical: bool = False
+    points: Tensor,
+    k: int,
+    *,
+    seed: int,
+    epoch: int,
+    run: int = 0,
+    iterations: int = 20,
+    spherical: bool = False,
+    check_interrupt: Callable[[], None] = lambda: None,
 ) -> Clusters:
     """Lloyd's k-means, from k of the points, drawn without replacement.
 
@@ -52,6 +61,7 @@ def kmeans(
         seed, epoch, run: what the first centroids depend on; `run` tells several clusterings of an epoch apart.
         iterations: moves of the centroids, at least 1.
         spherical: by cosine similarity; the centroids are kept at length 1.
+        check_interrupt: is called before each iteration; what it raises ends the clustering.
 
     Raises:
         ValueError: more clusters than points.
@@ -62,6 +72,7 @@ def kmeans(
     centroids = points[key.uniform(Stream.CENTROID, 1).flatten().argsort(stable=True)[:k]]
     assignment = nearest(points, centroids, spherical)
     for _ in range(iterations):
+        check_interrupt()
         counts = sizes(assignment, k)
         means = sums(points, assignment, counts) / counts.clamp(min=1)[:, None]
         farthest = squared_distances(points, centroids, assignment).argsort(descending=True, stable=True)[:k]
