@@ -1,4 +1,4 @@
-"""The image files of a source, as DALI needs to know them: the size of each, and whether DALI can decode it."""
+"""The image files of a source, as DALI needs to know them: their sizes, which way up, and who decodes them."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from sslfast.data.sources import Source
+from sslfast.data.sources.header import UPRIGHT, Header, read_header
 from sslfast.data.sources.images import UnreadableImage
+from sslfast.data.sources.rgb import read_samples
 
-# Of these formats and modes, transparency apart, DALI 2.4 makes the same RGB as `images.as_rgb_mode`. It refuses
-# others (GIF, AVIF, TIFF of one bit) or makes them differently (floats); of CMYK only its CPU decoder is known to
-# agree.
-FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "PPM"})
+# Of these formats and modes, without transparency and of 8 bits, DALI 2.4 decodes the pixels that Pillow does, but
+# for the rounding of JPEGs. Others it refuses (GIF, AVIF, TIFF of one bit) or decodes differently (PGM of a maximum
+# below 255, floats), or they are too many kinds to know (TIFF, BMP); of CMYK only its CPU decoder is known to agree.
+FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})
 MODES = frozenset({"L", "P", "RGB"})
-TRANSPOSING_ORIENTATIONS = range(5, 9)  # of EXIF: height and width change places
 END_OF_JPEG = b"\xff\xd9"
 
 Shape = tuple[int, int]  # height, width
@@ -42,6 +43,7 @@ class Files:
     Attributes:
         heights: int64 (N,), upright, in pixels; 0 where unknown or unreadable.
         widths: int64 (N,), likewise.
+        orientation: int64 (N,), EXIF's, of what the file's decoder makes: upright where that is Pillow.
         decoder: uint8 (N,), a `Decoder` each.
     """
 
@@ -49,15 +51,16 @@ class Files:
         """
         Args:
             source: of files; those that cannot be read go into its record of bad files.
-            threads: that read headers, to hide the latency of a network's file system.
+            threads: that read headers, to hide the latency of a network's file system, and that decode with Pillow.
         """
         assert source.paths is not None
         self.source = source
         self.paths: Sequence[Path] = source.paths
         self.heights = np.zeros(len(source), dtype=np.int64)
         self.widths = np.zeros(len(source), dtype=np.int64)
+        self.orientation = np.full(len(source), UPRIGHT, dtype=np.int64)
         self.decoder = np.full(len(source), Decoder.UNKNOWN, dtype=np.uint8)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="headers")
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="files")
 
     def readable(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which files can be read, as far as their headers tell.
@@ -75,23 +78,21 @@ class Files:
         list(self._pool.map(self._read_header, unknown))
         return self.decoder[indices] != Decoder.NONE
 
-    def pixels(self, index: int) -> NDArray[np.uint8]:
-        """Decode a file with Pillow.
+    def pixels(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+        """Decode files with Pillow.
 
         Returns:
-            RGB, (height, width, 3).
+            RGB, (height, width, 3), upright, of each.
 
         Raises:
-            UnreadableImage: it has become unreadable since its header was read; `readable` knows from now on.
+            UnreadableImage: one has become unreadable or another image since its header was read; it is known from
+                now on.
             UsageError: too many files cannot be read.
         """
-        try:
-            image = self.source.image(index)
-        except UnreadableImage as error:
-            self._give_up(index, error)
-            raise
-        self._learn(index, (image.height, image.width), Decoder.PILLOW)
-        return np.asarray(image)
+        images = list(self._pool.map(self._decode, indices))
+        if any(image is None for image in images):
+            raise UnreadableImage("a file has changed since its header was read")
+        return [image for image in images if image is not None]
 
     def examine(self, indices: NDArray[np.int64], decode: Callable[[list[Path]], list[Shape | None]]) -> bool:
         """Find out which of the files made DALI fail: Pillow decodes them from now on, or they are given up.
@@ -108,38 +109,67 @@ class Files:
         """
         suspects = indices[self.decoder[indices] == Decoder.DALI]
         shapes = decode([self.paths[i] for i in suspects])
-        failed = [
-            i for i, shape in zip(suspects, shapes, strict=True) if shape != (self.heights[i], self.widths[i])
-        ]
+        failed = [i for i, shape in zip(suspects, shapes, strict=True) if shape != self._stored_shape(i)]
         for i in failed:
-            try:
-                self.pixels(i)
-            except UnreadableImage:
-                continue  # `pixels` has recorded it
+            self._decode(i)
         return bool(failed)
+
+    def _stored_shape(self, index: int) -> Shape:
+        return Header(self.heights[index], self.widths[index], self.orientation[index]).stored_shape
 
     def _read_header(self, index: int) -> None:
         """Find out a file's size and decoder by its header, and by its end where it is a JPEG."""
         try:
             with self.paths[index].open("rb") as file, Image.open(file) as image:
-                transposed = image.getexif().get(ExifTags.Base.Orientation) in TRANSPOSING_ORIENTATIONS
-                shape = (image.width, image.height) if transposed else (image.height, image.width)
-                plain = image.format in FORMATS and image.mode in MODES and not image.has_transparency_data
+                by_dali = _is_plain(image) and not (image.format == "WEBP" and _is_extended(file))
+                header = read_header(image)
                 if image.format in ("JPEG", "MPO") and not _complete(file):
                     # Cut short, or followed by other bytes? Pillow refuses half an image; nvJPEG may not.
                     image.load()
         except Exception as error:  # broken headers make Pillow raise nearly anything
             self._give_up(index, error)
         else:
-            self._learn(index, shape, Decoder.DALI if plain else Decoder.PILLOW)
+            orientation = header.orientation if by_dali else UPRIGHT
+            self._learn(
+                index, header._replace(orientation=orientation), Decoder.DALI if by_dali else Decoder.PILLOW
+            )
 
-    def _learn(self, index: int, shape: Shape, decoder: Decoder) -> None:
-        self.heights[index], self.widths[index] = shape
+    def _decode(self, index: int) -> NDArray[np.uint8] | None:
+        """Decode a file with Pillow, which does so from now on; None: it is not what its header said."""
+        try:
+            image = self.source.image(index)
+        except UnreadableImage as error:
+            self._give_up(index, error)
+            return None
+        expected = self.heights[index], self.widths[index]
+        self._learn(index, Header(image.height, image.width, UPRIGHT), Decoder.PILLOW)
+        return np.asarray(image) if expected == (image.height, image.width) else None
+
+    def _learn(self, index: int, header: Header, decoder: Decoder) -> None:
+        self.heights[index], self.widths[index], self.orientation[index] = header
         self.decoder[index] = decoder
 
     def _give_up(self, index: int, reason: Exception) -> None:
         self.decoder[index] = Decoder.NONE
         self.source.bad.add(self.paths[index], reason)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether DALI decodes the image, opened and not loaded, as Pillow does."""
+    is_film = getattr(image, "is_animated", False) and image.format != "MPO"
+    return (
+        image.format in FORMATS
+        and image.mode in MODES
+        and not image.has_transparency_data
+        and not read_samples(image).is_deep_color
+        and not is_film
+    )
+
+
+def _is_extended(webp: BinaryIO) -> bool:
+    """Whether the file has chunks beside its pixels, as for EXIF, whose padding DALI takes for the file's end."""
+    webp.seek(12)
+    return webp.read(4) == b"VP8X"
 
 
 def _complete(jpeg: BinaryIO) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from nvidia.dali import fn, math, pipeline_def, types
 
+from sslfast.data.dali.turns import TURN, stored_region, turn
 from sslfast.data.draws.reference import ViewDraws
 from sslfast.kernels.view_augment import BRIGHTNESS, CONTRAST, SATURATION, blur_window
 
@@ -32,13 +33,27 @@ COLOR: Arguments = [
 ]  # as `color_arguments` makes them
 
 
-def region_arguments(draws: Sequence[ViewDraws]) -> tuple[list[NDArray[Any]], tuple[ViewDraws, ...]]:
-    """The start and shape of the least part of each image that holds its crops; the draws, with boxes in it."""
+def region_arguments(
+    draws: Sequence[ViewDraws], size: NDArray[np.int64], orientation: NDArray[np.int64]
+) -> tuple[list[NDArray[Any]], NDArray[np.int64], tuple[ViewDraws, ...]]:
+    """The least part of each image that holds its crops.
+
+    Args:
+        draws: of each view.
+        size: (B, 2) height and width of the upright images.
+        orientation: (B,) EXIF's.
+
+    Returns:
+        The start and shape of the part as it lies in the file; its shape (B, 2) when it is upright; the draws, with
+        boxes in it.
+    """
     boxes = np.stack([view.boxes for view in draws])  # [views, B, 4]
     start, end = boxes[..., :2].min(axis=0), (boxes[..., :2] + boxes[..., 2:]).max(axis=0)
     origin = np.pad(start, ((0, 0), (0, 2)))
     inside = tuple(replace(view, boxes=view.boxes - origin) for view in draws)
-    return [start.astype(np.int32), (end - start).astype(np.int32)], inside
+    shape = end - start
+    stored = stored_region(start, shape, size, orientation)
+    return [np.ascontiguousarray(array, dtype=np.int32) for array in stored], shape, inside
 
 
 def crop_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
@@ -145,13 +160,13 @@ def evaluation_graph(source: Inputs, device: str, size: int) -> tuple[Any, ...]:
 
 @pipeline_def(batch_size=1, prefetch_queue_depth=1)
 def decoding_graph(source: Inputs, device: str) -> Any:
-    """Decode one file at a time, and do nothing else."""
+    """Decode one file at a time as it is stored, and do nothing else."""
     (path,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
     return _decode(path, device)
 
 
 def _decode(path: Any, device: str, **region: Any) -> Any:
-    """The image, or a part of it: on the CPU the same pixels, and the same files fail.
+    """The image as it is stored, or a part of it: on the CPU the same pixels, and the same files fail.
 
     Of JPEGs of 1600x1200 pixels, DALI's crops of 224 pixels took 1.3 to 1.5 times as much CPU time from the whole
     as from the part where there was one view, and 1.0 to 1.2 times as much where there were two. Of 100 damaged
@@ -159,19 +174,21 @@ def _decode(path: Any, device: str, **region: Any) -> Any:
     """
     decoder = fn.decoders.image_slice if region else fn.decoders.image
     backend = "mixed" if device == "gpu" else "cpu"
-    return decoder(fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True, **region)
+    return decoder(
+        fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True, adjust_orientation=False, **region
+    )
 
 
 def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
-    """The output of `_decode` for an image that Pillow has decoded."""
+    """The image, or a part of it, that Pillow has decoded."""
     image = fn.slice(pixels, **region) if region else pixels
     return image.gpu() if device == "gpu" else image
 
 
 def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool = False) -> list[Any]:
-    """The nodes that every graph begins with: decoded image, index in the source, the graph's own arguments."""
+    """The nodes that every graph begins with: upright image, index in the source, the graph's own arguments."""
     region = REGION if by_region else []
-    kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *region, *arguments]
+    kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *TURN, *region, *arguments]
     path, by_pillow, pixels, index, *graph_arguments = fn.external_source(
         source,
         num_outputs=len(kinds),
@@ -179,15 +196,15 @@ def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool 
         ndim=[dimensions for _, dimensions in kinds],
         layout=["", "", "HWC"],
     )
+    turn_arguments, graph_arguments = graph_arguments[: len(TURN)], graph_arguments[len(TURN) :]
     part: dict[str, Any] = {}
     if by_region:
         part = {"start": graph_arguments[0], "shape": graph_arguments[1], "axes": [0, 1]}
         graph_arguments = graph_arguments[2:]
-    # A statement, because DALI makes no conditional node of an expression.
-    if by_pillow:  # noqa: SIM108
+    if by_pillow:
         image = _decoded_before(pixels, device, **part)
     else:
-        image = _decode(path, device, **part)
+        image = turn(_decode(path, device, **part), *turn_arguments)
     return [image, index.gpu() if device == "gpu" else index, *graph_arguments]
 
 

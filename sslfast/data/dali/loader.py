@@ -115,8 +115,7 @@ class DaliLoader:
         arguments: list[NDArray[Any]] = []
         shapes = np.stack((heights, widths), axis=1)
         if self.by_region:
-            arguments, draws = region_arguments(draws)
-            shapes = arguments[1]
+            arguments, shapes, draws = region_arguments(draws, shapes, self.files.orientation[indices])
         if self.decodes_only:
             return Plan(step, indices, arguments, draws, shapes)
         for view in draws:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sslfast.data.dali.files import Decoder, Files, Shape
 from sslfast.data.dali.graphs import Inputs, decoding_graph
+from sslfast.data.dali.turns import turn_arguments
 from sslfast.data.draws.reference import ViewDraws
 from sslfast.data.sources.images import UnreadableImage
 
@@ -128,11 +129,15 @@ class Runner:
             if not len(plan.indices):
                 continue
             by_pillow = self.files.decoder[plan.indices] == Decoder.PILLOW
-            samples = list(zip(plan.indices, by_pillow, strict=True))
-            pixels = [self.files.pixels(i) if pillow else NO_PIXELS for i, pillow in samples]
-            paths = [NO_PATH if pillow else _bytes(self.files.paths[i]) for i, pillow in samples]
+            decoded = iter(self.files.pixels(plan.indices[by_pillow]))
+            pixels = [next(decoded) if pillow else NO_PIXELS for pillow in by_pillow]
+            paths = [
+                NO_PATH if pillow else _bytes(self.files.paths[i])
+                for i, pillow in zip(plan.indices, by_pillow, strict=True)
+            ]
+            turns = turn_arguments(self.files.orientation[plan.indices])
             planned.append(plan)
-            yield paths, by_pillow, pixels, plan.indices, *plan.arguments
+            yield paths, by_pillow, pixels, plan.indices, *turns, *plan.arguments
 
     def _try_each(self, paths: list[Path]) -> list[Shape | None]:
         """Decode files one by one with DALI; return their shapes, None where it fails."""

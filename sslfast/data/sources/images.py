@@ -1,15 +1,20 @@
-"""Image files: reading one as RGB, whatever its mode, and cutting a strip down to its middle."""
+"""Image files: their names, reading one as RGB, and cutting a strip down to its middle."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 from PIL import Image, ImageOps
+
+from sslfast.data.sources.header import read_header
+from sslfast.data.sources.rgb import ValueRange, as_rgb_mode, read_samples
 
 EXTENSIONS = frozenset(
     f".{name}"
-    for name in ("avif", "bmp", "gif", "jp2", "jpeg", "jpg", "pbm", "pgm", "png", "ppm", "tif", "tiff", "webp")
+    for name in (
+        *("apng", "avif", "bmp", "gif", "j2c", "j2k", "jfif", "jp2", "jpc", "jpe", "jpeg", "jpf", "jpg", "jpx"),
+        *("mpo", "pbm", "pgm", "png", "pnm", "ppm", "qoi", "tga", "tif", "tiff", "webp"),
+    )
 )
 
 STRIP = 8  # an image that is longer than so many times its width is a strip
@@ -19,43 +24,29 @@ class UnreadableImage(Exception):
     """A file that cannot be decoded: empty, truncated, not an image. The text says why."""
 
 
-def read_rgb(path: Path) -> Image.Image:
-    """Decode a file to RGB, turned upright by its EXIF orientation; of an animation, the first frame.
+def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
+    """Decode a file to RGB, turned upright as `read_header` says; of an animation, the first frame.
+
+    Args:
+        path: the file.
+        value_range: as for `as_rgb_mode`.
 
     Raises:
         UnreadableImage: the file cannot be decoded.
     """
     try:
-        with Image.open(path) as image:
+        # Of an open file: given a path, Pillow maps some TIFFs into memory by lines of a wrong length.
+        with path.open("rb") as file, Image.open(file) as image:
+            samples, header = read_samples(image), read_header(image)
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            return as_rgb_mode(image)
+            if image.format != "TIFF":  # which is turned as it is loaded
+                ImageOps.exif_transpose(image, in_place=True)
+            if image.size != (header.width, header.height):
+                size = f"{image.width}x{image.height}"
+                raise ValueError(f"{size} pixels, expected {header.width}x{header.height} by the header")
+            return as_rgb_mode(image, samples, value_range)
     except Exception as error:  # broken files make Pillow's decoders raise nearly anything
         raise UnreadableImage(f"{type(error).__name__}: {error}") from error
-
-
-def as_rgb_mode(image: Image.Image) -> Image.Image:
-    """Convert an image of any of Pillow's modes to its mode RGB.
-
-    Grayscale is repeated over the channels and 16 bits are scaled to 8. Transparent pixels are laid on white, as a
-    page would show them: the colours that a file keeps under full transparency are arbitrary.
-
-    Raises:
-        ValueError: values whose scale is unknown: floats, or integers outside the range of 16 bits.
-    """
-    if image.has_transparency_data:
-        page = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(page, image.convert("RGBA")).convert("RGB")
-    if image.mode == "RGB":
-        return image
-    if image.mode == "F":
-        raise ValueError("floating-point values have no known scale")
-    if image.mode.startswith("I"):  # I;16 in its byte orders, or I: 32 bits, where Pillow also puts 16
-        values = np.asarray(image).astype(np.int64)
-        if not (values.min() >= 0 and values.max() <= 65535):
-            raise ValueError(f"integers in [{values.min()}, {values.max()}], expected 16 bits: [0, 65535]")
-        return Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("RGB")
-    return image.convert("RGB")
 
 
 def without_ends(image: Image.Image) -> Image.Image:

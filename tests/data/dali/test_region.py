@@ -49,7 +49,8 @@ def test_whether_a_file_can_be_read_does_not_depend_on_the_part(tmp_path: Path, 
 
 def test_the_region_is_the_least_that_holds_all_crops() -> None:
     draws = tuple(sample_view(SMALL, 0, 0, np.arange(50), number, 300, 200) for number in range(3))
-    (start, shape), inside = region_arguments(draws)
+    size, upright = np.tile([300, 200], (50, 1)), np.ones(50, dtype=np.int64)
+    (start, shape), _, inside = region_arguments(draws, size, upright)
     for sample in range(50):
         covered = np.zeros((300, 200), dtype=bool)
         for view, moved in zip(draws, inside, strict=True):
