@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from sslfast.kernels.common.collectives import sum_over_ranks
 
 EPSILON = 1e-5  # added to variances, as by BatchNorm1d
 
@@ -35,26 +35,4 @@ def _normalise(z: Tensor, count: Tensor, group: dist.ProcessGroup | None) -> Ten
 
 
 def _sum(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    return x if group is None else _sum_over_ranks(x, group)
-
-
-@torch.compiler.disable(reason="in a graph, the gradient through all_reduce is 0")
-def _sum_over_ranks(x: Tensor, group: dist.ProcessGroup) -> Tensor:
-    total: Tensor = _SumOverRanks.apply(x, group)
-    return total
-
-
-class _SumOverRanks(torch.autograd.Function):
-    """The sum of all ranks' tensors. Every rank's loss depends on each of them: the gradient is summed as well."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:
-        ctx.group = group
-        x = x.clone()
-        torch.distributed.all_reduce(x, group=group)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (grad,) = grads
-        return _SumOverRanks.apply(grad, ctx.group), None
+    return x if group is None else sum_over_ranks(x, group)

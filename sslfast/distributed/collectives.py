@@ -13,6 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from sslfast.kernels.common.collectives import sum_over_ranks
+
 
 def rank(group: dist.ProcessGroup | None = None) -> int:
     """The rank of this process in the group, by default in that of all processes; 0 without one."""
@@ -94,7 +96,7 @@ def unshuffle(rows: Tensor, order: Tensor, group: dist.ProcessGroup | None = Non
 
 def mean(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
     """The mean over the ranks of a tensor of one shape; backward, the mean of the gradients to it."""
-    return tensor if world_size(group) == 1 else _Sum.apply(tensor / world_size(group), group)
+    return tensor if world_size(group) == 1 else sum_over_ranks(tensor / world_size(group), group)
 
 
 @torch.no_grad()
@@ -135,29 +137,25 @@ class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         ctx.group = group
-        count, *rest = rows.shape
-        gathered = rows.new_empty((world_size(group) * count, *rest))
+        gathered = rows.new_empty((world_size(group) * len(rows), *rows.shape[1:]))
         dist.all_gather_into_tensor(gathered, rows.contiguous(), group=group)
-        return gathered
+        return gathered.clone()  # torch.compile takes the buffer that a collective wrote for one without gradient
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        count, *rest = grad.shape
-        local_grad = grad.new_empty((count // world_size(ctx.group), *rest))
-        dist.reduce_scatter_tensor(local_grad, grad.contiguous(), group=ctx.group)
-        return local_grad, None
+        return _Scatter.apply(grad, ctx.group), None
 
 
-class _Sum(torch.autograd.Function):
+class _Scatter(torch.autograd.Function):
+    """The sum of all ranks' gathered rows, of which each rank gets its own: the transpose of `_Gather`."""
+
     @staticmethod
-    def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    def forward(ctx: Any, gathered: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         ctx.group = group
-        total = tensor.clone()
-        dist.all_reduce(total, group=group)
-        return total
+        rows = gathered.new_empty((len(gathered) // world_size(group), *gathered.shape[1:]))
+        dist.reduce_scatter_tensor(rows, gathered.contiguous(), group=group)
+        return rows.clone()  # as above
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        total = grad.clone()
-        dist.all_reduce(total, group=ctx.group)
-        return total, None
+        return _Gather.apply(grad, ctx.group), None
