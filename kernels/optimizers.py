@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from sslfast.kernels.common.op import Impl
+from sslfast.kernels.common.op import Impl, check_impl
 from sslfast.kernels.ema_update import ema_update_
 from sslfast.kernels.fused_optimizer import adamw_ema_step_, lars_ema_step_, sgd_ema_step_
+from sslfast.kernels.fused_optimizer.checks import check_options
 from sslfast.kernels.fused_optimizer.reference import skipping
 
 
@@ -36,9 +37,9 @@ class FusedOptimizer(Optimizer, ABC):
 
     Its steps compute what torch's optimizer of that name does, followed by `ema_update_`. It is a torch optimizer
     itself: with parameter groups, learning-rate schedulers, hooks and closures, and with state dicts that torch's
-    own can load, and the other way round. An option of torch's that asks for something else than is computed here
-    (`maximize=True`) is refused. What follows the parameters is no part of the state dict: it belongs to a module
-    that is saved with its own.
+    own can load, and the other way round. An option out of its range, and one of torch's that asks for something
+    else than is computed here (`maximize=True`), is refused wherever it enters: ValueError, and nothing moves.
+    What follows the parameters is no part of the state dict: it belongs to a module that is saved with its own.
 
     Nothing waits for the device. A CUDA graph can replay a step: make `lr` and `ema_momentum` tensors on the GPU
     to change them between replays. Where the attribute `found_inf`, a 0-d fp32 tensor, is 1, a step changes
@@ -51,10 +52,12 @@ class FusedOptimizer(Optimizer, ABC):
         impl: of the step.
     """
 
-    options: ClassVar[tuple[str, ...]]  # of a parameter group, those that a step reads
+    options: ClassVar[tuple[str, ...]]  # of a parameter group, the numbers and flags that a step takes
     neutral: ClassVar[dict[str, Any]]  # options of torch's optimizers that no step reads, and what they have to be
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], impl: Impl) -> None:
+        check_impl(type(self).__name__, impl)
+        self._check_group(defaults)
         super().__init__(params, defaults)
         self.impl = impl
         self.ema_momentum: float | Tensor | None = None
@@ -107,8 +110,11 @@ class FusedOptimizer(Optimizer, ABC):
             The closure's loss, if there is one.
 
         Raises:
-            ValueError: `add_ema` was called, and neither the attribute nor the argument is set.
+            ValueError: `add_ema` was called, and neither the attribute nor the argument is set; or a parameter
+                group's options have been changed to what is refused.
         """
+        for group in self.param_groups:
+            self._check_group(group)
         if ema_momentum is None:
             ema_momentum = self.ema_momentum
         if ema_momentum is None:
@@ -161,18 +167,18 @@ class FusedOptimizer(Optimizer, ABC):
         """As torch's optimizers do it.
 
         Raises:
-            ValueError: an option asks for something that is not computed here.
+            ValueError: an option is out of its range, or asks for something that is not computed here.
         """
         if isinstance(param_group, dict):  # else torch finds the words
-            self._check_neutral(param_group)
+            self._check_group({**self.defaults, **param_group})
         super().add_param_group(param_group)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Takes what `load_state_dict` or unpickling brings.
 
         Raises:
-            ValueError: an option is missing, as in the state dict of another optimizer, or asks for something that
-                is not computed here; the optimizer is as it was.
+            ValueError: an option is missing, as in the state dict of another optimizer, out of its range, or asks
+                for something that is not computed here; the optimizer is as it was.
         """
         for group in state["param_groups"]:
             if missing := [option for option in self.options if option not in group]:
@@ -180,10 +186,12 @@ class FusedOptimizer(Optimizer, ABC):
                     f"{type(self).__name__}: expected a parameter group with {', '.join(self.options)}, got one "
                     f"without {', '.join(missing)}, of another optimizer"
                 )
-            self._check_neutral(group)
+            self._check_group(group)
         super().__setstate__(state)
 
-    def _check_neutral(self, group: dict[str, Any]) -> None:
+    def _check_group(self, group: dict[str, Any]) -> None:
+        """Raises ValueError for a group's options that are out of range, or not implemented."""
+        check_options(type(self).__name__, {option: group[option] for option in self.options})
         for option, value in self.neutral.items():
             if group.get(option, value) != value:
                 raise ValueError(

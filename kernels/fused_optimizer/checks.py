@@ -1,6 +1,8 @@
 """Checks of the arguments of the optimizers' steps."""
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,7 +10,30 @@ from torch import Tensor
 from sslfast.kernels.common import checks
 
 NARROW = (torch.float32, torch.float16, torch.bfloat16)
+FLAGS = ("nesterov", "adapt")
 OF_ANY_PRECISION = ("grads", "targets", "shadows")  # as long as it is one of NARROW, or the parameter's
+
+
+def check_options(op: str, options: Mapping[str, Any]) -> None:
+    """Raises ValueError for an option of a step that is out of the range that torch's optimizers give it.
+
+    Infinity is out of every range. The value of a tensor is not read.
+    """
+    for name, option in options.items():
+        if name == "betas":
+            pair = isinstance(option, Sequence) and len(option) == 2
+            if not pair or any(not isinstance(beta, Real) or not 0 <= beta < 1 for beta in option):
+                raise ValueError(f"{op}: expected betas to be two numbers in [0, 1), got {option!r}")
+        elif name in FLAGS:
+            if option not in (False, True):
+                raise ValueError(f"{op}: expected {name} to be True or False, got {option!r}")
+        elif not (name == "lr" and isinstance(option, Tensor)) and (
+            not isinstance(option, Real) or not 0 <= option < float("inf")
+        ):
+            tensor = ", or a 0-d tensor" if name == "lr" else ""
+            raise ValueError(f"{op}: expected {name} to be a finite number >= 0{tensor}, got {option!r}")
+    if options.get("nesterov") and not options["momentum"]:
+        raise ValueError(f"{op}: expected momentum > 0 with nesterov=True, got {options['momentum']!r}")
 
 
 def check_numbers(
@@ -19,16 +44,16 @@ def check_numbers(
     ema_momentum: float | Tensor,
     found_inf: Tensor | None,
 ) -> None:
-    """Raises ValueError for lists of other lengths than the parameters', and for numbers out of range."""
+    """Raises ValueError for lists of other lengths than the parameters', and for numbers that do not fit them."""
     params = lists["params"]
     for name, tensors in lists.items():
         if len(tensors) != len(params) and not (name in optional and not tensors):
             raise ValueError(f"{op}: expected {len(params)} {name} to match params, got {len(tensors)}")
-    for name, number, highest in (("lr", lr, float("inf")), ("ema_momentum", ema_momentum, 1.0)):
+    for name, number in (("lr", lr), ("ema_momentum", ema_momentum)):
         if isinstance(number, Tensor):
             checks.check_number(op, name, number, params=params)
-        elif not isinstance(number, (int, float)) or not 0 <= number <= highest:
-            raise ValueError(f"{op}: expected {name} in [0, {highest:g}] or a 0-d tensor, got {number!r}")
+    if not isinstance(ema_momentum, Tensor) and not (isinstance(ema_momentum, Real) and 0 <= ema_momentum <= 1):
+        raise ValueError(f"{op}: expected ema_momentum in [0, 1] or a 0-d tensor, got {ema_momentum!r}")
     if found_inf is None or not params:
         return
     if found_inf.ndim != 0 or found_inf.dtype != torch.float32 or found_inf.device != params[0].device:

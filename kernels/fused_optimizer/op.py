@@ -8,7 +8,7 @@ from torch import Tensor
 
 from sslfast.kernels.common.op import LIBRARY, Impl, Op
 from sslfast.kernels.fused_optimizer import reference
-from sslfast.kernels.fused_optimizer.checks import check_numbers, check_tensors
+from sslfast.kernels.fused_optimizer.checks import check_numbers, check_options, check_tensors
 
 _FOLLOWERS = "Tensor(t!)[] targets, Tensor(s!)[] shadows"
 _NUMBERS = "float lr, Tensor? lr_tensor, float ema_momentum, Tensor? ema_momentum_tensor, Tensor? found_inf"
@@ -76,9 +76,9 @@ def sgd_ema_step_(
         grads: as many g, each of its parameter's shape; fp32, fp16, bf16 or the parameters' dtype.
         momenta: as many v, of the parameters' dtype, zero before the first step; left alone where momentum is 0.
         lr: learning rate; a float or a 0-d fp32 or fp64 tensor, on the CPU or with the parameters.
-        momentum: decay of v.
-        weight_decay: an L2 penalty.
-        nesterov: whether momentum is Nesterov's.
+        momentum: decay of v, at least 0.
+        weight_decay: an L2 penalty, at least 0.
+        nesterov: whether momentum is Nesterov's; it then has to be above 0.
         targets: none, or as many k, moved as `ema_update_` does: dtypes as of grads.
         shadows: none, or as many s that receive copies of the parameters: dtypes as of grads.
         ema_momentum: of the targets, in [0, 1]; a float or a tensor as lr.
@@ -89,10 +89,12 @@ def sgd_ema_step_(
         ValueError: lists, shapes, strides, dtypes or devices that do not fit; a number out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
+    given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    check_options(SGD.name, given)
     momenta = momenta if momentum else ()
     lists = {"params": params, "grads": grads, "momenta": momenta, "targets": targets, "shadows": shadows}
     optional = ("targets", "shadows") if momentum else ("momenta", "targets", "shadows")
-    options = (momentum, weight_decay, nesterov)
+    options = (float(momentum), float(weight_decay), bool(nesterov))
     _run(SGD, reference.sgd_ema_step_, lists, optional, lr, ema_momentum, found_inf, options, impl)
 
 
@@ -128,10 +130,12 @@ def lars_ema_step_(
 
     The other arguments, and errors, are `sgd_ema_step_`'s.
     """
+    given = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust_coefficient": trust_coefficient}
+    check_options(LARS.name, given)
     momenta = momenta if momentum else ()
     lists = {"params": params, "grads": grads, "momenta": momenta, "targets": targets, "shadows": shadows}
     optional = ("targets", "shadows") if momentum else ("momenta", "targets", "shadows")
-    options = (momentum, weight_decay, trust_coefficient)
+    options = (float(momentum), float(weight_decay), float(trust_coefficient))
     _run(LARS, reference.lars_ema_step_, lists, optional, lr, ema_momentum, found_inf, options, impl)
 
 
@@ -176,9 +180,10 @@ def adamw_ema_step_(
 
     The other arguments, and errors, are `sgd_ema_step_`'s.
     """
+    check_options(ADAMW.name, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
     states = {"exp_avgs": exp_avgs, "exp_avg_sqs": exp_avg_sqs, "steps": steps}
     lists = {"params": params, "grads": grads, **states, "targets": targets, "shadows": shadows}
-    options = (*betas, eps, weight_decay)
+    options = tuple(map(float, (*betas, eps, weight_decay)))
     _run(
         ADAMW, reference.adamw_ema_step_, lists, ("targets", "shadows"), lr, ema_momentum, found_inf, options, impl
     )
@@ -200,6 +205,7 @@ def _run(
     check_numbers(op.name, lists, optional, lr, ema_momentum, found_inf)
     if not params:
         return
+    lr, ema_momentum = (x if isinstance(x, Tensor) else float(x) for x in (lr, ema_momentum))
     chosen = op.choose(impl, params[0].device, params[0].dtype)
     if chosen == "reference":
         check_tensors(op.name, lists)
