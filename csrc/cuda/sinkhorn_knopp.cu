@@ -11,10 +11,14 @@
 // again, from L2 if they fit there. In a pass a warp takes a row at a time for the row's maximum and sum, then a
 // thread a column at a time for the column's sum over the block's rows. The blocks' sums are added in a fixed order
 // between two barriers of the grid: the result is the same bits each time.
+//
+// At such a barrier every block waits for all others, so all must run at the same time. Where the GPU, or the part of
+// it that the process may use, does not hold them, the call is refused: `impl="triton"` has no such barrier.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/headeronly/util/BFloat16.h>
+#include <torch/headeronly/util/Exception.h>
 #include <torch/headeronly/util/Half.h>
 
 #include <algorithm>
@@ -226,6 +230,19 @@ int attribute(cudaDeviceAttr name, int device) {
   return value;
 }
 
+// Throws unless a block with these bytes of dynamic shared memory runs on every processor at the same time.
+template <class T>
+void check_resident(int device, int shared) {
+  STD_TORCH_CHECK(attribute(cudaDevAttrCooperativeLaunch, device) != 0,
+                  "sinkhorn_knopp: impl='cuda' needs a GPU with cooperative launches, which this one has not; use "
+                  "impl='triton'");
+  int blocks = 0;
+  STD_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, sinkhorn_kernel<T>, kThreads, shared));
+  STD_TORCH_CHECK(blocks > 0, "sinkhorn_knopp: impl='cuda' needs a block of ", kThreads, " threads and ", shared,
+                  " bytes of dynamic shared memory on each of the GPU's processors, which hold none; use "
+                  "impl='triton'");
+}
+
 template <class T>
 void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t iterations, const LaunchScope& scope) {
   const int64_t samples = scores.size(0), prototypes = scores.size(1);
@@ -239,7 +256,11 @@ void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t i
   const int64_t row_bytes = prototypes * static_cast<int64_t>(sizeof(T));
   const int64_t resident_rows = std::min(block_rows, capacity / row_bytes);
   const int shared = static_cast<int>(resident_rows * row_bytes);
-  STD_CUDA_CHECK(cudaFuncSetAttribute(sinkhorn_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+  // The limit is the kernel's, not this call's: the same for all, so that no other thread's call lowers it before the
+  // launch.
+  STD_CUDA_CHECK(cudaFuncSetAttribute(
+      sinkhorn_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(capacity)));
+  check_resident<T>(device, shared);
 
   const Tensor rows = torch::stable::new_empty(scores, {samples, 2}, ScalarType::Float);
   const Tensor partial = torch::stable::new_empty(scores, {blocks, prototypes, 2}, ScalarType::Float);
@@ -259,9 +280,15 @@ void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t i
       static_cast<int>(block_rows),
       static_cast<int>(resident_rows)};
   void* arguments[] = {&problem};
-  STD_CUDA_CHECK(cudaLaunchCooperativeKernel(
+  const cudaError_t error = cudaLaunchCooperativeKernel(
       reinterpret_cast<const void*>(sinkhorn_kernel<T>), dim3(static_cast<unsigned>(blocks)), dim3(kThreads), arguments,
-      shared, scope.stream));
+      shared, scope.stream);
+  const bool fits = error != cudaErrorCooperativeLaunchTooLarge;
+  if (!fits) cudaGetLastError();  // takes back the error, which is answered here, before a later check finds it
+  STD_TORCH_CHECK(fits,
+                  "sinkhorn_knopp: impl='cuda' needs to run ", blocks, " blocks at the same time, one on each "
+                  "processor, which the part of the GPU that this process may use does not hold; use impl='triton'");
+  STD_CUDA_CHECK(error);
 }
 
 // Returns codes (B, K), fp32.

@@ -207,7 +207,8 @@ __global__ void vectors(int* out) {
 
 cudaError_t cooperative(const void* kernel, dim3 grid, int* out) {
   void* arguments[] = {&out};
-  return cudaLaunchCooperativeKernel(kernel, grid, 32, arguments, 0, nullptr);
+  cudaLaunchCooperativeKernel(kernel, grid, 32, arguments, 0, nullptr);
+  return cudaGetLastError();
 }
 
 const std::map<std::string, cudaError_t (*)(int*)> launches = {

@@ -33,6 +33,8 @@ class Emulator:
         processors: int = 4,
         shared_bytes: int = 232_448,
         blocks_per_processor: int = 2,
+        usable_processors: int | None = None,
+        cooperative: bool = True,
     ) -> None:
         """Sets all properties of the GPU.
 
@@ -41,8 +43,11 @@ class Emulator:
             processors: its multiprocessors.
             shared_bytes: shared memory that a block may ask for.
             blocks_per_processor: blocks that run on a multiprocessor at the same time, at the most.
+            usable_processors: those of them on which this process's blocks run, as in a part of a GPU; None: all.
+            cooperative: whether it has cooperative launches.
         """
-        self.library.emulator_configure(seed, processors, shared_bytes, blocks_per_processor)
+        usable = processors if usable_processors is None else usable_processors
+        self.library.emulator_configure(seed, processors, shared_bytes, blocks_per_processor, usable, cooperative)
 
     def after_grant(self, call: Callable[[], object]) -> None:
         """Calls a function once, where the host's code has next set a kernel's limit of dynamic shared memory."""

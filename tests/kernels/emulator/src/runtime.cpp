@@ -41,7 +41,8 @@ cudaError_t refusal(const Launch& launch) {
   const size_t threads = volume(launch.block), blocks = volume(launch.grid);
   if (blocks == 0 || threads == 0 || threads > kMaxThreads) return cudaErrorInvalidConfiguration;
   if (launch.dynamic_bytes > static_cast<size_t>(granted_bytes(launch.address))) return cudaErrorInvalidValue;
-  const size_t resident = blocks_per_processor(threads, launch.dynamic_bytes) * settings.processors;
+  const size_t resident = blocks_per_processor(threads, launch.dynamic_bytes) * settings.usable_processors;
+  if (launch.cooperative && !settings.cooperative) return cudaErrorNotSupported;
   if (launch.cooperative && blocks > resident) return cudaErrorCooperativeLaunchTooLarge;
   return cudaSuccess;
 }
@@ -89,6 +90,8 @@ const char* cudaGetErrorString(cudaError_t error) {
       return "invalid device function: translate.py found no reinterpret_cast<const void*>(kernel)";
     case cudaErrorCooperativeLaunchTooLarge:
       return "too many blocks in cooperative launch";
+    case cudaErrorNotSupported:
+      return "operation not supported";
   }
   return "unrecognized error code";
 }
@@ -113,7 +116,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
       *value = settings.processors;
       break;
     case cudaDevAttrCooperativeLaunch:
-      *value = 1;
+      *value = settings.cooperative;
       break;
   }
   return cudaSuccess;
@@ -149,14 +152,17 @@ cudaError_t cudaLaunchCooperativeKernel(
     if (found == functions().kernels.end()) return cudaErrorInvalidDeviceFunction;
     known = found->second;
   }
-  return run({known.name, kernel, grid, block, dynamic_bytes, stream, /*cooperative=*/true, known.bind(arguments)});
+  const cudaError_t error =
+      run({known.name, kernel, grid, block, dynamic_bytes, stream, /*cooperative=*/true, known.bind(arguments)});
+  keep_error(error);  // CUDA returns it and keeps it too
+  return error;
 }
 
 extern "C" {
 
 __attribute__((visibility("default"))) void emulator_configure(
-    unsigned seed, int processors, int shared_bytes, int blocks_per_processor) {
-  settings = {seed, processors, shared_bytes, blocks_per_processor};
+    unsigned seed, int processors, int shared_bytes, int blocks_per_processor, int usable_processors, int cooperative) {
+  settings = {seed, processors, shared_bytes, blocks_per_processor, usable_processors, cooperative != 0};
 }
 
 // To be called once, at the end of the next cudaFuncSetAttribute.

@@ -11,6 +11,8 @@ struct Settings {
   int processors = 4;
   int shared_bytes = 232448;     // that a block may ask for, as on sm_90
   int blocks_per_processor = 2;  // at a time, if their threads and shared memory allow as many
+  int usable_processors = 4;     // on which this process's blocks run, as in a partition of the GPU
+  bool cooperative = true;       // whether it has cooperative launches
 };
 
 extern Settings settings;

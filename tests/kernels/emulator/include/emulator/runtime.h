@@ -14,6 +14,7 @@ enum cudaError_t {  // numbers are CUDA's
   cudaErrorInvalidConfiguration = 9,
   cudaErrorInvalidDeviceFunction = 98,
   cudaErrorCooperativeLaunchTooLarge = 720,
+  cudaErrorNotSupported = 801,
 };
 
 enum cudaDeviceAttr {
