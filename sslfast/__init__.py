@@ -15,7 +15,7 @@ __getattr__ = on_first_use(
     {
         "evaluate": "sslfast.commands.evaluate:evaluate",
         "kernels": "sslfast.kernels:",
-        "load_encoder": "sslfast.run.backbone:load_encoder",
+        "load_encoder": "sslfast.weights:load_encoder",
         "nn": "sslfast.nn:",
         "pretrain": "sslfast.commands.pretrain:pretrain",
     },

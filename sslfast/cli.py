@@ -21,6 +21,10 @@ from sslfast.errors import PrintableFormatter, TrainingError, UsageError, is_out
 # The commands import what they need themselves: torch takes seconds, which `--help` should not.
 
 
+ENCODER = (
+    "a run's directory, a checkpoint, a file of weights (.safetensors, or .pth of other software), "
+    "torchvision/<model>[@<weights>], timm/<model>[@<tag>], or random"
+)
 COMMANDS = ("pretrain", "evaluate", "export", "list", "views", "report", "bench", "info")
 
 
@@ -67,7 +71,14 @@ def evaluate(args: argparse.Namespace) -> None:
     from sslfast.commands.evaluate import evaluate as run
 
     evaluation = run(
-        args.protocol, args.checkpoint, args.data, args.val, args.overrides, random_baseline=args.random_baseline
+        args.protocol,
+        args.encoder,
+        args.data,
+        args.val,
+        args.overrides,
+        random_baseline=args.random_baseline,
+        architecture=args.architecture,
+        partial=args.partial,
     )
     print(evaluation.table())
 
@@ -75,7 +86,7 @@ def evaluate(args: argparse.Namespace) -> None:
 def export(args: argparse.Namespace) -> None:
     from sslfast.commands.export import export_torchvision
 
-    print_path(export_torchvision(args.checkpoint, args.out, overwrite=args.overwrite))
+    print_path(export_torchvision(args.encoder, args.out, overwrite=args.overwrite))
 
 
 def bench(args: argparse.Namespace) -> None:
@@ -151,13 +162,11 @@ def parser() -> Parser:
     command = commands.add_parser(
         "evaluate",
         help="test a frozen encoder",
-        usage="sslfast evaluate PROTOCOL CHECKPOINT --data PATH|NAME [--val PATH|NAME] [key=value ...]",
+        usage="sslfast evaluate PROTOCOL ENCODER --data PATH|NAME [--val PATH|NAME] [key=value ...]",
         add_help=False,
     )
     command.add_argument("protocol", metavar="PROTOCOL", help="knn: nearest neighbours; linear: a linear probe")
-    command.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=path_argument, help="a run's directory, or a checkpoint"
-    )
+    command.add_argument("encoder", metavar="ENCODER", help=ENCODER)
     command.add_argument("--data", metavar="PATH|NAME", required=True, help="labelled images")
     command.add_argument(
         "--val",
@@ -166,13 +175,17 @@ def parser() -> Parser:
         "out, or a fixed 10%%)",
     )
     command.add_argument("--random-baseline", action="store_true", help="test the initial weights as well")
+    command.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="the network of a state dict that is no ResNet's, as encoder.name of a recipe takes it",
+    )
+    command.add_argument("--partial", action="store_true", help="of a state dict take what fits")
     add_help(command, evaluation_help)
     command.set_defaults(run=evaluate)
 
     command = commands.add_parser("export", help="write an encoder's weights for other software")
-    command.add_argument(
-        "checkpoint", metavar="CHECKPOINT", type=path_argument, help="a run's directory, or a checkpoint"
-    )
+    command.add_argument("encoder", metavar="ENCODER", help=ENCODER)
     command.add_argument("--format", choices=["torchvision"], required=True)
     command.add_argument("--out", metavar="FILE", type=path_argument, required=True, help="a .safetensors file")
     command.add_argument("--overwrite", action="store_true", help="replace FILE")

@@ -36,13 +36,13 @@ def test_functions_and_modules():
     from sslfast import kernels, nn
     from sslfast.commands.evaluate import evaluate
     from sslfast.commands.pretrain import pretrain
-    from sslfast.run.backbone import load_encoder
+    from sslfast.weights import load_encoder
 
     assert (sslfast.pretrain, sslfast.evaluate, sslfast.load_encoder) == (pretrain, evaluate, load_encoder)
     assert (sslfast.kernels, sslfast.nn) == (kernels, nn)
     assert kernels.info_nce
     for function in (pretrain, evaluate, load_encoder):
-        for name in ("recipe", "out", "checkpoint", "path", "data", "val"):
+        for name in ("recipe", "out", "encoder", "name", "data", "val"):
             parameter = inspect.signature(function).parameters.get(name)
             assert parameter is None or "str | Path" in parameter.annotation, (function, name)
 

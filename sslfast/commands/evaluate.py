@@ -1,4 +1,4 @@
-"""`sslfast evaluate`: a checkpoint's encoder is judged, beside the same one with random weights."""
+"""`sslfast evaluate`: an encoder is judged, beside the same one with random weights."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ from pydantic import TypeAdapter
 from torch import nn
 
 from sslfast.config import DataConfig
-from sslfast.config.paths import existing_path
 from sslfast.config.settings import apply_overrides, nearest, validate
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
 from sslfast.evaluation.result import Evaluation
-from sslfast.run.backbone import load_state, random_encoder, restored_encoder
+from sslfast.weights import find_encoder
 
 log = logging.getLogger(__name__)
 
 
 def evaluate(
     kind: str,
-    checkpoint: str | Path,
+    encoder: str | Path,
     data: str | Path,
     val: str | Path | None = None,
     overrides: Sequence[str] = (),
     *,
     random_baseline: bool = True,
+    architecture: str | None = None,
+    partial: bool = False,
 ) -> Evaluation:
-    """Evaluates a checkpoint and writes evaluation/<kind>-<data>-<...>.json into its run's directory.
+    """Evaluates an encoder and writes evaluation/<kind>-<data>-<...>.json into its run's directory.
 
-    The name, `Evaluation.name`, holds all that the result depends on, so that no other is replaced.
+    The name, `Evaluation.name`, holds all that the result depends on, so that no other is replaced. The result of
+    another software's file lies beside that, the result of a library's weights in the current folder.
 
     Without `val`, the bare name of a data set with a test split is its training split against its test split; of
     other data a fixed part is held out. On the data that the run was pre-trained on it is the part
@@ -45,45 +47,45 @@ def evaluate(
 
     Args:
         kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn" or "linear".
-        checkpoint: a checkpoint's file or a run's directory.
+        encoder: which one, as `sslfast.load_encoder` takes it: a run's directory, a file of weights, a
+            library's model.
         data: labelled images to train on, as `open_source` takes them.
         val: labelled images to test on; None: the test split of `data`, or a part of it.
         overrides: "key=value" settings of the protocol.
         random_baseline: evaluate the same architecture with the initial weights of the run's seed as well.
+        architecture, partial: as `sslfast.load_encoder` takes them.
 
     Raises:
-        UsageError: an unknown protocol or setting, a bad checkpoint, data that cannot serve, or a result that
+        UsageError: an unknown protocol or setting, no such encoder, data that cannot serve, or a result that
             cannot be written.
     """
     if kind not in PROTOCOLS:
         raise UsageError(f"evaluate {kind}: no such evaluation{nearest(kind, PROTOCOLS)}")
-    checkpoint, data, val = Path(checkpoint), str(data), None if val is None else str(val)
+    data, val = str(data), None if val is None else str(val)
     protocol = PROTOCOLS[kind]
     options = validate(protocol.config, apply_overrides(protocol.config, {}, overrides), origin=f"evaluate {kind}")
     data, val = train_and_test(data, val, options)
     device = choose_device(options.device)
-    checkpoint = existing_path(checkpoint)
-    state = load_state(checkpoint)
-    encoder, recipe = restored_encoder(state, checkpoint, device)
-    on_run_data = val is None and is_same_source(data, recipe.data.source)
+    found = find_encoder(encoder, device, architecture=architecture, partial=partial)
+    of_run = None if found.recipe is None else found.recipe.data
+    on_run_data = val is None and of_run is not None and is_same_source(data, of_run.source)
     if val is None:
-        options = with_split(options, recipe.data if on_run_data else DataConfig())
+        options = with_split(options, of_run if of_run is not None and on_run_data else DataConfig())
     train_set, val_set = open_labeled(data, val, options)
 
-    encoders = {"pre-trained": encoder}
+    encoders = {"pre-trained": found.encoder}
     if random_baseline:
-        initial = random_encoder(recipe.encoder, recipe.data, recipe.train.seed)
-        encoders["random initialisation"] = initial.to(device)
+        encoders["random initialisation"] = found.untrained().to(device)
     rows = [
         {"encoder": name, **row}
         for name, candidate in encoders.items()
-        for row in protocol.judge(candidate, train_set, val_set, recipe.data, options)
+        for row in protocol.judge(candidate, train_set, val_set, found.data, options)
     ]
     train_set, val_set = readable(train_set), readable(val_set)  # unreadable images are known by now
     assert val_set.labels is not None
     evaluation = Evaluation(
         kind=kind,
-        checkpoint=str(checkpoint),
+        checkpoint=found.name,
         data=data,
         val=val,
         options=TypeAdapter(protocol.config).dump_python(options, mode="json"),
@@ -92,12 +94,13 @@ def evaluate(
         classes=len(train_set.classes),
         chance=np.bincount(val_set.labels).max().item() / len(val_set),
         rows=rows,
-        own_split=on_run_data
-        and (options.limit, options.val_fraction) == (recipe.data.limit, recipe.data.val_fraction),
-        step=state.get("step"),
-        weights=weights_digest(encoder),
+        own_split=of_run is not None
+        and on_run_data
+        and (options.limit, options.val_fraction) == (of_run.limit, of_run.val_fraction),
+        step=found.step,
+        weights=weights_digest(found.encoder),
     )
-    log.info("the result is in %s", evaluation.save(run_folder(checkpoint) / "evaluation"))
+    log.info("the result is in %s", evaluation.save(results_folder(found.file)))
     return evaluation
 
 
@@ -110,9 +113,10 @@ def weights_digest(network: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def run_folder(checkpoint: Path) -> Path:
-    """The run's directory that a checkpoint belongs to; for a checkpoint elsewhere, the folder it lies in."""
-    if checkpoint.is_dir():
-        return checkpoint
-    folder = checkpoint.resolve().parent
-    return folder.parent if folder.name == "checkpoints" else folder
+def results_folder(file: Path | None) -> Path:
+    """The folder of an encoder's results: in its run's directory; of another file, beside it; of none, here."""
+    folder = Path()
+    if file is not None:
+        folder = file if file.is_dir() else file.resolve().parent
+        folder = folder.parent if folder.name == "checkpoints" else folder
+    return folder / "evaluation"

@@ -11,13 +11,24 @@ from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
 from sslfast.encoders.resnet import RESNETS, STRIDES, build_resnet
-from sslfast.encoders.timm import TIMM, build_timm
+from sslfast.encoders.timm import TIMM, TimmEncoder, build_timm
 from sslfast.encoders.vit import VITS, build_vit, check_tiling
 from sslfast.errors import UsageError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-__all__ = ["RESNETS", "ColorEncoder", "Encoder", "build_encoder", "check_side", "try_encoder"]
+__all__ = [
+    "IMAGENET_MEAN",
+    "IMAGENET_STD",
+    "RESNETS",
+    "TIMM",
+    "ColorEncoder",
+    "Encoder",
+    "TimmEncoder",
+    "build_encoder",
+    "check_side",
+    "try_encoder",
+]
 
 
 def build_encoder(

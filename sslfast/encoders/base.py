@@ -12,9 +12,17 @@ class Encoder(nn.Module, ABC):
 
     Called with `dense=True` it gives a map of features instead, (B, feature_dim, h, w), where there is one. A
     ResNet's features are the mean of its map; a ViT's map is of its patches, its features are the class token.
+
+    Attributes:
+        feature_dim: number of features.
+        side: side of the images in pixels that it was trained on; of one that `sslfast.load_encoder` has loaded.
+        mean, std: (3,), by which images in [0, 1] are to be normalised; likewise.
     """
 
     feature_dim: int
+    side: int
+    mean: Tensor
+    std: Tensor
 
     @abstractmethod
     def forward(self, x: Tensor, dense: bool = False) -> Tensor: ...

@@ -27,13 +27,13 @@ class TimmEncoder(Encoder):
         self.feature_dim: int = model.head_hidden_size
         # The one size of images that the model takes, where it is not free.
         fixed = model.pretrained_cfg.get("fixed_input_size") and not getattr(model, "dynamic_img_size", False)
-        self.side: int | None = model.pretrained_cfg["input_size"][-1] if fixed else None
+        self.fixed_side: int | None = model.pretrained_cfg["input_size"][-1] if fixed else None
 
     def forward(self, x: Tensor, dense: bool = False) -> Tensor:
         side = x.shape[-1]
-        if self.side not in (None, side):
+        if self.fixed_side not in (None, side):
             raise UsageError(
-                f"encoder.name={self.name}: takes images of {self.side} pixels only, got {side}, "
+                f"encoder.name={self.name}: takes images of {self.fixed_side} pixels only, got {side}, "
                 "of a view or of a patch of one"
             )
         y = self.model.forward_features(x)

@@ -18,7 +18,7 @@ from sslfast.evaluation.features import features
 from sslfast.report.embedding import draw_embedding
 from sslfast.report.grids import draw_neighbors
 from sslfast.report.page import paragraph, picture, section
-from sslfast.run.backbone import load_encoder
+from sslfast.weights import load_encoder
 
 # Images whose features are computed: a report is to take a minute on a CPU, not to measure anything.
 BANK, HELD_OUT = 4000, 1000
@@ -40,7 +40,7 @@ def feature_sections(
         UsageError: no checkpoint can be read, or too few images can.
     """
     device = choose_device("auto")
-    encoder, _ = load_encoder(run_dir, device)
+    encoder = load_encoder(run_dir, device)
     bank, held_out = (
         part.subset(balanced_subset(part.labels, len(part), most))
         for part, most in zip(split(source, recipe.data.val_fraction or 0.1), (BANK, HELD_OUT), strict=True)

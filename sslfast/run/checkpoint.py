@@ -106,6 +106,16 @@ def load(path: Path) -> dict[str, Any]:
     return state
 
 
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is one that `save` wrote, by the name of the format in it; nothing is unpickled."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            return any(FORMAT.encode() in archive.read(name) for name in parts)
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 class Checkpoints:
     """A run's checkpoints: last.pt, always whole and the newest, and the latest few as step-00000123.pt.
 

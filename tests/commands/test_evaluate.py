@@ -9,8 +9,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from sslfast.commands.evaluate import evaluate, run_folder
-from sslfast.config import Recipe
+from sslfast.commands.evaluate import evaluate, results_folder
+from sslfast.config import EncoderConfig, Recipe
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation
@@ -264,7 +264,24 @@ def test_errors(saved: Path, tmp_path: Path) -> None:
             evaluate(*arguments)
 
 
-def test_run_folder(tmp_path: Path) -> None:
-    assert run_folder(tmp_path / "run" / "checkpoints" / "last.pt") == tmp_path / "run"
-    assert run_folder(tmp_path / "elsewhere.pt") == tmp_path
-    assert run_folder(tmp_path) == tmp_path
+def test_results_are_kept_with_what_they_are_of(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    for file in (run, run / "checkpoints", run / "checkpoints" / "last.pt", run / "backbone.safetensors"):
+        assert results_folder(file) == run / "evaluation", file
+    assert results_folder(tmp_path / "elsewhere.pt") == tmp_path / "evaluation"
+    assert results_folder(None) == Path("evaluation")  # a library's weights
+
+
+def test_weights_of_other_software_are_evaluated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = write_images(tmp_path / "images", each=8)
+    torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / "theirs.pth")
+    evaluation = evaluate("knn", tmp_path / "theirs.pth", data, overrides=["k=[5]"])
+    assert [row["encoder"] for row in evaluation.rows] == ["pre-trained", "random initialisation"]
+    assert (evaluation.own_split, evaluation.step) == (False, None)
+    assert evaluation.rows[0]["top1"] > 0.9
+    assert list((tmp_path / "evaluation").glob("knn-images-*.json"))
+
+    monkeypatch.chdir(tmp_path / "images")
+    evaluate("knn", "random", data, overrides=["k=[5]"], architecture="resnet18")
+    assert list((tmp_path / "images" / "evaluation").glob("knn-images-*.json"))

@@ -63,7 +63,7 @@ def test_the_file_says_what_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoder", [{"stem": "cifar"}, {"width": 0.5}, {"colors": "lab"}])
 def test_what_torchvision_lacks_is_refused(tmp_path: Path, encoder: dict[str, object]) -> None:
     path, _ = save_run(tmp_path, **encoder)
-    with pytest.raises(UsageError, match=r"torchvision has no resnet18 .*backbone\.safetensors.*build_encoder"):
+    with pytest.raises(UsageError, match=r"torchvision has no resnet18 .*sslfast\.load_encoder"):
         export_torchvision(path, tmp_path / "out.safetensors")
     assert not (tmp_path / "out.safetensors").exists()
 

@@ -13,7 +13,7 @@ from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
-from sslfast.run.backbone import load_encoder
+from sslfast.weights import find_encoder
 
 RUN = [
     "data.limit=72",
@@ -73,10 +73,11 @@ def test_a_seed_makes_its_weights(settings):
 
 
 def test_its_checkpoint_and_its_backbone_hold_it(settings, run):
-    encoder, config = load_encoder(run)
+    found = find_encoder(run)
+    encoder = found.encoder
     assert not encoder.training
-    assert config.encoder == EncoderConfig(**settings)
-    twin = build_encoder(config.encoder).eval()
+    assert found.config == EncoderConfig(**settings)
+    twin = build_encoder(found.config).eval()
     twin.load_state_dict(load_file(run / "backbone.safetensors"))
     images = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(twin(images), encoder(images), rtol=0, atol=0)
@@ -86,7 +87,7 @@ def test_training_moves_every_trained_parameter_and_no_other(settings, run):
     config = load_recipe(str(run / "config.yaml"))
     torch.manual_seed(config.train.seed)
     initial = build_encoder(config.encoder)
-    trained = dict(load_encoder(run)[0].named_parameters())
+    trained = dict(find_encoder(run).encoder.named_parameters())
     for name, parameter in initial.named_parameters():
         assert torch.equal(trained[name], parameter) != parameter.requires_grad, name
 

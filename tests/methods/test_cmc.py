@@ -11,7 +11,7 @@ from sslfast.commands.pretrain import pretrain
 from sslfast.config import DataConfig, EncoderConfig, ViewConfig
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
-from sslfast.run.backbone import load_encoder
+from sslfast.weights import load_encoder
 from tests.methods.harness import BATCH, IMAGES, KEEP, SIDE, SKIP, build_method, tiny_batch
 from tests.methods.nce import nce
 
@@ -81,7 +81,7 @@ def test_one_encoder_of_rgb_comes_back_from_a_run(tmp_path):
     small = ["data.size=32", "encoder.stem=cifar", "encoder.width=0.25", "method.dim=8", "method.noise=16"]
     run = ["train.epochs=1", "train.knn_every=1", "train.knn_k=5", "train.threads=1"]
     pretrain(load_recipe("cmc_imagenette", [*overrides, *small, *run]), tmp_path)
-    encoder, _ = load_encoder(tmp_path)
+    encoder = load_encoder(tmp_path)
     torch.testing.assert_close(encoder.mean, torch.tensor([0.4, 0.5, 0.6]))
     assert encoder(torch.randn(2, 3, 32, 32)).shape == (2, 128)
 

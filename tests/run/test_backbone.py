@@ -1,4 +1,4 @@
-"""Backbones: as a run begins with them, as files, and out of checkpoints."""
+"""Backbones: as a run begins with them, and as files."""
 
 import json
 import os
@@ -11,10 +11,9 @@ from safetensors.torch import load_file
 
 from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
-from sslfast.errors import TrainingError, UsageError
-from sslfast.recipes.load import from_dict, load_recipe, to_dict
-from sslfast.run.backbone import load_encoder, random_encoder, write_backbone, write_safetensors
-from sslfast.run.checkpoint import Checkpoints, load, save
+from sslfast.errors import TrainingError
+from sslfast.recipes.load import load_recipe
+from sslfast.run.backbone import random_encoder, write_backbone, write_safetensors
 
 
 def test_the_random_encoder_is_the_runs_own_beginning() -> None:
@@ -74,50 +73,3 @@ def test_a_failed_write_leaves_the_earlier_file(tmp_path: Path, monkeypatch: pyt
         write_backbone(encoder, path, {})
     assert path.read_text() == "an earlier one"
     assert [p.name for p in tmp_path.iterdir()] == ["backbone.safetensors"]
-
-
-@pytest.fixture
-def run(tmp_path):
-    """A run's directory and the encoder in its checkpoint."""
-    config = from_dict({"method": {"name": "moco_v2"}, "encoder": {"width": 0.125, "stem": "cifar"}})
-    encoder = build_encoder(config.encoder)
-    method = {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
-    Checkpoints(tmp_path / "run" / "checkpoints", keep=1).save(
-        7, {"config": to_dict(config), "method": {**method, "head.weight": torch.zeros(2)}}
-    )
-    return tmp_path / "run", encoder, config
-
-
-@pytest.mark.parametrize("what", ["", "checkpoints/last.pt", "checkpoints/step-00000007.pt"])
-def test_load_encoder(run, what):
-    folder, expected, expected_config = run
-    encoder, config = load_encoder(folder / what)
-    assert config == expected_config
-    assert not encoder.training
-    images = torch.randn(2, 3, 16, 16)
-    assert torch.equal(encoder(images), expected.eval()(images))
-
-
-def test_load_encoder_refuses_a_folder_without_checkpoint(run):
-    folder, _, _ = run
-    with pytest.raises(UsageError, match="holds no checkpoint"):
-        load_encoder(folder.parent)
-    for path in (folder / "checkpoints").iterdir():
-        path.unlink()
-    with pytest.raises(UsageError, match="run: holds no checkpoint"):
-        load_encoder(folder)
-
-
-def test_load_encoder_refuses_weights_that_do_not_fit(run):
-    folder, _, _ = run
-    content = load(folder / "checkpoints" / "last.pt")
-    del content["method"]["encoder.conv1.weight"]
-    save(folder / "other.pt", content)
-    with pytest.raises(UsageError, match=r"other\.pt: its weights do not fit its encoder 'resnet18'"):
-        load_encoder(folder / "other.pt")
-
-
-def test_load_encoder_refuses_a_checkpoint_of_something_else(tmp_path):
-    save(tmp_path / "a.pt", {"step": 1})
-    with pytest.raises(UsageError, match="without an encoder"):
-        load_encoder(tmp_path / "a.pt")

@@ -1,0 +1,224 @@
+"""From the name of an encoder to the encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sslfast.config import DataConfig, EncoderConfig, Recipe
+from sslfast.config.paths import existing_path, user_path
+from sslfast.encoders import IMAGENET_MEAN, IMAGENET_STD, TIMM, Encoder, TimmEncoder, build_encoder
+from sslfast.errors import UsageError
+from sslfast.recipes.load import from_stored
+from sslfast.run.backbone import ENCODER, random_encoder
+from sslfast.run.checkpoint import Checkpoints, is_checkpoint, load
+from sslfast.run.fits import check_bounds, check_kinds, check_like
+from sslfast.weights.architecture import named_parts, resnet_config, resnet_prefixes
+from sslfast.weights.files import read_weights
+from sslfast.weights.fitting import choose_prefix, fit
+from sslfast.weights.libraries import TORCHVISION, Published, timm_encoder, torchvision_encoder
+
+RANDOM = "random"
+SIDE = 224  # of the images of weights that do not tell: the field's for ImageNet
+SEED = 0  # of random weights
+
+
+@dataclass(frozen=True)
+class NamedEncoder:
+    """An encoder, and what is known of it.
+
+    Attributes:
+        name: as it was asked for.
+        encoder: on the device, in evaluation mode.
+        config: the `encoder` section that builds its architecture.
+        data: `size`, `mean` and `std` of its input.
+        recipe: of the run that trained it; None: another software did.
+        step: number of training steps; None: unknown.
+        file: the file or the run's directory it came from; None: a library, or random.
+    """
+
+    name: str
+    encoder: Encoder
+    config: EncoderConfig
+    data: DataConfig
+    recipe: Recipe | None = None
+    step: int | None = None
+    file: Path | None = None
+
+    def untrained(self) -> Encoder:
+        """The same architecture as it was initialised: of a run by its seed, else by 0."""
+        seed = SEED if self.recipe is None else self.recipe.train.seed
+        return random_encoder(self.config, self.data, seed).eval()
+
+
+def load_encoder(
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    architecture: str | None = None,
+    partial: bool = False,
+) -> Encoder:
+    """Loads an encoder in evaluation mode: a network of images (B, 3, S, S) to features (B, feature_dim).
+
+    Beside `feature_dim` it has the attributes `side`, the side of its images in pixels, and `mean` and `std`,
+    fp32 (3,) on the device, by which images in [0, 1] are to be normalised.
+
+    Args:
+        name: a run's directory, a checkpoint, a run's backbone.safetensors, a state dict of other software (.pth
+            or .safetensors), `torchvision/<model>[@<weights>]`, `timm/<model>[@<tag>]`, or `random`.
+        device: where to put it.
+        architecture: the network of a state dict that is no ResNet's, or of `random`: a name that
+            `encoder.name` takes.
+        partial: of a state dict take what fits, with a warning for the rest.
+
+    Raises:
+        UsageError: nothing has that name, it cannot be read, or its weights do not fit.
+    """
+    found = find_encoder(name, device, architecture=architecture, partial=partial)
+    encoder = found.encoder
+    encoder.side = found.data.size
+    for key in ("mean", "std"):
+        if key not in dict(encoder.named_buffers()):  # a ColorEncoder has them
+            value = torch.tensor(getattr(found.data, key), device=device)
+            encoder.register_buffer(key, value, persistent=False)
+    return encoder
+
+
+def find_encoder(
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    architecture: str | None = None,
+    partial: bool = False,
+) -> NamedEncoder:
+    """The encoder that `load_encoder` loads by these arguments, with what is known of it. An existing path wins.
+
+    Raises:
+        UsageError: as `load_encoder`.
+    """
+    found = _find(str(name), architecture, partial)
+    found.encoder.eval().to(device)
+    return found
+
+
+def _find(name: str, architecture: str | None, partial: bool) -> NamedEncoder:
+    libraries: dict[str, Callable[[str], Published]] = {TORCHVISION: torchvision_encoder, TIMM: timm_encoder}
+    path = user_path(name)
+    if not path.exists():
+        if name == RANDOM:
+            return _random(name, architecture)
+        for prefix, load_published in libraries.items():
+            if name.startswith(prefix):
+                return _published(name, load_published(name), architecture)
+        path = _existing(name)
+    if path.is_dir() or is_checkpoint(path):
+        state = load_state(path)
+        return _of_run(name, path, state["config"], state["method"], ENCODER, state.get("step"))
+    file = read_weights(path)
+    if file.config is not None:
+        return _of_run(name, path, file.config, file.tensors, "", None)
+    return _of_other_software(name, path, named_parts(file.tensors), architecture, partial)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """The state in a checkpoint, or in the newest of a run's directory, with a method and a configuration.
+
+    Raises:
+        UsageError: there is no checkpoint, it cannot be read, or it lacks these.
+    """
+    if path.is_dir():
+        checkpoints = path / "checkpoints"
+        latest = Checkpoints(checkpoints, keep=0).latest() if checkpoints.is_dir() else None
+        if latest is None:
+            raise UsageError(f"{path}: holds no checkpoint; give a run's directory or a checkpoint's file")
+        path, state = latest
+    else:
+        state = load(path)
+    if not {"config", "method"} <= state.keys():
+        raise UsageError(f"{path}: a checkpoint without an encoder; give one that `sslfast pretrain` wrote")
+    try:
+        check_kinds(state, ("config", "method"))
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; give another checkpoint") from error
+    return state
+
+
+def _existing(name: str) -> Path:
+    """The path of a name that no library's begins with. Raises UsageError if there is none."""
+    try:
+        return existing_path(name)
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; expected a run's directory, a file of weights, {TORCHVISION}<model>, {TIMM}<model> or "
+            f"{RANDOM}"
+        ) from error
+
+
+def _of_run(
+    name: str, path: Path, config: dict[str, Any], weights: dict[str, Any], prefix: str, step: int | None
+) -> NamedEncoder:
+    """The encoder of a run's recipe, with those weights whose names begin with a prefix."""
+    recipe = from_stored(config, origin=str(path))
+    encoder = build_encoder(recipe.encoder)
+    own = {
+        key.removeprefix(prefix): value
+        for key, value in weights.items()
+        if isinstance(key, str) and key.startswith(prefix)
+    }
+    try:
+        check_like(own, encoder.state_dict(), "encoder")
+        encoder.load_state_dict(own)
+        check_bounds(encoder, "encoder")
+    except ValueError as error:
+        raise UsageError(f"{path}: its weights do not fit its encoder {recipe.encoder.name!r}: {error}") from error
+    return NamedEncoder(name, encoder, recipe.encoder, recipe.data, recipe, step, path)
+
+
+def _of_other_software(
+    name: str, path: Path, tensors: dict[str, torch.Tensor], architecture: str | None, partial: bool
+) -> NamedEncoder:
+    if architecture:
+        config = EncoderConfig(name=architecture)
+    else:
+        config, tensors = _resnet(path, tensors)
+    encoder = build_encoder(config)
+    fit(tensors, encoder.model if isinstance(encoder, TimmEncoder) else encoder, str(path), partial=partial)
+    return NamedEncoder(name, encoder, config, _images(encoder), file=path)
+
+
+def _resnet(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[EncoderConfig, dict[str, torch.Tensor]]:
+    """The `encoder` section and the tensors of a file's ResNet. Raises UsageError if it is none of ours."""
+    if prefixes := resnet_prefixes(tensors):
+        prefix = choose_prefix(prefixes, str(path))
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        if config := resnet_config(own):
+            return config, own
+    raise UsageError(
+        f"{path}: its tensors are no ResNet's that sslfast has; name their architecture by --architecture, as "
+        "encoder.name of a recipe takes it"
+    )
+
+
+def _random(name: str, architecture: str | None) -> NamedEncoder:
+    config = EncoderConfig(name=architecture) if architecture else EncoderConfig()
+    encoder = random_encoder(config, DataConfig(), SEED)
+    return NamedEncoder(name, encoder, config, _images(encoder))
+
+
+def _published(name: str, published: Published, architecture: str | None) -> NamedEncoder:
+    if architecture:
+        raise UsageError(f"--architecture {architecture}: {name} is one already; leave it out")
+    data = DataConfig(size=published.side, mean=published.mean, std=published.std)
+    return NamedEncoder(name, published.encoder, published.config, data)
+
+
+def _images(encoder: Encoder) -> DataConfig:
+    """What images an encoder takes whose weights do not tell: as timm states for its models, else ImageNet's."""
+    if isinstance(encoder, TimmEncoder):
+        stated = encoder.model.pretrained_cfg
+        return DataConfig(size=stated["input_size"][-1], mean=tuple(stated["mean"]), std=tuple(stated["std"]))
+    return DataConfig(size=SIDE, mean=IMAGENET_MEAN, std=IMAGENET_STD)
