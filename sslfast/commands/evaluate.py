@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -46,7 +47,7 @@ def evaluate(
     states both, and says where the parts are the same. On other data they are "all" and 0.1.
 
     Args:
-        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn" or "linear".
+        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear" or "finetune".
         encoder: which one, as `sslfast.load_encoder` takes it: a run's directory, a file of weights, a
             library's model.
         data: labelled images to train on, as `open_source` takes them.
@@ -76,13 +77,7 @@ def evaluate(
     encoders = {"pre-trained": found.encoder}
     if random_baseline:
         encoders["random initialisation"] = found.untrained().to(device)
-    rows = [
-        {"encoder": name, **row}
-        for name, candidate in encoders.items()
-        for row in protocol.judge(candidate, train_set, val_set, found.data, options)
-    ]
-    train_set, val_set = readable(train_set), readable(val_set)  # unreadable images are known by now
-    assert val_set.labels is not None
+    folder = results_folder(found.file)
     evaluation = Evaluation(
         kind=kind,
         checkpoint=found.name,
@@ -92,15 +87,33 @@ def evaluate(
         train_images=len(train_set),
         val_images=len(val_set),
         classes=len(train_set.classes),
-        chance=np.bincount(val_set.labels).max().item() / len(val_set),
-        rows=rows,
+        chance=1.0,
+        rows=[{"encoder": name} for name in encoders],
         own_split=of_run is not None
         and on_run_data
         and (options.limit, options.val_fraction) == (of_run.limit, of_run.val_fraction),
         step=found.step,
         weights=weights_digest(found.encoder),
     )
-    log.info("the result is in %s", evaluation.save(results_folder(found.file)))
+    rows = [
+        {"encoder": name, **row}
+        for name, candidate in encoders.items()
+        for row in protocol.judge(
+            candidate,
+            train_set,
+            val_set,
+            found.data,
+            options,
+            folder / f"{evaluation.name()}.{name.replace(' ', '_')}",
+        )
+    ]
+    train_set, val_set = readable(train_set), readable(val_set)  # unreadable images are known by now
+    assert val_set.labels is not None
+    chance = np.bincount(val_set.labels).max().item() / len(val_set)
+    evaluation = dataclasses.replace(
+        evaluation, rows=rows, train_images=len(train_set), val_images=len(val_set), chance=chance
+    )
+    log.info("the result is in %s", evaluation.save(folder))
     return evaluation
 
 

@@ -24,5 +24,9 @@ class Encoder(nn.Module, ABC):
     mean: Tensor
     std: Tensor
 
+    def stages(self) -> list[nn.Module]:
+        """The parts that images pass, in order, for what trains only the last ones; itself, if it has none."""
+        return [self]
+
     @abstractmethod
     def forward(self, x: Tensor, dense: bool = False) -> Tensor: ...

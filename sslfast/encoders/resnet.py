@@ -68,6 +68,10 @@ class ResNet(resnet.ResNet, Encoder):
             x = getattr(self, part)(x)
         return x if dense else F.adaptive_avg_pool2d(x, 1).flatten(1)
 
+    def stages(self) -> list[nn.Module]:
+        layers = [self.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]
+        return [nn.ModuleList([self.conv1, self.get_submodule("bn1")]), *layers]
+
     def _scale(self, channels: int) -> int:
         return max(8, round(channels * self.width))
 

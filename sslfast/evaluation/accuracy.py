@@ -23,6 +23,18 @@ def class_ranks(scores: Tensor, labels: Tensor) -> Tensor:
     return before.sum(1).masked_fill(~right.squeeze(1).isfinite(), scores.shape[1])
 
 
+def class_mean(class_ranks: Tensor, labels: Tensor) -> float:
+    """The mean over the classes that have images of each one's top-1 accuracy, a share in [0, 1].
+
+    Args:
+        class_ranks: (N,), as `class_ranks` gives them.
+        labels: (N,) int64, the right classes.
+    """
+    counts = labels.bincount()
+    right = labels.bincount(weights=(class_ranks == 0).double())
+    return (right[counts > 0] / counts[counts > 0]).mean().item()
+
+
 def accuracy(class_ranks: Tensor, num_classes: int) -> dict[str, float]:
     """{"top1", "top5"}: shares in [0, 1]; no "top5" with five classes or fewer, where it says nothing."""
     shares = {"top1": (class_ranks == 0).double().mean().item()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field
+from pathlib import Path
 from typing import Annotated
 
 import torch
@@ -84,7 +85,9 @@ def knn_accuracy(
     return accuracy(torch.cat(places), num_classes)
 
 
-def _judge(encoder: Encoder, train: Source, val: Source, data: DataConfig, options: KNNConfig) -> list[Row]:
+def _judge(
+    encoder: Encoder, train: Source, val: Source, data: DataConfig, options: KNNConfig, _: Path
+) -> list[Row]:
     features = train_val_features(encoder, train, val, data, options)
     # More neighbours than images is the vote of all images; the table shows how many voted.
     counts = dict.fromkeys(min(k, len(features[0])) for k in options.k)

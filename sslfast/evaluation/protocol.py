@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sslfast.config import DataConfig
@@ -19,10 +20,11 @@ class Protocol:
 
     Attributes:
         config: the dataclass of its settings, an `EvaluationConfig`; its docstring says what the protocol is.
-        judge: (encoder, train, val, data, options) -> rows. The encoder is on the device to compute on, and stays
-            as it is; `train` and `val` are labelled alike; `data` has the size and the normalisation of the
-            encoder's input; `options` are an instance of `config`.
+        judge: (encoder, train, val, data, options, stem) -> rows. The encoder is on the device to compute on, and
+            stays as it is; `train` and `val` are labelled alike; `data` has the size and the normalisation of the
+            encoder's input; `options` are an instance of `config`. The names of files that a judgement writes
+            begin with `stem`, and it goes on where another one of the same stem was interrupted.
     """
 
     config: type[Any]
-    judge: Callable[[Encoder, Source, Source, DataConfig, Any], list[Row]]
+    judge: Callable[[Encoder, Source, Source, DataConfig, Any, Path], list[Row]]

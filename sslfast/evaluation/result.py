@@ -19,10 +19,12 @@ NAME_PART = 24  # characters of each name in a file's name, of up to 4 bytes: fi
 # The columns of a table, those of a row that has them, in this order.
 HEADINGS = {
     "encoder": "encoder",
+    "labels": "labels",
     "k": "k",
     "train_top1": "train top-1",
     "top1": "held-out top-1",
     "top5": "held-out top-5",
+    "class_mean": "mean of classes",
 }
 
 

@@ -1,26 +1,22 @@
 """What every protocol promises."""
 
-import numpy as np
+from pathlib import Path
+
 import pytest
 import torch
 
-from sslfast.config import DataConfig, EncoderConfig
-from sslfast.data import Source
+from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.help import describe
 from sslfast.evaluation.options import EvaluationConfig
 from sslfast.evaluation.result import HEADINGS
+from tests.evaluation.pictures import DATA, pictures
 
-DATA = DataConfig(size=16)
-QUICK = {"linear": {"epochs": 2}}  # settings that a test has the time for
-
-
-def pictures(count: int, seed: int) -> Source:
-    """Noise, in three classes of their own brightness."""
-    labels = np.arange(count) % 3
-    images = np.random.default_rng(seed).integers(0, 60, (count, 16, 16, 3)) + 90 * labels[:, None, None, None]
-    return Source("pictures", images=images.astype(np.uint8), labels=labels, classes=["a", "b", "c"])
+QUICK = {
+    "linear": {"epochs": 2},
+    "finetune": {"epochs": 6, "head_lr": 1.0},
+}  # settings that a test has the time for
 
 
 @pytest.fixture(params=sorted(PROTOCOLS))
@@ -28,20 +24,20 @@ def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_rows_are_of_the_table_and_the_encoder_stays_as_it_is(name: str) -> None:
+def test_rows_are_of_the_table_and_the_encoder_stays_as_it_is(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(stem="cifar", width=0.125)).eval()
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     protocol = PROTOCOLS[name]
     options = protocol.config(device="cpu", **QUICK.get(name, {}))
     train, val = pictures(30, 0), pictures(12, 1)
-    rows = protocol.judge(encoder, train, val, DATA, options)
+    rows = protocol.judge(encoder, train, val, DATA, options, tmp_path / name)
     assert rows
     for row in rows:
         assert row.keys() <= HEADINGS.keys() - {"encoder"}
         assert all(0 <= value <= 1 for value in row.values() if isinstance(value, float))
         assert row["top1"] > 0.5  # a brightness is plain to any encoder
-    assert rows == protocol.judge(encoder, train, val, DATA, options)
+    assert rows == protocol.judge(encoder, train, val, DATA, options, tmp_path / name)
     assert not encoder.training
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
 

@@ -1,0 +1,162 @@
+"""Fine-tuning: an encoder and a classifier on it are trained on labelled images, all of them or a few."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sslfast.config import DataConfig
+from sslfast.config.fields import STRICT, Count, NonNegative, Probability
+from sslfast.config.paths import existing_path
+from sslfast.data import Source
+from sslfast.data.sources.subset import balanced_subset
+from sslfast.device import choose_device
+from sslfast.encoders import Encoder
+from sslfast.errors import UsageError
+from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
+from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.protocol import Protocol, Row
+from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy, train_classifier, with_ending
+
+SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
+# LEWEL's (Huang et al. 2022, section 4.2) rates of the encoder and of the head, at most this share of the labels.
+RATES = {0.01: (1e-4, 1.0), 0.1: (1e-2, 0.1), 1.0: (1e-2, 0.1)}  # all labels: ours, as of 10 %
+
+
+@dataclass(config=STRICT)
+class FinetuneConfig(EvaluationConfig):
+    """An encoder that is trained with a classifier on few labels or all: LEWEL's protocol (Huang et al. 2022)."""
+
+    labels: str = "100%"
+    """Training images whose labels are used: a share such as 1% or 10%, balanced over the classes, the same for a
+    seed; or a text file of their names, a line each."""
+    frozen: int | Literal["all"] = Field(default=0, union_mode="left_to_right")
+    """Number of the encoder's first stages that stay as they are, running statistics too, of a ResNet's five; all:
+    only the head is trained."""
+    head: Literal["linear", "mlp"] = "linear"
+    """Classifier. linear: one layer; mlp: a hidden layer as wide as the features before it."""
+    epochs: Count = 50
+    """Number of passes over the images."""
+    lr: NonNegative | None = None
+    """Learning rate of the encoder at a batch of 256, scaled linearly with it; null: 1e-4 with up to 1 % of the
+    labels, else 1e-2."""
+    head_lr: NonNegative | None = None
+    """Learning rate of the head likewise; null: 1.0 with up to 1 % of the labels, else 0.1."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """Course of the rates. steps: / 10 at 60 % and 80 % of the epochs; cosine: to 0."""
+    batch_size: Count = 256
+    """Number of images in a step, at most all that have labels."""
+    momentum: Probability = 0.9
+    """Momentum of SGD."""
+    weight_decay: NonNegative = 0.0
+    """Weight decay: an L2 penalty on the encoder and the head."""
+
+    def __post_init__(self) -> None:
+        stated = SHARE.fullmatch(self.labels)
+        share = float(stated[1]) / 100 if stated else 1.0
+        if not 0 < share <= 1:
+            raise ValueError(f"labels={self.labels}: expected more than 0% and at most 100%")
+        lr, head_lr = next(rates for most, rates in RATES.items() if share <= most)
+        self.lr = lr if self.lr is None else self.lr
+        self.head_lr = head_lr if self.head_lr is None else self.head_lr
+
+
+def labeled_subset(source: Source, labels: str, seed: int) -> Source:
+    """The images of a source whose labels may be used.
+
+    Args:
+        source: labelled images.
+        labels: `FinetuneConfig.labels`.
+        seed: of a share's choice.
+
+    Raises:
+        UsageError: the share leaves a class without an image, or the file names one that is not there, or none.
+    """
+    if share := SHARE.fullmatch(labels):
+        if float(share[1]) == 100:
+            return source
+        count = round(len(source) * float(share[1]) / 100)
+        if count < len(source.classes):
+            raise UsageError(
+                f"labels={labels}: {count} of the {len(source)} images of {source.name}, fewer than its "
+                f"{len(source.classes)} classes; use a larger share"
+            )
+        order = np.random.default_rng(seed).permutation(len(source))
+        shuffled = source.subset(order)
+        return source.subset(np.sort(order[balanced_subset(shuffled.labels, len(source), count)]))
+    return _named(source, existing_path(labels))
+
+
+def _named(source: Source, file: Path) -> Source:
+    """The images of a source that a text file names, by their names or by the ends of their paths."""
+    try:
+        names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"labels={file}: cannot be read as a text file of images' names ({error})") from error
+    if source.paths is None:
+        raise UsageError(f"labels={file}: names files, and the images of {source.name} are none; give a share")
+    places: dict[str, list[int]] = {}
+    for place, path in enumerate(source.paths):
+        for name in (path.name, "/".join(path.parts[-2:])):  # the latter with its class
+            places.setdefault(name, []).append(place)
+    if missing := [name for name in names if name not in places]:
+        raise UsageError(
+            f"labels={file}: {len(missing)} of its {len(names)} names are none of an image of {source.name}, the "
+            f"first is {missing[0]}"
+        )
+    if several := next((name for name in names if len(places[name]) > 1), None):
+        raise UsageError(
+            f"labels={file}: {several} is the name of several images; put their class before it, CLASS/"
+        )
+    if not names:
+        raise UsageError(f"labels={file}: names no image")
+    return source.subset([places[name][0] for name in dict.fromkeys(names)])
+
+
+def _judge(
+    encoder: Encoder, train: Source, val: Source, data: DataConfig, options: FinetuneConfig, stem: Path
+) -> list[Row]:
+    device = choose_device(options.device)
+    chosen = labeled_subset(train, options.labels, options.seed)
+    if len(chosen) < len(train):
+        _write_names(chosen, with_ending(stem, ".labels.txt"))
+    generator = torch.Generator().manual_seed(options.seed)
+    head = (linear_head if options.head == "linear" else mlp_head)(
+        encoder.feature_dim, len(train.classes), generator
+    )
+    classifier = Classifier(encoder, head, options.frozen).to(device)
+    assert options.lr is not None
+    assert options.head_lr is not None
+    schedule = Schedule(
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        optimizer="sgd",
+        lr=options.lr,
+        head_lr=options.head_lr,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        schedule=options.schedule,
+        seed=options.seed,
+    )
+    train_classifier(classifier, chosen, data, schedule, device, with_ending(stem, PROGRESS))
+    return [{"labels": len(chosen), **classifier_accuracy(classifier, val, data, device, options.chunk)}]
+
+
+def _write_names(source: Source, file: Path) -> None:
+    """Writes which images have labels, a line each, as `labels` reads them; an array's images have no names."""
+    if source.paths is not None:
+        names = [
+            "/".join(os.fsencode(part).decode(errors="replace") for part in p.parts[-2:]) for p in source.paths
+        ]
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("\n".join(names) + "\n", encoding="utf-8")
+
+
+FINETUNE = Protocol(FinetuneConfig, _judge)

@@ -1,0 +1,169 @@
+"""The training of a classifier on augmented images, for evaluations."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from sslfast.config import DataConfig, ViewConfig
+from sslfast.data import LoaderSpec, Source, eval_batches, load_small, make_loader
+from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
+from sslfast.evaluation.classifier import Classifier
+from sslfast.kernels.optimizers import FusedLARS, FusedOptimizer, FusedSGD
+from sslfast.optim.schedules import cosine
+from sslfast.run import checkpoint
+
+log = logging.getLogger(__name__)
+
+# Of images to train a classifier on: a random resized crop and a flip, as in the papers' linear protocols.
+CROP_AND_FLIP = ViewConfig(scale=(0.08, 1.0), jitter=0.0, grayscale=0.0)
+PROGRESS = ".progress.pt"  # the end of the name of a file that an interrupted training leaves
+STEPS, FACTOR = (0.6, 0.8), 0.1  # the rate is divided by ten at these shares of training
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a classifier is trained.
+
+    Attributes:
+        epochs: passes over the images.
+        batch_size: images in a step, at most all of them.
+        optimizer: "sgd" or "lars".
+        lr: learning rate of the encoder at a batch of 256, scaled linearly with the batch.
+        head_lr: that of the head.
+        momentum, weight_decay: of both.
+        schedule: "steps", by STEPS and FACTOR, or "cosine", to 0.
+        seed: of the order of the images and of their augmentation.
+    """
+
+    epochs: int
+    batch_size: int
+    optimizer: Literal["sgd", "lars"]
+    lr: float
+    head_lr: float
+    momentum: float
+    weight_decay: float
+    schedule: Literal["steps", "cosine"]
+    seed: int
+
+    def factor(self, step: int, total_steps: int) -> float:
+        """The share of its peak that the learning rate has at a step, counted from 0."""
+        if self.schedule == "cosine":
+            return cosine(step, total_steps, 1.0, 0.0)
+        return FACTOR ** sum(step >= share * total_steps for share in STEPS)
+
+
+def train_classifier(
+    classifier: Classifier,
+    source: Source,
+    data: DataConfig,
+    schedule: Schedule,
+    device: torch.device,
+    progress: Path,
+) -> None:
+    """Trains a classifier on the cross-entropy of randomly cropped and flipped images.
+
+    Args:
+        classifier: on the device; it is trained in place.
+        source: labelled images.
+        data: `size`, `mean` and `std` of the encoder's input.
+        schedule: how.
+        device: where to train.
+        progress: a file that is written after each epoch and removed at the end: if it is there, training goes on
+            from it, to the same result.
+
+    Raises:
+        UsageError: the file is damaged, or of another training.
+        TrainingError: it cannot be written.
+    """
+    batch_size = min(schedule.batch_size, len(source))
+    data = dataclasses.replace(data, batch_size=batch_size, views=[CROP_AND_FLIP])
+    loader = make_loader(LoaderSpec(load_small(source, data, device), data, schedule.seed, device))
+    optimizer, total = build_optimizer(classifier, schedule, batch_size), schedule.epochs * loader.steps_per_epoch
+    first = _resume(classifier, optimizer, progress) if progress.exists() else 0
+    with tqdm(
+        total=total, initial=first * loader.steps_per_epoch, desc="classifier", leave=False, disable=None
+    ) as bar:
+        for epoch in range(first, schedule.epochs):
+            classifier.train()
+            losses = []
+            for step, batch in enumerate(loader.epoch(epoch), epoch * loader.steps_per_epoch):
+                for group in optimizer.param_groups:
+                    group["lr"] = group["peak"] * schedule.factor(step, total)
+                assert batch.label is not None
+                loss = F.cross_entropy(classifier(batch.views[0]), batch.label)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.detach())
+                bar.update()
+            log.info("epoch %d of %d: loss %.3f", epoch + 1, schedule.epochs, torch.stack(losses).mean())
+            state = {
+                "epochs": epoch + 1,
+                "classifier": classifier.state_dict(),
+                "optimizer": optimizer.state_dict(),
+            }
+            progress.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.save(progress, state)
+    progress.unlink()
+
+
+def with_ending(stem: Path, ending: str) -> Path:
+    """The file whose name is that of `stem` and an ending."""
+    return stem.with_name(stem.name + ending)
+
+
+def build_optimizer(classifier: Classifier, schedule: Schedule, batch_size: int) -> FusedOptimizer:
+    """The optimizer of what is trained of a classifier, its encoder and its head at rates of their own."""
+    scale = batch_size / 256
+    groups = [
+        {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr * scale, "peak": lr * scale}
+        for part, lr in ((classifier.encoder, schedule.lr), (classifier.head, schedule.head_lr))
+    ]
+    kind: Callable[..., FusedOptimizer] = FusedSGD if schedule.optimizer == "sgd" else FusedLARS
+    return kind(
+        [group for group in groups if group["params"]],
+        schedule.head_lr * scale,
+        momentum=schedule.momentum,
+        weight_decay=schedule.weight_decay,
+    )
+
+
+def _resume(classifier: Classifier, optimizer: FusedOptimizer, progress: Path) -> int:
+    """Restores what a training left; returns the number of its epochs."""
+    state = checkpoint.load(progress)
+    classifier.load_state_dict(state["classifier"])
+    optimizer.load_state_dict(state["optimizer"])
+    log.info("%s: goes on after epoch %d", progress, state["epochs"])
+    epochs: int = state["epochs"]
+    return epochs
+
+
+@torch.no_grad()
+def classifier_accuracy(
+    classifier: Classifier, source: Source, data: DataConfig, device: torch.device, batch_size: int
+) -> dict[str, float]:
+    """The accuracy of a classifier on images that are not augmented.
+
+    Returns:
+        {"top1", "top5", "class_mean"}, shares in [0, 1] of the images that can be read: as of `accuracy`, and the
+        mean over the classes of each one's top-1 accuracy.
+    """
+    assert source.labels is not None
+    classifier.eval()
+    ranks: list[Tensor] = []
+    labels: list[Tensor] = []
+    for images, index in eval_batches(source, data.size, data, batch_size, device):
+        labels.append(torch.from_numpy(source.labels)[index.cpu()].to(device))
+        ranks.append(class_ranks(classifier(images).float(), labels[-1]))
+    every = torch.cat(ranks)
+    return {**accuracy(every, len(source.classes)), "class_mean": class_mean(every, torch.cat(labels))}
