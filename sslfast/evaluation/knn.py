@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated
@@ -24,8 +25,9 @@ from sslfast.evaluation.protocol import Protocol, Row
 
 KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
 
-# Similarities held at once, (queries of a chunk) x (training images): 64 MiB in float32.
+# Similarities held at once, (queries of a chunk) x (training images of a chunk): 64 MiB in float32.
 SIMILARITIES = 2**24
+QUERIES = 1024  # of a chunk, at most
 
 
 @dataclass(config=STRICT)
@@ -34,8 +36,59 @@ class KNNConfig(EvaluationConfig):
 
     k: Annotated[list[Count], Field(min_length=1)] = field(default_factory=lambda: [200, 20])
     """Numbers of neighbours that vote, a row of results each; at most as many as there are training images."""
-    temperature: Positive = KNN_TEMPERATURE
-    """Temperature of the votes: a neighbour's weighs exp(similarity / temperature)."""
+    temperature: Annotated[list[Positive], Field(min_length=1)] = field(default_factory=lambda: [KNN_TEMPERATURE])
+    """Temperatures of the votes, a row of results each: a neighbour's weighs exp(similarity / temperature)."""
+
+
+def knn_accuracies(
+    train_x: Tensor,
+    train_y: Tensor,
+    val_x: Tensor,
+    val_y: Tensor,
+    *,
+    ks: Sequence[int],
+    temperatures: Sequence[float],
+    num_classes: int,
+    check_interrupt: Callable[[], None] = lambda: None,
+) -> dict[tuple[int, float], dict[str, float]]:
+    """The accuracies of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
+
+    The k training images most similar to a query by cosine s_i vote for their classes, and class c gets
+    sum_i exp(s_i / temperature) [y_i = c]. Ours where the paper is silent: equal votes are in the order of the
+    class numbers, and a class without a vote is never a prediction, so that few neighbours do not win a top-5 by
+    luck.
+
+    The neighbours are exact, and searched for once. Similarities are computed in fp32, whatever the features'
+    dtype, a part of the queries by a part of the training images at a time: memory beside the arguments stays
+    bounded.
+
+    Args:
+        train_x: (N, D) features of the training images, of any norm and floating dtype.
+        train_y: (N,) int64 classes in [0, num_classes).
+        val_x: (M, D) features of the queries, on the same device.
+        val_y: (M,) int64 classes.
+        ks: numbers of neighbours that vote; with k > N all training images do.
+        temperatures: temperatures of the votes' weights.
+        num_classes: number of classes.
+        check_interrupt: is called before each chunk of queries; what it raises ends the classification.
+
+    Returns:
+        By k and temperature, {"top1", "top5"}, shares of the queries in [0, 1]; no "top5" with five classes or
+        fewer, where it says nothing.
+    """
+    most = min(max(ks), len(train_x))
+    places: dict[tuple[int, float], list[Tensor]] = {pair: [] for pair in itertools.product(ks, temperatures)}
+    chunk = max(1, min(QUERIES, SIMILARITIES // max(most, num_classes)))
+    for query, y in zip(val_x.split(chunk), val_y.split(chunk), strict=True):
+        check_interrupt()
+        similarity, neighbors = _nearest(F.normalize(query.float(), dim=1), train_x, most)
+        for (k, temperature), found in places.items():
+            # exp((s - s_max) / t) differs from exp(s / t) by a factor a query: same order, no overflow. In float64
+            # the order in which a GPU adds the votes cannot matter but to exact ties.
+            weight = ((similarity[:, :k] - similarity[:, :1]).double() / temperature).exp()
+            votes = weight.new_zeros(len(query), num_classes).scatter_add_(1, train_y[neighbors[:, :k]], weight)
+            found.append(class_ranks(votes.masked_fill_(votes == 0, -torch.inf), y))
+    return {pair: accuracy(torch.cat(found), num_classes) for pair, found in places.items()}
 
 
 def knn_accuracy(
@@ -49,40 +102,32 @@ def knn_accuracy(
     num_classes: int,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """The accuracy of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
+    """The `knn_accuracies` of one k and one temperature."""
+    every = knn_accuracies(
+        train_x,
+        train_y,
+        val_x,
+        val_y,
+        ks=[k],
+        temperatures=[temperature],
+        num_classes=num_classes,
+        check_interrupt=check_interrupt,
+    )
+    return every[k, temperature]
 
-    The k training images most similar to a query by cosine s_i vote for their classes, and class c gets
-    sum_i exp(s_i / temperature) [y_i = c]. Ours where the paper is silent: equal votes are in the order of the
-    class numbers, and a class without a vote is never a prediction, so that few neighbours do not win a top-5 by
-    luck.
 
-    Args:
-        train_x: (N, D) features of the training images, of any norm.
-        train_y: (N,) int64 classes in [0, num_classes).
-        val_x: (M, D) features of the queries, on the same device.
-        val_y: (M,) int64 classes.
-        k: number of neighbours that vote; with k > N all training images do.
-        temperature: temperature of the votes' weights.
-        num_classes: number of classes.
-        check_interrupt: is called before each chunk of queries; what it raises ends the classification.
-
-    Returns:
-        {"top1", "top5"}, shares of the queries in [0, 1]; no "top5" with five classes or fewer, where it says
-        nothing. Memory beside the arguments stays bounded: queries are taken in chunks.
-    """
-    train_x, val_x = F.normalize(train_x, dim=1), F.normalize(val_x, dim=1)
-    k = min(k, len(train_x))
-    chunk = max(1, SIMILARITIES // max(len(train_x), num_classes))
-    places = []
-    for query, y in zip(val_x.split(chunk), val_y.split(chunk), strict=True):
-        check_interrupt()
-        similarity, neighbors = (query @ train_x.T).topk(k, dim=1)  # [chunk, k], the best first
-        # exp((s - s_max) / t) differs from exp(s / t) by a factor a query: same order, no overflow. In float64
-        # the order in which a GPU adds the votes cannot matter but to exact ties.
-        weight = ((similarity - similarity[:, :1]).double() / temperature).exp()
-        votes = weight.new_zeros(len(query), num_classes).scatter_add_(1, train_y[neighbors], weight)
-        places.append(class_ranks(votes.masked_fill_(votes == 0, -torch.inf), y))
-    return accuracy(torch.cat(places), num_classes)
+def _nearest(query: Tensor, train_x: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k training images nearest to each of M unit queries, the best first: cosines and positions, (M, k)."""
+    size = max(k, SIMILARITIES // len(query))
+    similarity = query.new_empty((len(query), 0))
+    neighbors = torch.empty((len(query), 0), dtype=torch.int64, device=query.device)
+    for start in range(0, len(train_x), size):
+        part = F.normalize(train_x[start : start + size].float(), dim=1)
+        near, place = (query @ part.T).topk(min(k, len(part)), dim=1)
+        similarity = torch.cat([similarity, near], dim=1)
+        similarity, order = similarity.topk(min(k, similarity.shape[1]), dim=1)
+        neighbors = torch.cat([neighbors, place + start], dim=1).gather(1, order)
+    return similarity, neighbors
 
 
 def _judge(
@@ -90,9 +135,10 @@ def _judge(
 ) -> list[Row]:
     features = train_val_features(encoder, train, val, data, options)
     # More neighbours than images is the vote of all images; the table shows how many voted.
-    counts = dict.fromkeys(min(k, len(features[0])) for k in options.k)
-    t, num_classes = options.temperature, len(train.classes)
-    return [{"k": k, **knn_accuracy(*features, k=k, temperature=t, num_classes=num_classes)} for k in counts]
+    ks = list(dict.fromkeys(min(k, len(features[0])) for k in options.k))
+    temperatures = list(dict.fromkeys(options.temperature))
+    every = knn_accuracies(*features, ks=ks, temperatures=temperatures, num_classes=len(train.classes))
+    return [{"k": k, "temperature": f"{t:g}", **shares} for (k, t), shares in every.items()]
 
 
 KNN = Protocol(KNNConfig, _judge)

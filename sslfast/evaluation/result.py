@@ -21,6 +21,7 @@ HEADINGS = {
     "encoder": "encoder",
     "labels": "labels",
     "k": "k",
+    "temperature": "temperature",
     "train_top1": "train top-1",
     "top1": "held-out top-1",
     "top5": "held-out top-5",

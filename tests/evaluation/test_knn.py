@@ -6,7 +6,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from sslfast.evaluation import knn
-from sslfast.evaluation.knn import knn_accuracy
+from sslfast.evaluation.knn import knn_accuracies, knn_accuracy
 
 
 def blobs(
@@ -55,8 +55,33 @@ def test_agrees_with_scikit_learn() -> None:
 def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     train, val = blobs(90, classes=6), blobs(50, classes=6, seed=1)
     whole = knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6)
-    monkeypatch.setattr(knn, "SIMILARITIES", 90 * 7)
+    monkeypatch.setattr(knn, "QUERIES", 7)
     assert knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6) == whole
+    monkeypatch.setattr(knn, "SIMILARITIES", 13 * 7)  # training images, too, in parts that do not divide them
+    assert knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6) == whole
+    assert knn_accuracy(*train, *val, k=3, temperature=0.1, num_classes=6) == by_name(train, val, 3)
+
+
+def by_name(train, val, k):
+    top1, top5 = by_query(*train, *val, k, 0.1, 6)
+    return {"top1": top1, "top5": top5}
+
+
+def test_several_numbers_and_temperatures_are_each_as_alone() -> None:
+    train, val = blobs(120, classes=9, noise=1.5), blobs(60, classes=9, noise=1.5, seed=1)
+    every = knn_accuracies(*train, *val, ks=[1, 500, 7], temperatures=[0.07, 1.0], num_classes=9)
+    assert list(every) == [(1, 0.07), (1, 1.0), (500, 0.07), (500, 1.0), (7, 0.07), (7, 1.0)]
+    for (k, temperature), result in every.items():
+        assert result == knn_accuracy(*train, *val, k=k, temperature=temperature, num_classes=9)
+    assert len({result["top1"] for result in every.values()}) > 2
+
+
+def test_features_in_bf16_are_compared_in_fp32() -> None:
+    (train_x, train_y), (val_x, val_y) = blobs(120, classes=9), blobs(60, classes=9, seed=1)
+    narrow = train_x.bfloat16(), train_y, val_x.bfloat16(), val_y
+    wide = train_x.bfloat16().float(), train_y, val_x.bfloat16().float(), val_y
+    options = {"k": 7, "temperature": 0.1, "num_classes": 9}
+    assert knn_accuracy(*narrow, **options) == knn_accuracy(*wide, **options)
 
 
 def test_the_norm_of_features_does_not_matter() -> None:
