@@ -21,8 +21,10 @@ from sslfast.run.lock import locked
 with locked(Path(sys.argv[1])):
     match sys.argv[2]:
         case "fork":
-            child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+            running = multiprocessing.get_context("fork").Event()
+            child = multiprocessing.get_context("fork").Process(target=lambda: running.set() or time.sleep(60))
             child.start()
+            running.wait()
         case "exec":
             child = subprocess.Popen(["sleep", "60"], stdout=subprocess.DEVNULL)
     print(child.pid if sys.argv[2] != "alone" else 0, flush=True)
