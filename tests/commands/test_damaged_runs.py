@@ -121,7 +121,9 @@ def test_resume(original, run, capsys):
 
 
 def test_overwrite(original, run, capsys, monkeypatch):
-    monkeypatch.setattr("sslfast.train.trainer.Trainer.fit", lambda trainer, interrupt: None)
+    monkeypatch.setattr(
+        "sslfast.train.trainer.Trainer.fit", lambda trainer, interrupt: setattr(trainer, "finished", True)
+    )
     chance = random.Random(1)
     argv = ["pretrain", "moco_v2_shapes", f"--data={original}/images", f"--out={run}", "--overwrite", *SETTINGS]
     for _ in range(30):

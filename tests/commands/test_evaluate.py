@@ -109,7 +109,7 @@ def test_a_result_is_kept_beside_those_that_depend_on_something_else(saved: Path
     assert files_after(data, random_baseline=True) == 6
     checkpoint.save(saved, {**state, "step": 70})
     assert files_after(data) == 7
-    state["method"] = {name: value * 0.5 for name, value in state["method"].items()}
+    state["method"] = {name: value.div(2).to(value.dtype) for name, value in state["method"].items()}
     checkpoint.save(saved, {**state, "step": 70})  # of another run, say
     assert files_after(data) == 8
     assert len(list(folder.glob("knn-images-step00000070-*.json"))) == 2
