@@ -1,10 +1,12 @@
 """Checkpoints survive being killed, are refused when damaged, and bring every generator back."""
 
+import errno
 import os
 import pickle
 import random
 import resource
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +108,28 @@ def test_a_full_disk_is_one_sentence_and_harms_nothing(tmp_path):
     assert_is(load(path), 1)
 
 
+@pytest.mark.parametrize("call", ["mkdir", "unlink"])
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, call):
+    def refused(path, *args, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, call, refused)
+    with pytest.raises(
+        TrainingError, match=rf"^{tmp_path}.*: cannot write the checkpoint: Read-only file system; "
+    ):
+        Checkpoints(tmp_path, keep=1).save(1, state(1))
+
+
+def test_what_does_not_fit_into_memory_is_not_called_damaged(tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise MemoryError
+
+    save(tmp_path / "a.pt", state(1))
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        load(tmp_path / "a.pt")
+
+
 def flip_a_weight(path):
     data = bytearray(path.read_bytes())
     place = data.index(torch.full((10,), 1.0).numpy().tobytes())
@@ -134,6 +158,11 @@ DAMAGE = {
     "tensor": lambda path: torch.save(torch.zeros(3), path),
     "state_dict": lambda path: torch.save(torch.nn.Linear(2, 2).state_dict(), path),
     "code": lambda path: torch.save({"format": checkpoint.FORMAT, "version": 1, "state": Malicious()}, path),
+    "no state": lambda path: torch.save({"format": checkpoint.FORMAT, "version": 1}, path),
+    "a list": lambda path: torch.save({"format": checkpoint.FORMAT, "version": 1, "state": [1]}, path),
+    "a version of another kind": lambda path: torch.save(
+        {"format": checkpoint.FORMAT, "version": torch.zeros(9), "state": {}}, path
+    ),
     "random bytes": lambda path: path.write_bytes(random.Random(0).randbytes(5000)),
 }
 

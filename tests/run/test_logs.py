@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from sslfast.errors import TrainingError
+from sslfast.errors import TrainingError, UsageError
 from sslfast.run.directory import RunDirectory
 from sslfast.run.logs import MetricsLog, log_to
 from sslfast.run.metrics import read_metrics
@@ -42,13 +42,37 @@ def test_a_resumed_run_takes_back_the_lines_past_its_step(tmp_path, resumed):
 
 
 @pytest.mark.parametrize(
-    "damaged", ['{"step": 2, "ep', '{"step": 2, "ep\n', "[1, 2]\n", '{"loss": 1.0}\n', "\x00\xff\n"]
+    "damaged",
+    [
+        *('{"step": 2, "ep', '{"step": 2, "ep\n', "[1, 2]\n", '{"loss": 1.0}\n', "\x00\xff\n", "[" * 5000 + "\n"),
+        *('{"step": "x", "epoch": 1}\n', '{"step": 2, "epoch": null}\n', '{"step": 2, "epoch": 1, "loss": "x"}\n'),
+        *('{"step": -2, "epoch": 1}\n', '{"step": 2.5, "epoch": 1}\n', f'{{"step": 2{"0" * 400}, "epoch": 1}}\n'),
+    ],
 )
-def test_damaged_lines_are_passed_over(tmp_path, damaged):
+def test_damaged_lines_are_passed_over(tmp_path, caplog, damaged):
+    """Those that a killed run does not leave are counted."""
     run = RunDirectory(tmp_path)
     line = json.dumps({"step": 1, "epoch": 0.5, "loss": 1.0}) + "\n"
     run.metrics.write_text(line + damaged, encoding="latin-1")
     assert losses(run) == {1: 1.0}
+    assert ("metrics.jsonl: passed over 1 damaged lines of 2" in caplog.text) == damaged.endswith("\n")
+
+
+def test_metrics_that_cannot_be_read_are_one_sentence(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.metrics.mkdir()
+    with pytest.raises(UsageError, match=r"metrics.jsonl: cannot read the metrics: Is a directory"):
+        read_metrics(run.metrics)
+    with pytest.raises(TrainingError, match=r"cannot write the metrics \(Is a directory\)"):
+        MetricsLog(run, 0)
+
+
+def test_a_log_that_cannot_be_opened_is_one_sentence(tmp_path):
+    with (
+        pytest.raises(TrainingError, match=r"train.log: cannot write the log: No such file"),
+        log_to(tmp_path / "none" / "train.log"),
+    ):
+        pass
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
