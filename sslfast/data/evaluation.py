@@ -99,8 +99,8 @@ def _read_and_crop(source: Source, size: int, batch_size: int, device: torch.dev
 
 
 def _is_to_cut(source: Source, size: int) -> bool:
-    """Whether the images are an array of which `resize_center_crop` would resize none."""
-    if source.images is None:
+    """Whether the images are an array of one size that `resize_center_crop` would not resize."""
+    if source.images is None or source.sizes is not None:
         return False
     shorter, longer = sorted(source.images.shape[1:3])
     return size <= shorter <= round(size * 8 / 7) and longer <= STRIP * shorter

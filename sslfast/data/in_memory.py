@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from tqdm import tqdm
 
 from sslfast.data.sources import Source
-from sslfast.data.sources.images import without_ends
+from sslfast.data.sources.header import read_header
 from sslfast.data.sources.reading import read_all
 from sslfast.errors import UsageError
 
@@ -31,17 +31,16 @@ def is_small(source: Source, device: torch.device) -> bool:
     """Whether the source is worth keeping in memory: an array, or files of small images that fit well."""
     if source.paths is None:
         return True
-    sizes = _sizes(source.paths)
-    height, width = _storage_size(sizes)
+    height, width = _storage_size(source.paths)
     fits = len(source) * height * width * 3 <= min(LARGEST_SET, _room(device))
-    return fits and all(max(size) <= LARGEST_SIDE for size in sizes)
+    return fits and max(height, width) <= LARGEST_SIDE
 
 
 def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.int64]]:
     """Decode a source of files into one that is an array, with a progress bar.
 
-    Images of one size keep it. Others become squares of the longest of their shorter sides: none loses detail, an
-    elongated one loses its ends.
+    Every image keeps its size and its pixels, in an array as high and wide as the highest and the widest of those
+    whose headers were read. Further ones that are larger are shrunk into it, and counted in a warning.
 
     Args:
         source: of files, or already an array, which is returned as it is.
@@ -55,7 +54,7 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
     """
     if source.paths is None:
         return source, np.arange(len(source))
-    height, width = _storage_size(_sizes(source.paths))
+    height, width = _storage_size(source.paths)
     size, room = len(source) * height * width * 3, _room(device)
     if size > room:
         raise UsageError(
@@ -63,49 +62,55 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
             f"more than half of the memory of {device} ({room / 2**30:.1f} GiB); "
             "set data.pipeline=dali or data.limit"
         )
-    images = np.empty((len(source), height, width, 3), dtype=np.uint8)
+    images = np.zeros((len(source), height, width, 3), dtype=np.uint8)
+    sizes = np.zeros((len(source), 2), dtype=np.int64)
     positions: list[int] = []
-    readable = read_all(source, partial(_fit, height=height, width=width))
+    shrunk: list[tuple[int, int]] = []
+    readable = read_all(source, partial(_fit, height=height, width=width, shrunk=shrunk))
     for position, pixels in tqdm(readable, f"reading {source.name}", len(source), disable=None):
-        images[len(positions)] = pixels
+        row = len(positions)
+        sizes[row] = pixels.shape[:2]
+        images[row, : sizes[row, 0], : sizes[row, 1]] = pixels
         positions.append(position)
-    index = np.array(positions, dtype=np.int64)
-    labels = None if source.labels is None else source.labels[index]
+    if shrunk:
+        logger.warning(
+            "%s: %d of %d images are larger than %dx%d, the largest of %d that were looked at, and were shrunk to "
+            "it; set data.pipeline=dali to keep their size",
+            *(source.name, len(shrunk), len(source), width, height, min(PROBED, len(source))),
+        )
+    count, index = len(positions), np.array(positions, dtype=np.int64)
     decoded = Source(
-        source.name, labels=labels, classes=source.classes, images=images[: len(positions)], bad=source.bad
+        source.name,
+        labels=None if source.labels is None else source.labels[index],
+        classes=source.classes,
+        images=images[:count],
+        sizes=None if (sizes[:count] == (height, width)).all() else sizes[:count],
+        bad=source.bad,
     )
     return decoded, index
 
 
-def _sizes(paths: Sequence[Path]) -> set[tuple[int, int]]:
-    """The sizes (height, width) that occur among 256 files, evenly spread, by their headers."""
-    sizes = set()
+def _storage_size(paths: Sequence[Path]) -> tuple[int, int]:
+    """The largest height and the largest width among 256 files, evenly spread, by their headers."""
+    height, width = 1, 1
     for path in paths[:: max(1, -(-len(paths) // PROBED))]:
         try:
-            with Image.open(path) as image:
-                sizes.add((image.height, image.width))
+            with path.open("rb") as file, Image.open(file) as image:
+                header = read_header(image)
         except Exception:  # whatever is wrong with the file, decoding it will tell
             logger.debug("cannot tell the size of %s", path)
-    return sizes
+        else:
+            height, width = max(height, header.height), max(width, header.width)
+    return height, width
 
 
-def _storage_size(sizes: set[tuple[int, int]]) -> tuple[int, int]:
-    """The one size (height, width) at which images of these sizes are kept."""
-    if len(sizes) == 1:
-        (size,) = sizes
-        return size
-    side = max((min(size) for size in sizes), default=1)
-    return side, side
-
-
-def _fit(image: Image.Image, height: int, width: int) -> Image.Image:
-    """Resize to cover (height, width), then cut the centre; nothing where the size is right already."""
-    if image.size == (width, height):
+def _fit(image: Image.Image, height: int, width: int, shrunk: list[tuple[int, int]]) -> Image.Image:
+    """Shrink an image that does not fit into (height, width), and append its size to `shrunk`."""
+    if image.height <= height and image.width <= width:
         return image
-    image = without_ends(image)
-    scale = max(height / image.height, width / image.width)
-    covering = [max(height, round(image.height * scale)), max(width, round(image.width * scale))]
-    return F.center_crop(F.resize(image, covering), [height, width])
+    shrunk.append(image.size)
+    scale = min(height / image.height, width / image.width)
+    return F.resize(image, [max(1, round(image.height * scale)), max(1, round(image.width * scale))])
 
 
 def _room(device: torch.device) -> int:

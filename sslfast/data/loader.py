@@ -45,8 +45,7 @@ def make_loader(spec: LoaderSpec) -> Loader:
 def load_small(source: Source, data: DataConfig, device: torch.device) -> Source:
     """Decode a source once, where training will keep it in memory, so that evaluations share it.
 
-    Split first, then load each part: without the unreadable files, another set of images would be held out. Of
-    images of several sizes each part is kept at its own, which evaluations bring to theirs.
+    Split first, then load each part: without the unreadable files, another set of images would be held out.
 
     Returns:
         The readable images, as an array; the source itself where DALI will read it again and again.

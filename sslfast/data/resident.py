@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -33,9 +34,9 @@ class ResidentLoader:
         self.images = torch.from_numpy(decoded.images).to(spec.device)  # [N, H, W, 3]
         self.positions = torch.from_numpy(positions).to(spec.device)  # of the decoded images in the source
         self.labels = None if decoded.labels is None else torch.from_numpy(decoded.labels).to(spec.device)
-        _, height, width, _ = self.images.shape
+        sizes = np.array([decoded.images.shape[1:3]]) if decoded.sizes is None else decoded.sizes
         self.samplers = [
-            view_sampler(view, spec.seed, number, height, width, spec.device)
+            view_sampler(view, spec.seed, number, sizes, spec.device)
             for number, view in enumerate(spec.data.views)
         ]
 
@@ -50,7 +51,7 @@ class ResidentLoader:
         views = tuple(
             view_augment(
                 self.images,
-                sample(epoch, index),
+                sample(epoch, index, rows),
                 rows=rows,
                 size=size,
                 mean=data.mean,

@@ -93,7 +93,10 @@ def test_every_file_is_evaluated_as_its_format_says(
         *(pytest.param("dali", decode, marks=NEEDS_DALI) for decode in ("once", "region")),
     ],
 )
-def test_every_file_is_trained_on_as_its_format_says(zoo: Zoo, pipeline: str, decode: str) -> None:
+def test_every_file_is_trained_on_as_its_format_says(
+    zoo: Zoo, pipeline: str, decode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sslfast.data.in_memory.PROBED", len(zoo.specimens))
     data = config(pipeline=pipeline, decode=decode, views=[WHOLE], batch_size=len(zoo.specimens))
     (batch,) = make_loader(LoaderSpec(zoo.source, data, SEED, CPU)).epoch(0)
     assert sorted(batch.index.tolist()) == list(range(len(zoo.specimens)))

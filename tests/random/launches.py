@@ -1,6 +1,14 @@
 """Launches of the kernels that sample random numbers, for compilation ahead of time."""
 
-NUMBERS = {"B": "i32", "N": "i32", "count": "i32", "seed": "i64", "epoch": "i32", "stream": "i32"}
+NUMBERS = {
+    "B": "i32",
+    "N": "i32",
+    "count": "i32",
+    "side_stride": "i32",
+    "seed": "i64",
+    "epoch": "i32",
+    "stream": "i32",
+}
 
 
 def launch(module, kernel, arch, constants, **kinds):

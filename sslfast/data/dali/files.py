@@ -18,9 +18,9 @@ from sslfast.data.sources.header import UPRIGHT, Header, read_header
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.rgb import read_samples
 
-# Of these formats and modes, without transparency and of 8 bits, DALI 2.4 decodes the pixels that Pillow does, but
-# for the rounding of JPEGs. Others it refuses (GIF, AVIF, TIFF of one bit) or decodes differently (PGM of a maximum
-# below 255, floats), or they are too many kinds to know (TIFF, BMP); of CMYK only its CPU decoder is known to agree.
+# Of these formats and modes, of 8 bits and without transparency, DALI 2.4 decodes the pixels that Pillow does, but
+# for a level in JPEGs. Others it refuses (GIF, AVIF, TIFF of one bit), decodes differently (PGM of a maximum below
+# 255, floats), or has in too many kinds to know (TIFF, BMP); of CMYK only its CPU decoder is known to agree.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})
 MODES = frozenset({"L", "P", "RGB"})
 END_OF_JPEG = b"\xff\xd9"
@@ -51,7 +51,7 @@ class Files:
         """
         Args:
             source: of files; those that cannot be read go into its record of bad files.
-            threads: that read headers, to hide the latency of a network's file system, and that decode with Pillow.
+            threads: that read headers, to hide the latency of a network's file system, and decode with Pillow.
         """
         assert source.paths is not None
         self.source = source

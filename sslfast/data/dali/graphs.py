@@ -44,8 +44,8 @@ def region_arguments(
         orientation: (B,) EXIF's.
 
     Returns:
-        The start and shape of the part as it lies in the file; its shape (B, 2) when it is upright; the draws, with
-        boxes in it.
+        The start and shape of the part as it lies in the file; its shape (B, 2) when it is upright; the draws,
+        with boxes in it.
     """
     boxes = np.stack([view.boxes for view in draws])  # [views, B, 4]
     start, end = boxes[..., :2].min(axis=0), (boxes[..., :2] + boxes[..., 2:]).max(axis=0)

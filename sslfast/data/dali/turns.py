@@ -13,7 +13,7 @@ from nvidia.dali import fn, types
 
 from sslfast.data.sources.header import TRANSPOSED, UPRIGHT
 
-# The orientations, of EXIF, under which an image is mirrored left-right or top-bottom, after it has been transposed.
+# The orientations, of EXIF, that ask for mirroring, after the transposition where there is one.
 MIRRORED_LEFT_RIGHT = (2, 3, 6, 7)
 MIRRORED_TOP_BOTTOM = (3, 4, 7, 8)
 
@@ -21,7 +21,7 @@ TURN: list[tuple[Any, int]] = [(types.BOOL, 0), (types.BOOL, 0), (types.INT32, 0
 
 
 def turn_arguments(orientation: NDArray[np.int64]) -> list[NDArray[Any]]:
-    """Whether each image is to be turned at all, transposed, mirrored left-right, mirrored top-bottom; (B,) each."""
+    """The turns of images of orientations (B,): whether there is any; transpose; mirror left-right; top-bottom."""
     return [
         orientation != UPRIGHT,
         np.isin(orientation, TRANSPOSED),

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import triton
 import triton.language as tl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sslfast.config import ViewConfig
@@ -26,26 +27,29 @@ from sslfast.random.triton_kernels import uniform
 class Rule(IntEnum):
     """The places where the numbers of `rules` start."""
 
-    HEIGHT = 0  # of the images; the four sides in pixels
+    SCALE = 0  # this and the other ranges: least, most
+    LOG_RATIO = 2
+    FLIP = 4  # this and the other events: probability
+    JITTER = 5
+    FACTORS = 6  # ranges of brightness, contrast, saturation, hue
+    GRAYSCALE = 14
+    BLUR = 15
+    SIGMA = 16
+    SOLARIZE = 18
+
+
+class Side(IntEnum):
+    """The columns of `sides`, in pixels."""
+
+    HEIGHT = 0  # of the image
     WIDTH = 1
     CENTRAL_HEIGHT = 2  # of the crop that is taken where no try fits
     CENTRAL_WIDTH = 3
-    SCALE = 4  # this and the other ranges: least, most
-    LOG_RATIO = 6
-    FLIP = 8  # this and the other events: probability
-    JITTER = 9
-    FACTORS = 10  # ranges of brightness, contrast, saturation, hue
-    GRAYSCALE = 18
-    BLUR = 19
-    SIGMA = 20
-    SOLARIZE = 22
 
 
-def rules(view: ViewConfig, height: int, width: int) -> list[float]:
-    """The sizes, ranges and probabilities of a view of images of (height, width), as `Rule` numbers them."""
+def rules(view: ViewConfig) -> list[float]:
+    """The ranges and probabilities of a view, as `Rule` numbers them."""
     return [
-        *(height, width),
-        *np.stack(reference.central_crop(height, width, view.ratio)).tolist(),
         *view.scale,
         *np.log(view.ratio).tolist(),
         *(view.flip, view.jitter),
@@ -59,11 +63,17 @@ def rules(view: ViewConfig, height: int, width: int) -> list[float]:
     ]
 
 
-def sample_view(rules: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
+def sides(view: ViewConfig, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The sides of images of sizes (N, 2) and of their central crops, (N, 4), as `Side` numbers them."""
+    return np.column_stack([sizes, *reference.central_crop(*sizes.T, view.ratio)]).astype(np.float64)
+
+
+def sample_view(rules: Tensor, sides: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
     """Sample the draws of one view, as a table: `reference.sample_view` on the GPU.
 
     Args:
-        rules: fp64 (23,), of `rules`.
+        rules: fp64 (19,), of `rules`.
+        sides: fp64 (B, 4), of `sides`, or (1, 4) where the images are of one size.
         seed: the run's seed.
         view_number: which of the sample's views.
         epoch: the epoch.
@@ -77,15 +87,19 @@ def sample_view(rules: Tensor, seed: int, view_number: int, epoch: int, indices:
     stream = view_number * reference.STREAMS_PER_VIEW
     with torch.cuda.device_of(indices):
         sample_kernel[(triton.cdiv(b, 32),)](
-            indices, rules, table, b, seed, epoch, stream, BB=32, BT=16, num_warps=4, enable_fp_fusion=False
+            *(indices, rules, sides, table, b, 0 if len(sides) == 1 else len(Side), seed, epoch, stream),
+            BB=32,
+            BT=16,
+            num_warps=4,
+            enable_fp_fusion=False,
         )
     return table
 
 
-R_HEIGHT, R_WIDTH, R_CENTRAL_HEIGHT, R_CENTRAL_WIDTH, R_SCALE, R_LOG_RATIO, R_FLIP, R_JITTER = map(
-    tl.constexpr, map(int, list(Rule)[:8])
+R_SCALE, R_LOG_RATIO, R_FLIP, R_JITTER, R_FACTORS, R_GRAYSCALE, R_BLUR, R_SIGMA, R_SOLARIZE = map(
+    tl.constexpr, map(int, Rule)
 )
-R_FACTORS, R_GRAYSCALE, R_BLUR, R_SIGMA, R_SOLARIZE = map(tl.constexpr, map(int, list(Rule)[8:]))
+S_HEIGHT, S_WIDTH, S_CENTRAL_HEIGHT, S_CENTRAL_WIDTH = map(tl.constexpr, map(int, Side))
 (
     D_TOP,
     D_LEFT,
@@ -130,9 +144,9 @@ def order_digits(b_number):
 
 
 @triton.jit
-def placed(b_number, b_any_fits, length, b_extent):
+def placed(b_number, b_any_fits, b_length, b_extent):
     """The crop's start along one axis: uniform, or central where no try fitted."""
-    free = length - b_extent
+    free = b_length - b_extent
     return tl.floor(tl.where(b_any_fits, b_number * (free + 1), free / 2))
 
 
@@ -141,12 +155,14 @@ def store(p_column, b_x, m):
     tl.store(p_column, b_x.to(tl.float32), mask=m)
 
 
-@triton.jit(do_not_specialize=["B", "seed", "epoch", "stream"])
+@triton.jit(do_not_specialize=["B", "side_stride", "seed", "epoch", "stream"])
 def sample_kernel(
     p_indices,  # [B] int64
-    p_rules,  # [23] fp64
+    p_rules,  # [19] fp64
+    p_sides,  # [B or 1, 4] fp64
     p_draws,  # [B, COLUMNS] out
     B,
+    side_stride,  # 0: images of one size
     seed,
     epoch,
     stream,  # the first of the view's
@@ -160,26 +176,29 @@ def sample_kernel(
     p_row = p_draws + o_b * COLUMNS
     o_0 = tl.zeros_like(o_b).to(tl.int32)  # the stream's first number, of each sample
 
-    image_height, image_width = tl.load(p_rules + R_HEIGHT), tl.load(p_rules + R_WIDTH)
+    p_side = p_sides + o_b * side_stride
+    b_image_height = tl.load(p_side + S_HEIGHT, mask=m, other=1.0)  # [BB]
+    b_image_width = tl.load(p_side + S_WIDTH, mask=m, other=1.0)
     o_try = tl.arange(0, BT)[None, :]
     b_scale = between(uniform(seed, epoch, o_index[:, None], stream + CROP, o_try), p_rules + R_SCALE)  # [BB, BT]
-    b_area = image_height * image_width * b_scale
+    b_area = (b_image_height * b_image_width)[:, None] * b_scale
     b_log_ratio = uniform(seed, epoch, o_index[:, None], stream + CROP, o_try + TRIES)
     b_ratio = tl.exp(between(b_log_ratio, p_rules + R_LOG_RATIO))
     b_widths = (tl.sqrt(b_area * b_ratio) + ROUND) - ROUND
     b_heights = (tl.sqrt(b_area / b_ratio) + ROUND) - ROUND
-    b_fits = (b_widths > 0) & (b_widths <= image_width) & (b_heights > 0) & (b_heights <= image_height)
+    b_fits = (b_widths > 0) & (b_widths <= b_image_width[:, None])
+    b_fits = b_fits & (b_heights > 0) & (b_heights <= b_image_height[:, None])
     b_first = tl.min(tl.where(b_fits & (o_try < TRIES), o_try, BT), 1)  # [BB]
     b_any_fits = b_first < BT
     b_taken = o_try == b_first[:, None]
     b_height = tl.sum(tl.where(b_taken, b_heights, 0.0), 1)
     b_width = tl.sum(tl.where(b_taken, b_widths, 0.0), 1)
-    b_height = tl.where(b_any_fits, b_height, tl.load(p_rules + R_CENTRAL_HEIGHT))
-    b_width = tl.where(b_any_fits, b_width, tl.load(p_rules + R_CENTRAL_WIDTH))
+    b_height = tl.where(b_any_fits, b_height, tl.load(p_side + S_CENTRAL_HEIGHT, mask=m, other=1.0))
+    b_width = tl.where(b_any_fits, b_width, tl.load(p_side + S_CENTRAL_WIDTH, mask=m, other=1.0))
     b_top = uniform(seed, epoch, o_index, stream + CROP, o_0 + 2 * TRIES)
     b_left = uniform(seed, epoch, o_index, stream + CROP, o_0 + (2 * TRIES + 1))
-    store(p_row + D_TOP, placed(b_top, b_any_fits, image_height, b_height), m)
-    store(p_row + D_LEFT, placed(b_left, b_any_fits, image_width, b_width), m)
+    store(p_row + D_TOP, placed(b_top, b_any_fits, b_image_height, b_height), m)
+    store(p_row + D_LEFT, placed(b_left, b_any_fits, b_image_width, b_width), m)
     store(p_row + D_HEIGHT, b_height, m)
     store(p_row + D_WIDTH, b_width, m)
     store(p_row + D_FLIP, uniform(seed, epoch, o_index, stream + FLIP, o_0) < tl.load(p_rules + R_FLIP), m)

@@ -22,6 +22,8 @@ class Source:
         classes: the classes' names; empty where unlabelled.
         paths: N files; None where the images are an array.
         images: uint8 (N, H, W, 3), RGB; None where they are files.
+        sizes: int64 (N, 2), height and width of each image of the array, in the upper left corner of its H x W
+            pixels; None where all fill theirs, or are files.
         bad: the files that could not be read, shared by all subsets.
     """
 
@@ -33,6 +35,7 @@ class Source:
         classes: Sequence[str] = (),
         paths: Sequence[Path] | None = None,
         images: NDArray[np.uint8] | None = None,
+        sizes: NDArray[np.int64] | None = None,
         bad: BadFiles | None = None,
     ) -> None:
         if (paths is None) == (images is None):
@@ -42,6 +45,7 @@ class Source:
         self.classes = list(classes)
         self.paths = None if paths is None else list(paths)
         self.images = images
+        self.sizes = sizes
         self.bad = BadFiles(name, len(self)) if bad is None else bad
 
     def __len__(self) -> int:
@@ -59,7 +63,8 @@ class Source:
         if self.paths is not None:
             return read_rgb(self.paths[index])
         assert self.images is not None
-        return Image.fromarray(self.images[index])
+        height, width = self.images.shape[1:3] if self.sizes is None else self.sizes[index]
+        return Image.fromarray(self.images[index, :height, :width])
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Source:
         """The images at these positions, in this order; classes and the record of bad files stay the same."""
@@ -70,5 +75,6 @@ class Source:
             classes=self.classes,
             paths=None if self.paths is None else [self.paths[i] for i in chosen],
             images=None if self.images is None else self.images[chosen],
+            sizes=None if self.sizes is None else self.sizes[chosen],
             bad=self.bad,
         )

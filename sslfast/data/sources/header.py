@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+from typing import IO, NamedTuple
 
 from PIL import ExifTags, Image
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import IMAGELENGTH, IMAGEWIDTH, TiffImageFile
 
 UPRIGHT = 1  # the orientation of an image that is stored as it is to be shown
 TURNED = range(2, 9)
 TRANSPOSED = range(5, 9)  # the orientations under which height and width change places
+PNG_SIGNATURE = 8  # bytes
+PNG_METADATA = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 
 class Header(NamedTuple):
@@ -37,7 +41,7 @@ def read_header(image: Image.Image) -> Header:
     Args:
         image: opened, and not loaded: loading a TIFF turns it upright.
     """
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    orientation = _exif(image).get(ExifTags.Base.Orientation)
     orientation = int(orientation) if orientation in TURNED else UPRIGHT
     width, height = image.size
     if isinstance(image, TiffImageFile):  # whose `size` is upright under some of the orientations
@@ -45,3 +49,27 @@ def read_header(image: Image.Image) -> Header:
     if orientation in TRANSPOSED:
         width, height = height, width
     return Header(height, width, orientation)
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """The EXIF and XMP of an image; Pillow would decode a PNG for what may follow its pixels."""
+    if isinstance(image, PngImageFile) and image.fp and not _has_late_metadata(image.fp):
+        return Image.Image.getexif(image)
+    return image.getexif()
+
+
+def _has_late_metadata(png: IO[bytes]) -> bool:
+    """Whether a PNG has chunks of metadata after its pixels; the file is left where it was."""
+    position = png.tell()
+    png.seek(PNG_SIGNATURE)
+    after_pixels = False
+    try:
+        while len(start := png.read(8)) == 8:
+            length, name = int.from_bytes(start[:4]), start[4:]
+            if after_pixels and name in PNG_METADATA:
+                return True
+            after_pixels = after_pixels or name == b"IDAT"
+            png.seek(length + 4, os.SEEK_CUR)  # the chunk and its checksum
+        return False
+    finally:
+        png.seek(position)

@@ -16,7 +16,7 @@ from sslfast.data.dali.graphs import crop_graph
 from sslfast.data.dali.runner import Plan, Runner
 from sslfast.data.sources import open_source
 from sslfast.errors import UsageError
-from tests.data.dali.kinds import BAD_KINDS
+from tests.data.dali.bad_kinds import BAD_KINDS
 from tests.data.photographs import CPU, SIZE, assert_equal_batches, cut, loader, photographs
 
 

@@ -147,6 +147,13 @@ def test_resumed_epoch_is_the_tail_of_the_whole(tmp_path: Path, start: int) -> N
     assert_equal_batches(list(loader(source).epoch(5, start)), list(loader(source).epoch(5))[start:])
 
 
+def test_jpeg_with_bytes_after_its_end_is_whole(tmp_path: Path) -> None:
+    source = photographs(tmp_path, count=4)
+    path = (source.paths or [])[1]
+    path.write_bytes(path.read_bytes() + b"appended by a camera")
+    assert len(next(loader(source).epoch(0)).index.unique()) == 4
+
+
 def test_epoch_left_early_does_not_disturb_the_next(tmp_path: Path) -> None:
     source = photographs(tmp_path)
     subject = loader(source)

@@ -12,8 +12,10 @@ pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 from sslfast.config import ViewConfig
 from sslfast.data.dali.graphs import region_arguments
 from sslfast.data.draws.reference import sample_view
-from tests.data.dali.kinds import BAD_KINDS, KINDS, save_kinds
+from sslfast.data.sources import open_source
+from tests.data.dali.bad_kinds import BAD_KINDS
 from tests.data.photographs import GEOMETRY_ONLY, assert_equal_batches, loader, photographs
+from tests.data.zoo import write_zoo
 
 SMALL = ViewConfig(scale=(0.02, 0.1), jitter=0, grayscale=0)
 
@@ -21,8 +23,8 @@ SMALL = ViewConfig(scale=(0.02, 0.1), jitter=0, grayscale=0)
 @pytest.mark.parametrize("views", [[SMALL], [SMALL, GEOMETRY_ONLY]], ids=["one view", "two views"])
 def test_every_kind_of_file_gives_the_same_views(tmp_path: Path, views: list[ViewConfig]) -> None:
     """Turned by EXIF or decoded by Pillow, too."""
-    changes = {"batch_size": len(KINDS), "views": views}
-    source = save_kinds(tmp_path)
+    changes = {"batch_size": len(write_zoo(tmp_path)), "views": views}
+    source = open_source(str(tmp_path))
     whole, parts = (list(loader(source, decode=decode, **changes).epoch(0)) for decode in ("once", "region"))
     assert_equal_batches(parts, whole)
 

@@ -21,9 +21,11 @@ SAMPLES = 100_000 if GPU else 40
 VIEW = ViewConfig(scale=(0.08, 1), brightness=0.8, contrast=1.2, hue=0.5, blur=0.5, solarize=0.3)
 
 
-def on_gpu(view, seed, number, epoch, indices, height, width):
-    rules = torch.tensor(triton_kernels.rules(view, height, width), dtype=torch.float64, device=DEVICE)
-    return triton_kernels.sample_view(rules, seed, number, epoch, indices.to(DEVICE)).cpu()
+def on_gpu(view, seed, number, epoch, indices, heights, widths):
+    rules = torch.tensor(triton_kernels.rules(view), dtype=torch.float64, device=DEVICE)
+    sizes = np.stack([np.atleast_1d(heights), np.atleast_1d(widths)], axis=1)
+    sides = torch.from_numpy(triton_kernels.sides(view, sizes)).to(DEVICE)
+    return triton_kernels.sample_view(rules, sides, seed, number, epoch, indices.to(DEVICE)).cpu()
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (375, 500), (20, 200), (200, 7), (1, 1)])
@@ -33,6 +35,14 @@ def test_draws_are_the_hosts(height, width):
     table = on_gpu(VIEW, 5, 1, 3, indices, height, width)
     expected = sample_view(VIEW, 5, 3, indices.numpy(), 1, height, width).table()
     assert torch.equal(table, torch.from_numpy(expected))
+
+
+def test_draws_of_images_each_of_its_own_size():
+    random = np.random.default_rng(0)
+    indices = torch.from_numpy(random.integers(0, 2**32, SAMPLES))
+    heights, widths = random.integers(1, 400, (2, SAMPLES))
+    expected = sample_view(VIEW, 5, 3, indices.numpy(), 1, heights, widths).table()
+    assert torch.equal(on_gpu(VIEW, 5, 1, 3, indices, heights, widths), torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("seed", [0, 2**31, 2**32 + 1, 2**63 - 1])
@@ -58,5 +68,5 @@ def test_certain_events_and_fixed_numbers():
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_kernel_compiles_ahead_of_time(arch):
-    pointers = {"p_indices": "*i64", "p_rules": "*fp64", "p_draws": "*fp32"}
+    pointers = {"p_indices": "*i64", "p_rules": "*fp64", "p_sides": "*fp64", "p_draws": "*fp32"}
     assert_compiles([launch(triton_kernels, "sample_kernel", arch, {"BB": 32, "BT": 16}, **pointers)])

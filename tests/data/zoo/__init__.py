@@ -1,4 +1,4 @@
-"""A zoo of image files: formats, modes, depths, orientations, tags and sizes, each with the pixels it stands for."""
+"""A zoo of image files: formats, modes, depths, orientations, tags, sizes, each with the pixels it stands for."""
 
 from __future__ import annotations
 

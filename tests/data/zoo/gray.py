@@ -20,7 +20,9 @@ def specimens() -> Iterator[Specimen]:
     yield Specimen("gray-16-interlaced.png", png(deep[..., None], 16, GRAY, interlaced=True), rgb(gray))
     key = int(gray[7, 9])
     chunks = [(b"tRNS", struct.pack(">H", 257 * key))]
-    yield Specimen("gray-16-key.png", png(deep[..., None], 16, GRAY, chunks), rgb(np.where(gray == key, 255, gray)))
+    yield Specimen(
+        "gray-16-key.png", png(deep[..., None], 16, GRAY, chunks), rgb(np.where(gray == key, 255, gray))
+    )
     for maximum in (1, 15, 100, 127, 255, 256, 1023, 4095, 65535):
         most = np.rint(image * (maximum / 255)).astype(np.int64)
         expected = most * (255 / maximum)

@@ -47,7 +47,9 @@ def specimens() -> Iterator[Specimen]:
         yield Specimen("animated.webp", saved(image, "WEBP", lossless=True, **film), pixels)
         for height, width in ((1, 1), (15, 33)):
             small = picture(43, height, width)
-            yield Specimen(f"size-{height}x{width}.webp", saved(Image.fromarray(small), "WEBP", lossless=True), small)
+            yield Specimen(
+                f"size-{height}x{width}.webp", saved(Image.fromarray(small), "WEBP", lossless=True), small
+            )
     if features.check("avif"):
         yield by_pillow("rgb.avif", saved(image, "AVIF", speed=10))
     if features.check("jpg_2000"):

@@ -1,4 +1,4 @@
-"""PNGs, written from the specification: colour types, depths, transparency, interlacing, and chunks around them."""
+"""PNGs, written from the specification: colour types, depths, transparency, interlacing, further chunks."""
 
 from __future__ import annotations
 
@@ -88,13 +88,11 @@ def specimens() -> Iterator[Specimen]:
     # Of colours Pillow reads the upper 8 of 16 bits.
     deep = 256 * image.astype(np.int64) + 77
     yield Specimen("color-16.png", png(deep, 16, COLOR), image)
-    yield Specimen(
-        "color-alpha-16.png", png(np.dstack([deep, 257 * alpha.astype(int)]), 16, 6), on_white(image, alpha), 1
-    )
-    yield Specimen(
-        "gray-alpha-16.png", png(np.dstack([257 * gray.astype(int), 257 * alpha.astype(int)]), 16, 4),
-        on_white(rgb(gray), alpha), 1,
-    )  # fmt: skip
+    deep_gray, deep_alpha = 257 * gray.astype(int), 257 * alpha.astype(int)
+    content = png(np.dstack([deep, deep_alpha]), 16, COLOR_ALPHA)
+    yield Specimen("color-alpha-16.png", content, on_white(image, alpha), 1)
+    content = png(np.dstack([deep_gray, deep_alpha]), 16, GRAY_ALPHA)
+    yield Specimen("gray-alpha-16.png", content, on_white(rgb(gray), alpha), 1)
     for name, pixels, factor, bits in (("color-key-8", image, 1, 8), ("color-key-16", image, 257, 16)):
         key = pixels[5, 6].astype(int) * factor
         content = png(pixels.astype(int) * factor, bits, COLOR, [(b"tRNS", struct.pack(">HHH", *key))])

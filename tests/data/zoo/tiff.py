@@ -89,7 +89,8 @@ def specimens() -> Iterator[Specimen]:
         yield Specimen(f"gray-16-{name}.tif", tiff(deep, BLACK_IS_ZERO, order=order), rgb(gray[..., 0]))
         yield Specimen(f"white-8-{name}.tif", tiff(gray, WHITE_IS_ZERO, order=order), rgb(255 - gray[..., 0]))
         yield Specimen(f"rgb-16-{name}.tif", tiff(257 * image.astype(np.uint16), RGB, order=order), image)
-    yield Specimen("white-16.tif", tiff(deep, WHITE_IS_ZERO), rgb(255 - gray[..., 0]))  # big-endian, Pillow refuses it
+    # Little-endian: Pillow refuses the other.
+    yield Specimen("white-16.tif", tiff(deep, WHITE_IS_ZERO), rgb(255 - gray[..., 0]))
     twelve = (gray.astype(np.uint16) << 4) + 8
     yield Specimen("gray-12.tif", tiff(twelve, BLACK_IS_ZERO, 12), rgb(twelve[..., 0] * (255 / 4095)))
     yield Specimen("planar.tif", tiff(image, RGB, planar=True), image)
@@ -109,7 +110,9 @@ def specimens() -> Iterator[Specimen]:
     pillow = Image.fromarray(image)
     for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits", "tiff_deflate"):
         yield Specimen(f"{compression}.tiff", saved(pillow, "TIFF", compression=compression), image)
-    yield Specimen("lzw-16.tif", saved(Image.fromarray(deep[..., 0]), "TIFF", compression="tiff_lzw"), rgb(gray[..., 0]))
+    yield Specimen(
+        "lzw-16.tif", saved(Image.fromarray(deep[..., 0]), "TIFF", compression="tiff_lzw"), rgb(gray[..., 0])
+    )
     yield by_pillow("jpeg.tif", saved(pillow, "TIFF", compression="jpeg"), 1)
     yield by_pillow("cmyk.tif", saved(pillow.convert("CMYK"), "TIFF"))
     one_bit = pillow.convert("1")

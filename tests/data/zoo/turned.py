@@ -68,10 +68,14 @@ def specimens() -> Iterator[Specimen]:
     element = xmp(8, as_element=True)
     yield by_pillow("turned-xmp-element.jpg", segment(jpeg, 0xE1, XMP_IN_JPEG + element), 1)
     yield Specimen("turned-xmp.png", from_rgb(pixels, [(b"iTXt", XMP_IN_PNG + xmp(6))]), TURNS[6](pixels))
-    yield Specimen("turned-xmp-after.png", from_rgb(pixels, after=[(b"iTXt", XMP_IN_PNG + element)]), TURNS[8](pixels))
+    yield Specimen(
+        "turned-xmp-after.png", from_rgb(pixels, after=[(b"iTXt", XMP_IN_PNG + element)]), TURNS[8](pixels)
+    )
     if webp:
         yield Specimen("turned-xmp.webp", extended_webp(webp, XMP_FLAG, b"XMP ", xmp(6)), TURNS[6](pixels))
     # Not square, and so unequal that a turn of what is already turned does not fit.
     wide = Image.fromarray(picture(51, 9, 70))
     for orientation in (5, 6, 7, 8):
-        yield by_pillow(f"strip-{orientation}.jpg", segment(saved(wide, "JPEG"), 0xE1, b"Exif\0\0" + oriented(orientation)), 1)
+        yield by_pillow(
+            f"strip-{orientation}.jpg", segment(saved(wide, "JPEG"), 0xE1, b"Exif\0\0" + oriented(orientation)), 1
+        )
