@@ -88,6 +88,8 @@ class DataConfig:
     """Treatment of unreadable images. skip: they are named in the log and left out; stop: the run stops."""
     max_bad: Probability = 0.01
     """Largest share of the images that may be unreadable under on_error=skip; beyond it the run stops."""
+    max_unpacked: Positive | None = None
+    """Largest size in GiB that an archive may have unpacked; null: 20 times the archive's, and at least 1."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Means of red, green and blue, in [0, 1], that normalisation subtracts; the default: ImageNet's."""
     std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)

@@ -111,7 +111,13 @@ def readable(source: Source) -> Source:
 
 
 def _open(name: str, options: EvaluationConfig, argument: str) -> Source:
-    source = open_source(name, limit=options.limit, max_bad=options.max_bad, on_error=options.on_error)
+    source = open_source(
+        name,
+        limit=options.limit,
+        max_bad=options.max_bad,
+        on_error=options.on_error,
+        max_unpacked=options.max_unpacked,
+    )
     if source.labels is None:
         raise UsageError(
             f"{argument} {source.name}: has no labels, which an evaluation needs; "

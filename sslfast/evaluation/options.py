@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sslfast.config.fields import STRICT, Count, Probability, Seed
+from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed
 
 
 @dataclass(config=STRICT)
@@ -25,6 +25,8 @@ class EvaluationConfig:
     max_bad: Probability = 0.01
     """Largest share of a data set's images that may be unreadable under on_error=skip; beyond it the evaluation
     stops."""
+    max_unpacked: Positive | None = None
+    """Largest size in GiB that an archive may have unpacked; null: 20 times the archive's, and at least 1."""
     chunk: Count = 256
     """Number of images that go through the encoder at once."""
     device: str = "auto"

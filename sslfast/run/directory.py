@@ -33,6 +33,7 @@ CHANGEABLE = {
     "data.prefetch",
     "data.on_error",
     "data.max_bad",
+    "data.max_unpacked",
     "train.compile",
     "train.threads",
     "train.log_every",

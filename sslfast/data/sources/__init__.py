@@ -21,16 +21,27 @@ __all__ = ["Source", "open_data", "open_source"]
 
 
 def open_data(data: DataConfig) -> Source:
-    """Open the images of a recipe: data.source by data.limit, data.max_bad and data.on_error.
+    """Open the images of a recipe: data.source by data.limit, max_bad, on_error and max_unpacked.
 
     Raises:
         UsageError: as `open_source`.
     """
-    return open_source(data.source, limit=data.limit, max_bad=data.max_bad, on_error=data.on_error)
+    return open_source(
+        data.source,
+        limit=data.limit,
+        max_bad=data.max_bad,
+        on_error=data.on_error,
+        max_unpacked=data.max_unpacked,
+    )
 
 
 def open_source(
-    name_or_path: str, *, limit: int | None = None, max_bad: float = 0.01, on_error: Policy = "skip"
+    name_or_path: str,
+    *,
+    limit: int | None = None,
+    max_bad: float = 0.01,
+    on_error: Policy = "skip",
+    max_unpacked: float | None = None,
 ) -> Source:
     """Open a source by the name or path that the user typed. An existing path wins over a name.
 
@@ -40,18 +51,19 @@ def open_source(
         limit: keep so many images, balanced over the classes; the same ones every time.
         max_bad: share of the images that may be unreadable.
         on_error: "skip" unreadable files, or "stop" at the first.
+        max_unpacked: GiB that an archive may unpack to; None: 20 times its size, and at least 1.
 
     Raises:
         UsageError: there is no such path or name, or it holds no usable images.
     """
-    source = _open(name_or_path)
+    source = _open(name_or_path, max_unpacked)
     if limit is not None and limit < len(source):
         source = source.subset(balanced_subset(source.labels, len(source), limit))
     source.bad = BadFiles(name_or_path, len(source), max_bad, on_error)
     return source
 
 
-def _open(name: str) -> Source:
+def _open(name: str, max_unpacked: float | None) -> Source:
     if not name:  # an unset variable, say; as a path it would be the current folder
         raise UsageError("no data is named; give a folder, an archive or the name of a data set")
     path = user_path(name)
@@ -60,7 +72,7 @@ def _open(name: str) -> Source:
     if path.is_file():
         if not path.name.lower().endswith(SUFFIXES):
             raise UsageError(f"{name}: expected a folder or an archive ({' '.join(SUFFIXES)}), got another file")
-        return open_folder(extracted(path), name)
+        return open_folder(extracted(path, max_unpacked), name)
     if name == "shapes":
         return open_shapes()
     if is_torchvision(name):
