@@ -112,10 +112,7 @@ def _write_record(folder: Path, record: dict[str, Any]) -> None:
 def _whole(folder: Path, record: dict[str, Any]) -> Path | None:
     """The folder of images, unless a cleaner of old files, say, has removed some."""
     found = sum(len(files) for *_, files in os.walk(folder / IMAGES))
-    if found == record["files"]:
-        return folder / IMAGES
-    logger.warning("%s: only %d of its %d files are left: extracting them again", folder, found, record["files"])
-    return None
+    return folder / IMAGES if found == record["files"] else None
 
 
 def _extract(archive: Path, partial: Path, stem: str, max_unpacked: float | None) -> Path:
@@ -157,6 +154,7 @@ def _publish(partial: Path, folder: Path, record: dict[str, Any]) -> Path:
     except OSError:  # the folder is there
         if (images := _whole(folder, record)) is not None:
             return images
+        logger.warning("%s: has lost some of its %d files and is replaced", folder, record["files"])
         shutil.rmtree(folder)
         partial.rename(folder)
     return folder / IMAGES

@@ -78,7 +78,7 @@ def test_a_cache_that_has_lost_files_is_filled_again(make_archive, cache, caplog
     path = str(make_archive())
     open_source(path).paths[0].unlink()
     assert len(open_source(path)) == 8
-    assert "only 7 of its 8 files are left: extracting them again" in caplog.text
+    assert "has lost some of its 8 files and is replaced" in caplog.text
     assert len(list(cache.iterdir())) == 1
 
 
