@@ -69,9 +69,11 @@ def _open(name: str, max_unpacked: float | None) -> Source:
     path = user_path(name)
     if path.is_dir():
         return open_folder(path, name)
-    if path.is_file():
-        if not path.name.lower().endswith(SUFFIXES):
-            raise UsageError(f"{name}: expected a folder or an archive ({' '.join(SUFFIXES)}), got another file")
+    if path.exists():
+        if not (path.is_file() and path.name.lower().endswith(SUFFIXES)):
+            raise UsageError(
+                f"{name}: expected a folder or an archive ({' '.join(SUFFIXES)}), got another kind of file"
+            )
         return open_folder(extracted(path, max_unpacked), name)
     if name == "shapes":
         return open_shapes()
@@ -83,7 +85,10 @@ def _open(name: str, max_unpacked: float | None) -> Source:
 def _not_found(name: str, path: Path, names: list[str]) -> str:
     """The message for a name that is neither a path nor a data set, with the nearest of both."""
     looks_like_path = os.sep in name or path.suffix in SUFFIXES
-    siblings = [] if not path.parent.is_dir() else [str(path.parent / entry) for entry in os.listdir(path.parent)]
+    try:
+        siblings = [str(path.parent / entry) for entry in os.listdir(path.parent)]
+    except OSError:  # there is no such folder, or it is another user's
+        siblings = []
     by_lower_case = {n.lower(): n for n in (siblings if looks_like_path else [*names, *siblings])}
     close = difflib.get_close_matches(str(path).lower(), by_lower_case, n=3)
     hint = f"; did you mean {' or '.join(by_lower_case[c] for c in close)}?" if close else ""

@@ -21,6 +21,7 @@ class Source:
         labels: int64 (N,), positions in `classes`; None where unlabelled.
         classes: the classes' names; empty where unlabelled.
         paths: N files; None where the images are an array.
+        root: the folder that all files lie in, and relative to which they are named; None where nobody names them.
         images: uint8 (N, H, W, 3), RGB; None where they are files.
         sizes: int64 (N, 2), height and width of each image of the array, in the upper left corner of its H x W
             pixels; None where all fill theirs, or are files.
@@ -36,6 +37,7 @@ class Source:
         paths: Sequence[Path] | None = None,
         images: NDArray[np.uint8] | None = None,
         sizes: NDArray[np.int64] | None = None,
+        root: Path | None = None,
         bad: BadFiles | None = None,
     ) -> None:
         if (paths is None) == (images is None):
@@ -46,6 +48,7 @@ class Source:
         self.paths = None if paths is None else list(paths)
         self.images = images
         self.sizes = sizes
+        self.root = root
         self.bad = BadFiles(name, len(self)) if bad is None else bad
 
     def __len__(self) -> int:
@@ -76,5 +79,6 @@ class Source:
             paths=None if self.paths is None else [self.paths[i] for i in chosen],
             images=None if self.images is None else self.images[chosen],
             sizes=None if self.sizes is None else self.sizes[chosen],
+            root=self.root,
             bad=self.bad,
         )

@@ -1,6 +1,10 @@
 """Folders of images: labels, wrappers, what is ignored and what is refused."""
 
 import logging
+import os
+import re
+import shlex
+import socket
 
 import pytest
 
@@ -87,5 +91,54 @@ def test_folder_without_images(tmp_path):
 def test_folder_of_splits(tmp_path, make_image):
     for path in ("train/cat/1.png", "val/cat/2.png"):
         make_image(tmp_path / path)
-    with pytest.raises(UsageError, match="splits train, val, not classes"):
+    with pytest.raises(UsageError, match=r"holds splits of a data set, not classes.*train \(1 images\) or --data"):
         open_source(str(tmp_path))
+
+
+def test_what_to_type_for_one_of_the_splits(tmp_path, make_image):
+    for path in ("my set/Training/cat/1.png", "my set/Training/dog/2.png", "my set/Testing/cat/3.png"):
+        make_image(tmp_path / path)
+    (tmp_path / "my set" / "readme.txt").touch()
+    with pytest.raises(UsageError) as refusal:
+        open_source(str(tmp_path))
+    lines = re.findall("--data (.+?) [(]([0-9]+) images[)]", str(refusal.value))
+    assert [(len(open_source(*shlex.split(path))), int(count)) for path, count in lines] == [(1, 1), (2, 2)]
+    assert "\n" not in str(refusal.value)
+
+
+def test_of_many_splits_some_are_listed(tmp_path, make_image):
+    for i in range(12):
+        make_image(tmp_path / f"train_{i:x}" / "1.png")
+    with pytest.raises(UsageError, match=r"train_7 \(1 images\) or 4 more$"):
+        open_source(str(tmp_path))
+
+
+def test_splits_inside_of_classes_are_taken_together_and_named(tmp_path, make_image, caplog):
+    for path in ("bottle/train/1.png", "bottle/test/2.png", "cable/train/3.png", "cable/test/4.png"):
+        make_image(tmp_path / path)
+    assert open_source(str(tmp_path)).labels.tolist() == [0, 0, 1, 1]
+    assert "its classes hold splits (test, train), all of which are taken" in caplog.text
+
+
+def test_what_is_no_file_is_never_opened(make_folder, caplog):
+    """A fifo would wait for a writer without end, /dev/zero has none."""
+    root = make_folder()
+    os.mkfifo(root / "cat" / "fifo.png")
+    (root / "dog" / "zero.png").symlink_to("/dev/zero")
+    (root / "dog" / "to the fifo.png").symlink_to(root / "cat" / "fifo.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(root / "cat" / "socket\x1b.png"))
+        source = open_source(str(root))
+    assert len(source) == 8
+    assert [source.image(i).size for i in range(8)] == [(16, 16)] * 8
+    (record,) = caplog.records
+    assert "ignored 4 fifos, sockets or devices, the first" in record.getMessage()
+    assert record.getMessage().isprintable()
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "fifo"])
+def test_what_is_no_file_is_no_source(tmp_path, target):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "set.tar").symlink_to(tmp_path / target)
+    with pytest.raises(UsageError, match="set.tar: expected a folder or an archive .*, got another kind of file"):
+        open_source(str(tmp_path / "set.tar"))

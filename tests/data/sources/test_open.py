@@ -1,5 +1,8 @@
 """The opening of a source: what a name means, and what a recipe's `data` section says."""
 
+import errno
+import os
+
 import pytest
 
 from sslfast.config import DataConfig
@@ -11,6 +14,15 @@ def test_missing_path_suggests_its_neighbour(make_folder):
     root = make_folder()
     with pytest.raises(UsageError, match=f"no such file or folder; did you mean {root}"):
         open_source(str(root.parent / "imagse"))
+
+
+def test_missing_path_in_a_folder_that_cannot_be_listed(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(UsageError, match="images: no such file or folder$"):
+        open_source(str(tmp_path / "images"))
 
 
 def test_unknown_name_suggests_a_data_set():
