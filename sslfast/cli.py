@@ -28,8 +28,28 @@ ENCODER = (
 COMMANDS = ("pretrain", "evaluate", "export", "list", "views", "report", "bench", "info")
 
 
+class StoreOnce(argparse.Action):
+    """The action of an option with a value: a second one is an error, where argparse would take the last."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        before = getattr(namespace, self.dest)
+        if option is not None and before is not self.default:
+            raise argparse.ArgumentError(self, f"given twice, {before} and {values}; give it once")
+        setattr(namespace, self.dest, values)
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with exit code 2."""
+    """A parser whose errors are one line, with exit code 2, and whose options are given once."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register("action", None, StoreOnce)
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, printable(f"{self.prog}: {message}") + "\n")
@@ -257,8 +277,21 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
             main.error(
                 f"unexpected argument {word!r}; {hint or 'pretrain, evaluate and views take key.sub=value'}"
             )
+    check_once(main, args, rest)
     args.overrides = rest
     return args
+
+
+def check_once(main: Parser, args: argparse.Namespace, overrides: Sequence[str]) -> None:
+    """Ends the program where a setting is given twice, `data.source` also by --data."""
+    values: dict[str, str] = {}
+    if args.run is not evaluate and getattr(args, "data", None) is not None:
+        values["data.source"] = f"--data {args.data}"
+    for override in overrides:
+        key = override.partition("=")[0]
+        if key in values:
+            main.error(f"{key} is given twice, by {values[key]} and {override}; give it once")
+        values[key] = override
 
 
 def setting_hint(args: argparse.Namespace, word: str, after: str) -> str:

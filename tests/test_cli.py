@@ -104,6 +104,21 @@ def test_overrides_may_stand_between_options(capsys):
         (["pretrain", "x" * 300], "cannot be a path here (File name too long)"),
         (["report", "x" * 300], "cannot be a path here (File name too long)"),
         (["pretrain", "moco_v2", "--data=a\0b"], "cannot be a path here"),
+        (
+            ["pretrain", "moco_v2", "--data", "a", "--data=b"],
+            "argument --data: given twice, a and b; give",
+        ),
+        (["pretrain", "moco_v2", "--dat=a", "--data", "a"], "argument --data: given twice, a and a; give"),
+        (["pretrain", "moco_v2", "--out=a", "--out=b"], "argument --out: given twice, a and b; give it once"),
+        (["evaluate", "knn", "run", "--data=a", "--val=b", "--val=c"], "argument --val: given twice, b and c"),
+        (["export", "run", "--out=a", "--format=torchvision", "--format=torchvision"], "--format: given twice"),
+        (["bench", "--op=a", "--op=b"], "argument --op: given twice, a and b"),
+        (
+            ["pretrain", "moco_v2", "optim.lr=1", "--out=a", "optim.lr=2"],
+            "optim.lr is given twice, by optim.lr=1 and",
+        ),
+        (["pretrain", "moco_v2", "data.source=a", "--data=b"], "data.source is given twice, by --data b and"),
+        (["evaluate", "knn", "run", "--data=a", "k=5", "k=6"], "k is given twice, by k=5 and k=6; give it once"),
     ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(capsys, tmp_path, monkeypatch, argv, message):
