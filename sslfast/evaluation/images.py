@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 from pathlib import Path
@@ -135,11 +136,6 @@ def _relabeled(source: Source, like: Source) -> Source:
         )
     assert source.labels is not None
     number = np.array([like.classes.index(name) for name in source.classes], dtype=np.int64)
-    return Source(
-        source.name,
-        labels=number[source.labels],
-        classes=like.classes,
-        paths=source.paths,
-        images=source.images,
-        bad=source.bad,
-    )
+    relabeled = copy.copy(source)
+    relabeled.labels, relabeled.classes = number[source.labels], like.classes
+    return relabeled
