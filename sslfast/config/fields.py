@@ -24,6 +24,23 @@ def _in_fp32(value: float) -> float:
     return value
 
 
+def _apart(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The bounds as they are; pydantic reports the ValueError where the first is not below the second."""
+    if bounds[0] >= bounds[1]:
+        raise ValueError("expected the value of black below that of white")
+    return bounds
+
+
+def _of_unit_range(statistics: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The statistics as they are; pydantic reports the ValueError where values in [0, 1] cannot have them."""
+    if not all(0 <= value <= 1 for value in statistics):
+        raise ValueError(
+            "expected statistics of values in [0, 1], to which images are scaled first; divide those of 0 to 255 "
+            "by 255"
+        )
+    return statistics
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_in_fp32)]
@@ -34,4 +51,8 @@ Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 Side = Annotated[int, Field(ge=1, le=2**14, strict=True)]
 CountOrZero = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+ValueRange = Annotated[tuple[Finite, Finite], AfterValidator(_apart)]
+Means = Annotated[tuple[float, float, float], AfterValidator(_of_unit_range)]
+Deviations = Annotated[tuple[Positive, Positive, Positive], AfterValidator(_of_unit_range)]
 ShareRange = Annotated[tuple[Share, Share], AfterValidator(_rising)]

@@ -18,6 +18,8 @@ from sslfast.config.fields import (
     BelowOne,
     Count,
     CountOrZero,
+    Deviations,
+    Means,
     NonNegative,
     Positive,
     Probability,
@@ -26,6 +28,7 @@ from sslfast.config.fields import (
     Share,
     ShareRange,
     Side,
+    ValueRange,
 )
 
 
@@ -90,9 +93,12 @@ class DataConfig:
     """Largest share of the images that may be unreadable under on_error=skip; beyond it the run stops."""
     max_unpacked: Positive | None = None
     """Largest size in GiB that an archive may have unpacked; null: 20 times the archive's, and at least 1."""
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    range: ValueRange | None = None
+    """Values that become black and white in gray images of more than 8 bits: [0, 4095] for 12 bits in 16; null: 0
+    and the largest that the files' bits hold. Signed, 32-bit and floating-point values need it."""
+    mean: Means = (0.485, 0.456, 0.406)
     """Means of red, green and blue, in [0, 1], that normalisation subtracts; the default: ImageNet's."""
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    std: Deviations = (0.229, 0.224, 0.225)
     """Standard deviations of red, green and blue, that normalisation divides by; the default: ImageNet's."""
     views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
     """The augmented views of an image, in order, or a preset's name; data.views.0.blur=0.5 changes the first."""

@@ -17,6 +17,7 @@ from sslfast.data.pipeline import has_dali, is_resident
 from sslfast.data.sources import Source
 from sslfast.data.sources.images import STRIP, without_ends
 from sslfast.data.sources.reading import read_all
+from sslfast.data.sources.values import with_range
 from sslfast.device import to_device
 
 Crops = Iterator[tuple[Tensor, Tensor]]  # uint8 (B, size, size, 3); int64 (B,) positions in the source
@@ -40,7 +41,7 @@ def eval_batches(
     Args:
         source: the images.
         size: side of the result, in pixels.
-        data: its mean and std.
+        data: its range, mean and std.
         batch_size: images a batch; the last one may be smaller, and so is one with unreadable images in DALI.
         device: where the batches go.
         rank: of this process, in [0, world_size), which takes its part of the images only.
@@ -52,6 +53,7 @@ def eval_batches(
     Raises:
         UsageError: more than the source allows cannot be read.
     """
+    source = with_range(source, data.range)
     crops: Callable[[Source, int, int, torch.device], Crops]
     crops = _cut_array if _is_to_cut(source, size) else _read_and_crop
     if source.paths is not None and not is_resident(source, data, device) and has_dali():

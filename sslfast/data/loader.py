@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from sslfast.config import DataConfig
@@ -10,6 +12,7 @@ from sslfast.data.in_memory import in_memory
 from sslfast.data.pipeline import has_dali, is_resident
 from sslfast.data.resident import ResidentLoader
 from sslfast.data.sources import Source
+from sslfast.data.sources.values import with_range
 from sslfast.data.spec import LoaderSpec
 from sslfast.errors import UsageError
 
@@ -23,6 +26,7 @@ def make_loader(spec: LoaderSpec) -> Loader:
         UsageError: fewer images than a batch, too many unreadable ones, a batch that the processes cannot share
             equally, or a pipeline that cannot serve the source.
     """
+    spec = replace(spec, source=with_range(spec.source, spec.data.range))
     source, data = spec.source, spec.data
     check_full_batch(source.name, len(source), data.batch_size)
     if is_resident(source, data, spec.device):
@@ -53,4 +57,5 @@ def load_small(source: Source, data: DataConfig, device: torch.device) -> Source
     Raises:
         UsageError: it does not fit in memory though data.pipeline=resident, or too many files cannot be read.
     """
+    source = with_range(source, data.range)
     return in_memory(source, device)[0] if is_resident(source, data, device) else source

@@ -76,6 +76,15 @@ def test_override_of_one_view_leaves_the_others():
         ("optim.name=adam", "optim.name: input should be 'sgd', 'lars' or 'adamw', got 'adam'"),
         ("method.name=moco_2", "method.name: no method 'moco_2'; did you mean 'moco_v2'?"),
         ("data.mean=[0.5]", "data.mean.1 is missing"),
+        (
+            "data.mean=[123.7, 116.3, 103.5]",
+            "data.mean: value error, expected statistics of values in [0, 1], to which images are scaled first; "
+            "divide those of 0 to 255 by 255, got [123.7, 116.3, 103.5]",
+        ),
+        ("data.std=[58.4, 57.1, 57.4]", "data.std: value error, expected statistics of values in [0, 1]"),
+        ("data.mean=[0.5, -0.1, 0.5]", "data.mean: value error, expected statistics of values in [0, 1]"),
+        ("data.range=[4095, 0]", "data.range: value error, expected the value of black below that of white"),
+        ("data.range=[0, .inf]", "data.range.1: input should be a finite number, got inf"),
         ("data.views=byo1", "data.views: no preset 'byo1'; did you mean 'byol'?"),
         ("data.views=5", "data.views: input should be a valid list, got 5"),
         ("data.size.x=1", "data.size.x: 'x' is inside a setting that holds 32"),

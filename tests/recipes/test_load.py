@@ -33,6 +33,15 @@ def test_stored_recipes_of_an_earlier_version_are_read(name):
         from_stored({**stored, "method": {**stored["method"], "bank_size": 5}}, "config.yaml")
 
 
+def test_stored_recipes_without_a_range_are_read():
+    """Those of runs that are older than the setting."""
+    recipe = load_recipe("moco_v2", ["data.range=[0, 4095]"])
+    stored = to_dict(recipe)
+    assert from_stored(stored, "config.yaml") == recipe
+    assert stored["data"].pop("range") == [0, 4095]
+    assert from_stored(stored, "config.yaml") == load_recipe("moco_v2")
+
+
 def test_every_method_has_a_recipe():
     assert {load_recipe(name).method.name for name in recipes()} == set(METHODS)
 

@@ -15,24 +15,26 @@ from sslfast.data.sources.folder import open_folder
 from sslfast.data.sources.shapes import open_shapes
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.data.sources.torchvision_sets import SETS, is_torchvision, open_torchvision
+from sslfast.data.sources.values import with_range
 from sslfast.errors import UsageError
 
 __all__ = ["Source", "open_data", "open_source"]
 
 
 def open_data(data: DataConfig) -> Source:
-    """Open the images of a recipe: data.source by data.limit, max_bad, on_error and max_unpacked.
+    """Open the images of a recipe, by its `data` section's limit, max_bad, on_error, max_unpacked and range.
 
     Raises:
         UsageError: as `open_source`.
     """
-    return open_source(
+    source = open_source(
         data.source,
         limit=data.limit,
         max_bad=data.max_bad,
         on_error=data.on_error,
         max_unpacked=data.max_unpacked,
     )
+    return with_range(source, data.range)
 
 
 def open_source(

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sslfast.data.sources.bad_files import BadFiles
 from sslfast.data.sources.images import read_rgb
+from sslfast.data.sources.rgb import ValueRange
 
 
 class Source:
@@ -26,6 +27,8 @@ class Source:
         sizes: int64 (N, 2), height and width of each image of the array, in the upper left corner of its H x W
             pixels; None where all fill theirs, or are files.
         bad: the files that could not be read, shared by all subsets.
+        value_range: `data.range`, the values that become black and white in files of more than 8 bits; None: those
+            of all their bits.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class Source:
         sizes: NDArray[np.int64] | None = None,
         root: Path | None = None,
         bad: BadFiles | None = None,
+        value_range: ValueRange | None = None,
     ) -> None:
         if (paths is None) == (images is None):
             raise ValueError("a source has either paths or images")
@@ -49,6 +53,7 @@ class Source:
         self.images = images
         self.sizes = sizes
         self.root = root
+        self.value_range = value_range
         self.bad = BadFiles(name, len(self)) if bad is None else bad
 
     def __len__(self) -> int:
@@ -64,7 +69,7 @@ class Source:
             UnreadableImage: the file cannot be decoded; a caller that goes on without it tells `self.bad`.
         """
         if self.paths is not None:
-            return read_rgb(self.paths[index])
+            return read_rgb(self.paths[index], self.value_range)
         assert self.images is not None
         height, width = self.images.shape[1:3] if self.sizes is None else self.sizes[index]
         return Image.fromarray(self.images[index, :height, :width])
@@ -81,4 +86,5 @@ class Source:
             sizes=None if self.sizes is None else self.sizes[chosen],
             root=self.root,
             bad=self.bad,
+            value_range=self.value_range,
         )
