@@ -1,4 +1,6 @@
-"""Autocast for ops that multiply matrices, which torch does not know to cast for."""
+"""Autocast for ops that torch does not know to cast for."""
+
+import functools
 
 import torch
 from torch import Tensor
@@ -14,3 +16,14 @@ def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
         tensor.to(dtype) if tensor.is_floating_point() and tensor.dtype != torch.float64 else tensor
         for tensor in tensors
     )
+
+
+def widest(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Promotes tensors of different floating dtypes under autocast to one, that rounds none of them."""
+    device = tensors[0].device.type
+    if device == "meta" or not torch.is_autocast_enabled(device):
+        return tensors
+    if not all(tensor.is_floating_point() for tensor in tensors):
+        return tensors
+    dtype = functools.reduce(torch.promote_types, (tensor.dtype for tensor in tensors))
+    return tuple(tensor.to(dtype) for tensor in tensors)

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sslfast.kernels.common import checks
-from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.autocast import widest
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.cross_correlation_loss import reference
 
@@ -39,8 +39,8 @@ def cross_correlation_loss(
     N < D there is less to multiply. One pass gives the loss and its gradients; the backward pass only scales them.
 
     Args:
-        z1: (N, D), fp32, fp16, bf16, or fp64 (reference only): one view's embeddings, not normalised. Under
-            autocast the inputs are cast as for a matmul.
+        z1: (N, D), fp32, fp16, bf16, or fp64 (reference only): one view's embeddings, not normalised. Autocast
+            rounds nothing: embeddings far from 0 would lose their variance before they are standardised.
         z2: (N, D), the other view's; same dtype as z1. Either receives a gradient if it asks.
         lambd: weight of the off-diagonal part; the paper has 0.0051.
         group: processes over which the batch is spread: means, variances and c are of all their rows, of which
@@ -58,7 +58,7 @@ def cross_correlation_loss(
             the reference.
     """
     checks.check_tensors(OP.name, z1=z1, z2=z2)
-    z1, z2 = autocast(z1, z2)
+    z1, z2 = widest(z1, z2)
     _check_views(z1, z2)
     check_lambd(OP.name, lambd)
     if group is not None:

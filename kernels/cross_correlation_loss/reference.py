@@ -16,7 +16,8 @@ def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: dist.Pro
     count = torch.full((), len(z1), dtype=torch.float64, device=z1.device)
     count = _sum(count, group)
     z1, z2 = (_normalise(z, count, group) for z in (z1, z2))
-    c = z1.T @ z2  # (D, D)
+    with torch.autocast(z1.device.type, enabled=False):
+        c = z1.T @ z2  # (D, D)
     if c.dtype != torch.float64:
         c = c.float()
     c = _sum(c, group) / count.to(c.dtype)

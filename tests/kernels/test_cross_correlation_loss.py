@@ -148,6 +148,19 @@ def test_auto_runs_the_compiled_kernel(record_impls):
     assert called == ["cpp", "cpp"]  # the reference
 
 
+@pytest.mark.parametrize("offset", [0, 50])
+def test_autocast_rounds_nothing(impl, device, offset):
+    """In bf16, embeddings of mean 50 and standard deviation 1 keep 5 values; the gradient was 39 % off."""
+    views = tuple(z + offset for z in inputs((24, 10), device=device))
+    expected = run("reference", *(z.double() for z in views))
+    with torch.autocast(device.type, torch.bfloat16):
+        found = run(impl, *views)
+        mixed = K.cross_correlation_loss(views[0], views[1].half(), lambd=LAMBDA, impl=impl)
+    for value, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(value.double(), wanted, rtol=1e-4, atol=1e-4 * wanted.abs().max().item())
+    assert mixed.isfinite()
+
+
 shapes, seeds = st.tuples(st.integers(2, 40), st.integers(1, 40)), st.integers(0, 2**31)
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sslfast import kernels as K
-from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.autocast import autocast, widest
 
 
 def test_casts_what_a_matmul_would():
@@ -13,6 +13,15 @@ def test_casts_what_a_matmul_would():
     with torch.autocast("cpu", torch.bfloat16):
         dtypes = [tensor.dtype for tensor in autocast(*tensors)]
     assert dtypes == [torch.bfloat16, torch.bfloat16, torch.float64, torch.int64]
+
+
+def test_the_widest_dtype():
+    tensors = torch.ones(2).half(), torch.ones(2)
+    assert all(a is b for a, b in zip(widest(*tensors), tensors, strict=True))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert [tensor.dtype for tensor in widest(*tensors)] == [torch.float32] * 2
+        assert [tensor.dtype for tensor in widest(tensors[0], tensors[0].bfloat16())] == [torch.float32] * 2
+        assert widest(tensors[0].long(), tensors[1])[0].dtype == torch.int64  # for the error to name
 
 
 def test_leaves_integers_to_the_error():

@@ -15,4 +15,4 @@ def call(z1: Tensor, z2: Tensor, impl: str) -> Tensor:
     return K.cross_correlation_loss(z1, z2, lambd=0.05, impl=impl)
 
 
-SUBJECT = Subject("cross_correlation_loss", inputs, call, differentiable=(0, 1), dot=False)
+SUBJECT = Subject("cross_correlation_loss", inputs, call, differentiable=(0, 1), dot=False, autocast=False)
