@@ -14,6 +14,7 @@ from sslfast.kernels.common.op import Impl, check_impl
 from sslfast.kernels.ema_update import ema_update_
 from sslfast.kernels.fused_optimizer import adamw_ema_step_, lars_ema_step_, sgd_ema_step_
 from sslfast.kernels.fused_optimizer.checks import check_options
+from sslfast.kernels.fused_optimizer.op import SGD
 from sslfast.kernels.fused_optimizer.reference import skipping
 
 
@@ -56,7 +57,7 @@ class FusedOptimizer(Optimizer, ABC):
     neutral: ClassVar[dict[str, Any]]  # options of torch's optimizers that no step reads, and what they have to be
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any], impl: Impl) -> None:
-        check_impl(type(self).__name__, impl)
+        check_impl(type(self).__name__, impl, SGD)
         self._check_group(defaults)
         super().__init__(params, defaults)
         self.impl = impl

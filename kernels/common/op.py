@@ -178,10 +178,17 @@ class Op:
         return getattr(getattr(torch.ops.sslfast, self.name), impl)(*args)
 
 
-def check_impl(op: str, impl: str) -> None:
-    """Raises ValueError for a name that no implementation has."""
-    if impl != "auto" and impl not in MISSING:
-        raise ValueError(f"{op}: expected impl to be one of {('auto', *MISSING)}, got {impl!r}")
+def check_impl(caller: str, impl: str, *ops: Op, over_group: bool = False) -> None:
+    """Raises ValueError for a name that no implementation has, or that one of the ops lacks.
+
+    Over a group of processes ops have their reference only.
+    """
+    known = (
+        ["reference"] if over_group else [i for i in MISSING if all(i in ("reference", *op.impls) for op in ops)]
+    )
+    if impl != "auto" and impl not in known:
+        group = " over a group of processes" if over_group else ""
+        raise ValueError(f"{caller}: expected impl to be one of {('auto', *known)}{group}, got {impl!r}")
 
 
 def _differentiated_by_functorch(args: tuple[Any, ...]) -> bool:

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sslfast import kernels as K
-from sslfast.kernels.aligned_pooling.op import check_order
+from sslfast.kernels.aligned_pooling.op import OP, check_order
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.op import Impl, check_impl
 
@@ -25,7 +25,7 @@ class AlignedPooling(nn.Module):
         impl: "auto", or an implementation by name, as the op takes it.
 
     Raises:
-        ValueError: fewer groups than 1, or an order or an implementation that does not exist.
+        ValueError: fewer groups than 1, an order that does not exist, or an implementation that the op has not.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class AlignedPooling(nn.Module):
         name = type(self).__name__
         checks.check_whole_number(name, "groups", groups, least=1)
         check_order(name, order)
-        check_impl(name, impl)
+        check_impl(name, impl, OP)
         self.groups, self.order, self.impl = groups, order, impl
 
     def forward(self, features: Tensor, maps: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.kernels.common.op import Impl, check_impl
-from sslfast.kernels.cross_correlation_loss.op import check_lambd
+from sslfast.kernels.cross_correlation_loss.op import OP, check_lambd
 
 
 class BarlowTwinsLoss(nn.Module):
@@ -24,7 +24,8 @@ class BarlowTwinsLoss(nn.Module):
         impl: "auto", or an implementation by name, as the op takes it.
 
     Raises:
-        ValueError: a lambd below 0, or an implementation that no op has.
+        ValueError: a lambd below 0, or an implementation that the op has not; with a group, it has its
+            reference only.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class BarlowTwinsLoss(nn.Module):
     ) -> None:
         super().__init__()
         check_lambd(type(self).__name__, lambd)
-        check_impl(type(self).__name__, impl)
+        check_impl(type(self).__name__, impl, OP, over_group=group is not None)
         self.lambd, self.group, self.impl = lambd, group, impl
 
     def forward(self, z1: Tensor, z2: Tensor) -> Tensor:

@@ -1,12 +1,12 @@
 """The settings of the losses with a temperature."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.losses import Reduction
-from sslfast.kernels.common.op import Impl, check_impl
+from sslfast.kernels.common.op import Impl, Op, check_impl
 
 
 class ContrastiveLoss(nn.Module):
@@ -18,15 +18,17 @@ class ContrastiveLoss(nn.Module):
         impl: "auto", or an implementation by name, as the op takes it.
 
     Raises:
-        ValueError: a temperature, a reduction or an implementation that no op takes.
+        ValueError: a temperature, a reduction or an implementation that the op does not take.
     """
+
+    ops: ClassVar[tuple[Op, ...]]  # that `forward` calls
 
     def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
         super().__init__()
         name = type(self).__name__
         checks.check_temperature(name, temperature)
         checks.check_reduction(name, reduction)
-        check_impl(name, impl)
+        check_impl(name, impl, *self.ops)
         self.temperature, self.reduction, self.impl = temperature, reduction, impl
 
     def settings(self) -> dict[str, Any]:

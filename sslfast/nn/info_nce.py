@@ -1,11 +1,13 @@
 """InfoNCE as modules: with negatives from a queue, and with negatives from the batch."""
 
-from typing import Any
-
 from torch import Tensor
 
 from sslfast import kernels as K
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.losses import Reduction
+from sslfast.kernels.common.op import Impl
+from sslfast.kernels.in_batch_info_nce.op import OP as IN_BATCH_INFO_NCE
+from sslfast.kernels.info_nce.op import OP as INFO_NCE
 from sslfast.nn.contrastive import ContrastiveLoss
 
 
@@ -21,6 +23,11 @@ class InfoNCELoss(ContrastiveLoss):
     Args:
         temperature, reduction, impl: see ContrastiveLoss.
     """
+
+    ops = (INFO_NCE,)
+
+    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
+        super().__init__(temperature, reduction=reduction, impl=impl)
 
     def forward(
         self, query: Tensor, positive: Tensor, queue: Tensor, *, return_rank: bool = False
@@ -45,8 +52,12 @@ class InBatchInfoNCELoss(ContrastiveLoss):
         ValueError: fewer chunks than 1; see ContrastiveLoss.
     """
 
-    def __init__(self, temperature: float, *, chunks: int = 1, **settings: Any) -> None:
-        super().__init__(temperature, **settings)
+    ops = (IN_BATCH_INFO_NCE,)
+
+    def __init__(
+        self, temperature: float, *, chunks: int = 1, reduction: Reduction = "mean", impl: Impl = "auto"
+    ) -> None:
+        super().__init__(temperature, reduction=reduction, impl=impl)
         checks.check_whole_number(type(self).__name__, "chunks", chunks, least=1)
         self.chunks = chunks
 

@@ -1,5 +1,7 @@
 """The negative cosine similarity as a module."""
 
+from numbers import Integral, Real
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,11 +23,12 @@ class NegativeCosineSimilarity(nn.Module):
         reduction: "mean", "sum" or "none".
 
     Raises:
-        ValueError: an unknown reduction.
+        ValueError: an unknown reduction, a dim that is no whole number, or an eps below 0.
     """
 
     def __init__(self, *, dim: int = 1, eps: float = 1e-8, reduction: Reduction = "mean") -> None:
         super().__init__()
+        check_cosine(type(self).__name__, dim, eps)
         checks.check_reduction(type(self).__name__, reduction)
         self.dim, self.eps, self.reduction = dim, eps, reduction
 
@@ -34,3 +37,11 @@ class NegativeCosineSimilarity(nn.Module):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, eps={self.eps}, reduction={self.reduction!r}"
+
+
+def check_cosine(caller: str, dim: int, eps: float) -> None:
+    """Raises ValueError unless dim is a whole number and eps a finite one of at least 0."""
+    if not isinstance(dim, Integral):
+        raise ValueError(f"{caller}: expected dim to be a whole number, got {dim!r}")
+    if not isinstance(eps, Real) or not 0 <= eps < float("inf"):
+        raise ValueError(f"{caller}: expected eps to be a finite number >= 0, got {eps!r}")

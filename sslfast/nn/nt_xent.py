@@ -4,6 +4,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.kernels.common.losses import Reduction
+from sslfast.kernels.common.op import Impl
+from sslfast.kernels.nt_xent.op import OP
 from sslfast.nn.contrastive import ContrastiveLoss
 
 
@@ -20,6 +23,11 @@ class NTXentLoss(ContrastiveLoss):
     Args:
         temperature, reduction, impl: see ContrastiveLoss.
     """
+
+    ops = (OP,)
+
+    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
+        super().__init__(temperature, reduction=reduction, impl=impl)
 
     def forward(self, z1: Tensor, z2: Tensor, *, return_rank: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)

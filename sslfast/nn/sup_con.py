@@ -3,6 +3,9 @@
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.kernels.common.losses import Reduction
+from sslfast.kernels.common.op import Impl
+from sslfast.kernels.sup_con.op import OP
 from sslfast.nn.contrastive import ContrastiveLoss
 
 
@@ -18,6 +21,11 @@ class SupConLoss(ContrastiveLoss):
         temperature, impl: see ContrastiveLoss.
         reduction: "mean" over the anchors that have a positive, "sum", or "none".
     """
+
+    ops = (OP,)
+
+    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
+        super().__init__(temperature, reduction=reduction, impl=impl)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         return K.sup_con(features, labels, **self.settings())

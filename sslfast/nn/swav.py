@@ -13,8 +13,10 @@ from torch import Tensor
 from sslfast import kernels as K
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.losses import Reduction
-from sslfast.kernels.common.op import Impl
+from sslfast.kernels.common.op import Impl, check_impl
+from sslfast.kernels.sinkhorn_knopp.op import OP as SINKHORN_KNOPP
 from sslfast.kernels.sinkhorn_knopp.op import check_epsilon
+from sslfast.kernels.soft_cross_entropy.op import OP as SOFT_CROSS_ENTROPY
 from sslfast.nn.contrastive import ContrastiveLoss
 
 
@@ -37,6 +39,8 @@ class SwAVLoss(ContrastiveLoss):
         ValueError: an epsilon or iterations that `kernels.sinkhorn_knopp` does not take; see ContrastiveLoss.
     """
 
+    ops = (SINKHORN_KNOPP, SOFT_CROSS_ENTROPY)
+
     def __init__(
         self,
         temperature: float = 0.1,
@@ -44,9 +48,11 @@ class SwAVLoss(ContrastiveLoss):
         epsilon: float = 0.05,
         iterations: int = 3,
         group: dist.ProcessGroup | None = None,
-        **settings: Any,
+        reduction: Reduction = "mean",
+        impl: Impl = "auto",
     ) -> None:
-        super().__init__(temperature, **settings)
+        super().__init__(temperature, reduction=reduction, impl=impl)
+        check_impl(type(self).__name__, impl, *self.ops, over_group=group is not None)
         check_epsilon(type(self).__name__, epsilon)
         checks.check_whole_number(type(self).__name__, "iterations", iterations, least=1)
         self.epsilon, self.iterations, self.group = epsilon, iterations, group

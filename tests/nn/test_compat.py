@@ -148,7 +148,7 @@ def test_without_gradient_the_memory_bank_stays():
     assert torch.equal(loss.memory_bank.bank, before)
 
 
-@pytest.mark.parametrize("size", [-1, (4, -1), (4, 3, 2), ()])
+@pytest.mark.parametrize("size", [-1, (4, -1), (4, 3, 2), (), (4.5, 3), "4"])
 def test_memory_bank_sizes_that_are_none(size):
     with pytest.raises(ValueError, match="expected size to be 0 or"):
         lightly.NTXentLoss(memory_bank_size=size)

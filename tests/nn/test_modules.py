@@ -161,6 +161,22 @@ def test_the_temperature_may_be_given_without_its_name(name):
     assert getattr(nn, name)(0.3).temperature == 0.3
 
 
+@pytest.mark.parametrize("name", ["InfoNCELoss", "InBatchInfoNCELoss", "NTXentLoss", "SupConLoss"])
+def test_arguments_that_are_missing_or_unknown_name_the_class_that_was_called(name):
+    with pytest.raises(TypeError, match=rf"^{name}\..* missing 1 required positional argument: 'temperature'"):
+        getattr(nn, name)()
+    with pytest.raises(TypeError, match=rf"^{name}\..* got an unexpected keyword argument 'tau'"):
+        getattr(nn, name)(tau=1)
+
+
+@pytest.mark.parametrize(
+    "module", [nn.SwAVLoss, *(getattr(pytorch_metric_learning, n) for n in ("NTXentLoss", "SupConLoss"))]
+)
+def test_unknown_arguments_name_the_class_that_was_called(module):
+    with pytest.raises(TypeError, match=rf"^{module.__name__}\b.* got an unexpected keyword argument 'tau'"):
+        module(tau=1)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -172,6 +188,18 @@ def test_the_temperature_may_be_given_without_its_name(name):
         (lambda: nn.AlignedPooling(order="x"), "expected order to be 'published' or 'paper', got 'x'"),
         (lambda: nn.AlignedPooling(groups=0), "expected groups to be a whole number of at least 1, got 0"),
         (lambda: nn.AlignedPooling(impl="foo"), "expected impl to be one of .*, got 'foo'"),
+        (
+            lambda: nn.BarlowTwinsLoss(impl="cuda"),
+            r"expected impl to be one of \('auto', 'reference', 'cpp', 'triton'\)",
+        ),
+        (lambda: nn.BarlowTwinsLoss(group=object(), impl="cpp"), r"expected impl .* 'reference'\) over a group"),
+        (lambda: nn.SwAVLoss(impl="cuda"), r"expected impl to be one of \('auto', 'reference', 'cpp', 'triton'\)"),
+        (lambda: nn.SwAVLoss(group=object(), impl="triton"), r"expected impl .* 'reference'\) over a group"),
+        (lambda: nn.InBatchInfoNCELoss(1, impl="cuda"), r"expected impl to be one of .* got 'cuda'"),
+        (lambda: nn.AlignedPooling(impl="cuda"), r"expected impl to be one of .* got 'cuda'"),
+        (lambda: nn.NegativeCosineSimilarity(dim=1.5), "expected dim to be a whole number, got 1.5"),
+        (lambda: nn.NegativeCosineSimilarity(eps=-1), "expected eps to be a finite number >= 0, got -1"),
+        (lambda: lightly.NegativeCosineSimilarity(eps=float("nan")), "expected eps to be a finite .*, got nan"),
         (lambda: lightly.SwaVLoss(sinkhorn_iterations=0), "expected sinkhorn_iterations to be a whole number"),
         (lambda: lightly.SwaVLoss(sinkhorn_epsilon=0), "expected a sinkhorn_epsilon from 1e-30 to 1e30, got 0"),
         (lambda: lightly.BarlowTwinsLoss(lambda_param=-1), "expected a lambda_param >= 0, got -1"),
@@ -179,7 +207,7 @@ def test_the_temperature_may_be_given_without_its_name(name):
 )
 def test_a_constructor_refuses_what_the_op_would(make, message):
     with pytest.raises(
-        ValueError, match=f"^(InBatchInfoNCE|Sw[Aa]V|BarlowTwins)Loss: {message}|^AlignedPooling: {message}"
+        ValueError, match=f"^(InBatchInfoNCELoss|Sw[Aa]VLoss|BarlowTwinsLoss|AlignedPooling|Neg.*): {message}"
     ):
         make()
 

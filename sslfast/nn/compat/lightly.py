@@ -6,6 +6,7 @@
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ from sslfast.kernels.common import checks
 from sslfast.kernels.cross_correlation_loss.op import check_lambd
 from sslfast.kernels.info_nce.op import OP as INFO_NCE
 from sslfast.kernels.sinkhorn_knopp.op import check_epsilon
+from sslfast.nn.negative_cosine import check_cosine
 from sslfast.nn.swav import swapped_prediction
 
 __all__ = ["BarlowTwinsLoss", "MemoryBankModule", "NTXentLoss", "NegativeCosineSimilarity", "SwaVLoss"]
@@ -50,8 +52,9 @@ class MemoryBankModule(nn.Module):
         self, size: int | Sequence[int], gather_distributed: bool = False, feature_dim_first: bool = True
     ) -> None:
         super().__init__()
-        self.size = (size,) if isinstance(size, int) else tuple(size)
-        if len(self.size) not in (1, 2) or min(self.size) < 0:
+        self.size = (size,) if isinstance(size, Integral) else tuple(size)
+        whole = all(isinstance(number, Integral) and number >= 0 for number in self.size)
+        if not whole or len(self.size) not in (1, 2):
             raise ValueError(f"MemoryBankModule: expected size to be 0 or (vectors, dim), got {size!r}")
         self.gather_distributed = gather_distributed
         self.feature_dim_first = feature_dim_first
@@ -241,10 +244,14 @@ class NegativeCosineSimilarity(nn.Module):
     Args:
         dim: the dimension of the embeddings' components.
         eps: a lower bound of the lengths.
+
+    Raises:
+        ValueError: a dim that is no whole number, or an eps below 0.
     """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8) -> None:
         super().__init__()
+        check_cosine("NegativeCosineSimilarity", dim, eps)
         self.dim, self.eps = dim, eps
 
     def forward(self, x0: Tensor, x1: Tensor) -> Tensor:

@@ -18,23 +18,20 @@ from sslfast.kernels.common import checks
 
 __all__ = ["NTXentLoss", "SupConLoss"]
 
+UNSUPPORTED = ("distance", "reducer", "embedding_regularizer")
+
 
 class _PairLoss(nn.Module, ABC):
     """A loss over pairs of one label: the constructor, the call, and the checks of both losses here."""
 
-    def __init__(
-        self,
-        temperature: float,
-        distance: None = None,
-        reducer: None = None,
-        embedding_regularizer: None = None,
-        embedding_reg_weight: float = 1,
-        collect_stats: bool | None = None,
-    ) -> None:
+    def __init__(self, temperature: float, settings: dict[str, Any]) -> None:
         super().__init__()
-        checks.check_temperature(type(self).__name__, temperature)
-        self._refuse(distance=distance, reducer=reducer, embedding_regularizer=embedding_regularizer)
-        self._refuse(collect_stats=collect_stats or None)
+        name = type(self).__name__
+        checks.check_temperature(name, temperature)
+        if unknown := settings.keys() - {*UNSUPPORTED, "embedding_reg_weight", "collect_stats"}:
+            raise TypeError(f"{name}: got an unexpected keyword argument {min(unknown)!r}")
+        self._refuse(**{argument: settings.get(argument) for argument in UNSUPPORTED})
+        self._refuse(collect_stats=settings.get("collect_stats") or None)
         self.temperature = temperature
 
     def forward(
@@ -98,8 +95,8 @@ class SupConLoss(_PairLoss):
         ValueError: a temperature out of range.
     """
 
-    def __init__(self, temperature: float = 0.1, **kwargs: Any) -> None:
-        super().__init__(temperature, **kwargs)
+    def __init__(self, temperature: float = 0.1, **settings: Any) -> None:
+        super().__init__(temperature, settings)
 
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         labels = labels.to(z.device)
@@ -130,8 +127,8 @@ class NTXentLoss(_PairLoss):
         ValueError: a temperature out of range.
     """
 
-    def __init__(self, temperature: float = 0.07, **kwargs: Any) -> None:
-        super().__init__(temperature, **kwargs)
+    def __init__(self, temperature: float = 0.07, **settings: Any) -> None:
+        super().__init__(temperature, settings)
 
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         if labels.device.type == "cpu" and not torch.compiler.is_compiling():
