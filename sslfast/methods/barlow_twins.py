@@ -46,3 +46,7 @@ class BarlowTwins(Method[BarlowTwinsConfig, None]):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         z1, z2 = (self.projector(self.encoder(view)) for view in batch.views)
         return K.cross_correlation_loss(z1, z2, lambd=self.config.lambd, group=world()), {}, None
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[BarlowTwinsConfig], num_images: int) -> float:
+        return float(recipe.method.dim)  # each component's correlation with itself is 0 instead of 1

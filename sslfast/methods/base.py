@@ -145,6 +145,29 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         return sides
 
     @classmethod
+    def chance_loss(cls, recipe: Recipe[Settings], num_images: int) -> float | None:
+        """The loss, at the end of training, of networks that tell no images apart: that of uniform predictions.
+
+        Args:
+            recipe: what runs.
+            num_images: how many images there are to train on.
+
+        Returns:
+            The loss; None for methods without negatives or classes, where such networks have the least loss there
+            is: see `even_std`.
+        """
+        return None
+
+    @classmethod
+    def even_std(cls, recipe: Recipe[Settings]) -> float | None:
+        """The value `std` that it logs where the embeddings of a batch are spread evenly over the sphere.
+
+        Returns:
+            About 1 / sqrt(D); None for methods that log none.
+        """
+        return None
+
+    @classmethod
     def check(cls, recipe: Recipe[Settings], num_images: int) -> None:
         """Refuses settings that cannot work together, before training. Views can be cut: see `sides`.
 

@@ -71,6 +71,10 @@ class BYOL(Method[BYOLSettings, None]):
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, self.target.module.get_submodule("0")]
 
+    @classmethod
+    def even_std(cls, recipe: Recipe[BYOLSettings]) -> float | None:
+        return recipe.method.dim**-0.5
+
 
 def squared_distance(prediction: Tensor, target: Tensor) -> Tensor:
     """The mean squared distance |p - z|^2 = 2 - 2 cos(p, z) of normalised vectors, a scalar (equation 2).

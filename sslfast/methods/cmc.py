@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Literal, NamedTuple, cast
 
@@ -17,7 +18,7 @@ from sslfast.encoders import ColorEncoder, Encoder
 from sslfast.encoders.colors import channels_of
 from sslfast.methods.base import Method
 from sslfast.methods.parts.heads import mlp
-from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, bank_chance_loss, check_bank
 from sslfast.views import Key, from_rgb, to_rgb
 from sslfast.views.color_parts import color_parts
 
@@ -103,6 +104,12 @@ class CMC(Method[CMCConfig, CMCKept]):
             raise ValueError("encoder.colors=rgb: expected lab or ydbdr, the parts of whose colours are compared")
         parts = color_parts(to_rgb(view, data.mean, data.std), encoder.colors, channels_of(encoder.color_parts))
         return from_rgb(parts.flatten(0, 1), data.mean, data.std).unflatten(0, parts.shape[:2])
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[CMCConfig], num_images: int) -> float:
+        views = recipe.encoder.color_parts
+        pairs = math.comb(views, 2) if recipe.method.graph == "full" else views - 1
+        return 2 * pairs * bank_chance_loss(recipe.method.objective, recipe.method.noise)
 
     @classmethod
     def check(cls, recipe: Recipe[CMCConfig], num_images: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -60,6 +61,10 @@ class ContextPrediction(Puzzle[ContextPredictionConfig]):
         places[:, 4] = pair[:, 0]
         places[torch.arange(len(pair), device=pair.device), position + (position >= 4)] = pair[:, 1]
         return places
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[ContextPredictionConfig], num_images: int) -> float:
+        return math.log(POSITIONS)
 
 
 def _pair(config: ContextPredictionConfig, data: DataConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:

@@ -150,15 +150,24 @@ class CPCV1(Method[CPCSettings, None]):
         return _patches(recipe.method, view, key)
 
     @classmethod
+    def chance_loss(cls, recipe: Recipe[CPCSettings], num_images: int) -> float:
+        return math.log(recipe.data.batch_size * _rows(recipe) ** 2)
+
+    @classmethod
     def check(cls, recipe: Recipe[CPCSettings], num_images: int) -> None:
-        config = recipe.method
-        side = recipe.data.sizes[0]
-        rows = math.isqrt(patch_grid(torch.zeros(1, 3, side, side), config.patch, config.stride).shape[1])
+        config, rows = recipe.method, _rows(recipe)
         if not config.first_step <= config.last_step < rows:
             raise UsageError(
                 f"method.first_step={config.first_step}, method.last_step={config.last_step}: expected steps in "
                 f"rising order, at most {rows - 1} in a grid of {rows} x {rows} patches"
             )
+
+
+def _rows(recipe: Recipe[CPCSettings]) -> int:
+    """The number of rows of the grid of a view's patches."""
+    side = recipe.data.sizes[0]
+    grid = patch_grid(torch.zeros(1, 3, side, side), recipe.method.patch, recipe.method.stride)
+    return math.isqrt(grid.shape[1])
 
 
 def _patches(config: CPCV1Config, view: Tensor, key: Key) -> Tensor:

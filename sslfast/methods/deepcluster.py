@@ -92,5 +92,9 @@ class DeepCluster(Method[DeepClusterConfig, None]):
         return (self.weights[label] * losses).mean(), {"accuracy": accuracy}, None
 
     @classmethod
+    def chance_loss(cls, recipe: Recipe[DeepClusterConfig], num_images: int) -> float:
+        return math.log(recipe.method.clusters)
+
+    @classmethod
     def check(cls, recipe: Recipe[DeepClusterConfig], num_images: int) -> None:
         check_clusters("method.clusters", recipe.method.clusters, num_images, recipe.data)

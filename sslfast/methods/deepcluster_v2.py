@@ -5,6 +5,7 @@ Where the paper leaves it open, as in the authors' code.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Literal, NamedTuple
 
@@ -96,6 +97,11 @@ class DeepClusterV2(MultiCrop[DeepClusterV2Config, DeepClusterV2Kept]):
     def after_step(self, kept: DeepClusterV2Kept, step: int, total_steps: int, skip: Tensor) -> None:
         before = self.bank[:, kept.indices]
         self.bank[:, kept.indices] = torch.where(skip, before, kept.embeddings.float())
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[DeepClusterV2Config], num_images: int) -> float:
+        clusters = recipe.method.clusters
+        return sum(map(math.log, clusters)) / len(clusters)
 
     @classmethod
     def check(cls, recipe: Recipe[DeepClusterV2Config], num_images: int) -> None:

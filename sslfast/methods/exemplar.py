@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -91,6 +92,14 @@ class Exemplar(Method[ExemplarConfig, None]):
     def inputs_of_view(cls, recipe: Recipe[ExemplarConfig], number: int, view: Tensor, key: Key) -> Tensor:
         draws = _draws(key, recipe.method.members)
         return Members(recipe.data)(view, draws).unflatten(0, draws.shape[:2]).transpose(0, 1)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[ExemplarConfig], num_images: int) -> float:
+        config = recipe.method
+        if config.form == "triplet":
+            return config.margin
+        classes = num_images if config.sampled is None else recipe.data.batch_size + config.sampled
+        return math.log(min(classes, num_images))
 
     @classmethod
     def check(cls, recipe: Recipe[ExemplarConfig], num_images: int) -> None:

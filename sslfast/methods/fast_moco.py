@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Annotated, Literal, TypeVar
 
@@ -90,6 +91,10 @@ class FastMoCo(FastMoCoNetworks[FastMoCoConfig, None]):
         query = F.normalize(self.predictor(self.projector(features)), dim=1)
         key = F.normalize(self.target(target_view), dim=1)
         return contrast_in_batch(query, key, temperature=self.config.temperature)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[FastMoCoConfig], num_images: int) -> float:
+        return math.log(recipe.data.batch_size)
 
 
 def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from sslfast.data import Batch
 from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
 from sslfast.methods.parts.heads import mlp
-from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, bank_chance_loss, check_bank
 from sslfast.methods.parts.prototypes import softmax_loss
 
 
@@ -80,6 +81,14 @@ class InstDisc(Method[InstDiscConfig, InstDiscKept]):
     def after_step(self, kept: InstDiscKept, step: int, total_steps: int, skip: Tensor) -> None:
         self.bank.update(kept.indices, kept.embedding, momentum=self.config.momentum, skip=skip)
         self.against_noise.after_step(kept.estimate, skip)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[InstDiscConfig], num_images: int) -> float | None:
+        if recipe.method.proximal:  # adds what depends on how far the rows have moved
+            return None
+        if recipe.method.objective == "softmax":
+            return math.log(num_images)
+        return bank_chance_loss("nce", recipe.method.noise)
 
     @classmethod
     def check(cls, recipe: Recipe[InstDiscConfig], num_images: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -46,6 +47,10 @@ class Jigsaw(Puzzle[JigsawConfig]):
     def inputs_of_view(cls, recipe: Recipe[JigsawConfig], number: int, view: Tensor, key: Key) -> Tensor:
         permutations = permutation_set(recipe.method.classes).to(view.device)
         return _puzzle(recipe.method, permutations, view, key)[0]
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[JigsawConfig], num_images: int) -> float:
+        return math.log(recipe.method.classes)
 
 
 def _puzzle(config: JigsawConfig, permutations: Tensor, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:

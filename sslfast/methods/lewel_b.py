@@ -16,6 +16,7 @@ from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
 from sslfast.methods.byol import squared_distance
 from sslfast.methods.parts.aligned_head import AlignedHead, LEWELConfig
+from sslfast.methods.parts.collapse import embedding_std
 from sslfast.methods.parts.heads import mlp
 from sslfast.methods.parts.momentum_copy import MomentumCopy, MomentumCopyConfig, TargetNorm
 
@@ -58,21 +59,25 @@ class LEWELB(Method[LEWELBConfig, None]):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         view1, view2 = batch.views
-        global1, aligned1 = self._one_way(view1, view2)
-        global2, aligned2 = self._one_way(view2, view1)
+        global1, aligned1, z = self._one_way(view1, view2)
+        global2, aligned2, _ = self._one_way(view2, view1)
         global_loss, aligned_loss, beta = global1 + global2, aligned1 + aligned2, self.config.beta
-        values = {"global_loss": global_loss.detach(), "aligned_loss": aligned_loss.detach()}
+        values = {
+            "global_loss": global_loss.detach(),
+            "aligned_loss": aligned_loss.detach(),
+            "std": embedding_std(z),
+        }
         return (1 - beta) * global_loss + beta * aligned_loss, values, None
 
-    def _one_way(self, view: Tensor, target_view: Tensor) -> tuple[Tensor, Tensor]:
-        """The global and the aligned loss (equation 5) of predicting one view's embeddings from the other."""
+    def _one_way(self, view: Tensor, target_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The global and the aligned loss (equation 5) of predicting a view's embeddings, and those it is from."""
         z, aligned = self.head(self.encoder(view, dense=True))
         with torch.no_grad():
             encoder, head = self.target.module.children()
             target, aligned_target = head(encoder(target_view, dense=True))
         prediction, aligned_prediction = self.predictor(z), self.aligned_predictor(aligned.flatten(0, 1))
         aligned_loss = squared_distance(aligned_prediction, aligned_target.flatten(0, 1))
-        return squared_distance(prediction, target), aligned_loss
+        return squared_distance(prediction, target), aligned_loss, z
 
     def momentum_copy(self) -> MomentumCopy:
         return self.target
@@ -82,3 +87,7 @@ class LEWELB(Method[LEWELBConfig, None]):
 
     def compiled(self) -> list[nn.Module]:
         return [self.encoder, self.target.module.get_submodule("0")]
+
+    @classmethod
+    def even_std(cls, recipe: Recipe[LEWELBConfig]) -> float | None:
+        return recipe.method.dim**-0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Literal
 
@@ -60,6 +61,13 @@ class LEWELM(MoCo[LEWELMConfig]):
             ids=(local_rows(image), image),
         )
         return Contrast((1 - beta) * loss + beta * aligned_loss, positive_ranks, gather(key))
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[LEWELMConfig], num_images: int) -> float:
+        config = recipe.method
+        num_aligned = 1 if config.maps == "gap" else config.dim // config.groups
+        aligned_loss = math.log(1 + (recipe.data.batch_size - 1) * num_aligned)
+        return (1 - config.beta) * super().chance_loss(recipe, num_images) + config.beta * aligned_loss
 
 
 def embed_aligned(encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -107,6 +108,10 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
     @classmethod
     def inputs_of_view(cls, recipe: Recipe[MNCLConfig], number: int, view: Tensor, key: Key) -> Tensor | None:
         return None if number == 1 else super().inputs_of_view(recipe, number, view, key)  # the second stays whole
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[MNCLConfig], num_images: int) -> float:
+        return 2 * (1 + recipe.method.lam) * math.log(recipe.data.batch_size)
 
     @classmethod
     def check(cls, recipe: Recipe[MNCLConfig], num_images: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import ClassVar, Literal, TypeVar
 
@@ -107,6 +108,10 @@ class MoCo(Method[MoCoSettings, ContrastKept]):
         return [self.encoder, *self.negatives.compiled()]
 
     @classmethod
+    def chance_loss(cls, recipe: Recipe[MoCoSettings], num_images: int) -> float:
+        return math.log(1 + num_negatives(recipe, num_images))
+
+    @classmethod
     def check(cls, recipe: Recipe[MoCoSettings], num_images: int) -> None:
         num_negatives(recipe, num_images)
 
@@ -180,6 +185,12 @@ class MoCoV1(MoCo[MoCoV1Settings]):
     def one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
         (query,) = unit_embedding(self.encoder, self.head, query_view)
         return self.negatives.contrast(query, key_view, batch)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[MoCoV1Settings], num_images: int) -> float:
+        if recipe.method.negatives == "batch":
+            return math.log(recipe.data.batch_size)
+        return super().chance_loss(recipe, num_images)
 
     @classmethod
     def check(cls, recipe: Recipe[MoCoV1Settings], num_images: int) -> None:

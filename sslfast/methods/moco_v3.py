@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Count, Positive, Probability
 from sslfast.data import Batch
 from sslfast.methods.byol import BYOL, BYOLConfig
@@ -58,3 +60,11 @@ class MoCoV3(BYOL[MoCoV3Config]):
         query, key = F.normalize(query, dim=1), F.normalize(key, dim=1)
         loss, positive_ranks = contrast_in_batch(query, key, temperature=t)
         return 2 * t * loss, positive_ranks
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[MoCoV3Config], num_images: int) -> float:
+        return 4 * recipe.method.temperature * math.log(recipe.data.batch_size)
+
+    @classmethod
+    def even_std(cls, recipe: Recipe[MoCoV3Config]) -> None:
+        return None

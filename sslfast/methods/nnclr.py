@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -74,6 +75,10 @@ class NNCLR(Method[NNCLRConfig, Tensor]):
     def after_step(self, kept: Tensor, step: int, total_steps: int, skip: Tensor) -> None:
         # The first view's embeddings alone, and after both look-ups: a view is never its own neighbour.
         self.queue.enqueue(kept, skip=skip)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[NNCLRConfig], num_images: int) -> float:
+        return math.log(recipe.data.batch_size)
 
     @classmethod
     def check(cls, recipe: Recipe[NNCLRConfig], num_images: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Annotated, Literal
 
@@ -85,6 +86,13 @@ class PCL(MoCo[PCLConfig]):
             return contrast
         prototype_loss = self.prototypes.losses(query, batch.index, temperature=1.0).mean()
         return contrast._replace(loss=contrast.loss + prototype_loss)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[PCLConfig], num_images: int) -> float:
+        loss, config = super().chance_loss(recipe, num_images), recipe.method
+        if recipe.train.epochs <= config.warmup_epochs:
+            return loss
+        return loss + sum(map(math.log, config.clusters)) / len(config.clusters)
 
     @classmethod
     def check(cls, recipe: Recipe[PCLConfig], num_images: int) -> None:

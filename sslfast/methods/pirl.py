@@ -15,7 +15,7 @@ from sslfast.data import Batch
 from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
 from sslfast.methods.parts.heads import mlp
-from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, check_bank
+from sslfast.methods.parts.memory_bank import BankLoss, MemoryBank, Objective, bank_chance_loss, check_bank
 from sslfast.random.key import Stream
 from sslfast.views import Key, jigsaw_cells, permuted, random_order, rotations
 
@@ -115,6 +115,10 @@ class PIRL(Method[PIRLConfig, PIRLKept]):
         if recipe.method.pretext == "rotation":
             return _turned(view, key)[:, None]
         return permuted(_patches(view, key), random_order(key, CELLS**2))  # as their embeddings are joined
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[PIRLConfig], num_images: int) -> float:
+        return bank_chance_loss(recipe.method.objective, recipe.method.noise)
 
     @classmethod
     def check(cls, recipe: Recipe[PIRLConfig], num_images: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -42,6 +43,10 @@ class Rotation(Method[RotationConfig, None]):
     @classmethod
     def inputs_of_view(cls, recipe: Recipe[RotationConfig], number: int, view: Tensor, key: Key) -> Tensor:
         return _turned(recipe.method, view)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[RotationConfig], num_images: int) -> float:
+        return math.log(recipe.method.angles)
 
 
 def _turned(config: RotationConfig, view: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Literal, TypeVar
 
 import torch
@@ -63,3 +64,7 @@ class SimCLR(Method[SimCLRSettings, None]):
         """
         z1, z2 = F.normalize(self.head(self.encoder(torch.cat(batch.views))), dim=1).chunk(2)
         return gather(z1), gather(z2)
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[SimCLRSettings], num_images: int) -> float:
+        return math.log(2 * recipe.data.batch_size - 1)

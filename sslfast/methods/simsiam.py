@@ -90,6 +90,10 @@ class SimSiam(Method[SimSiamConfig, None]):
         return K.soft_cross_entropy(prediction, target.softmax(dim=1), temperature=1.0)
 
     @classmethod
+    def even_std(cls, recipe: Recipe[SimSiamConfig]) -> float | None:
+        return recipe.method.dim**-0.5
+
+    @classmethod
     def check(cls, recipe: Recipe[SimSiamConfig], num_images: int) -> None:
         num_views = len(recipe.data.views)
         if num_views == 0 or num_views % 2:

@@ -9,6 +9,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from sslfast import kernels as K
+from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Positive
 from sslfast.data import Batch
 from sslfast.distributed import gather
@@ -39,3 +40,8 @@ class SupCon(SimCLR[SupConConfig]):
         labels = gather(batch.label).repeat(2)
         loss = K.sup_con(features, labels, temperature=self.config.temperature)
         return loss * (self.config.temperature / self.config.base_temperature), {}, None
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[SupConConfig], num_images: int) -> float:
+        scale = recipe.method.temperature / recipe.method.base_temperature
+        return scale * super().chance_loss(recipe, num_images)

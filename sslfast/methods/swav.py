@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -86,6 +87,10 @@ class SwAV(MultiCrop[SwAVConfig, Tensor | None]):
             self.queue.enqueue(kept, skip=skip)
         with torch.no_grad():  # so that the next step finds them normalised
             self.prototypes.copy_(torch.where(skip, self.prototypes, F.normalize(self.prototypes, dim=1)))
+
+    @classmethod
+    def chance_loss(cls, recipe: Recipe[SwAVConfig], num_images: int) -> float:
+        return math.log(recipe.method.prototypes)
 
     @classmethod
     def check(cls, recipe: Recipe[SwAVConfig], num_images: int) -> None:

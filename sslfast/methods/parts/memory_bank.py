@@ -136,6 +136,13 @@ class BankLoss(nn.Module):
             self.partition.copy_(torch.where(fresh, estimate, self.partition))
 
 
+def bank_chance_loss(objective: Objective, num_noise: int) -> float:
+    """The least `BankLoss` where the positive and all the noise have one score; see `Method.chance_loss`."""
+    if objective == "softmax":
+        return math.log(1 + num_noise)
+    return math.log(1 + num_noise) + num_noise * math.log(1 + 1 / num_noise)
+
+
 def check_bank(recipe: Recipe, num_images: int) -> None:
     """Refuses a batch that leaves no image for the noise.
 
