@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +20,7 @@ from sslfast.recipes.load import load_recipe
 from sslfast.run.directory import RunDirectory
 from sslfast.run.logs import log_to
 from sslfast.train.interrupt import Interrupt
+from sslfast.train.messages import stopped
 from sslfast.train.trainer import Trainer, log
 
 
@@ -61,11 +63,11 @@ def pretrain(
                 trainer.resume()
             if rank() == 0:
                 run.start(recipe, resume=resume)  # not before it is known that the run can be
-            recorded = log_to(run.log) if rank() == 0 else nullcontext()
+            recorded = log_to(run.log, progress_bar=sys.stderr.isatty()) if rank() == 0 else nullcontext()
             with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
                 trainer.fit(interrupt)
                 if not trainer.finished and interrupt.received:
-                    log.info("%s: saved at step %d; go on with --resume", interrupt.received.name, trainer.step)
+                    log.info("%s", stopped(interrupt.received.name, trainer.step, trainer.total_steps, run))
     if not trainer.finished:
         raise SystemExit(interrupt.exit_code)
 

@@ -5,6 +5,7 @@ metrics.jsonl       one JSON object a line, see `MetricsLog`
 train.log           what the terminal showed, less the progress bar
 events.out.*        the metrics for TensorBoard
 checkpoints/        last.pt and the latest few by step
+summary.json        the last figures of a finished run, see `sslfast.run.summary`
 backbone.safetensors, report/, evaluation/
 run.lock            the process that trains in it, while it does
 """
@@ -54,6 +55,7 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.log = path / "train.log"
         self.checkpoints = path / "checkpoints"
+        self.summary = path / "summary.json"
         self.backbone = path / "backbone.safetensors"
         self.report = path / "report"
         self.evaluation = path / "evaluation"

@@ -16,6 +16,8 @@ from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory
 from sslfast.run.metrics import read_metrics
 
+step_log = logging.getLogger("sslfast.steps")  # of the lines of steps, which are many
+
 
 class MetricsLog:
     """The metrics of a run, appended to metrics.jsonl and to TensorBoard's events.
@@ -79,8 +81,13 @@ class _LogFile(logging.FileHandler):
 
 
 @contextmanager
-def log_to(path: Path) -> Iterator[None]:
+def log_to(path: Path, *, progress_bar: bool = False) -> Iterator[None]:
     """Sends the package's log, from INFO on, to a file as well.
+
+    Args:
+        path: the file.
+        progress_bar: whether a bar in the terminal stands for the lines of `step_log`, which then go to the file
+            alone.
 
     Raises:
         TrainingError: the file cannot be opened.
@@ -91,12 +98,16 @@ def log_to(path: Path) -> Iterator[None]:
         raise TrainingError(f"{path}: cannot write the log: {error.strerror}") from error
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s"))
     logger = logging.getLogger("sslfast")
-    level = logger.level
-    logger.addHandler(handler)
+    level, to_file = logger.level, [logger, step_log] if progress_bar else [logger]
+    for each in to_file:
+        each.addHandler(handler)
     logger.setLevel(logging.INFO)
+    step_log.propagate = not progress_bar
     try:
         yield
     finally:
+        step_log.propagate = True
         logger.setLevel(level)
-        logger.removeHandler(handler)
+        for each in to_file:
+            each.removeHandler(handler)
         handler.close()

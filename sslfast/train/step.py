@@ -96,6 +96,7 @@ class TrainStep:
     Attributes:
         optimizer, guard: of the method's parameters.
         device: the method's.
+        in_bf16: whether the loss is computed in bf16, under autocast.
         steps_done: how many steps were taken, skipped ones included.
         total_steps: those of the whole training.
     """
@@ -108,6 +109,7 @@ class TrainStep:
         if (momentum_copy := method.momentum_copy()) is not None:
             self.optimizer.add_ema(*momentum_copy.pairs())
         self.guard = FiniteGuard(method, self.optimizer, recipe.optim.clip_norm)
+        self.in_bf16 = _view_dtype(recipe.train, self.device) == torch.bfloat16
         self.peak_lr = scaled_lr(recipe.optim, batch_size)
         self.warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
         self.total_steps = recipe.train.epochs * steps_per_epoch
@@ -149,8 +151,7 @@ class TrainStep:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the loss is computed: bf16 where the recipe and the device say so."""
-        in_bf16 = _view_dtype(self.recipe.train, self.device) == torch.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=in_bf16)
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
 
     def average_ranks(self, loss: Tensor) -> None:
         """Takes the mean over the ranks of the gradients, the running statistics and the loss, in place.

@@ -12,7 +12,6 @@ generators are the same on every rank, and rank 0 alone writes.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -25,7 +24,7 @@ from tqdm import tqdm
 
 from sslfast.config import Recipe
 from sslfast.data import Batch, Source, load_small, split
-from sslfast.distributed import broadcast_, largest, mean, rank, world_size
+from sslfast.distributed import broadcast_, largest, mean, rank
 from sslfast.distributed.launch import own_device
 from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
@@ -38,9 +37,13 @@ from sslfast.run.backbone import random_encoder, write_backbone
 from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
 from sslfast.run.fits import check_kinds, check_like, check_rng
-from sslfast.run.logs import MetricsLog
+from sslfast.run.logs import MetricsLog, step_log
+from sslfast.run.metrics import read_metrics
+from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
+from sslfast.train.messages import footer, header, step_line
 from sslfast.train.step import build_step
+from sslfast.train.verdict import Scale, judge
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +77,7 @@ class Trainer:
         self.saved_step = -1  # that of the latest checkpoint
         self.finished = False  # all is done and written
         self.random_knn: float | None = None  # the kNN accuracy of the initial weights
+        self.clock = Clock()
         self.reported_skips = 0  # steps that the guard skipped, as far as they were reported
         self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
 
@@ -98,9 +102,8 @@ class Trainer:
         """
         written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
         with written as self.metrics, self.progress() as bar:
-            if world_size() > 1:
-                images = self.recipe.data.batch_size // world_size()
-                log.info("%d processes, each with %d images of a batch", world_size(), images)
+            for line in header(self.recipe, self.run, self.train_step, self.train_set, self.val_set):
+                log.info("%s", line)
             if self.source.bad:
                 log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
             if self.val_set is None:
@@ -112,7 +115,7 @@ class Trainer:
         if self.finished:
             self.check_finite()
             if rank() == 0:
-                write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
+                self.conclude()
 
     def train(self, interrupt: Interrupt, bar: tqdm[Any]) -> None:
         """Takes the steps that are still to do, and evaluates and saves between epochs.
@@ -124,7 +127,6 @@ class Trainer:
         self.check_interrupt = interrupt.check
         if self.knn_is_due():  # of the initial weights, or where a signal ended that of an epoch
             self.evaluate()
-        self.timed_from = time.perf_counter(), self.step
         for batch in self.batches():
             values = self.train_step(batch)
             bar.update(self.recipe.data.batch_size)
@@ -132,7 +134,6 @@ class Trainer:
                 self.report(values, bar)
             if self.step % self.loader.steps_per_epoch == 0:
                 self.end_epoch()
-                self.timed_from = time.perf_counter(), self.step  # a rate is of training steps alone
             if self.step < self.total_steps:
                 interrupt.check()
 
@@ -144,7 +145,8 @@ class Trainer:
                 self.method.start_epoch(epoch, self.embed, self.check_interrupt)
                 # Clusters of the same features may differ from machine to machine.
                 broadcast_([*self.method.parameters(), *self.method.buffers()])
-            yield from self.loader.epoch(epoch, start=self.step % steps)
+            self.clock.start()
+            yield from self.clock.waits(self.loader.epoch(epoch, start=self.step % steps))
 
     def embed(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """The outputs of a network for the training images, as `methods.base.Embed` has them."""
@@ -166,16 +168,15 @@ class Trainer:
         self.check_finite()
         if self.metrics is None:
             return
-        since, first = self.timed_from
-        now = time.perf_counter()
-        rate = (self.step - first) * self.recipe.data.batch_size / (now - since)
-        self.timed_from = now, self.step
+        lap, batch_size = self.clock.lap(), self.recipe.data.batch_size
+        epoch, lr = self.step / self.loader.steps_per_epoch, self.train_step.learning_rate(self.step - 1)
         bar.set_postfix(loss=f"{numbers['loss']:.3f}")
+        step_log.info("%s", step_line(self.step, self.total_steps, epoch, lr, lap, batch_size, numbers))
         self.metrics.write(
             self.step,
-            self.step / self.loader.steps_per_epoch,
-            lr=self.train_step.learning_rate(self.step - 1),
-            images_per_second=round(rate, 1),
+            epoch,
+            lr=lr,
+            images_per_second=round(batch_size / lap.seconds_per_step, 1),
             skipped_steps=skipped,
             **numbers,
         )
@@ -255,6 +256,19 @@ class Trainer:
         )
         return accuracy["top1"]
 
+    def conclude(self) -> None:
+        """Leaves the weights and the summary, and says how the run went and what can be done with it."""
+        write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
+        chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
+        val_images = len(readable(self.val_set)) if self.val_set is not None else 0
+        scale = Scale(chance_loss, self.method.even_std(self.recipe), val_images)
+        summary = judge(read_metrics(self.run.metrics), self.step, self.recipe.train.epochs, scale)
+        summary.save(self.run.summary)
+        for line in footer(self.recipe, self.run, summary, labeled=self.source.labels is not None):
+            log.info("%s", line)
+        for fault in summary.faults:
+            log.warning("this run seems to have learned nothing: %s", fault.message)
+
     def progress(self) -> tqdm[Any]:
         batch_size = self.recipe.data.batch_size
         return tqdm(
@@ -320,7 +334,6 @@ class Trainer:
         self.saved_step = self.step
         self.random_knn = state.get("random_knn")
         self.reported_skips = int(self.train_step.guard.total)
-        log.info("resumed at step %d of %d", self.step, self.total_steps)
 
     @contextmanager
     def _fitting(self, path: Path) -> Iterator[None]:

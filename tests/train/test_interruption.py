@@ -53,6 +53,12 @@ def finished(tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="module")
+def source():
+    """The images of `small_recipe`."""
+    return open_source("shapes", limit=72)
+
+
 @pytest.mark.parametrize("evaluation_number", [0, 1, 2])
 def test_a_signal_during_an_evaluation(finished, tmp_path, monkeypatch, evaluation_number):
     """Weights are saved before they are evaluated, and the evaluation is made when the run goes on."""
@@ -117,9 +123,8 @@ def test_a_signal_during_a_clustering(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["deepcluster", "deepcluster_v2", "pcl"])
-def test_an_epoch_whose_beginning_was_interrupted_begins_as_if_it_had_not_been(name, tmp_path):
+def test_an_epoch_whose_beginning_was_interrupted_begins_as_if_it_had_not_been(name, source, tmp_path):
     recipe = small_recipe(name)
-    source = open_source("shapes", limit=recipe.data.limit)
     whole, twice = (Trainer(recipe, RunDirectory(tmp_path / "run"), source) for _ in range(2))
     checks = []
     whole.method.start_epoch(0, whole.embed, lambda: checks.append(True))
@@ -129,17 +134,17 @@ def test_an_epoch_whose_beginning_was_interrupted_begins_as_if_it_had_not_been(n
     assert_same(twice.method.state_dict(), whole.method.state_dict())
 
 
-def test_features_end_between_batches():
-    source, encoder = open_source("shapes", limit=20), torch.nn.Flatten()
+def test_features_end_between_batches(source):
+    encoder = torch.nn.Flatten()
     encoder.register_forward_hook(lambda *_: passed.append(True))
-    for calls in (0, 2):
+    for calls in (0, 2):  # of nine
         passed = []
         with pytest.raises(Stop):
             features(
                 encoder, source, DataConfig(), torch.device("cpu"), batch_size=8, check_interrupt=after(calls)
             )
         assert len(passed) == calls
-    features(encoder, source, DataConfig(), torch.device("cpu"), batch_size=8, check_interrupt=after(3))
+    features(encoder, source, DataConfig(), torch.device("cpu"), batch_size=8, check_interrupt=after(9))
 
 
 def test_a_classification_ends_between_chunks(monkeypatch):

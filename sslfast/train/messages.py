@@ -1,0 +1,115 @@
+"""The lines that a run says of itself: before it trains, while it trains, and when it is done."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+
+import torch
+from torch import nn
+
+from sslfast.config import Recipe
+from sslfast.data import Source
+from sslfast.data.pipeline import is_resident
+from sslfast.distributed import world_size
+from sslfast.run.directory import RunDirectory
+from sslfast.run.summary import RunSummary
+from sslfast.train.clock import Lap
+from sslfast.train.step import TrainStep
+
+
+def header(
+    recipe: Recipe, run: RunDirectory, train_step: TrainStep, train_set: Source, val_set: Source | None
+) -> Iterator[str]:
+    """The lines before training: what runs, on what, and where it leaves the weights."""
+    device, data, method = train_step.device, recipe.data, train_step.method
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"threads: {torch.get_num_threads()}"
+    classes = f" of {len(train_set.classes)} classes" if train_set.labels is not None else ", no labels"
+    yield f"device: {device} ({name}), {'bf16' if train_step.in_bf16 else 'fp32'}"
+    if world_size() > 1:
+        yield f"{world_size()} processes, each with {data.batch_size // world_size()} images of a batch"
+    yield f"data: {train_set.name}, {len(train_set)} images{classes}, {len(val_set) if val_set else 0} held out"
+    yield f"pipeline: {_pipeline(recipe, train_set, device)}"
+    yield f"method: {recipe.method.name}"
+    yield (
+        f"encoder: {recipe.encoder.name}, {_millions(method.encoder)} parameters; "
+        f"with all that is trained {_millions(method)}"
+    )
+    yield (
+        f"training: {train_step.total_steps} steps, {recipe.train.epochs} epochs of "
+        f"{train_step.total_steps // recipe.train.epochs} batches of {data.batch_size} images"
+    )
+    if train_step.steps_done:
+        yield f"resumed at step {train_step.steps_done} of {train_step.total_steps}"
+    yield f"weights: will be in {run.backbone}"
+
+
+def _pipeline(recipe: Recipe, train_set: Source, device: torch.device) -> str:
+    """The name of the pipeline that `data.pipeline` leads to."""
+    if is_resident(train_set, recipe.data, device):
+        return "resident"
+    return "dali" if recipe.data.pipeline == "auto" else recipe.data.pipeline
+
+
+def _millions(network: nn.Module) -> str:
+    return f"{sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6:.2f} M"
+
+
+def step_line(
+    step: int, total_steps: int, epoch: float, lr: float, lap: Lap, batch_size: int, values: Mapping[str, float]
+) -> str:
+    """The line of a logged step.
+
+    Args:
+        step: steps done.
+        total_steps: those of the whole training.
+        epoch: epochs done.
+        lr: the learning rate of the step.
+        lap: the time since the last such line.
+        batch_size: images of a step.
+        values: the loss and what the method logs beside it.
+    """
+    left = timedelta(seconds=round(lap.seconds_per_step * (total_steps - step)))
+    return ", ".join(
+        [
+            f"step {step}/{total_steps}",
+            f"epoch {epoch:.2f}",
+            *(f"{name} {value:.4g}" for name, value in values.items()),
+            f"lr {lr:.3g}",
+            f"{batch_size / lap.seconds_per_step:.0f} images/s",
+            f"{lap.input_share:.0%} waiting for images",
+            f"{left} left",
+        ]
+    )
+
+
+def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool) -> Iterator[str]:
+    """The lines after training: the last figures, where the weights are, and what to type next.
+
+    Args:
+        recipe: what ran.
+        run: its directory.
+        summary: its figures.
+        labeled: whether its images have labels.
+    """
+    skipped = f", {summary.skipped_steps} of them skipped" if summary.skipped_steps else ""
+    yield f"finished: {summary.steps} steps{skipped}"
+    if summary.knn_top1 is not None and summary.knn_random_top1 is not None:
+        yield (
+            f"kNN top-1 of {summary.val_images} held-out images: {summary.knn_top1:.1%}, "
+            f"random initialisation {summary.knn_random_top1:.1%}"
+        )
+    if not summary.judged:
+        yield "whether it has learned is not judged by the loss: too short a run"
+    yield f"weights: {run.backbone}"
+    folder = shlex.quote(str(run.path))
+    yield f"next: sslfast report {folder}"
+    data = shlex.quote(recipe.data.source) if labeled else "LABELED_IMAGES"
+    yield f"next: sslfast evaluate linear {folder} --data {data} --random-baseline"
+
+
+def stopped(signal_name: str, step: int, total_steps: int, run: RunDirectory) -> str:
+    """The line of a run that a signal has ended."""
+    resume = f"sslfast pretrain --resume {shlex.quote(str(run.path))}"
+    return f"{signal_name}: saved at step {step} of {total_steps}; go on with: {resume}"

@@ -1,0 +1,119 @@
+"""The verdict on a run: its last figures, and the signs among them that it has learned nothing."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sslfast.run.summary import Fault, RunSummary
+
+# A shorter run is not judged by its loss, and by kNN only where it is below random beyond doubt.
+STEPS_TO_JUDGE, EPOCHS_TO_JUDGE = 100, 2
+END = 0.1  # share of the steps whose mean is a run's last figure
+AT_CHANCE = 0.99  # share of the chance loss; below it a run has learned something
+COLLAPSED = 0.1  # share of the standard deviation of embeddings that are spread evenly
+DOUBT = 2  # standard errors
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The values that the figures of a run are compared with; None where there are none.
+
+    Attributes:
+        chance_loss: of `Method.chance_loss`.
+        even_std: of `Method.even_std`.
+        val_images: number of held-out images.
+    """
+
+    chance_loss: float | None
+    even_std: float | None
+    val_images: int
+
+
+def judge(rows: Sequence[dict[str, Any]], steps: int, epochs: int, scale: Scale) -> RunSummary:
+    """Sums a run up, and judges it.
+
+    Args:
+        rows: the lines of its metrics.jsonl.
+        steps: how many steps it took.
+        epochs: how many epochs they were.
+        scale: the values to compare its figures with.
+
+    Returns:
+        The summary, whose `faults` are the signs that the run has learned nothing:
+
+        - steps_skipped: the loss or its gradient was not finite in most steps.
+        - loss_at_chance: the loss ends where networks that tell no images apart have it.
+        - collapsed: the embeddings end close to one direction.
+        - knn_below_random: kNN on the held-out images ends below that of the initial weights.
+    """
+    latest = [row for row in rows if row["step"] > (1 - END) * steps]
+    knn: dict[str, Any] = next((row for row in reversed(rows) if "knn_top1" in row), {})
+    summary = RunSummary(
+        steps=steps,
+        epochs=epochs,
+        skipped_steps=max((row["skipped_steps"] for row in rows if "skipped_steps" in row), default=0),
+        loss=_mean(latest, "loss"),
+        chance_loss=scale.chance_loss,
+        std=_mean(latest, "std"),
+        even_std=scale.even_std,
+        knn_top1=knn.get("knn_top1"),
+        knn_random_top1=knn.get("knn_random_top1"),
+        val_images=scale.val_images,
+        judged=steps >= STEPS_TO_JUDGE and epochs >= EPOCHS_TO_JUDGE,
+        faults=[],
+    )
+    return replace(summary, faults=list(_faults(summary)))
+
+
+def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
+    """The mean of the finite values of a name, of which there may be none."""
+    values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
+    return statistics.fmean(values) if values else None
+
+
+def _faults(run: RunSummary) -> Iterator[Fault]:
+    if run.skipped_steps > run.steps / 2:
+        yield Fault(
+            "steps_skipped",
+            f"the loss or its gradient was not finite in {run.skipped_steps} of {run.steps} steps, which were "
+            "skipped: lower optim.lr, or use train.precision=fp32",
+        )
+    if run.judged and _is_at_chance(run.loss, run.chance_loss):
+        yield Fault(
+            "loss_at_chance",
+            f"the loss ends at {run.loss:.3f}, and networks that tell no images apart have {run.chance_loss:.3f}: "
+            "lower optim.lr, train longer, or look at the views with `sslfast views`",
+        )
+    if run.judged and _is_collapsed(run.std, run.even_std):
+        yield Fault(
+            "collapsed",
+            f"the embeddings have collapsed: their standard deviation ends at {run.std:.2g}, and is "
+            f"{run.even_std:.2g} where they are spread evenly: lower optim.lr, or go back to the settings of the "
+            "method's recipe",
+        )
+    if _is_below(run.knn_top1, run.knn_random_top1, 0 if run.judged else DOUBT, run.val_images):
+        yield Fault(
+            "knn_below_random",
+            f"kNN ends at {run.knn_top1:.1%} of {run.val_images} held-out images, below the "
+            f"{run.knn_random_top1:.1%} of random initialisation: train longer, or go back to the settings of the "
+            "method's recipe",
+        )
+
+
+def _is_at_chance(loss: float | None, chance_loss: float | None) -> bool:
+    return loss is not None and chance_loss is not None and loss >= AT_CHANCE * chance_loss
+
+
+def _is_collapsed(std: float | None, even_std: float | None) -> bool:
+    return std is not None and even_std is not None and std <= COLLAPSED * even_std
+
+
+def _is_below(p: float | None, q: float | None, doubt: int, count: int) -> bool:
+    """Whether accuracy p is below q by more than `doubt` standard errors of their difference on so many images."""
+    if p is None or q is None:
+        return False
+    return p < q - doubt * math.sqrt((p * (1 - p) + q * (1 - q)) / count)
