@@ -77,14 +77,17 @@ def evaluation_help() -> str:
 
 
 def pretrain(args: argparse.Namespace) -> None:
+    from sslfast.commands.pretrain import named_run, recipe_to_run
     from sslfast.commands.pretrain import pretrain as run
-    from sslfast.recipes.load import load_recipe, to_yaml
+    from sslfast.recipes.load import to_yaml
+    from sslfast.run.directory import RunDirectory
 
-    recipe = load_recipe(args.recipe, args.overrides, data=args.data)
+    recipe, out = named_run(args.recipe, args.out, resume=args.resume)
     if args.print_config:
-        print(to_yaml(recipe), end="")
+        resolved = recipe_to_run(recipe, RunDirectory(out), args.overrides, data=args.data, resume=args.resume)
+        print(to_yaml(resolved), end="")
         return
-    run(recipe, args.out or Path("runs") / Path(args.recipe).stem, resume=args.resume, overwrite=args.overwrite)
+    run(recipe, out, data=args.data, overrides=args.overrides, resume=args.resume, overwrite=args.overwrite)
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -159,10 +162,16 @@ def parser() -> Parser:
     command = commands.add_parser(
         "pretrain",
         help="pre-train an encoder",
-        usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--resume|--overwrite]",
+        usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--overwrite]\n"
+        "       sslfast pretrain --resume RUN_DIR [--data PATH|NAME] [key.sub=value ...]",
         add_help=False,
     )
-    command.add_argument("recipe", metavar="RECIPE", help="a name that `sslfast list` describes, or a YAML file")
+    command.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        nargs="?",
+        help="a name that `sslfast list` describes, or a YAML file; to resume, the run's directory",
+    )
     command.add_argument(
         "--data",
         metavar="PATH|NAME",
@@ -173,7 +182,9 @@ def parser() -> Parser:
         "--out", metavar="DIR", type=path_argument, help="the run's directory (default: runs/RECIPE)"
     )
     existing = command.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    existing.add_argument(
+        "--resume", action="store_true", help="go on with a run, by the settings that it was started with"
+    )
     existing.add_argument("--overwrite", action="store_true", help="replace the run in --out")
     command.add_argument("--print-config", action="store_true", help="print the recipe that would run, and stop")
     add_help(command, recipe_help)
@@ -271,6 +282,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
         main.error(f"no command {argv[0]!r}{nearest(argv[0], COMMANDS)}")
     args, rest = main.parse_known_args(argv)
+    if args.run is pretrain:
+        if args.resume and args.recipe and "=" in args.recipe and not Path(args.recipe).exists():
+            args.recipe, rest = None, [args.recipe, *rest]  # a setting: the recipe is the run's
+        if not (args.recipe or args.resume):
+            main.error("pretrain: give a RECIPE, or --resume and a run's directory")
     for word, after in itertools.zip_longest(rest, rest[1:], fillvalue=""):
         if word.startswith("-") or "=" not in word or args.run not in (pretrain, evaluate, views):
             hint = setting_hint(args, word, after)

@@ -93,7 +93,9 @@ def test_commands_parse(command):
         assert not exit.value.code
         return
     args = parse(argv)
-    if argv[0] in ("pretrain", "views"):
+    if argv[0] == "pretrain" and args.resume:
+        assert args.recipe.startswith("runs/")
+    elif argv[0] in ("pretrain", "views"):
         load_recipe(args.recipe, args.overrides, data=args.data)
     elif argv[0] == "evaluate":
         config = PROTOCOLS[args.protocol].config

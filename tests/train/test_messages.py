@@ -90,7 +90,13 @@ def test_a_run_without_a_terminal_says_what_it_does(said):
 def test_the_log_file_has_the_same_lines(said):
     run, lines = said
     logged = (run / "train.log").read_text().splitlines()
-    assert [line.split(" INFO ")[1] for line in logged] == lines
+    assert [line.split(" INFO ")[1] for line in logged[: len(lines)]] == lines
+
+
+def test_a_resumed_run_says_where_it_goes_on(said):
+    run, _ = said
+    assert main(["pretrain", "--resume", str(run)]) == 0
+    assert "resumed at step 10 of 10" in (run / "train.log").read_text()
 
 
 def test_beside_a_progress_bar_the_lines_of_steps_go_to_the_file_alone(tmp_path, caplog):
