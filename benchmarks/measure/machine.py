@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from sslfast.benchmarks.measure.timing import Step, time_on_cpu, time_on_gpu
+from sslfast.run.environment import cpu_name
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -99,14 +100,6 @@ def version(package: str) -> str | None:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def cpu_name() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit() -> str:

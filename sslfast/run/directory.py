@@ -2,6 +2,7 @@
 
 config.yaml         the resolved configuration
 metrics.jsonl       one JSON object a line, see `MetricsLog`
+environment.jsonl   one JSON object a start of the run, see `run.environment`
 train.log           what the terminal showed, less the progress bar
 events.out.*        the metrics for TensorBoard
 checkpoints/        last.pt and the latest few by step
@@ -53,6 +54,7 @@ class RunDirectory:
         self.path = path
         self.config = path / "config.yaml"
         self.metrics = path / "metrics.jsonl"
+        self.environment = path / "environment.jsonl"
         self.log = path / "train.log"
         self.checkpoints = path / "checkpoints"
         self.summary = path / "summary.json"

@@ -36,6 +36,7 @@ from sslfast.recipes.load import from_stored, to_dict
 from sslfast.run.backbone import random_encoder, write_backbone
 from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
+from sslfast.run.environment import record_start
 from sslfast.run.fits import check_kinds, check_like, check_rng
 from sslfast.run.logs import MetricsLog, step_log
 from sslfast.run.metrics import read_metrics
@@ -101,6 +102,10 @@ class Trainer:
         A signal ends a step, or what is done between steps at its next batch: a resumed run begins that anew.
         """
         written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
+        if rank() == 0:
+            record_start(
+                self.run.environment, self.device, self.step, len(self.train_set), len(self.val_set or ())
+            )
         with written as self.metrics, self.progress() as bar:
             for line in header(self.recipe, self.run, self.train_step, self.train_set, self.val_set):
                 log.info("%s", line)

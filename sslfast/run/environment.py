@@ -1,0 +1,112 @@
+"""The environment of a run: when it was started or resumed, on what images, hardware and versions.
+
+A run's environment.jsonl has one JSON object a line, a `Start`, for each time that the run was started or resumed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from sslfast.distributed import world_size
+from sslfast.errors import TrainingError
+
+PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130", "timm")
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start, or a resumption, of a run.
+
+    Attributes:
+        date: the time in UTC, ISO 8601.
+        step: the steps that were done before it.
+        device: the accelerator's name, or "CPU".
+        cpu: the processor's name.
+        threads: the CPU threads of a process.
+        processes: the processes that shared the run.
+        system: the operating system.
+        versions: the versions of Python and of the packages that were installed, by name, and of torch's CUDA.
+        train_images: the number of images trained on.
+        held_out_images: the number of labelled images held out.
+    """
+
+    date: str
+    step: int
+    device: str
+    cpu: str
+    threads: int
+    processes: int
+    system: str
+    versions: dict[str, str]
+    train_images: int
+    held_out_images: int
+
+
+def record_start(path: Path, device: torch.device, step: int, train_images: int, held_out_images: int) -> None:
+    """Appends the present `Start` to an environment.jsonl.
+
+    Raises:
+        TrainingError: the file cannot be written.
+    """
+    start = Start(
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        step=step,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        cpu=cpu_name(),
+        threads=torch.get_num_threads(),
+        processes=world_size(),
+        system=f"{platform.system()} {platform.machine()}",
+        versions=versions(),
+        train_images=train_images,
+        held_out_images=held_out_images,
+    )
+    try:
+        with path.open("a") as file:
+            file.write(json.dumps(dataclasses.asdict(start)) + "\n")
+    except OSError as error:
+        raise TrainingError(
+            f"{path}: cannot write the environment ({error.strerror}): make room, and continue with --resume"
+        ) from error
+
+
+def read_starts(path: Path) -> list[Start]:
+    """The starts of a run, oldest first; without damaged lines, and none of a run that has no such record."""
+    if not path.exists():
+        return []
+    adapter, starts = TypeAdapter(Start), []
+    for line in path.read_text(errors="replace").splitlines():
+        try:
+            starts.append(adapter.validate_json(line))
+        except ValidationError:  # a killed run may leave half a line
+            continue
+    return starts
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python, of the PACKAGES that are installed, and of torch's CUDA, by name."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found | ({"CUDA": torch.version.cuda} if torch.version.cuda else {})
+
+
+def cpu_name() -> str:
+    """The processor's name."""
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.processor() or platform.machine()
