@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Summary
-from sslfast.report.style import BLUE, DPI, GRAY, VERMILION, WIDTH
+from sslfast.benchmarks.style import BLUE, DPI, GRAY, ROW, VERMILION, WIDTH, plain
 
 PANELS = {"knn": "kNN", "linear": "linear probe"}
 LINES = {RANDOM: (GRAY, "--"), SUPERVISED: (VERMILION, "-")}
@@ -21,7 +21,7 @@ def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
     A blue point is at its mean, a bar goes from its lowest to its highest seed, a grey point is where it began.
     """
     methods = [s for s in summaries if s.method not in LINES]
-    figure = Figure(figsize=(WIDTH, 1.6 + 0.24 * len(methods)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.6 + ROW * len(methods)), layout="constrained")
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     panels = figure.subplots(1, len(PANELS), sharey=True)
     for panel, (name, label) in zip(panels, PANELS.items(), strict=True):
@@ -35,9 +35,7 @@ def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
             panel.plot(score.mean, row, "o", color=BLUE, markersize=6, label="after" if not row else None)
         panel.set_xlabel(f"{label}, held-out top-1")
         panel.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        panel.grid(color="#e4e4e4", linewidth=0.8)
-        panel.set_axisbelow(True)
-        panel.spines[["top", "right"]].set_visible(False)
+        plain(panel)
     panels[0].set_yticks(range(len(methods)), [s.method for s in methods])
     panels[0].set_ylim(-0.6, len(methods) - 0.4)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)

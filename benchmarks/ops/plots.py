@@ -1,75 +1,94 @@
-"""Plots of benchmark results: time against each dimension that the cases of an op vary alone."""
+"""Plots of benchmark results: a panel a pass, a row a case, a point a provider."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from sslfast.benchmarks.ops.benchmark import OURS
 from sslfast.benchmarks.ops.result import OpResult
+from sslfast.benchmarks.style import BLUE, DPI, GRAY, GREEN, ORANGE, PURPLE, ROW, SKY, VERMILION, plain
+
+CHOSEN = "auto"  # of ours: what a user gets; the implementations that it chooses from are no rivals of it
+LABELS = {CHOSEN: "sslfast"}
+PANEL, CHARACTER, EDGE, LEGEND = 2.7, 0.075, 0.3, 1.3  # inches: a panel, a case's letter, the margin, a label
+HEADS = 1.5  # inches: titles and the axis
+FEW_DECADES = 100  # from the shortest time to the longest, below which decades alone are too few labels
+STYLES = [(GRAY, "s"), (ORANGE, "D"), (VERMILION, "^"), (GREEN, "v"), (PURPLE, "P"), (SKY, "<")]
+Styles = Mapping[str, tuple[str, str]]  # a provider's color and marker
 
 
 def draw(results: Sequence[OpResult], folder: Path) -> list[Path]:
-    """Writes one PNG an op into the folder, if its cases vary in a dimension; returns their paths.
+    """Writes one PNG an op into the folder; returns their paths.
 
-    A row a pass, a column a dimension; a line a provider, through the cases that differ in that dimension only.
+    Every case is drawn, and every provider, of ours the one that `auto` chooses. A cross beyond the right edge is
+    a provider that had no memory for a case.
     """
     paths = []
     for op in dict.fromkeys(result.op for result in results):
-        of_op = [result for result in results if result.op == op and result.milliseconds is not None]
-        sweeps = [(name, sweep(of_op, name)) for name in dimensions(of_op)]
-        sweeps = [(name, rows) for name, rows in sweeps if len(values(rows, name)) > 1]
-        passes = list(dict.fromkeys(result.pass_name for result in of_op))
-        if not sweeps:
-            continue
-        providers = dict.fromkeys(result.provider for result in of_op)
-        colors = {provider: f"C{number}" for number, provider in enumerate(providers)}  # the same in every panel
-        size = (1 + 4.5 * len(sweeps), 3.6 * len(passes))
-        figure, axes = plt.subplots(len(passes), len(sweeps), figsize=size, squeeze=False, layout="constrained")
-        for row, pass_name in zip(axes, passes, strict=True):
-            for axis, (name, rows) in zip(row, sweeps, strict=True):
-                draw_lines(axis, name, [result for result in rows if result.pass_name == pass_name], colors)
-                axis.set_title(f"{op}, {pass_name}", fontsize=10)
-        lines = [Line2D([], [], color=color, marker="o", markersize=4) for color in colors.values()]
-        figure.legend(lines, colors, fontsize=8, loc="outside right upper")
         paths.append(folder / f"{op.strip('_')}.png")
-        figure.savefig(paths[-1], dpi=120)
-        plt.close(figure)
+        picture(op, rivals([result for result in results if result.op == op])).savefig(paths[-1], dpi=DPI)
     return paths
 
 
-def draw_lines(axis: Axes, name: str, results: Sequence[OpResult], colors: Mapping[str, str]) -> None:
-    for provider in dict.fromkeys(result.provider for result in results):
-        points = sorted((r.parameters[name], r.milliseconds) for r in results if r.provider == provider)
-        axis.plot(*zip(*points, strict=True), marker="o", markersize=4, color=colors[provider])
-    fixed = {key: value for key, value in results[0].parameters.items() if key != name}
-    rest = ", ".join(f"{key}={value}" for key, value in fixed.items() if isinstance(value, int))
-    axis.set_xlabel(f"{name}   ({rest})" if rest else name)
-    axis.set_ylabel("milliseconds")
-    axis.set_xscale("log", base=2)
-    axis.set_yscale("log")
-    axis.grid(alpha=0.3)
+def rivals(results: Sequence[OpResult]) -> list[OpResult]:
+    """The results without those of the implementations that `auto` chooses from."""
+    return [result for result in results if result.provider == CHOSEN or result.provider not in OURS]
 
 
-def dimensions(results: Sequence[OpResult]) -> list[str]:
-    """The names of the cases' parameters that are whole numbers."""
-    return list(
-        dict.fromkeys(name for r in results for name, value in r.parameters.items() if isinstance(value, int))
-    )
+def picture(op: str, results: Sequence[OpResult]) -> Figure:
+    """Draws the results of an op."""
+    cases = list(dict.fromkeys(result.case for result in results))
+    passes = list(dict.fromkeys(result.pass_name for result in results))
+    others = [provider for provider in dict.fromkeys(r.provider for r in results) if provider != CHOSEN]
+    styles = {**dict(zip(others, cycle(STYLES), strict=False)), CHOSEN: (BLUE, "o")}
+    handles = [_marker(styles, provider) for provider in styles]
+    if any(result.milliseconds is None for result in results):
+        handles.append(Line2D([], [], color="black", marker="x", linestyle="", label="out of memory"))
+    width = EDGE + CHARACTER * max(map(len, cases)) + PANEL * len(passes)
+    columns = min(len(handles), int(width / LEGEND))
+    height = HEADS + ROW * (len(cases) + math.ceil(len(handles) / columns))
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure.suptitle(op, x=0.01, ha="left", fontsize=11)
+    panels = figure.subplots(1, len(passes), sharey=True, squeeze=False)[0]
+    for panel, pass_name in zip(panels, passes, strict=True):
+        _draw_times(panel, cases, [result for result in results if result.pass_name == pass_name], styles)
+        panel.set_title(pass_name, loc="left", fontsize=10)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+    return figure
 
 
-def values(results: Sequence[OpResult], name: str) -> set[int | str]:
-    return {result.parameters[name] for result in results}
+def _draw_times(panel: Axes, cases: Sequence[str], results: Sequence[OpResult], styles: Styles) -> None:
+    for number, (provider, (color, marker)) in enumerate(styles.items()):
+        times = {cases.index(r.case): r.milliseconds for r in results if r.provider == provider}
+        known = {place: time for place, time in times.items() if time is not None}
+        without_memory = [place for place in times if place not in known]
+        fill = "full" if provider == CHOSEN else "none"  # equal times do not hide one another
+        panel.plot(list(known.values()), list(known), marker, color=color, fillstyle=fill, linestyle="")
+        for place in without_memory:
+            edge = 1 + 0.04 * number  # of the panel's width
+            panel.plot(edge, place, "x", color=color, transform=panel.get_yaxis_transform(), clip_on=False)
+    panel.set_yticks(range(len(cases)), cases, fontsize=8)
+    panel.set_ylim(len(cases) - 0.5, -0.5)  # the first case on top
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < FEW_DECADES * low else (1,)))
+    panel.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.tick_params(axis="x", which="both", labelsize=8)
+    panel.set_xlabel("milliseconds", fontsize=9)
+    plain(panel)
 
 
-def sweep(results: Sequence[OpResult], name: str) -> list[OpResult]:
-    """The largest group of results whose cases differ in the dimension `name` only."""
-    groups: dict[tuple[tuple[str, int | str], ...], list[OpResult]] = defaultdict(list)
-    for result in results:
-        rest = tuple((key, value) for key, value in result.parameters.items() if key != name)
-        groups[rest].append(result)
-    return max(groups.values(), key=lambda group: len(values(group, name)))
+def _marker(styles: Styles, provider: str) -> Line2D:
+    color, marker = styles[provider]
+    fill = "full" if provider == CHOSEN else "none"
+    label = LABELS.get(provider, provider)
+    return Line2D([], [], color=color, marker=marker, fillstyle=fill, linestyle="", label=label)
