@@ -184,10 +184,10 @@ def methods() -> str:
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for s in summarise([Run(**run) for run in content["runs"]]):
             found = (cell for name in SCORES for cell in (f"{s.random[name]:.1%}", str(s.scores[name])))
-            yield [s.method, str(s.seeds), str(s.epochs), *found]
+            yield [s.method, str(s.seeds), str(s.epochs), f"{s.seconds / 60:.1f}", *found]
 
-    columns = ["machine", "method", "seeds", "epochs", "kNN before", "after", "linear probe before", "after"]
-    return by_machine("methods/methods.json", columns, rows)
+    scores = ["kNN before", "after", "linear probe before", "after"]
+    return by_machine("methods/methods.json", ["machine", "method", "seeds", "epochs", "minutes", *scores], rows)
 
 
 def published() -> str:

@@ -1,1 +1,1 @@
-"""The check that every method learns, on the same images in the same time."""
+"""The check that every method learns, on the same images with the same encoder."""

@@ -1,11 +1,12 @@
 """The check that every method learns: `make methods-check`, or `python -m sslfast.benchmarks.methods.check`.
 
-Pre-trains one small encoder with each method on the same images in the same time, and tests it by kNN and a linear
-probe on the same held-out images, before and after, beside a supervised run. A run's result is kept as
-soon as it is there, and a run that was interrupted goes on where it was: the command may be stopped and started
-again. Leaves methods.json, methods.txt and methods.png; the exit status is 1 where a method does not learn, and no
-note in `short` explains why. With --published whole recipes train for 200 epochs, which takes a GPU, and
-published accuracies stand beside what they reach.
+Pre-trains one small encoder with each method on the same images, and tests it by kNN and a linear probe on the
+same held-out images, before and after, beside a supervised run. A method has as many epochs as --minutes hold by a
+few steps that are timed before: the times of the runs are near one another, not the same, and the table has them.
+A run's result is kept as soon as it is there, and a run that was interrupted goes on where it was: the command may
+be stopped and started again. Leaves methods.json, methods.txt and methods.png; the exit status is 1 where a method
+does not learn, and no note in `short` explains why. With --published whole recipes train for 200 epochs, which
+takes a GPU, and published accuracies stand beside what they reach.
 """
 
 from __future__ import annotations
@@ -24,7 +25,15 @@ from sslfast.benchmarks.measure.machine import RESULTS, describe, machine_name
 from sslfast.benchmarks.methods.plot import draw
 from sslfast.benchmarks.methods.pool import Failure, Job, do_all
 from sslfast.benchmarks.methods.published import EPOCHS, LINEAR, PUBLISHED, SCALE
-from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, MethodRecord, not_learned, summarise, table
+from sslfast.benchmarks.methods.record import (
+    RANDOM,
+    SUPERVISED,
+    MethodRecord,
+    held_equal,
+    not_learned,
+    summarise,
+    table,
+)
 from sslfast.benchmarks.methods.run import Task
 from sslfast.benchmarks.methods.short import Scale, note, scale_of
 from sslfast.config import DataConfig
@@ -83,7 +92,7 @@ def report(record: MethodRecord, out: Path, published: Mapping[str, float]) -> d
     """Writes table and picture. Returns the methods that did not learn, and by which evaluation."""
     summaries = summarise(record.runs)
     header = "\n".join(f"{key}: {value}" for key, value in {**record.header, **record.shared}.items())
-    text = f"{header}\n\n{table(summaries, published)}\n"
+    text = f"{header}\n\n{held_equal(summaries, record.shared)}\n\n{table(summaries, published)}\n"
     (out / "methods.txt").write_text(text)
     print(f"\n{text}")
     shared = record.shared

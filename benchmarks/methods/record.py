@@ -135,6 +135,22 @@ def not_learned(summaries: Sequence[Summary], num_images: int) -> dict[str, list
     return {method: names for method, names in failed.items() if names}
 
 
+def held_equal(summaries: Sequence[Summary], shared: Mapping[str, Any]) -> str:
+    """The sentences that say what the runs have in common, and how far apart their times are.
+
+    Args:
+        shared: the settings of all runs, see `MethodRecord`.
+    """
+    minutes = [s.seconds / 60 for s in summaries if s.epochs]
+    took = f"the runs took {min(minutes):.1f} to {max(minutes):.1f} minutes" if minutes else "none has trained"
+    if "epochs" in shared:
+        return f"Held equal: the images, the encoder, the evaluations and the epochs; {took}."
+    return (
+        "Held equal: the images, the encoder and the evaluations. A run has as many epochs as "
+        f"{shared['minutes']:g} minutes hold, by steps that were timed before it; {took}."
+    )
+
+
 def table(summaries: Sequence[Summary], published: Mapping[str, float]) -> str:
     """The table of the summaries, for a terminal.
 

@@ -102,8 +102,8 @@ def test_methods_by_machine(tmp_path, monkeypatch):
     content = {"header": {"GPU": "one"}, "shared": {}, "runs": runs}
     (tmp_path / "box" / "methods" / "methods.json").write_text(json.dumps(content))
     assert tables.methods().splitlines()[2:] == [
-        "| box | simclr | 2 | 9 | 20.0% | 25.0% ± 0.0 | 30.0% | 41.0% ± 1.4 |",
-        "| CPU | not measured yet | | | | | | |",
+        "| box | simclr | 2 | 9 | 0.0 | 20.0% | 25.0% ± 0.0 | 30.0% | 41.0% ± 1.4 |",
+        "| CPU | not measured yet | | | | | | | |",
     ]
     (tmp_path / "box" / "methods").rename(tmp_path / "box" / "published")
     assert tables.published().splitlines()[2:] == [

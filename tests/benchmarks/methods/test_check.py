@@ -24,7 +24,9 @@ def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
     assert content["shared"]["held_out"] == 32
     assert {"CPU", "versions", "commit", "command"} <= content["header"].keys()
     assert str(tmp_path) not in (tmp_path / "out" / "methods.json").read_text()
-    assert "moco_v2" in (tmp_path / "out" / "methods.txt").read_text()
+    text = (tmp_path / "out" / "methods.txt").read_text()
+    assert "moco_v2" in text
+    assert "Held equal: the images, the encoder, the evaluations and the epochs; the runs took" in text
     assert Image.open(tmp_path / "out" / "methods.png").width > 500
     assert not list((tmp_path / "runs").iterdir())  # what was needed to go on
 

@@ -1,8 +1,19 @@
 """The record of the runs, its summary and its verdict."""
 
+import dataclasses
+
 import pytest
 
-from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, MethodRecord, Run, not_learned, summarise, table
+from sslfast.benchmarks.methods.record import (
+    RANDOM,
+    SUPERVISED,
+    MethodRecord,
+    Run,
+    held_equal,
+    not_learned,
+    summarise,
+    table,
+)
 from sslfast.errors import UsageError
 
 
@@ -52,3 +63,17 @@ def test_what_counts_as_learned():
     expected = {"no": ["knn", "linear"], "half": ["knn"], "worse": ["linear"], "from higher": ["knn", "linear"]}
     assert not_learned(summarise(runs), 2000) == expected
     assert not not_learned(summarise([a_run(RANDOM, 0, 0.25, 0.25), a_run("no", 0, 0.27, 0.27)]), 20_000)
+
+
+def test_what_was_held_equal_and_what_was_not():
+    random = a_run(RANDOM, 0, 0.2, 0.2, epochs=0)
+    slow = dataclasses.replace(a_run("slow", 0, 0.3, 0.3), seconds=342.0)
+    summaries = summarise([slow, a_run("quick", 0, 0.3, 0.3), random])
+    assert held_equal(summaries, {"minutes": 3.0}) == (
+        "Held equal: the images, the encoder and the evaluations. A run has as many epochs as 3 minutes hold, by "
+        "steps that were timed before it; the runs took 1.0 to 5.7 minutes."
+    )
+    assert held_equal(summaries, {"epochs": 200}) == (
+        "Held equal: the images, the encoder, the evaluations and the epochs; the runs took 1.0 to 5.7 minutes."
+    )
+    assert held_equal(summarise([random]), {"epochs": 1}).endswith("; none has trained.")
