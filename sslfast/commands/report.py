@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sslfast.config import Recipe
 from sslfast.config.paths import existing_path
-from sslfast.data import open_data
+from sslfast.data import Source, open_data, split
 from sslfast.errors import UsageError
-from sslfast.report import sections
+from sslfast.report.evaluations import evaluations
 from sslfast.report.features import feature_sections
-from sslfast.report.page import page, paragraph, preformatted, section
+from sslfast.report.page import folded, page, paragraph, preformatted, section
+from sslfast.report.sections import training, views
+from sslfast.report.summary import lead, summary
+from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory, read_recipe
+from sslfast.run.environment import Start, read_starts
 from sslfast.run.metrics import read_metrics
 
 log = logging.getLogger(__name__)
 
 
 def write_report(run_dir: str | Path, data: str | None = None) -> Path:
-    """Draws a run, finished or not, into its report/ and returns the page, report/index.html.
+    """Draws a run, finished or not, as one HTML file, report/index.html, which it returns.
 
     Where the run has nothing to show yet, or its data does not allow a picture, the page says so.
 
@@ -38,42 +42,61 @@ def write_report(run_dir: str | Path, data: str | None = None) -> Path:
         raise UsageError(
             f"{run_dir}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain"
         )
-    folder = run_dir / "report"
+    index = run.report / "index.html"
     try:
-        return _write(run, data, folder)
+        return _write(run, data, index)
     except OSError as error:
-        where = error.filename or folder
+        where = error.filename or index
         raise UsageError(f"{where}: cannot draw the report: {error.strerror or error}") from error
 
 
-def _write(run: RunDirectory, data: str | None, folder: Path) -> Path:
+def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
     recipe = read_recipe(run.config)
-    folder.mkdir(exist_ok=True)
-    metrics = read_metrics(run.metrics)
+    metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
+    source = _images(recipe, data)
+    held_out_images = _held_out_images(starts, recipe, None if data else source)
     body = [
-        *sections.summary(recipe, metrics),
-        *sections.training(metrics, folder),
-        *sections.evaluations(run.path / "evaluation"),
-        *_image_sections(run, recipe, data, folder),
-        section("Configuration", preformatted(run.config.read_text())),
+        *summary(recipe, metrics, starts, held_out_images),
+        training(metrics, held_out_images),
+        *evaluations(run.evaluation),
+        *_image_sections(run, recipe, source, is_run_data=data is None),
+        section("Configuration", folded(run.config.name, preformatted(run.config.read_text()))),
     ]
-    index = folder / "index.html"
-    index.write_text(page(f"sslfast: {run.path.resolve().name}", body), encoding="utf-8")
+    index.parent.mkdir(exist_ok=True)
+    with atomic_write(index) as file:
+        file.write(page(run.path.resolve().name, lead(recipe), body).encode())
     return index
 
 
-def _image_sections(run: RunDirectory, recipe: Recipe, data: str | None, folder: Path) -> Iterator[str]:
-    """The sections that show images; without the run's own images, one that says so."""
+def _images(recipe: Recipe, data: str | None) -> Source | UsageError:
+    """The images to show; of the run's own, if they cannot be opened, the reason."""
     try:
-        source = open_data(dataclasses.replace(recipe.data, source=data or recipe.data.source))
+        return open_data(dataclasses.replace(recipe.data, source=data or recipe.data.source))
     except UsageError as error:
         if data:
             raise
         log.warning("report: no pictures of images: %s; give --data", error)
-        yield section("Images", paragraph(f"Not shown: {error}. Give --data."))
+        return error
+
+
+def _held_out_images(starts: Sequence[Start], recipe: Recipe, source: Source | UsageError | None) -> int:
+    """The number of images that the run's kNN accuracies are of: as recorded, else by its data; 0: unknown."""
+    if starts:
+        return starts[-1].held_out_images
+    if isinstance(source, Source) and source.labels is not None and recipe.data.val_fraction:
+        return len(split(source, recipe.data.val_fraction)[1])
+    return 0
+
+
+def _image_sections(
+    run: RunDirectory, recipe: Recipe, source: Source | UsageError, *, is_run_data: bool
+) -> Iterator[str]:
+    """The sections that show images; without images, one that says so."""
+    if isinstance(source, UsageError):
+        yield section("Images", paragraph(f"Not shown: {source}. Give --data."))
         return
-    yield sections.views(source, recipe, folder)
-    if not run.checkpoints.is_dir() or not any(run.checkpoints.glob("*.pt")):
+    if run.checkpoints.is_dir() and any(run.checkpoints.glob("*.pt")):
+        yield from feature_sections(run.path, source, recipe, is_run_data=is_run_data)
+    else:
         yield section("Features", paragraph("The run has no checkpoint yet."))
-        return
-    yield from feature_sections(run.path, source, recipe, folder, is_run_data=data is None)
+    yield views(source, recipe)

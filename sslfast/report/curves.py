@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-from sslfast.report.style import BLUE, GRAY, axes, save
+from sslfast.evaluation.interval import wilson_interval
+from sslfast.report.chart import Line, chart
+from sslfast.report.numbers import accuracy
+from sslfast.report.page import folded, table
 
 Metrics = list[dict[str, Any]]
 SMOOTHING = 1 / 30  # of the curve, on each side; neighbouring steps differ by their images more than by progress
@@ -17,29 +18,20 @@ SMOOTHING = 1 / 30  # of the curve, on each side; neighbouring steps differ by t
 
 def series(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:
     """The (epochs, values) of the lines that have a finite value of that name."""
-    lines = [line for line in metrics if math.isfinite(line.get(name, math.nan))]
-    return [line["epoch"] for line in lines], [line[name] for line in lines]
+    points = [(line["epoch"], line.get(name)) for line in metrics]
+    finite = [(epoch, value) for epoch, value in points if is_finite(epoch) and is_finite(value)]
+    return [epoch for epoch, _ in finite], [value for _, value in finite]
 
 
-def draw_curves(metrics: Metrics, folder: Path) -> list[Path]:
-    """Draws loss.png, learning_rate.png and knn.png, those that have values; returns their paths."""
-    paths = []
-    if any("loss" in line for line in metrics):
-        paths += [_loss(metrics, folder / "loss.png"), _learning_rate(metrics, folder / "learning_rate.png")]
-    if any("knn_top1" in line for line in metrics):
-        paths.append(_knn(metrics, folder / "knn.png"))
-    return paths
+def shares(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:
+    """The `series` of a share, without values outside [0, 1], which no accuracy has."""
+    points = [(epoch, value) for epoch, value in zip(*series(metrics, name), strict=True) if 0 <= value <= 1]
+    return [epoch for epoch, _ in points], [value for _, value in points]
 
 
-def _loss(metrics: Metrics, path: Path) -> Path:
-    figure, plot = axes(3.2, "Training loss", "epoch", "loss")
-    epochs, values = series(metrics, "loss")
-    plot.plot(epochs, values, color=BLUE, alpha=0.3, linewidth=1, marker=".", markersize=2, label="a step")
-    plot.plot(
-        epochs, smoothed(values, round(SMOOTHING * len(values))), color=BLUE, linewidth=2, label="moving average"
-    )
-    plot.legend(frameon=False)
-    return save(figure, path)
+def is_finite(value: Any) -> bool:
+    """Whether a value of a damaged or foreign record is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def smoothed(values: list[float], radius: int) -> list[float]:
@@ -51,22 +43,73 @@ def smoothed(values: list[float], radius: int) -> list[float]:
     return means
 
 
-def _learning_rate(metrics: Metrics, path: Path) -> Path:
-    figure, plot = axes(2.6, "Learning rate", "epoch", "learning rate")
-    plot.plot(*series(metrics, "lr"), color=BLUE, linewidth=2)
-    plot.set_ylim(bottom=0)
-    return save(figure, path)
+def draw_curves(metrics: Metrics, held_out_images: int) -> Iterator[str]:
+    """Draws the loss, the kNN accuracy, the learning rate and the speed, those that have values, as figures.
+
+    Args:
+        metrics: the lines of metrics.jsonl.
+        held_out_images: the number of images that the kNN accuracy is of; 0: unknown.
+    """
+    for name, draw in {"loss": _loss, "lr": _learning_rate, "images_per_second": _speed}.items():
+        epochs, values = series(metrics, name)
+        if values:
+            yield draw(epochs, values)
+        if name == "loss" and any(shares(metrics, "knn_top1")):
+            yield _knn(metrics, held_out_images)
 
 
-def _knn(metrics: Metrics, path: Path) -> Path:
-    figure, plot = axes(3.2, "kNN accuracy on held-out images", "epoch", "top-1")
-    epochs, values = series(metrics, "knn_top1")
-    plot.plot(epochs, values, "o-", color=BLUE, linewidth=2, markersize=4, label="pre-trained")
-    _, random = series(metrics, "knn_random_top1")
+def _loss(epochs: list[float], values: list[float]) -> str:
+    mean = smoothed(values, round(SMOOTHING * len(values)))
+    return chart(
+        "Training loss",
+        [Line("a step", "steps", epochs, values), Line("moving average", "mean", epochs, mean)],
+        lambda value: f"{value:.6g}",
+        "Good: it falls, then levels off. Flat from the start, nothing is learned. Its height says nothing by "
+        "itself: methods have losses of their own.",
+    )
+
+
+def _learning_rate(epochs: list[float], values: list[float]) -> str:
+    return chart(
+        "Learning rate",
+        [Line("learning rate", "values", epochs, values)],
+        lambda value: f"{value:.3g}",
+        "Good: as the recipe plans it, up during the warm-up, if there is one, then down by optim.schedule.",
+        from_zero=True,
+    )
+
+
+def _speed(epochs: list[float], values: list[float]) -> str:
+    return chart(
+        "Training speed, images per second",
+        [Line("images per second", "values", epochs, values)],
+        lambda value: f"{value:.6g}",
+        "Good: level. A dip means that the machine did something else, or that images came too slowly.",
+        from_zero=True,
+    )
+
+
+def _knn(metrics: Metrics, held_out_images: int) -> str:
+    """The kNN accuracy beside that of the initial weights, with the bands of their 95% intervals."""
+    epochs, values = shares(metrics, "knn_top1")
+    lines = [Line("pre-trained", "values", epochs, values, _band(values, held_out_images), marked=True)]
+    _, random = shares(metrics, "knn_random_top1")
     if random:
-        plot.axhline(random[-1], color=GRAY, linestyle="--", linewidth=1.5, label="random initialisation")
-    plot.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1))
-    plot.xaxis.set_major_locator(MaxNLocator(integer=True))
-    plot.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    plot.legend(frameon=False)
-    return save(figure, path)
+        ends, both = [0.0, epochs[-1] or 1.0], [random[-1]] * 2
+        lines.append(Line("random weights", "random", ends, both, _band(both, held_out_images)))
+    bands = f" The bands are 95% intervals of {held_out_images:,} images." if held_out_images else ""
+    rows = [
+        ((f"{epoch:.4g}", ""), accuracy(value, held_out_images))
+        for epoch, value in zip(epochs, values, strict=True)
+    ]
+    return chart(
+        "kNN accuracy on held-out images",
+        lines,
+        lambda value: f"{100 * value:.4g}%",
+        "Good: it rises above the same network with random weights, by more than the bands are wide." + bands,
+        more=folded("As a table", table(["epoch", "kNN top-1"], rows)),
+    )
+
+
+def _band(values: list[float], num_images: int) -> list[tuple[float, float]]:
+    return [wilson_interval(value, num_images) for value in values] if num_images else []

@@ -1,64 +1,76 @@
-"""A picture of the features of held-out images in two dimensions."""
+"""Pictures of the features of held-out images in two dimensions."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from sslfast.report.style import CLASS_COLORS, CLASS_MARKERS, axes, save, shortened
+from sslfast.report.page import aside, escape
 
 PERPLEXITY = 30.0  # scikit-learn's default
 FEWEST = 10  # images that make a picture
-NAMED = len(CLASS_COLORS) * len(CLASS_MARKERS)  # classes with a colour and a marker of their own
+SAME = 1e-6  # spread of features of unit norm that is but rounding
+COLORS = 10  # of the page's style
+NAMED = 2 * COLORS  # classes with a color and a marker of their own: dots, then triangles
+SIDE, MARGIN = 400, 8  # of a drawing
+DOT = 6  # across
+TRIANGLE = "m-3.5 3l3.5 -6l3.5 6z"
 
 
-def draw_embedding(
-    x: NDArray[np.float32], labels: NDArray[np.int64] | None, classes: list[str], path: Path
-) -> Path | None:
-    """Draws a t-SNE (van der Maaten and Hinton 2008) of features, coloured by class where there are labels.
+def draw_embedding(name: str, x: NDArray[np.float32], labels: NDArray[np.int64] | None) -> str:
+    """Draws a t-SNE (van der Maaten and Hinton 2008) of features as a figure, colored by class.
+
+    Of features that are all the same it says so: t-SNE crashes on them.
 
     Args:
-        x: (N, D) features of unit norm.
-        labels: (N,) positions in `classes`, or None.
-        classes: names of the classes; beyond the first 20 they share pale dots.
-        path: the PNG to write.
-
-    Returns:
-        The path; None where fewer than 10 images make no picture.
+        name: the encoder's, for the figure's title.
+        x: (N, D) features of unit norm, at least FEWEST.
+        labels: (N,) the classes' numbers, or None; beyond the first 20 classes share pale dots.
     """
-    if len(x) < FEWEST:
-        return None
-    tsne = TSNE(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=0)
-    points = tsne.fit_transform(x)  # [N, 2]
+    if not x.std(axis=0).max() > SAME:  # also of NaN
+        drawn = aside("All images have the same features here: the encoder has collapsed.")
+    else:
+        tsne = TSNE(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=0)
+        points = _placed(tsne.fit_transform(x))
+        numbers = np.zeros(len(x), dtype=np.int64) if labels is None else np.minimum(labels, NAMED)
+        present = sorted({*numbers.tolist()}, reverse=True)  # the pale dots of the others first, below the rest
+        groups = [_group(number, points[numbers == number]) for number in present]
+        told = escape(f"t-SNE of the features of {len(x)} images, {name}")
+        drawn = f'<svg viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="{told}">{"".join(groups)}</svg>'
+    return f"<figure>\n<figcaption><h3>{escape(name.capitalize())}</h3></figcaption>\n{drawn}\n</figure>"
 
-    figure, plot = axes(5.0, f"t-SNE of the features of {len(x)} images", "", "")
-    plot.grid(visible=False)
-    plot.spines[["left", "bottom"]].set_visible(False)
-    plot.set(xticks=[], yticks=[])
-    plot.set_aspect("equal", adjustable="datalim")
+
+def legend(labels: NDArray[np.int64] | None, classes: list[str]) -> str:
+    """The classes' markers and names; nothing without labels."""
     if labels is None:
-        plot.scatter(points[:, 0], points[:, 1], s=10, color=CLASS_COLORS[0], linewidths=0)
-        return save(figure, path)
+        return ""
+    present = sorted({*np.minimum(labels, NAMED).tolist()})
+    center = np.array([[6.0, 6.0]])
+    items = (
+        f'<li><svg class="dot" viewBox="0 0 12 12" aria-hidden="true">{_group(number, center)}</svg>'
+        f"{escape(classes[number] if number < NAMED else f'{len(classes) - NAMED} others')}</li>"
+        for number in present
+    )
+    return f'<ul class="legend">{"".join(items)}</ul>'
 
-    others = points[labels >= NAMED]
-    if len(others):
-        plot.scatter(
-            others[:, 0], others[:, 1], s=6, color="#d8d8d8", linewidths=0, label=f"{len(classes) - NAMED} others"
-        )
-    for number, name in enumerate(classes[:NAMED]):
-        marker, color = divmod(number, len(CLASS_COLORS))
-        members = points[labels == number]
-        plot.scatter(
-            members[:, 0],
-            members[:, 1],
-            s=14,
-            color=CLASS_COLORS[color],
-            marker=CLASS_MARKERS[marker],
-            linewidths=0,
-            label=shortened(name, 24),
-        )
-    figure.legend(loc="outside right center", frameon=False, fontsize=9, markerscale=1.6, handletextpad=0.3)
-    return save(figure, path)
+
+def _placed(points: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The points (N, 2), moved and scaled alike in both directions into the drawing."""
+    points = points.astype(np.float64)
+    low, high = points.min(0), points.max(0)
+    size = (high - low).max() or 1.0
+    return (points - (low + high) / 2) / size * (SIDE - 2 * MARGIN) + SIDE / 2
+
+
+def _group(number: int, points: NDArray[np.float64]) -> str:
+    """The markers of a class as one path, as a page of thousands of elements is slow."""
+    places = [f"M{x:.1f} {y:.1f}" for x, y in points]
+    if number == NAMED:
+        return f'<path class="others" d="{"".join(place + "h0" for place in places)}"/>'
+    color = f"var(--class-{number % COLORS})"
+    if number < COLORS:
+        # A line of no length with round ends is a dot.
+        dots = "".join(place + "h0" for place in places)
+        return f'<path stroke="{color}" stroke-width="{DOT}" stroke-linecap="round" d="{dots}"/>'
+    return f'<path fill="{color}" d="{"".join(place + TRIANGLE for place in places)}"/>'

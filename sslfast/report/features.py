@@ -15,59 +15,81 @@ from sslfast.data.sources.subset import balanced_subset
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder
 from sslfast.evaluation.features import features
-from sslfast.report.embedding import draw_embedding
-from sslfast.report.grids import draw_neighbors
-from sslfast.report.page import paragraph, picture, section
+from sslfast.report.embedding import FEWEST, draw_embedding, legend
+from sslfast.report.neighbors import NEIGHBORS, draw_neighbors
+from sslfast.report.page import pair, paragraph, section
+from sslfast.run.backbone import random_encoder
 from sslfast.weights import load_encoder
 
 # Images whose features are computed: a report is to take a minute on a CPU, not to measure anything.
-BANK, HELD_OUT = 4000, 1000
+BANK, HELD_OUT = 2000, 500
+TRAINED, RANDOM = "pre-trained", "random weights"
 
 
-def feature_sections(
-    run_dir: Path, source: Source, recipe: Recipe, folder: Path, *, is_run_data: bool
-) -> Iterator[str]:
-    """The nearest neighbours of held-out images, and their embedding, which are drawn into a folder.
+def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_data: bool) -> Iterator[str]:
+    """The nearest neighbors of held-out images, and their embedding, each beside that of random weights.
 
     Args:
         run_dir: a run's directory, with a checkpoint.
         source: the images.
         recipe: the run's.
-        folder: where the pictures go.
         is_run_data: the images are those that the run was trained on.
 
     Raises:
         UsageError: no checkpoint can be read, or too few images can.
     """
     device = choose_device("auto")
-    encoder = load_encoder(run_dir, device)
+    trained = load_encoder(run_dir, device)
+    random = random_encoder(recipe.encoder, recipe.data, recipe.train.seed).to(device)
     bank, held_out = (
         part.subset(balanced_subset(part.labels, len(part), most))
         for part, most in zip(split(source, recipe.data.val_fraction or 0.1), (BANK, HELD_OUT), strict=True)
     )
-    bank, bank_x = _unit_features(encoder, bank, recipe, device)
-    held_out, held_out_x = _unit_features(encoder, held_out, recipe, device)
-    neighbors = draw_neighbors(bank, held_out, bank_x, held_out_x, folder / "neighbours.png")
-    notes = []
+    bank, trained_bank = _unit_features(trained, bank, recipe, device)
+    held_out, trained_held_out = _unit_features(trained, held_out, recipe, device)
+    bank, random_bank = _unit_features(random, bank, recipe, device)
+    held_out, random_held_out = _unit_features(random, held_out, recipe, device)
+
+    neighbors, right = draw_neighbors(
+        bank, held_out, {TRAINED: (trained_bank, trained_held_out), RANDOM: (random_bank, random_held_out)}
+    )
+    lines = [
+        f"Held-out images, each beside the {min(NEIGHBORS, len(bank))} of {len(bank):,} others whose features are "
+        "nearest by cosine, the nearest first: by the pre-trained encoder, and by the same encoder with random "
+        "weights.",
+        "Good: the pre-trained encoder's neighbors show the same kind of thing. Those of random weights share "
+        "little but their colors.",
+    ]
+    if source.labels is not None:
+        lines.append(
+            "A solid line below a neighbor: it is of the query's class; a dotted one: it is not. "
+            f"{right[TRAINED]} neighbors shown are of the query's class, and {right[RANDOM]} with random weights."
+        )
     if is_run_data:  # which training splits in the same way, if it does
         all_trained_on = source.labels is None or not recipe.data.val_fraction
-        notes.append(
+        lines.append(
             "The run trained on all of them." if all_trained_on else "The run did not train on the queries."
         )
-    yield section(
-        "Nearest neighbours",
-        paragraph(f"Images, each beside the nearest of {len(bank)} others by the cosine of their features."),
-        *map(paragraph, notes),
-        picture(neighbors.name, "A grid of images and their nearest neighbours"),
-    )
-    embedding = draw_embedding(held_out_x.numpy(), held_out.labels, held_out.classes, folder / "embedding.png")
-    if embedding is None:
+    yield section("Nearest neighbors", *map(paragraph, lines), neighbors)
+
+    if len(held_out) < FEWEST:
         yield section("Embedding", paragraph(f"{len(held_out)} held-out images are too few for one."))
         return
+    drawings = [
+        draw_embedding(name, x.numpy(), held_out.labels)
+        for name, x in ((TRAINED, trained_held_out), (RANDOM, random_held_out))
+    ]
     yield section(
         "Embedding",
-        paragraph("Near points have like features; distances between groups mean nothing."),
-        picture(embedding.name, "A two-dimensional embedding of held-out images"),
+        paragraph(
+            f"A t-SNE of the features of {len(held_out):,} held-out images: near points have like features. The "
+            "distances between groups, and their sizes, mean nothing."
+        ),
+        paragraph(
+            "Good: points of a color gather in the pre-trained picture more than in the one of random weights."
+        ),
+        legend(held_out.labels, held_out.classes),
+        pair(*drawings),
     )
 
 

@@ -1,24 +1,21 @@
-"""The report's HTML page: no scripts, nothing from the network, the pictures beside it."""
+"""The report's HTML page: one file, no scripts, nothing from the network."""
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
+
+from PIL import Image
 
 from sslfast.errors import printable
 
-STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a;
-       background: #fff; }
-h1 { font-size: 1.6rem; margin-bottom: 0; }
-h2 { font-size: 1.2rem; margin: 2.2rem 0 .4rem; }
-p { margin: .4rem 0; }
-img { max-width: 100%; height: auto; display: block; margin: .6rem 0; }
-table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .9rem .25rem 0; text-align: right; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; }
-pre { background: #f5f5f5; padding: .8rem; overflow-x: auto; font-size: .85rem; }
-"""
+PIXEL_ART = 64  # pixels: up to this side an image is kept exactly, and its pixels are shown as squares
+JPEG_QUALITY = 85
+
+Cell = tuple[str, str]  # a text, and a smaller one below it, which may be empty
 
 
 def escape(text: str) -> str:
@@ -26,20 +23,37 @@ def escape(text: str) -> str:
     return html.escape(printable(text))
 
 
-def page(title: str, sections: Iterable[str]) -> str:
-    """A whole HTML document around sections of markup."""
+def page(title: str, lead: str, sections: Iterable[str]) -> str:
+    """A whole HTML document around sections of markup.
+
+    Args:
+        title: its title and heading, which is escaped.
+        lead: a line below the heading, which is escaped.
+        sections: the markup of the rest.
+    """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n"
+        f"<title>{escape(title)} · sslfast</title>\n<style>\n{stylesheet()}</style>\n</head>\n<body>\n"
+        f'<header>\n<h1>{escape(title)}</h1>\n<p class="quiet">{escape(lead)}</p>\n</header>\n<main>\n'
         + "\n".join(sections)
-        + "\n</body>\n</html>\n"
+        + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def stylesheet() -> str:
+    """The page's style."""
+    return files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 
 
 def section(heading: str, *parts: str) -> str:
     """A heading, which is escaped, above parts of markup."""
-    return "\n".join([f"<h2>{escape(heading)}</h2>", *parts])
+    return "\n".join(["<section>", f"<h2>{escape(heading)}</h2>", *parts, "</section>"])
+
+
+def subheading(text: str) -> str:
+    """A heading within a section, which is escaped."""
+    return f"<h3>{escape(text)}</h3>"
 
 
 def paragraph(text: str) -> str:
@@ -47,21 +61,59 @@ def paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def picture(file: str, description: str) -> str:
-    """A picture that lies beside the page, and its description for those who do not see it."""
-    return f'<img src="{escape(file)}" alt="{escape(description)}">'
+def aside(text: str) -> str:
+    """A paragraph of escaped text that is less important."""
+    return f'<p class="quiet">{escape(text)}</p>'
 
 
-def table(cells: Sequence[Sequence[str]]) -> str:
-    """A table of escaped text, whose first row is its heading."""
-    lines = [_row(cells[0], "th"), *(_row(row, "td") for row in cells[1:])]
-    return "\n".join(["<table>", *lines, "</table>"])
+def pair(*figures: str) -> str:
+    """Figures in two columns, where the window is wide enough."""
+    return "\n".join(['<div class="pair">', *figures, "</div>"])
 
 
-def _row(cells: Sequence[str], tag: str) -> str:
-    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+def definitions(kind: str, items: Iterable[tuple[str, Cell]]) -> str:
+    """A list of names and what they stand for, which are escaped; `kind` is "figures" or "facts"."""
+    rows = (f"<div><dt>{escape(name)}</dt><dd>{_cell(cell)}</dd></div>" for name, cell in items)
+    return "\n".join([f'<dl class="{kind}">', *rows, "</dl>"])
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table of escaped text; the first cell of a row names it."""
+    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    body = (
+        f'<tr><th scope="row">{_cell(first)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in rest)}</tr>'
+        for first, *rest in rows
+    )
+    lines = ['<div class="scroll"><table>', f"<thead><tr>{head}</tr></thead>", "<tbody>", *body, "</tbody>"]
+    return "\n".join([*lines, "</table></div>"])
+
+
+def _cell(cell: Cell) -> str:
+    text, below = cell
+    return escape(text) + (f" <small>{escape(below)}</small>" if below else "")
+
+
+def folded(label: str, markup: str) -> str:
+    """Markup that a click on a label, which is escaped, unfolds."""
+    return f"<details>\n<summary>{escape(label)}</summary>\n{markup}\n</details>"
 
 
 def preformatted(text: str) -> str:
     """Escaped text with its spaces and line breaks."""
     return f"<pre>{html.escape(text)}</pre>"
+
+
+def picture(image: Image.Image, description: str) -> str:
+    """An RGB image within the page, and its description for those who do not see it, which is escaped."""
+    is_small = max(image.size) <= PIXEL_ART
+    data = io.BytesIO()
+    if is_small:
+        image.save(data, format="PNG", optimize=True)
+    else:
+        image.save(data, format="JPEG", quality=JPEG_QUALITY)
+    content = base64.b64encode(data.getvalue()).decode()
+    kind = f"image/{'png' if is_small else 'jpeg'}"
+    return (
+        f'<img src="data:{kind};base64,{content}" width="{image.width}" height="{image.height}" '
+        f'alt="{escape(description)}"{" class=pixels" if is_small else ""}>'
+    )

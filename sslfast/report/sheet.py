@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
-from torch import Tensor
+from PIL import Image, ImageDraw, ImageFont
 
-from sslfast.config import Recipe, ViewConfig
-from sslfast.data import Batch, LoaderSpec, Source, make_loader
-from sslfast.data.sources.subset import balanced_subset
+from sslfast.config import Recipe
+from sslfast.data import Source
 from sslfast.errors import UsageError
-from sslfast.methods import METHODS
+from sslfast.report.views import PAPER, Row, view_rows
 from sslfast.run.atomic import atomic_write
-from sslfast.views.color_spaces import to_rgb
 
-IMAGES = 6  # columns
 LEAST_SIDE = 112  # pixels; smaller views are enlarged by a whole factor
-MARGIN, GAP, TILE_GAP = 12, 8, 2  # pixels
+MARGIN, GAP = 12, 8  # pixels
 FONT_SIZE, COLUMN_SHARE = 13, 9  # pixels, or this part of a column's width where that is more
 LINE = 1.3  # from a line to the next, in sizes of the font
 INK = "black"
-PAPER = 221  # gray level, and of places where nothing is: neither white nor black
 
-Pixels = NDArray[np.uint8]  # (H, W, 3)
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-Row = tuple[str, list[Pixels]]  # its caption, and a picture for each image
 
 
 def draw_views(source: Source, recipe: Recipe, device: torch.device, path: Path) -> Path:
-    """Draws some images, and below them each of their views as the first epoch of training has it.
-
-    Below a view stand the pictures that the recipe's method makes of it, such as patches, where its networks get
-    others than whole views.
+    """Draws some images, and below them each of their views, see `view_rows`.
 
     Args:
         source: the images.
@@ -53,75 +40,7 @@ def draw_views(source: Source, recipe: Recipe, device: torch.device, path: Path)
         UsageError: the images cannot be read, the method cannot work on views of this size, or the file cannot
             be written.
     """
-    data, seed = recipe.data, recipe.train.seed
-    shown = source.subset(balanced_subset(source.labels, len(source), IMAGES))
-    loader = make_loader(LoaderSpec(shown, dataclasses.replace(data, batch_size=1), seed, device))
-    by_index = {int(batch.index): batch for batch in loader.epoch(0)}
-    batches = [by_index[index] for index in sorted(by_index)]
-    sizes = [view.shape[-1] for view in batches[0].views]
-    zoom = max(1, -(-LEAST_SIDE // max(sizes)))
-
-    rows: list[Row] = []
-    for number, (declared, size) in enumerate(zip(data.views, sizes, strict=True)):
-        views = [to_rgb(batch.views[number], data.mean, data.std)[:, None] for batch in batches]
-        rows.append((f"views.{number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
-        patches = [_patches(recipe, number, batch) for batch in batches]
-        pictures = [_tiled(patch, zoom) for patch in patches if patch is not None]
-        if pictures:
-            rows.append((f"views.{number}, what {recipe.method.name} makes of it", pictures))
-    widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
-    images = [_fitted(shown.image(index), widest, zoom) for index in sorted(by_index)]
-    return _save(_sheet([("images", images), *rows]), path)
-
-
-def declaration(view: ViewConfig, size: int) -> str:
-    """The settings of a view in a line, without those that do nothing."""
-    low, high = view.scale
-    parts = [f"{size} px", f"crop {low:g} to {high:g} of the area"]
-    if view.ratio != (3 / 4, 4 / 3):
-        parts.append("ratio {:.3g} to {:.3g}".format(*view.ratio))
-    if view.flip:
-        parts.append(f"flip {view.flip:g}")
-    if view.jitter:
-        strengths = f"{view.brightness:g} {view.contrast:g} {view.saturation:g} {view.hue:g}"
-        parts.append(f"jitter {view.jitter:g} ({strengths})")
-    if view.grayscale:
-        parts.append(f"gray {view.grayscale:g}")
-    if view.blur:
-        parts.append("blur {:g} (sigma {:g} to {:g})".format(view.blur, *view.blur_sigma))
-    if view.solarize:
-        parts.append(f"solarise {view.solarize:g}")
-    return ", ".join(parts)
-
-
-def _patches(recipe: Recipe, number: int, batch: Batch) -> Tensor | None:
-    """`Method.inputs_of_view` of a batch of one, as RGB."""
-    key = batch.key(view=number)
-    try:
-        inputs = METHODS[recipe.method.name].inputs_of_view(recipe, number, batch.views[number], key)
-    except ValueError as error:
-        raise UsageError(f"views.{number}: {error}") from error
-    return None if inputs is None else to_rgb(inputs[0], recipe.data.mean, recipe.data.std)[None]
-
-
-def _tiled(pictures: Tensor, zoom: int) -> Pixels:
-    """RGB pictures in [0, 1], (1, N, 3, h, w), enlarged and laid out in as many rows as columns; NaN is paper."""
-    levels = (pictures[0] * 255).nan_to_num(PAPER)
-    tiles = levels.permute(0, 2, 3, 1).cpu().numpy().round().astype(np.uint8)
-    count, height, width, _ = tiles.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = -(-count // columns)
-    canvas = np.full((rows * (zoom * height + TILE_GAP), columns * (zoom * width + TILE_GAP), 3), PAPER, np.uint8)
-    for n, tile in enumerate(tiles):
-        top, left = n // columns * (zoom * height + TILE_GAP), n % columns * (zoom * width + TILE_GAP)
-        canvas[top : top + zoom * height, left : left + zoom * width] = tile.repeat(zoom, 0).repeat(zoom, 1)
-    return canvas[:-TILE_GAP, :-TILE_GAP]
-
-
-def _fitted(image: Image.Image, box: int, zoom: int) -> Pixels:
-    """A whole image, as large as fits into a square; where views are enlarged, its pixels stay visible too."""
-    how = Image.Resampling.NEAREST if zoom > 1 else Image.Resampling.BICUBIC
-    return np.asarray(ImageOps.contain(image, (box, box), how))
+    return _save(_sheet(view_rows(source, recipe, device, LEAST_SIDE)), path)
 
 
 def _sheet(rows: Sequence[Row]) -> Image.Image:

@@ -1,10 +1,11 @@
 """`sslfast report`: the page of a run, whatever the run has by then."""
 
+import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -18,30 +19,30 @@ from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict, to_yaml
+from sslfast.report.neighbors import NEIGHBORS, QUERIES
 from sslfast.run import checkpoint
+from sslfast.run.backbone import random_encoder
+from sslfast.run.environment import Start
+from tests.report.markup import Page
 
 HOSTILE = "<script>alert(1)<script>&$x$"  # as a folder's name
-CURVES = {"loss.png", "learning_rate.png", "knn.png"}
-PICTURES = {"views.png", "neighbours.png", "embedding.png"}
+KNN = "kNN accuracy on held-out images"
+CURVES = {"Training loss", KNN, "Learning rate", "Training speed, images per second"}
+PICTURES = {"views.1", "neighbor 1", "query"}
+ALL = CURVES | PICTURES | {"t-SNE"}
 
 
-class Page(HTMLParser):
-    """The tags, pictures and text of a page."""
+def read_page(path: Path) -> Page:
+    """The page, which is the only file beside it."""
+    assert [file.name for file in path.parent.iterdir()] == ["index.html"]
+    return Page(path.read_text())
 
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.pictures: list[str] = []
-        self.text = ""
-        self.feed(path.read_text())
 
-    def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        if tag == "img":
-            self.pictures.append(dict(attrs)["src"] or "")
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
+def drawn(page: Page) -> set[str]:
+    """Which of the curves and pictures a page has."""
+    curves = {name for name in CURVES if any(chart.startswith(f"{name}. ") for chart in page.charts)}
+    pictures = {name for name in PICTURES if any(name in description for description in page.pictures)}
+    return curves | pictures | {"t-SNE" for chart in page.charts if "t-SNE" in chart}
 
 
 def write_images(folder: Path, classes: Sequence[str], each: int) -> Path:
@@ -101,32 +102,60 @@ def test_a_whole_run(tmp_path: Path) -> None:
 
     index = write_report(run)
     assert index == run / "report" / "index.html"
-    page = Page(index)
-    assert {*page.pictures} == CURVES | PICTURES
-    for name in page.pictures:
-        with Image.open(index.parent / name) as image:
-            assert min(image.size) > 200
+    page = read_page(index)
+    assert drawn(page) == ALL
     for part in (
-        "3 of 200 epochs",
+        "3 of 200",
         "43.2%",
-        "held-out top-1",
         "54 training images",
+        "held-out top-1 of 6",
+        "14.8 to 76.9%",  # Wilson's interval for 43.21% of 6
         "knn on images",
         "knn on others",
-        "feature",
+        "Nearest neighbors",
+        "pre-trained",
+        "random weights",
         "max_bad_steps: 10",
     ):
         assert part in page.text, part
 
 
+def test_random_weights_stand_beside_the_trained_ones(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=20))
+    train(run)
+    page = read_page(write_report(run))
+    assert page.pictures.count("query: a") + page.pictures.count("query: b") == QUERIES
+    assert sum(description.startswith("neighbor") for description in page.pictures) == 2 * QUERIES * NEIGHBORS
+    assert [chart for chart in page.charts if "t-SNE" in chart] == [
+        f"t-SNE of the features of 20 images, {name}" for name in ("pre-trained", "random weights")
+    ]
+    trained, random = embeddings(run)
+    assert trained != random
+
+    state = checkpoint.load(run / "checkpoints" / "last.pt")
+    config = from_dict(state["config"])
+    initial = random_encoder(config.encoder, config.data, config.train.seed).state_dict()
+    weights = {f"encoder.{name}": value for name, value in initial.items()}
+    checkpoint.save(run / "checkpoints" / "last.pt", {**state, "method": weights})
+    same, as_before = embeddings(run)
+    assert same == as_before == random
+
+
+def embeddings(run: Path) -> list[str]:
+    """The drawings of the embeddings on the page of a run."""
+    return re.findall(r'aria-label="t-SNE[^"]*">(.*?)</svg>', write_report(run).read_text())
+
+
 def test_the_page_escapes_what_it_shows(tmp_path: Path) -> None:
-    run = start_run(tmp_path / f"run {HOSTILE}", write_images(tmp_path / HOSTILE, ["a", "b"], each=10))
+    run = start_run(tmp_path / f"run {HOSTILE}", write_images(tmp_path / HOSTILE, ["a", HOSTILE], each=10))
+    train(run)
     Evaluation(HOSTILE, "last.pt", HOSTILE, HOSTILE, {}, 1, 1, 3, 0.3, [{"encoder": HOSTILE}]).save(
         run / "evaluation"
     )
-    page = Page(write_report(run))
+    page = read_page(write_report(run))
     assert "script" not in page.tags
     assert page.text.count(HOSTILE) >= 6  # title, heading, data, configuration, evaluation
+    assert f"query: {HOSTILE}" in page.pictures
 
 
 def test_names_that_no_terminal_or_page_can_show(tmp_path: Path) -> None:
@@ -136,8 +165,8 @@ def test_names_that_no_terminal_or_page_can_show(tmp_path: Path) -> None:
     run = start_run(tmp_path / f"run {odd[0]}", images)
     train(run)
     Evaluation("knn", str(run), str(images), None, {}, 1, 1, 3, 0.3, [{"encoder": "x"}]).save(run / "evaluation")
-    page = Page(write_report(run))
-    assert {*page.pictures} == CURVES | PICTURES
+    page = read_page(write_report(run))
+    assert drawn(page) == ALL
     assert r"run \udcb4\udcac" in page.text
     assert "\x1b" not in page.text
     with pytest.raises(UsageError, match="is not UTF-8, as TensorBoard's files must be"):
@@ -146,8 +175,8 @@ def test_names_that_no_terminal_or_page_can_show(tmp_path: Path) -> None:
 
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=3))
-    page = Page(write_report(run))
-    assert page.pictures == ["views.png"]
+    page = read_page(write_report(run))
+    assert drawn(page) == {"views.1"}
     assert "logged nothing yet" in page.text
     assert "no checkpoint yet" in page.text
 
@@ -155,30 +184,93 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
 def test_too_few_held_out_images_for_an_embedding(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=3))
     train(run)
-    page = Page(write_report(run))
-    assert {*page.pictures} == CURVES | PICTURES - {"embedding.png"}
+    page = read_page(write_report(run))
+    assert drawn(page) == ALL - {"t-SNE"}
     assert "3 held-out images are too few" in page.text
 
 
 def test_without_labels(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["all"], each=24) / "all")
     train(run, labelled=False)
-    page = Page(write_report(run))
-    assert {*page.pictures} == CURVES - {"knn.png"} | PICTURES
+    page = read_page(write_report(run))
+    assert drawn(page) == ALL - {KNN}
     assert "trained on all of them" in page.text
+
+
+def test_a_run_without_knn(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=10))
+    train(run, labelled=False)
+    page = read_page(write_report(run))
+    assert drawn(page) == ALL - {KNN}
+    assert "kNN top-1" not in page.text
+
+
+def test_an_interrupted_run_of_a_single_line(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=10))
+    train(run)
+    line = {"step": 10, "epoch": 0.5, "loss": 6.5, "lr": 0.01, "images_per_second": 64.0, "skipped_steps": 3}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + '\n{"step": 20, "ep')
+    page = read_page(write_report(run))
+    assert drawn(page) == ALL - {KNN}
+    for part in ("0.5 of 200", "not finished; goes on with --resume", "6.500", "3 steps", "40 s"):  # 10 x 256 / 64
+        assert part in page.text, part
+
+
+def test_several_evaluations_of_a_protocol(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", tmp_path / "moved")
+    for step, top1 in ((10, 0.25), (20, 0.75)):
+        row = {"encoder": "pre-trained", "train_top1": 0.9, "top1": top1}
+        for kind in ("knn", "linear"):
+            Evaluation(kind, "last.pt", "images", None, {"k": 20}, 1000, 60, 3, 0.25, [row], step=step).save(
+                run / "evaluation"
+            )
+    page = read_page(write_report(run))
+    headings = [text for level, text in page.headings if level == 3]
+    assert headings == ["knn on images", "knn on images", "linear on images", "linear on images"]
+    assert page.sections().count("Evaluations") == 1
+    for part in (
+        "at step 10",
+        "at step 20",
+        "15.8 to 37.2%",
+        "88.0 to 91.7%",
+        "k=20",
+    ):  # of 15 of 60, 900 of 1,000
+        assert part in page.text, part
+
+
+def test_when_where_and_how_a_run_was_made(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=10))
+    train(run)
+    page = read_page(write_report(run))
+    assert "date, hardware and versions were not recorded" in page.text
+    assert "on 10 held-out images" in page.text  # as the data tells
+
+    date, versions = "2026-11-29T17:26:09+00:00", {"torch": "2.11"}
+    start = Start(date, 0, "A GPU", "A CPU", 8, 2, "Linux x86_64", versions, train_images=90, held_out_images=1000)
+    later = dataclasses.replace(start, date="2026-11-30T08:00:00+00:00", step=1200, processes=1, device="CPU")
+    lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in (start, later)]
+    (run / "environment.jsonl").write_text("".join(lines))
+    page = read_page(write_report(run))
+    for part in (
+        *("2026-11-29 17:26 UTC", "2026-11-30 08:00 UTC at step 1,200"),
+        *("90 trained on, 1,000 held out", "torch 2.11"),
+        "2 processes, each with A GPU; A CPU, 8 threads; Linux x86_64; A CPU, 8 threads; Linux x86_64",
+        "kNN is 30.0 points above random weights, on 1,000 held-out images; their 95% intervals do not overlap",
+    ):
+        assert part in page.text, part
 
 
 def test_data_that_is_gone(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", tmp_path / "moved")
     train(run)
-    page = Page(write_report(run))
-    assert {*page.pictures} == CURVES
+    page = read_page(write_report(run))
+    assert drawn(page) == CURVES
     assert "no such file or folder" in page.text
     with pytest.raises(UsageError, match="no such file or folder"):
         write_report(run, str(tmp_path / "elsewhere"))
 
     images = write_images(tmp_path / "found", ["a", "b"], each=10)
-    assert {*Page(write_report(run, str(images))).pictures} == CURVES | PICTURES
+    assert drawn(read_page(write_report(run, str(images)))) == ALL
 
 
 def test_an_unreadable_image_stops_it_where_the_recipe_says_so(tmp_path: Path) -> None:

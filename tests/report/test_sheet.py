@@ -11,8 +11,9 @@ from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import Batch, Source
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
-from sslfast.report import sheet
-from sslfast.report.sheet import GAP, IMAGES, LINE, MARGIN, PAPER, TILE_GAP, declaration, draw_views, font_size
+from sslfast.report import sheet, views
+from sslfast.report.sheet import GAP, LINE, MARGIN, draw_views, font_size
+from sslfast.report.views import IMAGES, PAPER, TILE_GAP, declaration
 
 CPU = torch.device("cpu")
 CAPTION = round(LINE * font_size(112))  # pixels of a line
@@ -58,7 +59,7 @@ def test_views_of_several_sizes_are_to_scale(tmp_path, monkeypatch):
             red = torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1)
             yield Batch((red.expand(1, 3, 120, 120), red.expand(1, 3, 40, 40)), torch.tensor([0]), None, 0, 0)
 
-    monkeypatch.setattr(sheet, "make_loader", lambda *_: Loader())
+    monkeypatch.setattr(views, "make_loader", lambda *_: Loader())
     data = DataConfig(mean=(0, 0, 0), std=(1, 1, 1), views=[ViewConfig(), ViewConfig(size=40)])
     pixels = drawn(np.full((1, 30, 60, 3), 255, np.uint8), data, tmp_path / "views.png")
     red = (pixels == (255, 0, 0)).all(-1)

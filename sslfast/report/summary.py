@@ -1,0 +1,101 @@
+"""The head of a report: the latest figures of a run, and when, where and how it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from sslfast.config import Recipe
+from sslfast.evaluation.interval import wilson_interval
+from sslfast.report.curves import Metrics, is_finite, series, shares
+from sslfast.report.numbers import accuracy, duration
+from sslfast.report.page import Cell, definitions, paragraph
+from sslfast.run.environment import Start
+
+
+def lead(recipe: Recipe) -> str:
+    """The method, the encoder and the images of a run, in a line."""
+    return f"{recipe.method.name}, {recipe.encoder.name}, {recipe.data.source} at {recipe.data.size} pixels"
+
+
+def summary(recipe: Recipe, metrics: Metrics, starts: Sequence[Start], held_out_images: int) -> Iterator[str]:
+    """The latest figures of a run, what they mean, and its facts."""
+    figures = list(_figures(recipe, metrics, held_out_images))
+    yield definitions("figures", figures)
+    if any(shares(metrics, "knn_top1")):
+        yield paragraph(verdict(metrics, held_out_images))
+    yield definitions("facts", _facts(recipe, metrics, starts))
+
+
+def _figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator[tuple[str, Cell]]:
+    epoch = max((line["epoch"] for line in metrics if is_finite(line["epoch"])), default=0)
+    state = "complete" if epoch >= recipe.train.epochs else "not finished; goes on with --resume"
+    yield "epochs", (f"{epoch:.4g} of {recipe.train.epochs}", state)
+    for name, label in (("knn_top1", "kNN top-1"), ("knn_random_top1", "kNN, random weights")):
+        for value in shares(metrics, name)[1][-1:]:
+            yield label, accuracy(value, held_out_images)
+    for value in series(metrics, "loss")[1][-1:]:
+        yield "loss", (f"{value:.3f}", "at the last logged step")
+
+
+def verdict(metrics: Metrics, held_out_images: int) -> str:
+    """What the last kNN accuracy says beside that of random weights."""
+    trained, random = (shares(metrics, name)[1][-1:] for name in ("knn_top1", "knn_random_top1"))
+    if not random or not held_out_images:
+        return "An accuracy by itself says little: compare it with that of random weights."
+    (low, high), (random_low, random_high) = (wilson_interval(x[0], held_out_images) for x in (trained, random))
+    points = 100 * (trained[0] - random[0])
+    side = "above" if points >= 0 else "below"
+    difference = f"kNN is {abs(points):.1f} points {side} random weights, on {held_out_images:,} held-out images"
+    if low > random_high:
+        return f"{difference}; their 95% intervals do not overlap: the network has learned."
+    if high < random_low:
+        return f"{difference}; their 95% intervals do not overlap: the features are worse than before training."
+    return f"{difference}; their 95% intervals overlap: so few images cannot tell whether it has learned."
+
+
+def training_seconds(recipe: Recipe, metrics: Metrics) -> float:
+    """The time that the steps took, by the logged rates; evaluations and pauses apart."""
+    seconds, before = 0.0, 0
+    for line in metrics:
+        step, rate = line["step"], line.get("images_per_second")
+        if is_finite(step) and is_finite(rate) and rate > 0:
+            seconds += (step - before) * recipe.data.batch_size / rate
+            before = step
+    return seconds
+
+
+def _facts(recipe: Recipe, metrics: Metrics, starts: Sequence[Start]) -> Iterator[tuple[str, Cell]]:
+    if starts:
+        yield "started", (_date(starts[0].date), "")
+    for start in starts[1:]:
+        yield "resumed", (_date(start.date), f"at step {start.step:,}")
+    if seconds := training_seconds(recipe, metrics):
+        yield "training", (duration(seconds), "of steps; evaluations and pauses apart")
+    if starts:
+        yield "images", (f"{starts[-1].train_images:,} trained on, {starts[-1].held_out_images:,} held out", "")
+        yield "hardware", ("; ".join(dict.fromkeys(map(_hardware, starts))), "")
+        yield "versions", ("; ".join(dict.fromkeys(map(_versions, starts))), "")
+    else:
+        yield "environment", ("date, hardware and versions were not recorded", "by the sslfast that made the run")
+    if skipped := max(series(metrics, "skipped_steps")[1], default=0):
+        yield "skipped", (f"{skipped:,} steps", "whose loss or gradient was not finite")
+
+
+def _date(text: str) -> str:
+    """A date of a record, to the minute; one that cannot be read as it is."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return text
+
+
+def _hardware(start: Start) -> str:
+    cpu = f"{start.cpu}, {start.threads} thread{'s' if start.threads > 1 else ''}"
+    device = cpu if start.device == "CPU" else f"{start.device}; {cpu}"
+    processes = f"{start.processes} processes, each with " if start.processes > 1 else ""
+    return f"{processes}{device}; {start.system}"
+
+
+def _versions(start: Start) -> str:
+    return ", ".join(f"{name} {version}" for name, version in start.versions.items())
