@@ -52,8 +52,9 @@ def said(tmp_path_factory):
     handler = Said()
     logging.getLogger().addHandler(handler)
     try:
-        settings = ["train.epochs=2", "train.log_every=4", "train.knn_every=1"]
-        assert main(["pretrain", "moco_v2_shapes", "--out", str(folder / "my run"), *TINY, *settings]) == 0
+        settings = {**dict(setting.split("=") for setting in TINY), "train.epochs": 2, "train.log_every": 4}
+        words = [f"{key}={value}" for key, value in {**settings, "train.knn_every": 1}.items()]
+        assert main(["pretrain", "moco_v2_shapes", "--out", str(folder / "my run"), *words]) == 0
     finally:
         logging.getLogger().removeHandler(handler)
     return folder / "my run", lines
