@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +28,8 @@ from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy,
 from sslfast.kernels.optimizers import FusedLARS
 from sslfast.optim.schedules import cosine
 
+log = logging.getLogger(__name__)
+
 # The sources' protocols: what they train the classifier by, on images that are augmented anew each epoch. Learning
 # rates are at a batch of 256. None has a weight decay.
 PUBLISHED: dict[str, dict[str, Any]] = {
@@ -41,6 +44,8 @@ PUBLISHED: dict[str, dict[str, Any]] = {
     "lewel_b": {"form": "sgd", "epochs": 50, "lr": 0.4, "batch_size": 256},
 }
 ON_FEATURES = "features"
+TRUST_COEFFICIENT = 1e-3  # of LARS (You et al. 2017, arXiv:1708.03888)
+ENOUGH_REACH = 3  # lengths of the classifier; from a few on, LARS comes to the training accuracy of SGD
 
 
 @dataclass(config=STRICT)
@@ -96,7 +101,8 @@ def linear_probe(
       standardised ones make lr 0.1 fit any scale of features and as few as some dozens of images.
     - An epoch's images are dealt into batches of equal size up to one, so that no batch is a small remainder.
 
-    LARS takes small relative steps: with few images, and so few steps, it stops far from the optimum.
+    LARS takes small relative steps: with few images, and so few steps, it stops far from the optimum. A warning
+    says so, with the training accuracy and what to set.
 
     Args:
         train_x: (N, D) fp32 features.
@@ -134,7 +140,39 @@ def linear_probe(
     with torch.no_grad():
         train = accuracy(class_ranks(classifier(train_x), train_y), num_classes)
         ranks = class_ranks(classifier(val_x), val_y)
+    warn_of_short_lars(config, len(train_x), f" (training accuracy {train['top1']:.1%})")
     return {"train_top1": train["top1"], **accuracy(ranks, num_classes), "class_mean": class_mean(ranks, val_y)}
+
+
+def warn_of_short_lars(config: LinearConfig, num_images: int, outcome: str = "") -> None:
+    """Warns of a training by LARS that is too short to move the classifier to where it fits the images."""
+    if config.form == "lars" and (reach := lars_reach(config, num_images)) < ENOUGH_REACH:
+        log.warning(
+            "evaluate linear, form=lars: its %d steps move the classifier by at most %.2g times its own length, "
+            "too little to fit %d images%s; set form=sgd, or epochs=%d",
+            config.epochs * math.ceil(num_images / min(config.batch_size, num_images)),
+            reach,
+            num_images,
+            outcome,
+            math.ceil(config.epochs * ENOUGH_REACH / reach),
+        )
+
+
+def lars_reach(config: LinearConfig, num_images: int) -> float:
+    """The distance that LARS can move a tensor by in a training, in lengths of the tensor.
+
+    A step is lr * trust coefficient of the length, and momentum repeats it 1 / (1 - momentum) times in all.
+
+    Args:
+        config: a probe's settings.
+        num_images: number of training images.
+    """
+    batch = min(config.batch_size, num_images)
+    total_steps = config.epochs * math.ceil(num_images / batch)
+    base = config.lr * batch / 256
+    rates = sum(_learning_rate(step, total_steps, "lars", base) for step in range(total_steps))
+    repeats = min(total_steps, 1 / max(1 - config.momentum, 1e-9))
+    return rates * TRUST_COEFFICIENT * repeats
 
 
 def standardize(train_x: Tensor, val_x: Tensor) -> tuple[Tensor, Tensor]:
@@ -148,8 +186,16 @@ def standardize(train_x: Tensor, val_x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _optimizer(classifier: nn.Module, config: LinearConfig, lr: float) -> Optimizer:
-    kind = SGD if config.form == "sgd" else FusedLARS
-    return kind(classifier.parameters(), lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    momentum, weight_decay = config.momentum, config.weight_decay
+    if config.form == "sgd":
+        return SGD(classifier.parameters(), lr, momentum=momentum, weight_decay=weight_decay)
+    return FusedLARS(
+        classifier.parameters(),
+        lr,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        trust_coefficient=TRUST_COEFFICIENT,
+    )
 
 
 def _learning_rate(step: int, total_steps: int, form: str | None, base: float) -> float:
@@ -165,6 +211,7 @@ def _judge(
     if options.protocol == ON_FEATURES:
         features = train_val_features(encoder, train, val, data, options)
         return [linear_probe(*features, config=options, num_classes=classes)]
+    warn_of_short_lars(options, len(train))
     device = choose_device(options.device)
     generator = torch.Generator().manual_seed(options.seed)
     head = linear_head(encoder.feature_dim, classes, generator, standardise=bool(options.standardise))

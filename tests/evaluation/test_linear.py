@@ -5,7 +5,8 @@ from torch import Tensor
 
 from sslfast.config.settings import validate
 from sslfast.errors import UsageError
-from sslfast.evaluation.linear import LinearConfig, _learning_rate, linear_probe, standardize
+from sslfast.evaluation.linear import LinearConfig, _learning_rate, lars_reach, linear_probe, standardize
+from sslfast.kernels.optimizers import FusedLARS
 
 
 def separable(n: int, seed: int, classes: int = 4, dim: int = 12) -> tuple[Tensor, Tensor]:
@@ -36,6 +37,43 @@ def test_lars_learns() -> None:
     result = linear_probe(*separable(320, 0), *separable(200, 1), config=config, num_classes=4)
     assert result["train_top1"] > 0.99
     assert result["top1"] > 0.99
+
+
+def test_lars_that_hardly_trains_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    """And takes the advice: noise, which a probe can only learn by heart."""
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(60, 40, generator=generator), torch.randint(4, (60,), generator=generator)
+    config = LinearConfig(form="lars", batch_size=8, epochs=5)
+    result = linear_probe(*features, *features, config=config, num_classes=4)
+    assert result["train_top1"] < 0.5
+    (message,) = caplog.messages
+    assert "its 40 steps move the classifier by at most 0.00064 times its own length" in message
+    assert f"too little to fit 60 images (training accuracy {100 * result['train_top1']:.1f}%)" in message
+    caplog.clear()
+    assert "set form=sgd, or epochs=" in message
+    linear_probe(*features, *features, config=LinearConfig(form="sgd"), num_classes=4)
+    advised = LinearConfig(form="lars", lr=30, epochs=100)
+    assert lars_reach(advised, 60) > 3
+    assert linear_probe(*features, *features, config=advised, num_classes=4)["train_top1"] > 0.7
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize(("images", "enough"), [(60, False), (5000, False), (50_000, True), (1_281_167, True)])
+def test_the_reach_of_lars_as_the_paper_has_it(images: int, enough: bool) -> None:
+    assert (lars_reach(LinearConfig(form="lars"), images) >= 3) == enough
+
+
+def test_the_reach_of_lars_is_how_far_it_goes() -> None:
+    """Where all gradients agree, and the tensor grows by a share of its length in each step."""
+    weight = torch.nn.Parameter(torch.full((50,), 0.1))
+    config = LinearConfig(form="lars", batch_size=256, epochs=400, lr=0.5)
+    optimizer = FusedLARS([weight], 1.0, momentum=0.9, trust_coefficient=1e-3)
+    for step in range(400):
+        optimizer.param_groups[0]["lr"] = _learning_rate(step, 400, "lars", 0.5)
+        weight.grad = -torch.ones_like(weight)
+        optimizer.step()
+    reach, grown = lars_reach(config, 256), (weight / 0.1).mean().log().item()
+    assert 0.9 * reach < grown < reach
 
 
 @pytest.mark.parametrize("form", ["sgd", "lars"])
