@@ -13,6 +13,7 @@ from sslfast.data import Batch, Loader, LoaderSpec, Source, make_loader
 from sslfast.distributed import average_, rank, world_size
 from sslfast.encoders import build_encoder, try_encoder
 from sslfast.encoders.norm import synchronized
+from sslfast.errors import UsageError
 from sslfast.methods import METHODS, Method
 from sslfast.optim.optimizers import build_optimizer
 from sslfast.optim.schedules import learning_rate, scaled_lr, set_learning_rate
@@ -99,6 +100,9 @@ class TrainStep:
         in_bf16: whether the loss is computed in bf16, under autocast.
         steps_done: how many steps were taken, skipped ones included.
         total_steps: those of the whole training.
+
+    Raises:
+        UsageError: the learning rate is 0 in every step.
     """
 
     def __init__(self, method: Method, recipe: Recipe, steps_per_epoch: int) -> None:
@@ -113,6 +117,11 @@ class TrainStep:
         self.peak_lr = scaled_lr(recipe.optim, batch_size)
         self.warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
         self.total_steps = recipe.train.epochs * steps_per_epoch
+        if self.total_steps == 1 and self.warmup_steps:
+            raise UsageError(
+                f"optim.warmup_epochs={recipe.optim.warmup_epochs:g}: the run's only step would have a learning "
+                "rate of 0; set optim.warmup_epochs=0, or a larger train.epochs"
+            )
         self.steps_done = 0
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:

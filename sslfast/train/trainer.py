@@ -26,14 +26,11 @@ from sslfast.config import Recipe
 from sslfast.data import Batch, Source, load_small, split
 from sslfast.distributed import broadcast_, largest, mean, rank
 from sslfast.distributed.launch import own_device
-from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
-from sslfast.evaluation.features import features, labeled_features
-from sslfast.evaluation.images import readable
-from sslfast.evaluation.knn import KNN_TEMPERATURE, knn_accuracy
+from sslfast.evaluation.features import features
 from sslfast.random.generators import rng_state, set_rng_state
 from sslfast.recipes.load import from_stored, to_dict
-from sslfast.run.backbone import random_encoder, write_backbone
+from sslfast.run.backbone import write_backbone
 from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
 from sslfast.run.environment import record_start
@@ -43,6 +40,7 @@ from sslfast.run.metrics import read_metrics
 from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
 from sslfast.train.messages import footer, header, step_line
+from sslfast.train.monitor import KNNMonitor
 from sslfast.train.step import build_step
 from sslfast.train.verdict import Scale, judge
 
@@ -77,7 +75,7 @@ class Trainer:
         self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
         self.saved_step = -1  # that of the latest checkpoint
         self.finished = False  # all is done and written
-        self.random_knn: float | None = None  # the kNN accuracy of the initial weights
+        self.monitor = KNNMonitor(recipe, self.train_set, self.val_set, self.device)
         self.clock = Clock()
         self.reported_skips = 0  # steps that the guard skipped, as far as they were reported
         self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
@@ -130,8 +128,8 @@ class Trainer:
             TrainingError: step after step was not finite.
         """
         self.check_interrupt = interrupt.check
-        if self.knn_is_due():  # of the initial weights, or where a signal ended that of an epoch
-            self.evaluate()
+        if self.step % self.loader.steps_per_epoch == 0:
+            self.evaluate()  # the initial weights, or those that a signal came before
         for batch in self.batches():
             values = self.train_step(batch)
             bar.update(self.recipe.data.batch_size)
@@ -208,65 +206,30 @@ class Trainer:
         epoch = self.step // self.loader.steps_per_epoch
         if self.step == self.total_steps or epoch % self.recipe.train.checkpoint_every == 0:
             self.save()
-        if self.knn_is_due():
-            self.evaluate()
-
-    def knn_is_due(self) -> bool:
-        """Whether the weights are to be evaluated now, and the log does not have it; the same on all ranks."""
-        every, (epoch, within) = self.recipe.train.knn_every, divmod(self.step, self.loader.steps_per_epoch)
-        if self.val_set is None or not every or within:
-            return False
-        logged = self.metrics is not None and self.metrics.had("knn_top1", self.step)
-        return (epoch % every == 0 or self.step == self.total_steps) and not largest(int(logged))
+        self.evaluate()
 
     def evaluate(self) -> None:
-        """Logs the accuracy of kNN on the held-out images, beside that of the initial weights."""
-        if self.random_knn is None:
-            self.random_knn = self.knn_top1(self.initial_encoder())
-        top1 = self.random_knn if self.step == 0 else self.knn_top1(self.method.encoder)
-        if self.metrics is None:
+        """Logs the accuracy of kNN between epochs, if it is due and is not in the log yet."""
+        epoch = self.step // self.loader.steps_per_epoch
+        logged = self.metrics is not None and self.metrics.had("knn_top1", self.step)
+        if not self.monitor.is_due(epoch) or largest(int(logged)):
             return
-        assert self.val_set is not None
-        epoch = self.step / self.loader.steps_per_epoch
-        self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=self.random_knn)
-        log.info(
-            "epoch %g: kNN top-1 of %d held-out images %.1f%% (random initialisation %.1f%%)",
-            epoch,
-            len(readable(self.val_set)),
-            100 * top1,
-            100 * self.random_knn,
-        )
-
-    def initial_encoder(self) -> Encoder:
-        """The encoder with its initial weights: made again where training has gone on without an evaluation."""
-        if self.step == 0:
-            return self.method.encoder
-        encoder = random_encoder(self.recipe.encoder, self.recipe.data, self.recipe.train.seed)
-        return encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def knn_top1(self, encoder: Encoder) -> float:
-        """The held-out top-1 accuracy of kNN on the features of an encoder."""
-        assert self.val_set is not None
-        bank, queries = (
-            labeled_features(encoder, source, self.recipe.data, self.device, check_interrupt=self.check_interrupt)
-            for source in (self.train_set, self.val_set)
-        )
-        accuracy = knn_accuracy(
-            *bank,
-            *queries,
-            k=self.recipe.train.knn_k,
-            temperature=KNN_TEMPERATURE,
-            num_classes=len(self.val_set.classes),
-            check_interrupt=self.check_interrupt,
-        )
-        return accuracy["top1"]
+        top1, random = self.monitor.evaluate(self.method.encoder, epoch, self.check_interrupt)
+        if self.metrics is not None:
+            self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=random)
+            log.info(
+                "epoch %d: kNN top-1 of %d held-out images %.1f%% (random initialisation %.1f%%)",
+                epoch,
+                self.monitor.num_images,
+                100 * top1,
+                100 * random,
+            )
 
     def conclude(self) -> None:
         """Leaves the weights and the summary, and says how the run went and what can be done with it."""
         write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
         chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
-        val_images = len(readable(self.val_set)) if self.val_set is not None else 0
-        scale = Scale(chance_loss, self.method.even_std(self.recipe), val_images)
+        scale = Scale(chance_loss, self.method.even_std(self.recipe), self.monitor.num_images)
         summary = judge(read_metrics(self.run.metrics), self.step, self.recipe.train.epochs, scale)
         summary.save(self.run.summary)
         for line in footer(self.recipe, self.run, summary, labeled=self.source.labels is not None):
@@ -299,7 +262,7 @@ class Trainer:
                 **self.train_step.state_dict(),
                 "config": to_dict(self.recipe),
                 "images": len(self.train_set),
-                "random_knn": self.random_knn,
+                "random_knn": self.monitor.random_top1,
                 "rng": rng_state(),
             },
         )
@@ -337,7 +300,7 @@ class Trainer:
             self.train_step.load_state_dict(state)
             set_rng_state(state["rng"])
         self.saved_step = self.step
-        self.random_knn = state.get("random_knn")
+        self.monitor.random_top1 = state.get("random_knn")
         self.reported_skips = int(self.train_step.guard.total)
 
     @contextmanager

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from sslfast.data import Batch, open_source
+from sslfast.errors import UsageError
 from sslfast.kernels.common.op import OPS
 from sslfast.optim.optimizers import parameter_groups
 from sslfast.recipes.load import load_recipe
@@ -60,6 +61,16 @@ def test_the_rate_is_the_schedules_of_steps():
     for seed in range(2):
         train_step(batch(seed))
     assert train_step.optimizer.param_groups[0]["lr"] == pytest.approx(0.0025)
+
+
+def test_a_training_whose_only_step_has_no_learning_rate_is_refused():
+    recipe = load_recipe("moco_v2_cifar10", [*MOCO, "train.epochs=1"])
+    method = build_method(recipe, 32, torch.device("cpu"))
+    with pytest.raises(
+        UsageError, match="warmup_epochs=1: the run's only step would have a learning rate of 0"
+    ):
+        TrainStep(method, recipe, steps_per_epoch=1)
+    assert TrainStep(method, recipe, steps_per_epoch=2).learning_rate(1) > 0
 
 
 @pytest.mark.parametrize(
