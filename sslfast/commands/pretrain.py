@@ -52,12 +52,12 @@ def pretrain(
         SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
     """
     run = RunDirectory(_out(out))
-    with joined():
-        recipe = recipe_to_run(recipe, run, overrides, data=data, resume=resume)
+    recipe = recipe_to_run(recipe, run, overrides, data=data, resume=resume)
+    with joined(recipe.train.rank_timeout) as ranks:
         check_recipe(recipe)
         claimed = run.claimed(recipe, resume=resume, overwrite=overwrite) if rank() == 0 else nullcontext()
         with claimed:
-            with first_alone():  # it may download or unpack
+            with first_alone(ranks):  # it may download or unpack
                 source = open_data(recipe.data)
             trainer = Trainer(recipe, run, source)
             if resume:
@@ -66,7 +66,8 @@ def pretrain(
                 run.start(recipe, resume=resume)  # not before it is known that the run can be
             recorded = log_to(run.log, progress_bar=sys.stderr.isatty()) if rank() == 0 else nullcontext()
             with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
-                trainer.fit(interrupt)
+                with ranks.watched(trainer.reached):
+                    trainer.fit(interrupt)
                 if not trainer.finished and interrupt.received:
                     log.info("%s", stopped(interrupt.received.name, trainer.step, trainer.total_steps, run))
     if not trainer.finished:

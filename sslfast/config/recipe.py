@@ -200,6 +200,8 @@ class TrainConfig:
     """Number of epochs between checkpoints."""
     keep_checkpoints: Count = 2
     """Number of the latest checkpoints that are kept."""
+    rank_timeout: Count = 600
+    """Number of seconds that a process of several waits for another in an exchange before the run ends."""
     max_bad_steps: Count = 10
     """Number of steps in a row without a finite loss or gradient that stops the run, at the next logged line."""
 

@@ -147,7 +147,7 @@ class Checkpoints:
                 os.link(self.last, numbered)
             except OSError:  # a file system without hard links
                 save(numbered, state)
-            keep = [path for path in self._numbered() if path <= numbered][: self.keep]
+            keep = [path for path in self._numbered() if _step(path) <= step][: self.keep]
             unfinished = self.folder.glob("*.tmp")  # left by a save that was killed
             for path in (*unfinished, *set(self._numbered()).difference(keep)):
                 path.unlink()
@@ -156,6 +156,10 @@ class Checkpoints:
                 f"{error.filename or self.folder}: cannot write the checkpoint: {error.strerror}; what "
                 "stands there is intact: make room or give permission, and continue with --resume"
             ) from error
+
+    def latest_step(self) -> int | None:
+        """The step of the newest numbered file, by its name; None without one."""
+        return max((_step(path) for path in self._numbered()), default=None)
 
     def latest(self) -> tuple[Path, dict[str, Any]] | None:
         """The newest file that can be read, and its state; a warning for each that cannot; None without a file.
@@ -175,4 +179,9 @@ class Checkpoints:
 
     def _numbered(self) -> list[Path]:
         """The numbered checkpoints, newest first."""
-        return sorted(self.folder.glob("step-*.pt"), reverse=True)
+        named = (path for path in self.folder.glob("step-*.pt") if path.stem.removeprefix("step-").isdecimal())
+        return sorted(named, key=_step, reverse=True)
+
+
+def _step(path: Path) -> int:
+    return int(path.stem.removeprefix("step-"))

@@ -43,6 +43,7 @@ CHANGEABLE = {
     "train.knn_k",
     "train.checkpoint_every",
     "train.keep_checkpoints",
+    "train.rank_timeout",
     "train.max_bad_steps",
 }
 

@@ -237,6 +237,13 @@ class Trainer:
         for fault in summary.faults:
             log.warning("this run seems to have learned nothing: %s", fault.message)
 
+    def reached(self) -> str:
+        """How far the run has come, what its checkpoint holds, and how it goes on, in words."""
+        saved = self.checkpoints.latest_step()
+        if saved is None:
+            return f"at step {self.step}; no checkpoint is saved yet: start the run again"
+        return f"at step {self.step}; {self.run.checkpoints} holds step {saved}: go on with --resume"
+
     def progress(self) -> tqdm[Any]:
         batch_size = self.recipe.data.batch_size
         return tqdm(

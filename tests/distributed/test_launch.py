@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 
 from sslfast.distributed import launch
-from sslfast.errors import UsageError
+from sslfast.errors import TrainingError, UsageError
 
 
 @pytest.fixture
@@ -40,5 +40,15 @@ def test_a_single_process_joins_none(monkeypatch, environment):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    with launch.joined(), launch.first_alone():
+    with launch.joined(600) as ranks, launch.first_alone(ranks):
         assert not dist.is_initialized()
+
+
+def test_processes_that_do_not_find_one_another_are_one_sentence(monkeypatch):
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}.items():
+        monkeypatch.setenv(name, value)
+    with (
+        pytest.raises(TrainingError, match=r"torchrun: the 2 processes did not find one another \("),
+        launch.joined(5),
+    ):
+        pass
