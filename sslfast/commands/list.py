@@ -42,7 +42,7 @@ def _holding(word: str, sentences: Mapping[str, str]) -> dict[str, str]:
 
 def leading_comment(path: Path) -> str:
     """The text of the comment that a YAML file begins with."""
-    lines = takewhile(lambda line: line.startswith("#"), path.read_text().splitlines())
+    lines = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     return "\n".join(line.removeprefix("#").strip() for line in lines)
 
 

@@ -60,7 +60,7 @@ def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
         training(metrics, held_out_images),
         *evaluations(run.evaluation),
         *_image_sections(run, recipe, source, is_run_data=data is None),
-        section("Configuration", folded(run.config.name, preformatted(run.config.read_text()))),
+        section("Configuration", folded(run.config.name, preformatted(run.config.read_text(encoding="utf-8")))),
     ]
     index.parent.mkdir(exist_ok=True)
     with atomic_write(index) as file:

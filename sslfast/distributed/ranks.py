@@ -135,7 +135,8 @@ class Ranks:
 
     def _beat(self) -> None:
         assert self.store is not None
-        store = self.store.clone()  # a connection of its own: the other may be waiting
+        # A connection of its own, as the other may be waiting; torch's stubs lack it.
+        store = self.store.clone()  # type: ignore[attr-defined]
         while not self._ended.wait(PERIOD):
             try:
                 store.add(_beats(self.rank), 1)

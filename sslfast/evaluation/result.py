@@ -78,7 +78,7 @@ class Evaluation:
                 if not path.exists() or self._is_at(path):
                     break
                 path = folder / f"{self.name()}-{number}.json"
-            path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n")
+            path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{path}: cannot write the evaluation: {error.strerror}") from error
         return path
@@ -107,11 +107,13 @@ class Evaluation:
 
     @classmethod
     def load(cls, path: Path) -> Evaluation:
-        """Reads what `save` wrote. Raises UsageError if it is something else."""
+        """Reads what `save` wrote. Raises UsageError if it is something else, or cannot be read."""
         try:
-            return cls(**json.loads(path.read_text()))
-        except (ValueError, TypeError) as error:
+            evaluation = cls(**json.loads(path.read_text(encoding="utf-8")))
+            evaluation.table()  # which fails where a field is of another type
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
             raise UsageError(f"{path}: not an evaluation of sslfast; evaluate again, or remove it") from error
+        return evaluation
 
     def caption(self) -> str:
         """The protocol, the data and their numbers, in a line, `printable`."""

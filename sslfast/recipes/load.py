@@ -84,7 +84,7 @@ def _read(recipe: str) -> dict[str, Any]:
         hint = nearest(recipe, [*METHODS, *known], "`sslfast list`")
         raise UsageError(f"recipe {recipe!r}: no such recipe or file{hint}")
     try:
-        values = read_yaml(path.read_text()) or {}
+        values = read_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError) as error:
         raise UsageError(f"recipe {path}: not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

@@ -96,13 +96,15 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UsageError(foreign)
     version, state = content.get("version"), content.get("state")
-    if type(version) is not int or (version == VERSION and not isinstance(state, dict)):
+    if type(version) is not int:
         raise UsageError(foreign)
     if version != VERSION:
         raise UsageError(
             f"{path}: a checkpoint of version {version}, and this sslfast reads version {VERSION}: "
             "install the sslfast that wrote it"
         )
+    if not isinstance(state, dict):
+        raise UsageError(foreign)
     return state
 
 

@@ -41,25 +41,41 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: another process holds the lock, which the message names, or the folder cannot be written to.
     """
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
     path = folder / NAME
+    with _made(folder):
+        try:
+            descriptor = _acquire(path, folder)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        _held.add(descriptor)
+        try:
+            yield
+        finally:
+            if descriptor in _held:  # not so in a forked process
+                if _is_at(descriptor, path):
+                    path.unlink()  # before the lock is free: then it is nobody else's
+                _held.remove(descriptor)
+                os.close(descriptor)
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """Makes a folder where it is missing; what was made and is empty after the block goes again."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = _acquire(path, folder)
     except OSError as error:
-        raise UsageError(f"--out {folder}: cannot write: {error.strerror}") from error
-    _held.add(descriptor)
+        raise _unwritable(folder, error) from error
     try:
         yield
     finally:
-        if descriptor in _held:  # not so in a forked process
-            if _is_at(descriptor, path):
-                path.unlink()  # before the lock is free: then it is nobody else's
-            _held.remove(descriptor)
-            os.close(descriptor)
-            with suppress(OSError):  # from the first that is not empty on, all stay
-                for path in made:
-                    path.rmdir()
+        with suppress(OSError):  # from the first that is not empty on, all stay
+            for path in made:
+                path.rmdir()
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"--out {folder}: cannot write: {error.strerror}")
 
 
 def _acquire(path: Path, folder: Path) -> int:
@@ -67,24 +83,29 @@ def _acquire(path: Path, folder: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_at(descriptor, path):  # its holder removed it between the two calls
-                os.close(descriptor)
-                continue
-        except BlockingIOError as error:
-            holder = _holder(descriptor)
+            _lock(descriptor, folder)
+            if _is_at(descriptor, path):  # else its holder removed it after it was opened here
+                os.truncate(descriptor, 0)
+                os.write(descriptor, f"{os.getpid()} {socket.gethostname()}".encode())
+                return descriptor
+        except BaseException:
             os.close(descriptor)
-            raise UsageError(
-                f"--out {folder}: {holder} runs in it; wait for its end, stop it, or choose another directory"
-            ) from error
-        except OSError as error:
-            if error.errno not in WITHOUT_LOCKS:
-                os.close(descriptor)
-                raise
-            log.warning("%s: its file system has no locks: nothing keeps a second run out of it", folder)
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()} {socket.gethostname()}".encode())
-        return descriptor
+            raise
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = _holder(descriptor)
+        raise UsageError(
+            f"--out {folder}: {holder} runs in it; wait for its end, stop it, or choose another directory"
+        ) from error
+    except OSError as error:
+        if error.errno not in WITHOUT_LOCKS:
+            raise
+        log.warning("%s: its file system has no locks: nothing keeps a second run out of it", folder)
 
 
 def _holder(descriptor: int) -> str:

@@ -1,6 +1,7 @@
 """Whatever has become of a run's files, a command does its work or says in one line what is wrong with which."""
 
 import json
+import logging
 import random
 import shutil
 
@@ -107,11 +108,13 @@ def put(path, content):
     path.mkdir() if content is None else path.write_bytes(content)
 
 
-def test_resume(original, run, capsys):
+def test_resume(original, run, capsys, monkeypatch):
+    monkeypatch.setattr("sslfast.train.trainer.write_backbone", lambda *args: None)
+    monkeypatch.setattr("sslfast.train.trainer.Checkpoints.save", lambda *args: None)
     chance = random.Random(0)
     argv = ["pretrain", "moco_v2_shapes", f"--data={original}/images", f"--out={run}", "--resume", *SETTINGS]
     places = {"config.yaml": VALUES, "metrics.jsonl": LINES, "checkpoints/last.pt": (), "train.log": ()}
-    for _ in range(40):
+    for _ in range(30):
         name = chance.choice(list(places))
         shutil.rmtree(run)
         shutil.copytree(original / "run", run)
@@ -126,7 +129,7 @@ def test_overwrite(original, run, capsys, monkeypatch):
     )
     chance = random.Random(1)
     argv = ["pretrain", "moco_v2_shapes", f"--data={original}/images", f"--out={run}", "--overwrite", *SETTINGS]
-    for _ in range(30):
+    for _ in range(20):
         shutil.rmtree(run)
         shutil.copytree(original / "run", run)
         put(run / "config.yaml", damaged(chance, (run / "config.yaml").read_bytes(), VALUES))
@@ -172,7 +175,7 @@ def test_the_checkpoint_s_config(original, run, capsys, tmp_path, command):
     path = run / "checkpoints" / "last.pt"
     state = checkpoint.load(path)
     odd = [None, -1, 0, 1e30, "x", [], {}, [1], {"a": 1}, True, 10**30, "\ud800", float("nan")]
-    for _ in range(30):
+    for _ in range(25):
         state_now = {**state, "config": json.loads(json.dumps(state["config"]))}
         place, keys = state_now, [chance.choice(["config", "method", "step"])]
         while isinstance(below := place[keys[-1]], dict) and chance.random() < 0.8:
@@ -184,3 +187,20 @@ def test_the_checkpoint_s_config(original, run, capsys, tmp_path, command):
         checkpoint.save(path, state_now)
         code, message = outcome(capsys, command, *argv)
         assert code == 0 or str(run) in message or "this format is of ResNets" in message, (keys, message)
+
+
+def test_a_run_s_name_is_shown_escaped(original, capsys, tmp_path, monkeypatch):
+    run = shutil.copytree(original / "run", tmp_path / "r\x1b[31m\nn")
+    (run / "metrics.jsonl").write_text("no line\n")
+    for argv in (
+        ["pretrain", "moco_v2_shapes", f"--data={original}/images", f"--out={run}"],
+        ["pretrain", "moco_v2_shapes", f"--data={original}/images", f"--out={run}", "--resume", *SETTINGS],
+        ["evaluate", "knn", run, f"--data={original}/images", "k=1"],
+        ["export", run, "--format", "torchvision", "--out", run / "a.safetensors"],
+        ["report", run],
+    ):
+        monkeypatch.setattr(logging.getLogger(), "handlers", [])  # without pytest's: as on the command line
+        main([str(word) for word in argv])
+        shown = "".join(capsys.readouterr())
+        assert "\x1b" not in shown
+        assert r"r\x1b[31m\nn" in shown, argv

@@ -1,8 +1,12 @@
 """The table of an evaluation, and its file."""
 
+import contextlib
 import dataclasses
 import json
 
+import pytest
+
+from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation
 
 
@@ -81,3 +85,17 @@ def test_the_files_of_older_versions_are_read(tmp_path) -> None:
     (tmp_path / "knn-shapes.json").write_text(json.dumps(values))
     old = Evaluation.load(tmp_path / "knn-shapes.json")
     assert (old.rows, old.step, old.weights) == (an_evaluation().rows, None, None)
+
+
+@pytest.mark.parametrize("field", ["options", "rows", "chance", "step", "kind"])
+def test_what_cannot_be_shown_is_no_evaluation(tmp_path, field) -> None:
+    path = an_evaluation().save(tmp_path)
+    values = json.loads(path.read_text())
+    for value in (None, "x", [1], {"a": 1}, 1e400, [[[]]]):
+        path.write_text(json.dumps({**values, field: value}))
+        with contextlib.suppress(UsageError):
+            Evaluation.load(path).table()
+    for content in (b"", b"\xff", b"[" * 5000, b"[1]", b"{}"):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="not an evaluation"):
+            Evaluation.load(path)

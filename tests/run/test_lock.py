@@ -148,6 +148,16 @@ def test_a_place_that_cannot_be_locked_is_refused(tmp_path, monkeypatch, kind):
     assert kind != "link" or (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_a_full_disk_leaves_no_lock(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", failing(errno.ENOSPC))
+        with pytest.raises(UsageError, match="cannot write: No space left on device"), locked(tmp_path / "run"):
+            pass
+    with locked(tmp_path / "run"):
+        pass
+    assert list((tmp_path / "run").iterdir()) == []
+
+
 def failing(code):
     def fail(*args):
         raise OSError(code, os.strerror(code))
