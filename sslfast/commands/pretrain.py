@@ -12,12 +12,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from sslfast.config import Recipe
 from sslfast.config.paths import user_path
 from sslfast.data import open_data
+from sslfast.data.inventory import take_inventory
 from sslfast.distributed import rank
 from sslfast.distributed.launch import first_alone, joined
 from sslfast.errors import UsageError
 from sslfast.recipes.check import check_recipe
 from sslfast.recipes.load import load_recipe, to_dict
 from sslfast.run.directory import RunDirectory, read_recipe
+from sslfast.run.inventory import read_inventory, write_inventory
 from sslfast.run.logs import log_to
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.messages import stopped
@@ -59,13 +61,24 @@ def pretrain(
         with claimed:
             with first_alone(ranks):  # it may download or unpack
                 source = open_data(recipe.data)
-            trainer = Trainer(recipe, run, source)
+            inventory = read_inventory(run.images) if resume else None
+            if inventory is not None:
+                source = inventory.find(source, limited=recipe.data.limit is not None)
+            trainer = Trainer(recipe, run, source, inventory)
             if resume:
                 trainer.resume()
             if rank() == 0:
                 run.start(recipe, resume=resume)  # not before it is known that the run can be
+                if inventory is None:
+                    write_inventory(run.images, take_inventory(source))
             recorded = log_to(run.log, progress_bar=sys.stderr.isatty()) if rank() == 0 else nullcontext()
             with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
+                if trainer.step and inventory is None:
+                    log.warning(
+                        "--resume: the run, by an older sslfast, has no %s: of %s only the number is checked",
+                        run.images.name,
+                        source.name,
+                    )
                 with ranks.watched(trainer.reached):
                     trainer.fit(interrupt)
                 if not trainer.finished and interrupt.received:

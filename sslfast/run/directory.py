@@ -1,6 +1,7 @@
 """A run's directory: its recipe, and all that it leaves behind.
 
 config.yaml         the resolved configuration
+images.json.gz      the inventory of the images, see `sslfast.data.inventory`
 metrics.jsonl       one JSON object a line, see `MetricsLog`
 environment.jsonl   one JSON object a start of the run, see `run.environment`
 train.log           what the terminal showed, less the progress bar
@@ -54,6 +55,7 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.config = path / "config.yaml"
+        self.images = path / "images.json.gz"
         self.metrics = path / "metrics.jsonl"
         self.environment = path / "environment.jsonl"
         self.log = path / "train.log"

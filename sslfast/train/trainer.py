@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from sslfast.config import Recipe
 from sslfast.data import Batch, Source, load_small, split
+from sslfast.data.inventory import Inventory
 from sslfast.distributed import broadcast_, largest, mean, rank
 from sslfast.distributed.launch import own_device
 from sslfast.errors import TrainingError, UsageError
@@ -54,6 +55,7 @@ class Trainer:
         recipe: what to run.
         run: the run's directory, which is written to while it trains.
         source: the images, of which `data.val_fraction` are held out where they have labels.
+        inventory: those that a run to resume was started on; None: it starts on these.
 
     Attributes:
         train_set, val_set: the parts of the source that it trains on, and that are held out, if any.
@@ -64,12 +66,14 @@ class Trainer:
         UsageError: settings or images that cannot work.
     """
 
-    def __init__(self, recipe: Recipe, run: RunDirectory, source: Source) -> None:
+    def __init__(
+        self, recipe: Recipe, run: RunDirectory, source: Source, inventory: Inventory | None = None
+    ) -> None:
         self.recipe, self.run, self.source = recipe, run, source
         self.device = own_device(recipe.train.device)
         if recipe.train.threads:
             torch.set_num_threads(recipe.train.threads)
-        self.train_set, self.val_set = self._sets()
+        self.train_set, self.val_set = self._sets(inventory)
         self.train_step, self.loader = build_step(recipe, self.train_set, self.device)
         self.method, self.total_steps = self.train_step.method, self.train_step.total_steps
         self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
@@ -80,14 +84,15 @@ class Trainer:
         self.reported_skips = 0  # steps that the guard skipped, as far as they were reported
         self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
 
-    def _sets(self) -> tuple[Source, Source | None]:
+    def _sets(self, inventory: Inventory | None) -> tuple[Source, Source | None]:
         """The images to train on and those held out, decoded if they are small."""
         data, held_out = self.recipe.data, None
         train_set = self.source
         if self.source.labels is not None and data.val_fraction:
             train_set, held_out = split(self.source, data.val_fraction)
             held_out = load_small(held_out, data, self.device)
-        return load_small(train_set, data, self.device), held_out
+        loaded = load_small(train_set, data, self.device)
+        return inventory.places(train_set, loaded) if inventory else loaded, held_out
 
     @property
     def step(self) -> int:

@@ -120,10 +120,10 @@ def open_torchvision(name: str) -> Source:
         raise UsageError(
             f"{name}: torchvision cannot download it ({reason}); pass a folder or a .tar instead"
         ) from error
-    return _from_data_set(name, data)
+    return _from_data_set(name, data, root)
 
 
-def _from_data_set(name: str, data: Any) -> Source:
+def _from_data_set(name: str, data: Any, root: Path) -> Source:
     """The source of a data set of torchvision, which holds an array (`data`) or files in one of three forms."""
     array = getattr(data, "data", None)
     if isinstance(array, (np.ndarray, torch.Tensor)):
@@ -138,7 +138,7 @@ def _from_data_set(name: str, data: Any) -> Source:
             raise UsageError(f"{name}: not an image classification set; pass its folder of images instead")
         files = [file for file, _ in samples]
         classes, labels = _labels(name, data, [label for _, label in samples])
-    return Source(name, labels=labels, classes=classes, paths=[Path(file) for file in files])
+    return Source(name, labels=labels, classes=classes, paths=[Path(file) for file in files], root=root)
 
 
 def _labels(name: str, data: Any, targets: Any) -> tuple[list[str], NDArray[np.int64] | None]:

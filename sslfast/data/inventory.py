@@ -1,0 +1,228 @@
+"""The inventory of a run's images, by which a resumed run finds the same ones at the same positions."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import stat
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+
+from sslfast.data.sources import Source
+from sslfast.data.sources.bad_files import BadFiles
+from sslfast.data.sources.images import UnreadableImage, read_rgb
+from sslfast.errors import UsageError, printable
+
+logger = logging.getLogger(__name__)
+
+THREADS, CHUNK = 16, 1024  # that ask for files' sizes, to hide the latency of a network's file system
+MISSING = -1  # size of what is not there or no file
+
+
+@dataclass(frozen=True)
+class ArrayInventory:
+    """The images of a run that are an array, known by their content.
+
+    Attributes:
+        source: what the user called them.
+        count: number of images.
+        sha256: of the images, their labels and the classes' names.
+    """
+
+    source: str
+    count: int
+    sha256: str
+
+    @classmethod
+    def of(cls, source: Source) -> ArrayInventory:
+        """The inventory of a source that is an array. Reads all of it: 0.1 s for 100 MB."""
+        assert source.images is not None
+        digest = hashlib.sha256(repr((source.images.shape, source.classes)).encode())
+        digest.update(np.ascontiguousarray(source.images).data)
+        if source.labels is not None:
+            digest.update(np.ascontiguousarray(source.labels).data)
+        return cls(source.name, len(source), digest.hexdigest())
+
+    def find(self, source: Source, *, limited: bool) -> Source:
+        """The source itself, if it holds the images of the inventory.
+
+        Raises:
+            UsageError: it holds others.
+        """
+        if source.images is None:
+            raise _refusal(source, f"it was started on an array, {self.source}, and these are files")
+        now = ArrayInventory.of(source)
+        if now.count != self.count:
+            raise _refusal(source, f"it was started on {self.count} of {self.source}, and these are {now.count}")
+        if now.sha256 != self.sha256:
+            raise _refusal(source, f"they are as many as those of {self.source}, but others")
+        return source
+
+    def places(self, source: Source, decoded: Source) -> Source:
+        """The decoded images as they are: of an array, all can be read."""
+        return decoded
+
+
+@dataclass(frozen=True)
+class FileInventory:
+    """The images of a run that are files, known by their names and sizes; their content would have to be read.
+
+    Attributes:
+        source: what the user called them.
+        names: N names, relative to the source's root.
+        sizes: N sizes in bytes; -1 for what was not there.
+        labels: N positions in `classes`; None where unlabelled.
+        classes: the classes' names.
+        left_out: names of the files that had turned out to be unreadable before the first step.
+    """
+
+    source: str
+    names: list[str]
+    sizes: list[int]
+    labels: list[int] | None
+    classes: list[str]
+    left_out: list[str]
+
+    @classmethod
+    def of(cls, source: Source) -> FileInventory:
+        """The inventory of a source of files. Asks for the size of each."""
+        assert source.paths is not None
+        names = _names(source)
+        return cls(
+            source.name,
+            names,
+            _sizes(source.paths),
+            None if source.labels is None else source.labels.tolist(),
+            source.classes,
+            [name for name, path in zip(names, source.paths, strict=True) if path in source.bad.reasons],
+        )
+
+    def find(self, source: Source, *, limited: bool) -> Source:
+        """The images of the inventory where a source has them now, each at its position.
+
+        A file that is gone, or has changed and cannot be read, counts as unreadable, as it does while a run lasts.
+
+        Args:
+            source: of files, in the same folder or another; those that are not in the inventory are left out.
+            limited: whether it is a part of its folder, so that others are no news.
+
+        Raises:
+            UsageError: it is an array, holds other images, or lacks more than may be unreadable.
+        """
+        if source.paths is None:
+            raise _refusal(source, f"it was started on files of {self.source}, and these are an array")
+        assert source.root is not None
+        paths = [source.root / name for name in self.names]
+        sizes = _sizes(paths)
+        gone = [i for i, size in enumerate(sizes) if size == MISSING and self.sizes[i] != MISSING]
+        changed = [i for i, size in enumerate(sizes) if size not in (MISSING, self.sizes[i])]
+        new = [] if limited else sorted(set(_names(source)).difference(self.names))
+        bad = BadFiles(source.name, len(paths), source.bad.max_share, source.bad.on_error)
+        allowed = 0 if bad.on_error == "stop" else bad.max_share * len(paths)
+        if len(gone) + len(changed) > allowed or any(_is_readable(paths[i]) for i in changed):
+            faults = []
+            if gone:
+                faults.append(f"{len(gone)} are missing, the first {self.names[gone[0]]}")
+            if changed:
+                first = changed[0]
+                change = f"{self.names[first]}: {self.sizes[first]} bytes, now {sizes[first]}"
+                faults.append(f"{len(changed)} are of another size, the first {change}")
+            if new:
+                faults.append(f"{len(new)} are new, the first {new[0]}")
+            raise _refusal(source, f"of its {len(paths)} images in {self.source} " + "; ".join(faults))
+        if new:
+            logger.warning(
+                "%s: left out %d images that are new since the run was started, the first %s",
+                source.name,
+                len(new),
+                printable(new[0]),
+            )
+        for i in gone:
+            bad.add(paths[i], "it is gone")
+        for i in changed:
+            bad.add(paths[i], "it has changed")
+        labels = None if self.labels is None else np.array(self.labels, dtype=np.int64)
+        return Source(
+            source.name,
+            labels=labels,
+            classes=self.classes,
+            paths=paths,
+            root=source.root,
+            bad=bad,
+            value_range=source.value_range,
+        )
+
+    def places(self, source: Source, decoded: Source) -> Source:
+        """The decoded images at the positions among all decoded ones that they had when the run began.
+
+        The place of an image that cannot be read any more is taken by the next one.
+
+        Args:
+            source: a part of the files of the inventory.
+            decoded: those of them that can be read, as an array; or the files themselves, which have their places.
+        """
+        if decoded.images is None or source.paths is None:
+            return decoded
+        left_out = set(self.left_out)
+        before = [path for path, name in zip(source.paths, _names(source), strict=True) if name not in left_out]
+        now = [path for path in source.paths if path not in source.bad.reasons]
+        if now == before or not now:
+            return decoded
+        row = {path: i for i, path in enumerate(now)}
+        rows, following = [], 0  # after the last comes the first
+        for path in reversed(before):
+            following = row.get(path, following)
+            rows.append(following)
+        return decoded.subset(rows[::-1])
+
+
+Inventory = ArrayInventory | FileInventory
+
+
+def take_inventory(source: Source) -> Inventory:
+    """The inventory of a source."""
+    return FileInventory.of(source) if source.images is None else ArrayInventory.of(source)
+
+
+def _names(source: Source) -> list[str]:
+    """The names of a source's files, relative to its root."""
+    assert source.root is not None
+    start = str(source.root / "_")[:-1]
+    paths = map(str, source.paths or [])
+    return [path[len(start) :] if path.startswith(start) else os.path.relpath(path, source.root) for path in paths]
+
+
+def _sizes(paths: Sequence[Path]) -> list[int]:
+    """The size of each file in bytes; MISSING for what is not there or no file."""
+    chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(chain.from_iterable(pool.map(lambda chunk: [_size(path) for path in chunk], chunks)))
+
+
+def _size(path: Path) -> int:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return MISSING
+    return status.st_size if stat.S_ISREG(status.st_mode) else MISSING
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_rgb(path)
+    except UnreadableImage:
+        return False
+    return True
+
+
+def _refusal(source: Source, difference: str) -> UsageError:
+    return UsageError(
+        f"--resume: {source.name} does not hold the images of the run: {difference}; restore them, or train on "
+        "these in another --out"
+    )
