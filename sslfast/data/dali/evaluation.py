@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -37,24 +38,24 @@ def dali_crops(
     Raises:
         UsageError: more than the source allows cannot be read.
     """
-    files = Files(source, threads)
-    runner = Runner(
-        partial(evaluation_graph, size=size),
-        files,
-        device,
-        batch_size=batch_size,
-        threads=threads,
-        prefetch=prefetch,
-    )
+    with closing(Files(source, threads)) as files:
+        runner = Runner(
+            partial(evaluation_graph, size=size),
+            files,
+            device,
+            batch_size=batch_size,
+            threads=threads,
+            prefetch=prefetch,
+        )
 
-    def plan(step: int) -> Plan:
-        indices = np.arange(step * batch_size, min((step + 1) * batch_size, len(source)))
-        indices = indices[files.readable(indices)]
-        shape = np.stack((files.heights[indices], files.widths[indices]), axis=1)
-        return Plan(step, indices, _evaluation_arguments(shape, size))
+        def plan(step: int) -> Plan:
+            indices = np.arange(step * batch_size, min((step + 1) * batch_size, len(source)))
+            indices = indices[files.readable(indices)]
+            shape = np.stack((files.heights[indices], files.widths[indices]), axis=1)
+            return Plan(step, indices, _evaluation_arguments(shape, size))
 
-    for _, (images, index) in runner.run(plan, range(-(-len(source) // batch_size))):
-        yield images, index
+        for _, (images, index) in runner.run(plan, range(-(-len(source) // batch_size))):
+            yield images, index
 
 
 def _evaluation_arguments(shape: NDArray[np.int64], size: int) -> list[NDArray[Any]]:

@@ -62,6 +62,10 @@ class Files:
         self.decoder = np.full(len(source), Decoder.UNKNOWN, dtype=np.uint8)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="files")
 
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown(cancel_futures=True)
+
     def readable(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Tell which files can be read, as far as their headers tell.
 
@@ -151,7 +155,8 @@ class Files:
 
     def _give_up(self, index: int, reason: Exception) -> None:
         self.decoder[index] = Decoder.NONE
-        self.source.bad.add(self.paths[index], reason)
+        # As text: who keeps the log's records would keep the exception's frames, and with them the pipeline.
+        self.source.bad.add(self.paths[index], str(reason))
 
 
 def _is_plain(image: Image.Image) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.data import eval_batches
 from sslfast.data.dali.evaluation import _evaluation_arguments
+from sslfast.data.dali.runner import Runner
 from sslfast.data.evaluation import resize_center_crop
 from tests.data.photographs import CPU, SIZE, config, cut, levels, photographs
 
@@ -45,6 +50,33 @@ def test_evaluation_leaves_bad_files_out(tmp_path: Path) -> None:
     batches = list(eval_batches(source, SIZE, DALI, 3, CPU))
     assert [index.tolist() for _, index in batches] == [[0, 2], [6, 7, 8]]
     assert len(source.bad) == 4
+
+
+def test_an_evaluation_leaves_no_pipeline_and_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it ends, is left early or meets a bad file; before any garbage is collected."""
+    pipelines: weakref.WeakSet[object] = weakref.WeakSet()
+    build = Runner._build
+
+    def spy(*arguments: Any, **options: Any) -> Any:
+        pipeline = build(*arguments, **options)
+        pipelines.add(pipeline)
+        return pipeline
+
+    monkeypatch.setattr(Runner, "_build", spy)
+    source = photographs(tmp_path, count=8, extension="png")
+    before = threading.active_count()
+    gc.disable()
+    try:
+        list(eval_batches(source, SIZE, DALI, 3, CPU))
+        assert (len(pipelines), threading.active_count()) == (0, before)
+        next(eval_batches(source, SIZE, DALI, 3, CPU))
+        assert (len(pipelines), threading.active_count()) == (0, before)
+        cut((source.paths or [])[4])
+        list(eval_batches(source, SIZE, DALI, 3, CPU))
+        assert len(source.bad) == 1
+        assert (len(pipelines), threading.active_count()) == (0, before)
+    finally:
+        gc.enable()
 
 
 def test_of_a_strip_only_the_middle_is_resized() -> None:
