@@ -83,13 +83,16 @@ struct Blocks {
 };
 
 // A row of products and the columns it meets take their sums from each other. `top`, `group`, `sum` and `positives`
-// are the columns'; the row's are returned: sum_j 2^(c (s_j - top)) and the sum of s_j over its positives.
+// are the columns'; the row's are returned: sum_j 2^(c (s_j - top)) and the sum of s_j over its positives. This is in
+// fp64: where rows are long and hardly differ, its rounding is all that differs.
 struct Sums {
-  float powers, positives;
+  float powers;
+  double positives;
 };
 SSLFAST_SIMD Sums exchange(const float* s, int64_t size, float scale, float row_top, int32_t row_group,
-                           const float* top, const int32_t* group, float* sum, float* positives) {
-  float row_sum = 0.0f, row_positives = 0.0f;
+                           const float* top, const int32_t* group, float* sum, double* positives) {
+  float row_sum = 0.0f;
+  double row_positives = 0.0;
 #pragma omp simd reduction(+ : row_sum, row_positives)
   for (int64_t j = 0; j < size; ++j) {
     const float positive = group[j] == row_group ? s[j] : 0.0f;
@@ -157,7 +160,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const
   Tensor loss = vector(), tops = vector(), log_sums = vector(), counts = vector();
   float* const top = tops.mutable_data_ptr<float>();
   std::fill_n(top, m, std::numeric_limits<float>::lowest());
-  std::vector<float> sum(m), positives(m);  // over the pairs met so far
+  std::vector<float> sum(m);  // over the pairs met so far
+  std::vector<double> positives(m);
   const std::vector<int32_t> group = groups_of(labels, m);
   const Blocks blocks(features);
   const std::vector<float> pair = positive_rank ? pair_products(blocks.features) : std::vector<float>();
@@ -198,7 +202,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const
   for (const int32_t g : group) ++members[g];
   for (int64_t i = 0; i < m; ++i) {
     const float count = members[group[i]] - 1.0f, log_sum = std::log2(sum[i]);
-    const float distance = (top[i] - positives[i] / count) * scale;
+    const float distance = static_cast<float>(top[i] - positives[i] / count) * scale;
     counts.mutable_data_ptr<float>()[i] = count;
     log_sums.mutable_data_ptr<float>()[i] = log_sum;
     loss.mutable_data_ptr<float>()[i] = count ? static_cast<float>(M_LN2) * (distance + log_sum) : 0.0f;

@@ -8,7 +8,8 @@ Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
 
 where p_ij = 2^(c (s_ij - top_i) - log2 Z_i) and g_i is the gradient of loss_i, 0 for an anchor without positives.
 Forward, `partial_kernel` takes a block of anchors through a part of the rows and `merge_kernel` adds the parts in
-a fixed order. Backward, `gradient_kernel` does the same with s_ij computed again. Rows too wide for an accumulator
+a fixed order, the sum over the positives in fp64: where rows are long and hardly differ, its rounding is all that
+differs. Backward, `gradient_kernel` does the same with s_ij computed again. Rows too wide for an accumulator
 in registers, and fp32, go through torch's matrix products, with `row_kernel` and `weight_kernel` between them.
 
 w is a factor of a product in fp16 or bf16, and g_i may be too small for fp16 (1/M, for a mean) or too large
@@ -60,7 +61,7 @@ def partial_kernel(
     p_labels,  # [M] or None
     p_top,  # [splits, M] out: max_j s_ij over the part
     p_sum,  # [splits, M] out: sum_j 2^(c (s_ij - top))
-    p_positive,  # [splits, M] out: sum over the positives of s_ij
+    p_positive,  # [splits, M] fp64 out: sum over the positives of s_ij
     p_count,  # [splits, M] out: the number of positives
     p_pair,  # [M / 2], with NEED_POSITIVE_RANK: s_ij of the pairs
     p_above,  # [splits, M] out, with NEED_POSITIVE_RANK: how many of the part's s_ij are greater than the pair's
@@ -86,7 +87,7 @@ def partial_kernel(
 
     b_top = tl.full([BM], LOWEST, tl.float32)
     b_sum = tl.zeros([BM], tl.float32)
-    b_positive = tl.zeros([BM], tl.float32)
+    b_positive = tl.zeros([BM], tl.float64)
     b_count = tl.zeros([BM], tl.float32)
     first = i_split * split_rows
     for start in range(first, min(first + split_rows, M), BN):
@@ -97,14 +98,17 @@ def partial_kernel(
         b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
         m_s = m_n[None, :] & (o_m[:, None] != o_n[None, :])
         m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
-        b_positive += tl.sum(tl.where(m_positive, b_s, 0.0), 1)
-        b_count += tl.sum(m_positive.to(tl.float32), 1)
+        b_tile_count = tl.sum(m_positive.to(tl.float32), 1)
+        b_count += b_tile_count
         if NEED_POSITIVE_RANK:
             b_above += tl.sum((m_s & ~m_positive & (b_s > b_pair[:, None])).to(tl.int32), 1)
         b_s = tl.where(m_s, b_s, float("-inf"))
         b_new_top = tl.maximum(b_top, tl.max(b_s, 1))
         b_e = tl.exp2((b_s - b_new_top[:, None]) * scale)
         b_sum = b_sum * tl.exp2((b_top - b_new_top) * scale) + tl.sum(b_e, 1)
+        b_near = tl.where(b_new_top < float("inf"), b_new_top, 0.0)  # subtracted within the tile, which is in fp32
+        b_below = tl.sum(tl.where(m_positive, b_s - b_near[:, None], 0.0), 1)
+        b_positive += b_below.to(tl.float64) + b_tile_count.to(tl.float64) * b_near
         b_top = b_new_top
     o_out = i_split.to(tl.int64) * M + o_m
     tl.store(p_top + o_out, b_top, mask=m_m)
@@ -119,7 +123,8 @@ def partial_kernel(
 def store_rows(p_loss, p_top, p_log_sum, p_count, o, m, top, total, positive, count, scale):
     """Ends the forward pass for rows: from the sums over all others to what the operator returns."""
     log_sum = tl.log2(total)
-    loss = ((top - positive / tl.maximum(count, 1.0)) * scale + log_sum) * LN_2
+    distance = (top - positive / tl.maximum(count, 1.0)).to(tl.float32)
+    loss = (distance * scale + log_sum) * LN_2
     tl.store(p_loss + o, tl.where(count > 0, loss, 0.0), mask=m)
     tl.store(p_top + o, top, mask=m)
     tl.store(p_log_sum + o, log_sum, mask=m)
@@ -130,7 +135,7 @@ def store_rows(p_loss, p_top, p_log_sum, p_count, o, m, top, total, positive, co
 def merge_kernel(
     p_tops,  # [splits, M]
     p_sums,  # [splits, M]
-    p_positives,  # [splits, M]
+    p_positives,  # [splits, M] fp64
     p_counts,  # [splits, M]
     p_loss,  # [M] out
     p_top,  # [M] out
@@ -147,7 +152,7 @@ def merge_kernel(
     for i_split in range(splits):
         b_top = tl.maximum(b_top, tl.load(p_tops + i_split * M + o_m, mask=m_m, other=0.0))
     b_sum = tl.zeros([BM], tl.float32)
-    b_positive = tl.zeros([BM], tl.float32)
+    b_positive = tl.zeros([BM], tl.float64)
     b_count = tl.zeros([BM], tl.float32)
     for i_split in range(splits):
         o_part = i_split * M + o_m
@@ -249,7 +254,7 @@ def row_kernel(
     b_group = group(p_labels, o_m, m_m, M)
     b_tops = tl.full([BM, BN], LOWEST, tl.float32)
     b_sums = tl.zeros([BM, BN], tl.float32)
-    b_positives = tl.zeros([BM, BN], tl.float32)
+    b_positives = tl.zeros([BM, BN], tl.float64)
     b_counts = tl.zeros([BM, BN], tl.float32)
     if NEED_POSITIVE_RANK:
         b_pair = tl.load(p_pair + b_group)

@@ -81,7 +81,8 @@ def _forward(
         if is_resident(features):
             c = choose_config(m, d, processors(features), backward=False)
             splits = triton.cdiv(m, c.split_rows)
-            partial = [features.new_empty((splits, m), dtype=torch.float32) for _ in results]
+            dtypes = torch.float32, torch.float32, torch.float64, torch.float32
+            partial = [features.new_empty((splits, m), dtype=dtype) for dtype in dtypes]
             above = features.new_empty((splits, m), dtype=torch.int32) if need_positive_rank else None
             partial_kernel[(triton.cdiv(m, c.BM), splits)](
                 features, labels, *partial, pair, above, m, d, c.split_rows, scale,

@@ -70,6 +70,18 @@ def test_any_range_of_logits(impl, device, dtype, scale, temperature):
     check_accuracy(impl, *inputs((70, 16, 5), dtype, device, scale=scale), temperature=temperature)
 
 
+@both_paths
+@pytest.mark.parametrize("classes", [1, 3])
+def test_long_rows_that_are_the_same(impl, device, dtype, classes):
+    """The mean over the positives is each product: its rounding, 1e-4 of the logits', must not show in the loss."""
+    m = 300
+    generator = torch.Generator().manual_seed(0)
+    row = 10 * F.normalize(torch.randn(1, 64, generator=generator), dim=1)
+    features, labels = row.to(device, dtype).repeat(m, 1), torch.arange(m, device=device) % classes
+    losses = K.sup_con(features, labels, temperature=T, reduction="none", impl=impl)
+    torch.testing.assert_close(losses, torch.full_like(losses, math.log(m - 1)), rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("temperature", [1e-10, 1e-20])
 def test_cpp_with_logits_whose_rounding_is_far_above_one(temperature):
     features, labels = inputs((300, 64, 10))

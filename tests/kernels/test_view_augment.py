@@ -83,6 +83,20 @@ def test_each_colour_operation(check, count, operation, column, low, high, place
     check(some_images(count, 16, 16), draws, 16, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [32, 64])
+def test_contrast_of_a_plain_image_keeps_it(impl, device, size):
+    """Its mean gray is each pixel's: summed in fp32, rounding would go the same way at every pixel."""
+    images = (
+        torch.full((6, size, size, 3), 77, dtype=torch.uint8)
+        + torch.arange(6, dtype=torch.uint8)[:, None, None, None]
+    )
+    draws = no_draws(6, size, size)
+    draws[:, Draw.JITTER], draws[:, Draw.CONTRAST] = 1, 0.0  # the mean in place of the pixel
+    views = K.view_augment(images.to(device), draws.to(device), size=size, impl=impl, **LEVELS).cpu()
+    luma = (0.2989 + 0.587 + 0.114) * images.double() * LEVEL
+    torch.testing.assert_close(views.double(), luma.permute(0, 3, 1, 2), rtol=4e-7, atol=0)
+
+
 @pytest.mark.parametrize("size", [16, 70])
 def test_grayscale(check, count, size):
     count = min(count, 6)

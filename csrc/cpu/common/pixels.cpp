@@ -120,8 +120,9 @@ SSLFAST_SIMD void solarize(const Pixels& x) {
   }
 }
 
-SSLFAST_SIMD float sum_of_gray(const Pixels& x) {
-  float sum = 0.0f;
+// In fp64: over a plain area, rounding to fp32 would go the same way at each pixel.
+SSLFAST_SIMD double sum_of_gray(const Pixels& x) {
+  double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
   for (int64_t i = 0; i < x.count; ++i) sum += gray(x.red[i], x.green[i], x.blue[i]);
   return sum;

@@ -27,7 +27,7 @@ void grayscale(const Pixels& x);
 void solarize(const Pixels& x);
 
 // Returns the sum of the pixels' grays.
-float sum_of_gray(const Pixels& x);
+double sum_of_gray(const Pixels& x);
 
 // The map a * pixel + b, channel by channel.
 struct Affine {

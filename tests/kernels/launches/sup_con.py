@@ -6,8 +6,9 @@ from tests.kernels.launches import Launches
 def cases(arch):
     """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
-    fp32 = "top sum positive count tops sums positives counts loss log_sum d_loss push pull unit dz products"
+    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull unit dz products"
     types = {f"p_{name}": "*fp32" for name in fp32.split()}
+    types |= dict.fromkeys(("p_positive", "p_positives"), "*fp64")
     types |= dict.fromkeys(("p_features", "p_weights"), "*bf16")
     types |= dict.fromkeys(("M", "D", "split_rows", "splits", "first", "rows"), "i32") | {
         "scale": "fp32",
