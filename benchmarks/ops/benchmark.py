@@ -26,14 +26,13 @@ from sslfast.benchmarks.measure.machine import Ceilings, Work, describe
 from sslfast.benchmarks.measure.memory import extra_memory
 from sslfast.benchmarks.measure.timing import Backward, Step, host_microseconds, launches, take_turns
 from sslfast.benchmarks.ops import peers
-from sslfast.benchmarks.ops.result import OpResult, parameters, write_csv, write_json
+from sslfast.benchmarks.ops.result import OURS, OpResult, parameters, write_csv, write_json
 from sslfast.errors import UsageError
 from sslfast.kernels import available_impls
 
 __all__ = ["OURS", "PASSES", "Benchmark", "OpResult", "Step", "Work", "bind", "find", "measure", "of_pass", "run"]
 
 PASSES = ("forward", "backward", "forward+backward")
-OURS = ("cpp", "triton", "cuda", "auto")
 # What a run that is cut short should have: the ops that decide how fast a step is.
 FIRST = ("info_nce", "nt_xent", "sinkhorn_knopp", "ema_update_", "nearest_neighbor", "aligned_pooling")
 

@@ -12,8 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from sslfast.benchmarks.ops.benchmark import OURS
-from sslfast.benchmarks.ops.result import OpResult
+from sslfast.benchmarks.ops.result import OURS, OpResult
 from sslfast.benchmarks.style import BLUE, DPI, GRAY, GREEN, ORANGE, PURPLE, ROW, SKY, VERMILION, plain
 
 CHOSEN = "auto"  # of ours: what a user gets; the implementations that it chooses from are no rivals of it

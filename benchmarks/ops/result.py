@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+OURS = ("cpp", "triton", "cuda", "auto")  # the providers that are our implementations, and our choice among them
+
 
 @dataclass(frozen=True)
 class OpResult:

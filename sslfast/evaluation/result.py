@@ -7,10 +7,12 @@ import hashlib
 import itertools
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic.dataclasses import dataclass
+
+from sslfast.config.fields import STRICT
 from sslfast.config.paths import user_path
 from sslfast.errors import UsageError, printable
 
@@ -29,7 +31,7 @@ HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(config=STRICT, frozen=True)
 class Evaluation:
     """One evaluation of a checkpoint.
 

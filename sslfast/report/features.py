@@ -54,7 +54,7 @@ def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_da
         bank, held_out, {TRAINED: (trained_bank, trained_held_out), RANDOM: (random_bank, random_held_out)}
     )
     lines = [
-        f"Held-out images, each beside the {min(NEIGHBORS, len(bank))} of {len(bank):,} others whose features are "
+        f"Images, each beside the {min(NEIGHBORS, len(bank))} of {len(bank):,} others whose features are "
         "nearest by cosine, the nearest first: by the pre-trained encoder, and by the same encoder with random "
         "weights.",
         "Good: the pre-trained encoder's neighbors show the same kind of thing. Those of random weights share "
@@ -82,7 +82,7 @@ def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_da
     yield section(
         "Embedding",
         paragraph(
-            f"A t-SNE of the features of {len(held_out):,} held-out images: near points have like features. The "
+            f"A t-SNE of the features of {len(held_out):,} images: near points have like features. The "
             "distances between groups, and their sizes, mean nothing."
         ),
         paragraph(

@@ -73,7 +73,8 @@ def _facts(recipe: Recipe, metrics: Metrics, starts: Sequence[Start]) -> Iterato
     if seconds := training_seconds(recipe, metrics):
         yield "training", (duration(seconds), "of steps; evaluations and pauses apart")
     if starts:
-        yield "images", (f"{starts[-1].train_images:,} trained on, {starts[-1].held_out_images:,} held out", "")
+        held_out = f"{starts[-1].held_out_images:,}" if starts[-1].held_out_images else "none"
+        yield "images", (f"{starts[-1].train_images:,} trained on, {held_out} held out", "")
         yield "hardware", ("; ".join(dict.fromkeys(map(_hardware, starts))), "")
         yield "versions", ("; ".join(dict.fromkeys(map(_versions, starts))), "")
     else:

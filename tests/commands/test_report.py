@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -304,9 +305,34 @@ def test_a_damaged_configuration(tmp_path: Path, text: str) -> None:
         write_report(run)
 
 
-def test_what_is_not_an_evaluation_is_named(tmp_path: Path) -> None:
+VALID = {
+    "kind": "knn",
+    "checkpoint": "last.pt",
+    "data": "images",
+    "val": None,
+    "options": {"k": 20},
+    "train_images": 54,
+    "val_images": 6,
+    "classes": 3,
+    "chance": 0.3,
+    "rows": [{"encoder": "x", "top1": 0.5}],
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"rows": 5}, {"rows": [5]}, {"rows": ["x"]}, {"rows": [{"top1": "x"}]}, {"rows": [{"top1": -3.0}]}),
+        *({"options": 5}, {"val_images": "x"}, {"val_images": -6}, {"chance": None}, {"unknown": 1}),
+    ],
+)
+def test_what_is_not_an_evaluation_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
     run = start_run(tmp_path / "run", tmp_path / "moved")
     (run / "evaluation").mkdir()
-    (run / "evaluation" / "knn.json").write_text("[1, 2")
-    with pytest.raises(UsageError, match=r"knn\.json: not an evaluation"):
-        write_report(run)
+    file = run / "evaluation" / "knn.json"
+    file.write_text(json.dumps(VALID))
+    write_report(run)
+    for text in ("[1, 2", json.dumps({**VALID, **changes})):
+        file.write_text(text)
+        with pytest.raises(UsageError, match=r"knn\.json: not an evaluation"):
+            write_report(run)
