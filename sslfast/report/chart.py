@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sslfast.report.page import aside, escape
 
 WIDTH, HEIGHT = 400, 240  # of a chart; its text is of size 13
-LEFT, RIGHT, TOP, BOTTOM = 56, 10, 8, 40  # around the plot
+LEFT, RIGHT, TOP, BOTTOM = 56, 16, 8, 40  # around the plot
 X_TICKS, Y_TICKS = 7, 5  # at most
 MOST_POINTS = 400  # of a line: two for each pixel of the plot are more than can be seen
 

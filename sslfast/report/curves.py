@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 from typing import Any
 
 from sslfast.evaluation.interval import wilson_interval
-from sslfast.report.chart import Line, chart
+from sslfast.report.chart import MOST_POINTS, Line, chart
 from sslfast.report.numbers import accuracy
 from sslfast.report.page import folded, table
 
@@ -34,10 +34,10 @@ def is_finite(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-def smoothed(values: list[float], radius: int) -> list[float]:
-    """The moving average: each value's mean with up to `radius` neighbours on each side, as many on both."""
+def smoothed(values: list[float], radius: int, places: Iterable[int]) -> list[float]:
+    """The moving average at some places: the mean with up to `radius` neighbors on each side, as many on both."""
     means = []
-    for i in range(len(values)):
+    for i in places:
         reach = min(radius, i, len(values) - 1 - i)
         means.append(fmean(values[i - reach : i + reach + 1]))
     return means
@@ -58,11 +58,22 @@ def draw_curves(metrics: Metrics, held_out_images: int) -> Iterator[str]:
             yield _knn(metrics, held_out_images)
 
 
+def _smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
+    """The logged values, and their moving average."""
+    # At as many places as can be seen: at all, the work would grow with the square of a run's length.
+    stride = math.ceil(len(values) / MOST_POINTS)
+    places = range(stride // 2, len(values), stride)
+    means = smoothed(values, round(SMOOTHING * len(values)), places)
+    return [
+        Line("logged steps", "steps", epochs, values),
+        Line("moving average", "mean", [epochs[place] for place in places], means),
+    ]
+
+
 def _loss(epochs: list[float], values: list[float]) -> str:
-    mean = smoothed(values, round(SMOOTHING * len(values)))
     return chart(
         "Training loss",
-        [Line("a step", "steps", epochs, values), Line("moving average", "mean", epochs, mean)],
+        _smoothed_lines(epochs, values),
         lambda value: f"{value:.6g}",
         "Good: it falls, then levels off. Flat from the start, nothing is learned. Its height says nothing by "
         "itself: methods have losses of their own.",
@@ -82,7 +93,7 @@ def _learning_rate(epochs: list[float], values: list[float]) -> str:
 def _speed(epochs: list[float], values: list[float]) -> str:
     return chart(
         "Training speed, images per second",
-        [Line("images per second", "values", epochs, values)],
+        _smoothed_lines(epochs, values),
         lambda value: f"{value:.6g}",
         "Good: level. A dip means that the machine did something else, or that images came too slowly.",
         from_zero=True,

@@ -78,7 +78,7 @@ def _facts(recipe: Recipe, metrics: Metrics, starts: Sequence[Start]) -> Iterato
         yield "hardware", ("; ".join(dict.fromkeys(map(_hardware, starts))), "")
         yield "versions", ("; ".join(dict.fromkeys(map(_versions, starts))), "")
     else:
-        yield "environment", ("date, hardware and versions were not recorded", "by the sslfast that made the run")
+        yield "machine", ("date, hardware and versions were not recorded", "by the sslfast that made the run")
     if skipped := max(series(metrics, "skipped_steps")[1], default=0):
         yield "skipped", (f"{skipped:,} steps", "whose loss or gradient was not finite")
 
