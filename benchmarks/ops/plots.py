@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -48,7 +49,7 @@ def picture(op: str, results: Sequence[OpResult]) -> Figure:
     passes = list(dict.fromkeys(result.pass_name for result in results))
     others = [provider for provider in dict.fromkeys(r.provider for r in results) if provider != CHOSEN]
     styles = {**dict(zip(others, cycle(STYLES), strict=False)), CHOSEN: (BLUE, "o")}
-    handles = [_marker(styles, provider) for provider in styles]
+    handles = [Line2D([], [], label=LABELS.get(name, name), **_look(styles, name)) for name in styles]
     if any(result.milliseconds is None for result in results):
         handles.append(Line2D([], [], color="black", marker="x", linestyle="", label="out of memory"))
     width = EDGE + CHARACTER * max(map(len, cases)) + PANEL * len(passes)
@@ -65,12 +66,11 @@ def picture(op: str, results: Sequence[OpResult]) -> Figure:
 
 
 def _draw_times(panel: Axes, cases: Sequence[str], results: Sequence[OpResult], styles: Styles) -> None:
-    for number, (provider, (color, marker)) in enumerate(styles.items()):
+    for number, (provider, (color, _)) in enumerate(styles.items()):
         times = {cases.index(r.case): r.milliseconds for r in results if r.provider == provider}
         known = {place: time for place, time in times.items() if time is not None}
         without_memory = [place for place in times if place not in known]
-        fill = "full" if provider == CHOSEN else "none"  # equal times do not hide one another
-        panel.plot(list(known.values()), list(known), marker, color=color, fillstyle=fill, linestyle="")
+        panel.plot(list(known.values()), list(known), **_look(styles, provider))
         for place in without_memory:
             edge = 1 + 0.04 * number  # of the panel's width
             panel.plot(edge, place, "x", color=color, transform=panel.get_yaxis_transform(), clip_on=False)
@@ -86,8 +86,8 @@ def _draw_times(panel: Axes, cases: Sequence[str], results: Sequence[OpResult], 
     plain(panel)
 
 
-def _marker(styles: Styles, provider: str) -> Line2D:
+def _look(styles: Styles, provider: str) -> dict[str, Any]:
+    """The look of a provider's points; ours alone are full, so that equal times do not hide one another."""
     color, marker = styles[provider]
     fill = "full" if provider == CHOSEN else "none"
-    label = LABELS.get(provider, provider)
-    return Line2D([], [], color=color, marker=marker, fillstyle=fill, linestyle="", label=label)
+    return {"color": color, "marker": marker, "fillstyle": fill, "linestyle": ""}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeGuard
 
 from sslfast.evaluation.interval import wilson_interval
 from sslfast.report.chart import MOST_POINTS, Line, chart
@@ -29,7 +29,7 @@ def shares(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:
     return [epoch for epoch, _ in points], [value for _, value in points]
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> TypeGuard[float]:
     """Whether a value of a damaged or foreign record is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 

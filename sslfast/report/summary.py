@@ -56,7 +56,7 @@ def verdict(metrics: Metrics, held_out_images: int) -> str:
 
 def training_seconds(recipe: Recipe, metrics: Metrics) -> float:
     """The time that the steps took, by the logged rates; evaluations and pauses apart."""
-    seconds, before = 0.0, 0
+    seconds, before = 0.0, 0.0
     for line in metrics:
         step, rate = line["step"], line.get("images_per_second")
         if is_finite(step) and is_finite(rate) and rate > 0:
