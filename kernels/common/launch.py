@@ -1,13 +1,16 @@
 """Helpers of the functions that launch Triton kernels: the GPU's limits, exact matrix products, constants."""
 
+import functools
 import math
 
 import torch
 import triton.language as tl
 from torch import Tensor
+from triton import cdiv
 
 LOG2_E = math.log2(math.e)
 LOWEST = tl.constexpr(-3e38)  # below every logit; finite, so that a row of -inf gives 0 and not inf - inf
+PART_TILES, MAX_WAVES = 4, 8  # see part_length
 SHARED_MEMORY = 160 * 1024  # bytes; A100 has 163 KiB, Hopper and Blackwell have 227, GPUs for consumers 99
 
 
@@ -18,12 +21,48 @@ def processors(tensor: Tensor) -> int:
     return 4  # the interpreter: enough for parts to merge
 
 
+def has_warpgroups(tensor: Tensor) -> bool:
+    """Whether the matrix unit of the tensor's GPU takes rows of four warps at a time: sm_90's and sm_100's."""
+    return not tensor.is_cuda or torch.cuda.get_device_capability(tensor.device)[0] in (9, 10)
+
+
 def shared_memory(tensor: Tensor) -> int:
     """The bytes of shared memory that a block of threads may use on the tensor's GPU."""
     if tensor.is_cuda:
         properties = torch.cuda.get_device_properties(tensor.device)
         return properties.shared_memory_per_block_optin  # type: ignore[attr-defined]  # torch's stub lacks it
     return 2**20  # the interpreter: no limit
+
+
+def in_units(columns: int) -> tuple[int, int]:
+    """Factors the columns of a row-major matrix as units * UNIT, for kernels whose UNIT is a constant.
+
+    Then a multiple of 8 shows to the compiler, which knows of whole arguments only whether 16 divides them,
+    and loads become 16 bytes wide.
+    """
+    return (columns // 8, 8) if columns % 8 == 0 else (columns, 1)
+
+
+@functools.lru_cache(maxsize=1024)
+def part_length(length: int, tile: int, rows: int, places: int) -> int:
+    """Chooses how much of a length one program takes, in whole tiles, where each row goes through all of it.
+
+    Programs run in waves, and the last wave should be full. Shorter parts make fuller waves; but each program also
+    has to begin and to write its sums, which takes about as long as PART_TILES tiles.
+
+    Args:
+        length: what is cut into parts.
+        tile: the part of it that a program takes at a time.
+        rows: the programs that there are for each part.
+        places: the programs that run at the same time.
+    """
+    tiles = cdiv(length, tile)
+
+    def duration(tiles_a_part: int) -> int:
+        return cdiv(cdiv(tiles, tiles_a_part) * rows, places) * (tiles_a_part + PART_TILES)
+
+    parts = (max(1, wave * places // rows) for wave in range(1, MAX_WAVES + 1))
+    return tile * min((max(1, cdiv(tiles, count)) for count in parts), key=duration)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:

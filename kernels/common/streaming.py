@@ -23,10 +23,17 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common.launch import LOG2_E, LOWEST, SHARED_MEMORY, processors, shared_memory
+from sslfast.kernels.common.launch import (
+    LOG2_E,
+    LOWEST,
+    SHARED_MEMORY,
+    has_warpgroups,
+    part_length,
+    processors,
+    shared_memory,
+)
 
-MAX_RESIDENT_D = 512  # wider accumulators spill
-MAX_COUNTING_D = 256  # the same beside counts of the negatives above the positive
+MAX_RESIDENT_D = 256  # wider accumulators leave the matrix unit idle: two products of torch's are faster
 MAX_SMALL_D = 128  # the same where a block has less than SHARED_MEMORY
 
 
@@ -39,31 +46,32 @@ class StreamingConfig(NamedTuple):
     split_rows: int  # keys a part
     num_warps: int
     num_stages: int
+    blocks: int  # on a processor at the same time, where a block may have SHARED_MEMORY
 
 
 def choose_config(
-    shape: tuple[int, int, int], processors: int, *, masked: bool = False, counting: bool = False
+    shape: tuple[int, int, int], processors: int, warpgroups: bool, *, comparing: bool = False
 ) -> StreamingConfig:
     """Chooses the configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
+
+    A warpgroup has 64 rows for itself: where two share rows, each has half of the columns, for which the matrix
+    unit waits for shared memory. With three stages the next tile is on its way while one is multiplied.
 
     Args:
         shape: (N, K, D).
         processors: the GPU's streaming multiprocessors.
-        masked: with targets and ids. These are compared, which needs registers too.
-        counting: with counts of the negatives above the positive, which are compared as well.
+        warpgroups: whether its matrix unit takes the rows of four warps at a time.
+        comparing: with targets and ids, or counts of the negatives above the positive, which need registers too.
     """
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
-    if masked or (counting and bd > 128):
-        bn, bk = (64, 16) if bd == 512 else (64, 64)
-    elif counting:
-        bn, bk = (128, 64)
-    else:
-        bn, bk = {256: (128, 64), 512: (64, 32)}.get(bd, (128, 128))
-    bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
-    wanted = max(1, processors // triton.cdiv(n, bn))
-    split_rows = triton.cdiv(triton.cdiv(k, wanted), bk) * bk
-    return StreamingConfig(bn, bk, bd, split_rows, num_warps=8, num_stages=2)
+    bn, bk, num_warps, blocks = 64, 64, 4, 2
+    if comparing and not warpgroups:
+        num_warps, blocks = 8, 1
+    elif bd > 128:
+        bn, bk, num_warps, blocks = (64, 32, 4, 2) if comparing else (128, 64, 8, 1)
+    split_rows = part_length(k, bk, triton.cdiv(n, bn), blocks * processors)
+    return StreamingConfig(bn, bk, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
 
 
 @triton.jit
@@ -157,6 +165,7 @@ def merge_kernel(
     offset,
     scale,  # c
     inverse_t,
+    BS: tl.constexpr,  # parts at a time
     BD: tl.constexpr,
     NEED_DQ: tl.constexpr,
     NEED_ROWS: tl.constexpr,
@@ -169,17 +178,24 @@ def merge_kernel(
     b_positive = tl.load(p_positives + i_positive * D + o_d, mask=m_d, other=0.0).to(tl.float32)
     s_positive = tl.sum(b_query * b_positive)
 
-    top = s_positive
-    for i_split in range(splits):
-        top = tl.maximum(top, tl.load(p_max + i_split * N + i_n))
-    negatives = tl.zeros([], tl.float32)  # sum_j 2^(c (s_ij - top))
+    b_top = tl.full([BS], LOWEST, tl.float32)
+    for start in range(0, splits, BS):
+        o_s = start + tl.arange(0, BS)
+        b_top = tl.maximum(b_top, tl.load(p_max + o_s * N + i_n, mask=o_s < splits, other=LOWEST))
+    top = tl.maximum(s_positive, tl.max(b_top))
+    b_sum = tl.zeros([BS], tl.float32)  # of 2^(c (s_ij - top))
     b_acc = tl.zeros([BD], tl.float32)
-    for i_split in range(splits):
-        o_part = i_split * N + i_n
-        weight = tl.exp2((tl.load(p_max + o_part) - top) * scale)
-        negatives += weight * tl.load(p_sum + o_part)
+    for start in range(0, splits, BS):
+        o_s = start + tl.arange(0, BS)
+        m_s = o_s < splits
+        o_part = o_s.to(tl.int64) * N + i_n
+        b_weight = tl.exp2((tl.load(p_max + o_part, mask=m_s, other=LOWEST) - top) * scale)  # [BS]
+        b_sum += b_weight * tl.load(p_sum + o_part, mask=m_s, other=0.0)
         if NEED_DQ:
-            b_acc += weight * tl.load(p_acc + o_part * D + o_d, mask=m_d, other=0.0)
+            o_acc = o_part[:, None] * D + o_d[None, :]  # [BS, BD]
+            b_parts = tl.load(p_acc + o_acc, mask=m_s[:, None] & m_d[None, :], other=0.0)
+            b_acc += tl.sum(b_weight[:, None] * b_parts, 0)
+    negatives = tl.sum(b_sum)
     z = negatives + tl.exp2((s_positive - top) * scale)
     tl.store(p_loss + i_n, ((top - s_positive) * scale + tl.log2(z)) * 0.6931471805599453)
     if NEED_DQ:
@@ -209,6 +225,11 @@ class Targets(NamedTuple):
     key_ids: Tensor | None
 
 
+def merge_config(splits: int, width: int) -> tuple[int, int]:
+    """Chooses BS and the number of warps of `merge_kernel` for rows of this width, a power of two."""
+    return max(1, min(triton.next_power_of_2(splits), 4096 // width, 32)), max(1, min(8, width // 32))
+
+
 def gather(
     query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool, positive: Tensor | None
 ) -> Sums:
@@ -223,7 +244,8 @@ def gather(
         positive: s_i of the rows, [N], above which negatives are counted; None: they are not.
     """
     (n, d), k = query.shape, len(keys)
-    c = choose_config((n, k, d), processors(query), masked=targets is not None, counting=positive is not None)
+    comparing = targets is not None or positive is not None
+    c = choose_config((n, k, d), processors(query), has_warpgroups(query), comparing=comparing)
     splits = triton.cdiv(k, c.split_rows) if k else 0
     maxima = query.new_empty((splits, n), dtype=torch.float32)
     sums = torch.empty_like(maxima)
@@ -247,18 +269,17 @@ def merge(
     """Writes the losses [N] and, unless these are empty, dq [N, D], rows [3, N] and the positive ranks [N]."""
     (n, d), block = query.shape, triton.next_power_of_2(query.shape[1])
     chunk_rows, offset, _, _ = targets or (n, 0, None, None)
+    bs, num_warps = merge_config(len(parts.maxima), block)
     merge_kernel[(n,)](
         query, positives, parts.maxima, parts.sums, parts.acc, loss, dq, rows, n, d, len(parts.maxima),
         chunk_rows, offset, LOG2_E / temperature, 1 / temperature,
-        BD=block, NEED_DQ=len(dq) > 0, NEED_ROWS=len(rows) > 0, num_warps=max(1, min(8, block // 128)),
+        BS=bs, BD=block, NEED_DQ=len(dq) > 0, NEED_ROWS=len(rows) > 0, num_warps=num_warps,
     )  # fmt: skip
     if parts.above is not None:
         torch.sum(parts.above, 0, out=positive_rank)
 
 
-def is_resident(query: Tensor, counting: bool = False) -> bool:
+def is_resident(query: Tensor) -> bool:
     """Whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
     widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
-    if counting:
-        widest = min(widest, MAX_COUNTING_D)
     return query.shape[1] <= widest and query.dtype != torch.float32

@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sslfast.kernels.common import streaming
-from sslfast.kernels.common.launch import LOG2_E, matmul, processors
+from sslfast.kernels.common.launch import LOG2_E, has_warpgroups, matmul, processors
 from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.common.streaming import Targets
 
@@ -191,7 +191,7 @@ def _compute(
         return loss, dq, dk, positive_rank
     weights = None if weights is None else weights.contiguous()
     with torch.cuda.device_of(query):
-        run = _resident if streaming.is_resident(query, need_positive_rank) else _blockwise
+        run = _resident if streaming.is_resident(query) else _blockwise
         run(query, keys, targets, weights, temperature, loss, dq, dk, positive_rank)
     return loss, dq, dk, positive_rank
 
@@ -214,7 +214,7 @@ def _resident(
     if not len(dk):
         return
     rows[1:] *= 1 / temperature if weights is None else weights / temperature
-    c = streaming.choose_config((m, n, d), processors(query), masked=True)
+    c = streaming.choose_config((m, n, d), processors(query), has_warpgroups(query), comparing=True)
     splits = triton.cdiv(n, c.split_rows)
     dk_parts = dk.new_empty((splits, m, d))
     keys_kernel[(triton.cdiv(m, c.BN), splits)](

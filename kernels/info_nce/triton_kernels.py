@@ -66,7 +66,7 @@ def info_nce(
     scale = LOG2_E / temperature
     with torch.cuda.device_of(query):
         products = positive_products(query, positive) if need_positive_rank else None
-        if streaming.is_resident(query, need_positive_rank):
+        if streaming.is_resident(query):
             parts = streaming.gather(query, queue, None, scale, need_dq, products)
         else:
             parts = _blockwise(query, queue, scale, need_dq, products)

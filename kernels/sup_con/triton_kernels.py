@@ -27,14 +27,31 @@ LN_2 = tl.constexpr(0.6931471805599453)
 
 
 @triton.jit
-def group(p_labels, o, m, M):
-    """The numbers that rows share with their positives: the labels, or without labels the pairs' numbers."""
-    return o % (M // 2) if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
+def mark(p_labels, o, m, M):
+    """What rows know their positives by: the labels that they share, or without labels the pair's other row."""
+    half = M // 2
+    return tl.where(o < half, o + half, o - half) if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
 
 
 @triton.jit
-def weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull, M, scale):
-    """The weights w_ij of a tile of s_ij, [BM, BN], without the unit; 0 where i = j and beyond the last row."""
+def names(p_labels, o, m):
+    """What marks name rows by: their labels, or without labels their numbers."""
+    return o if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
+
+
+@triton.jit
+def is_special(p_labels, ahead, M, BM: tl.constexpr, BN: tl.constexpr):
+    """Whether a tile that begins `ahead` rows after its anchors holds one of them, or without labels a pair."""
+    special = (ahead < BM) & (ahead > -BN)
+    if p_labels is None:
+        half = M // 2
+        special |= ((ahead - half < BM) & (ahead - half > -BN)) | ((ahead + half < BM) & (ahead + half > -BN))
+    return special
+
+
+@triton.jit
+def pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale):
+    """The positive terms of the weights w_ij of a tile of s_ij, [BM, BN], without the unit; also where i = j."""
     # s_ij may be rounded otherwise than the s_ij and s_ji that gave the tops, and exceed them: so the minimum.
     # Only where logits pass 1e5 is their rounding large enough to show in the powers.
     b_power = (b_s - tl.load(p_top + o_m, mask=m_m, other=0.0)[:, None]) * scale
@@ -46,11 +63,16 @@ def weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull,
     b_power = (
         tl.minimum(b_power, 0.0, tl.PropagateNan.ALL) - tl.load(p_log_sum + o_n, mask=m_n, other=0.0)[None, :]
     )
-    b_w += tl.load(p_push + o_n, mask=m_n, other=0.0)[None, :] * tl.exp2(b_power)
+    return b_w + tl.load(p_push + o_n, mask=m_n, other=0.0)[None, :] * tl.exp2(b_power)
+
+
+@triton.jit
+def pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M):
+    """The weights w_ij of their positive terms: less the positives' pulls; 0 where i = j and past the last row."""
     b_pull = (
         tl.load(p_pull + o_m, mask=m_m, other=0.0)[:, None] + tl.load(p_pull + o_n, mask=m_n, other=0.0)[None, :]
     )
-    m_positive = group(p_labels, o_m, m_m, M)[:, None] == group(p_labels, o_n, m_n, M)[None, :]
+    m_positive = mark(p_labels, o_m, m_m, M)[:, None] == names(p_labels, o_n, m_n)[None, :]
     b_w -= tl.where(m_positive, b_pull, 0.0)
     return tl.where(m_n[None, :] & (o_m[:, None] != o_n[None, :]), b_w, 0.0)
 
@@ -80,9 +102,9 @@ def partial_kernel(
     m_m, m_d = o_m < M, o_d < D
     o_anchor = o_m.to(tl.int64)[:, None] * D + o_d[None, :]
     b_anchor = tl.load(p_features + o_anchor, mask=m_m[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
-    b_group = group(p_labels, o_m, m_m, M)
+    b_mark = mark(p_labels, o_m, m_m, M)
     if NEED_POSITIVE_RANK:
-        b_pair = tl.load(p_pair + b_group)
+        b_pair = tl.load(p_pair + tl.minimum(o_m, b_mark), mask=m_m, other=0.0)
         b_above = tl.zeros([BM], tl.int32)
 
     b_top = tl.full([BM], LOWEST, tl.float32)
@@ -90,25 +112,38 @@ def partial_kernel(
     b_positive = tl.zeros([BM], tl.float64)
     b_count = tl.zeros([BM], tl.float32)
     first = i_split * split_rows
-    for start in range(first, min(first + split_rows, M), BN):
+    last = min(first + split_rows, M)
+    o_n = first + tl.arange(0, BN)
+    b_names = names(p_labels, o_n, o_n < M)  # read a tile ahead: Triton does so only for what products need
+    for start in range(first, last, BN):
         o_n = start + tl.arange(0, BN)
         m_n = o_n < M
         o_other = o_n.to(tl.int64)[:, None] * D + o_d[None, :]
         b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BN, BD]
         b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
-        m_s = m_n[None, :] & (o_m[:, None] != o_n[None, :])
-        m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
-        b_tile_count = tl.sum(m_positive.to(tl.float32), 1)
-        b_count += b_tile_count
+        b_negative = b_s
+        if p_labels is not None:
+            m_positive = (b_mark[:, None] == b_names[None, :]) & m_n[None, :] & (o_m[:, None] != o_n[None, :])
+            b_tile_count = tl.sum(m_positive.to(tl.float32), 1)
+            b_count += b_tile_count
+            b_names = names(p_labels, o_n + BN, o_n + BN < last)
+        if is_special(p_labels, start - i_m * BM, M, BM, BN) | (start + BN > M):
+            m_s = m_n[None, :] & (o_m[:, None] != o_n[None, :])
+            if p_labels is None:  # one positive: its sum has no rounding
+                m_positive = b_mark[:, None] == o_n[None, :]
+                b_positive += tl.sum(tl.where(m_positive, b_s, 0.0), 1).to(tl.float64)
+                b_count += tl.sum(m_positive.to(tl.float32), 1)
+                b_negative = tl.where(m_s & ~m_positive, b_s, float("-inf"))
+            b_s = tl.where(m_s, b_s, float("-inf"))
         if NEED_POSITIVE_RANK:
-            b_above += tl.sum((m_s & ~m_positive & (b_s > b_pair[:, None])).to(tl.int32), 1)
-        b_s = tl.where(m_s, b_s, float("-inf"))
+            b_above += tl.sum((b_negative > b_pair[:, None]).to(tl.int32), 1)
         b_new_top = tl.maximum(b_top, tl.max(b_s, 1))
         b_e = tl.exp2((b_s - b_new_top[:, None]) * scale)
         b_sum = b_sum * tl.exp2((b_top - b_new_top) * scale) + tl.sum(b_e, 1)
-        b_near = tl.where(b_new_top < float("inf"), b_new_top, 0.0)  # subtracted within the tile, which is in fp32
-        b_below = tl.sum(tl.where(m_positive, b_s - b_near[:, None], 0.0), 1)
-        b_positive += b_below.to(tl.float64) + b_tile_count.to(tl.float64) * b_near
+        if p_labels is not None:
+            b_near = tl.where(b_new_top < float("inf"), b_new_top, 0.0)  # subtracted within the tile, in fp32
+            b_below = tl.sum(tl.where(m_positive, b_s - b_near[:, None], 0.0), 1)
+            b_positive += b_below.to(tl.float64) + b_tile_count.to(tl.float64) * b_near
         b_top = b_new_top
     o_out = i_split.to(tl.int64) * M + o_m
     tl.store(p_top + o_out, b_top, mask=m_m)
@@ -144,22 +179,29 @@ def merge_kernel(
     M,
     splits,
     scale,
+    BS: tl.constexpr,  # parts at a time
     BM: tl.constexpr,
 ):
     o_m = tl.program_id(0) * BM + tl.arange(0, BM)
     m_m = o_m < M
-    b_top = tl.full([BM], LOWEST, tl.float32)
-    for i_split in range(splits):
-        b_top = tl.maximum(b_top, tl.load(p_tops + i_split * M + o_m, mask=m_m, other=0.0))
+    b_tops = tl.full([BS, BM], LOWEST, tl.float32)
+    for start in range(0, splits, BS):
+        o_s = start + tl.arange(0, BS)
+        o_parts = o_s.to(tl.int64)[:, None] * M + o_m[None, :]  # [BS, BM]
+        m_parts = (o_s < splits)[:, None] & m_m[None, :]
+        b_tops = tl.maximum(b_tops, tl.load(p_tops + o_parts, mask=m_parts, other=LOWEST))
+    b_top = tl.max(b_tops, 0)
     b_sum = tl.zeros([BM], tl.float32)
     b_positive = tl.zeros([BM], tl.float64)
     b_count = tl.zeros([BM], tl.float32)
-    for i_split in range(splits):
-        o_part = i_split * M + o_m
-        b_weight = tl.exp2((tl.load(p_tops + o_part, mask=m_m, other=0.0) - b_top) * scale)
-        b_sum += b_weight * tl.load(p_sums + o_part, mask=m_m, other=0.0)
-        b_positive += tl.load(p_positives + o_part, mask=m_m, other=0.0)
-        b_count += tl.load(p_counts + o_part, mask=m_m, other=0.0)
+    for start in range(0, splits, BS):
+        o_s = start + tl.arange(0, BS)
+        o_parts = o_s.to(tl.int64)[:, None] * M + o_m[None, :]
+        m_parts = (o_s < splits)[:, None] & m_m[None, :]
+        b_weights = tl.exp2((tl.load(p_tops + o_parts, mask=m_parts, other=LOWEST) - b_top[None, :]) * scale)
+        b_sum += tl.sum(b_weights * tl.load(p_sums + o_parts, mask=m_parts, other=0.0), 0)
+        b_positive += tl.sum(tl.load(p_positives + o_parts, mask=m_parts, other=0.0), 0)
+        b_count += tl.sum(tl.load(p_counts + o_parts, mask=m_parts, other=0.0), 0)
     store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
 
 
@@ -224,7 +266,11 @@ def gradient_kernel(
         o_other = o_n.to(tl.int64)[:, None] * D + o_d[None, :]
         b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BN, BD]
         b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
-        b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull, M, scale)
+        b_w = pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale)
+        if p_labels is not None:  # noqa: SIM114  # one is decided as it is compiled, the other as it runs
+            b_w = pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M)
+        elif is_special(p_labels, start - i_m * BM, M, BM, BN) | (start + BN > M):
+            b_w = pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M)
         b_dz = tl.dot(b_w.to(b_other.dtype), b_other, acc=b_dz)
     b_dz *= tl.load(p_unit) * inverse_t
     tl.store(p_dz + i_split.to(tl.int64) * M * D + o_anchor, b_dz.to(p_dz.dtype.element_ty), mask=m_anchor)
@@ -251,13 +297,13 @@ def row_kernel(
     o_row = tl.program_id(0) * BM + tl.arange(0, BM)
     m_m = o_row < rows
     o_m = first + o_row
-    b_group = group(p_labels, o_m, m_m, M)
+    b_mark = mark(p_labels, o_m, m_m, M)
     b_tops = tl.full([BM, BN], LOWEST, tl.float32)
     b_sums = tl.zeros([BM, BN], tl.float32)
     b_positives = tl.zeros([BM, BN], tl.float64)
     b_counts = tl.zeros([BM, BN], tl.float32)
     if NEED_POSITIVE_RANK:
-        b_pair = tl.load(p_pair + b_group)
+        b_pair = tl.load(p_pair + tl.minimum(o_m, b_mark), mask=m_m, other=0.0)
         b_above = tl.zeros([BM, BN], tl.int32)
     for start in range(0, M, BN):
         o_n = start + tl.arange(0, BN)
@@ -265,7 +311,7 @@ def row_kernel(
         m_s = m_m[:, None] & m_n[None, :] & (o_m[:, None] != o_n[None, :])
         o_s = o_row.to(tl.int64)[:, None] * M + o_n[None, :]
         b_s = tl.load(p_products + o_s, mask=m_s, other=float("-inf"))
-        m_positive = m_s & (b_group[:, None] == group(p_labels, o_n, m_n, M)[None, :])
+        m_positive = m_s & (b_mark[:, None] == names(p_labels, o_n, m_n)[None, :])
         b_positives += tl.where(m_positive, b_s, 0.0)
         b_counts += m_positive.to(tl.float32)
         if NEED_POSITIVE_RANK:
@@ -304,5 +350,6 @@ def weight_kernel(
     o_s = o_row.to(tl.int64)[:, None] * M + o_n[None, :]
     m_s = m_m[:, None] & m_n[None, :]
     b_s = tl.load(p_products + o_s, mask=m_s, other=0.0)  # [BM, BN]
-    b_w = weights(b_s, o_m, m_m, o_n, m_n, p_labels, p_top, p_log_sum, p_push, p_pull, M, scale)
+    b_w = pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale)
+    b_w = pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M)
     tl.store(p_weights + o_s, b_w.to(p_weights.dtype.element_ty), mask=m_s)

@@ -7,7 +7,7 @@ import torch
 import triton
 from torch import Tensor
 
-from sslfast.kernels.common.launch import LOG2_E, SHARED_MEMORY, matmul, processors, shared_memory
+from sslfast.kernels.common.launch import LOG2_E, has_warpgroups, matmul, part_length, processors
 from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.sup_con.triton_kernels import (
     gradient_kernel,
@@ -18,8 +18,8 @@ from sslfast.kernels.sup_con.triton_kernels import (
     weight_kernel,
 )
 
-MAX_RESIDENT_D = 512  # wider accumulators spill
-MAX_SMALL_D = 256  # the same where a block has less than SHARED_MEMORY
+MAX_RESIDENT_D = 256  # wider accumulators leave the matrix unit idle: two products of torch's are faster
+MERGE_BS, MERGE_BM = 16, 32  # parts and rows that `merge_kernel` adds at a time
 BLOCK_ELEMENTS = 2**22  # of products at a time where torch multiplies
 
 
@@ -32,16 +32,33 @@ class SupConConfig(NamedTuple):
     split_rows: int  # rows a part
     num_warps: int
     num_stages: int
+    blocks: int  # on a processor at the same time, where a block may have SHARED_MEMORY
 
 
-def choose_config(m: int, d: int, processors: int, backward: bool) -> SupConConfig:
-    """Chooses the configuration for (M, D) in fp16 or bf16: tiles that fit, and work for every processor."""
+def choose_config(
+    m: int, d: int, processors: int, warpgroups: bool, *, labelled: bool, backward: bool
+) -> SupConConfig:
+    """Chooses the configuration for (M, D) in fp16 or bf16: tiles that fit, and work for every processor.
+
+    Args:
+        m: rows.
+        d: columns.
+        processors: the GPU's streaming multiprocessors.
+        warpgroups: whether its matrix unit takes the rows of four warps at a time.
+        labelled: whether positives are told by labels, which need registers.
+        backward: for `gradient_kernel`, not `partial_kernel`.
+    """
     bd = max(16, triton.next_power_of_2(d))
-    bm, bn = {256: (64, 64), 512: (64, 32)}.get(bd, (128, 64 if backward else 32))
-    bm = min(bm, max(64, triton.next_power_of_2(m)))  # 64: what Hopper's matrix unit takes at least
-    wanted = max(1, processors // triton.cdiv(m, bm))
-    split_rows = triton.cdiv(triton.cdiv(m, wanted), bn) * bn
-    return SupConConfig(bm, bn, bd, split_rows, num_warps=8, num_stages=2)
+    bm, bn = 64, 32 if bd > 128 or (labelled and not backward) else 64
+    num_warps, blocks = (4, 2) if warpgroups else (8, 1)
+    split_rows = part_length(m, bn, triton.cdiv(m, bm), blocks * processors)
+    return SupConConfig(bm, bn, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
+
+
+def _config(features: Tensor, labels: Tensor | None, *, backward: bool) -> SupConConfig:
+    m, d = features.shape
+    gpu = processors(features), has_warpgroups(features)
+    return choose_config(m, d, *gpu, labelled=labels is not None, backward=backward)
 
 
 def is_resident(features: Tensor) -> bool:
@@ -49,8 +66,7 @@ def is_resident(features: Tensor) -> bool:
 
     Those of fp32 never are: exact products leave no registers for an accumulator.
     """
-    widest = MAX_RESIDENT_D if shared_memory(features) >= SHARED_MEMORY else MAX_SMALL_D
-    return features.dtype != torch.float32 and features.shape[1] <= widest
+    return features.dtype != torch.float32 and features.shape[1] <= MAX_RESIDENT_D
 
 
 def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tuple[Tensor, ...]:
@@ -79,7 +95,7 @@ def _forward(
     with torch.cuda.device_of(features):
         pair = positive_products(features[: m // 2], features[m // 2 :]) if need_positive_rank else None
         if is_resident(features):
-            c = choose_config(m, d, processors(features), backward=False)
+            c = _config(features, labels, backward=False)
             splits = triton.cdiv(m, c.split_rows)
             dtypes = torch.float32, torch.float32, torch.float64, torch.float32
             partial = [features.new_empty((splits, m), dtype=dtype) for dtype in dtypes]
@@ -91,7 +107,9 @@ def _forward(
             )  # fmt: skip
             if above is not None:
                 torch.sum(above, 0, out=positive_rank)
-            merge_kernel[(triton.cdiv(m, 128),)](*partial, *results, m, splits, scale, BM=128, num_warps=4)
+            merge_kernel[(triton.cdiv(m, MERGE_BM),)](
+                *partial, *results, m, splits, scale, BS=MERGE_BS, BM=MERGE_BM, num_warps=4
+            )
         else:
             for first, products in _products(features):
                 rows = len(products)
@@ -124,7 +142,7 @@ def sup_con_backward(
         rows = top, log_sum, push, pull
         if not is_resident(features):
             return _wide_gradient(features, labels, rows, unit / temperature, scale)
-        c = choose_config(m, d, processors(features), backward=True)
+        c = _config(features, labels, backward=True)
         splits = triton.cdiv(m, c.split_rows)
         dz = features.new_empty((splits, m, d), dtype=features.dtype if splits == 1 else torch.float32)
         gradient_kernel[(triton.cdiv(m, c.BM), splits)](

@@ -25,16 +25,17 @@ def cases(arch):
         }
 
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_positive": None, "p_above": None}
-    widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
+    widths = (64, 128) if arch == 120 else (64, 128, 256)  # what shared memory holds; see MAX_SMALL_D
     for d in widths:
-        c = streaming.choose_config((4096, 4096, d), processors=132, masked=True)
+        c = streaming.choose_config((4096, 4096, d), 132, arch in (90, 100), comparing=True)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TARGETS": True, "IDS": True, "NEED_DQ": True}
         tile |= no_positive_rank
         yield case(f"partial {d}", f"{streaming.__name__}:partial_kernel", tile, c.num_warps, c.num_stages)
         tile = {"BM": c.BN, "BN": c.BK, "BD": c.BD, "IDS": True}
         yield case(f"keys {d}", f"{module}:keys_kernel", tile, c.num_warps, c.num_stages)
-    flags = {"BD": 256, "NEED_DQ": True, "NEED_ROWS": True}
-    yield case("merge", f"{streaming.__name__}:merge_kernel", flags, 2)
+    bs, num_warps = streaming.merge_config(4, 256)
+    flags = {"BS": bs, "BD": 256, "NEED_DQ": True, "NEED_ROWS": True}
+    yield case("merge", f"{streaming.__name__}:merge_kernel", flags, num_warps)
     flags = {"BM": 4096, "WEIGHTS": True, "IDS": True, "NEED_GRADIENTS": True}
     flags |= {"NEED_POSITIVE_RANK": False, "p_positive_rank": None}
     yield case("gradient", f"{module}:gradient_kernel", flags, 8)

@@ -27,14 +27,15 @@ def cases(arch, counting=False):
 
     absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_positive": None, "p_above": None}
-    widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
-    for shape in [(4096, 65536, d) for d in widths] + [(64, 4096, 128)]:
-        c = triton_kernels.streaming.choose_config(shape, processors=132, counting=counting)
+    widths = (64, 128) if arch == 120 else (64, 128, 256)  # what shared memory holds; see MAX_SMALL_D
+    for shape in [(4096, 65536, d) for d in widths]:
+        c = triton_kernels.streaming.choose_config(shape, 132, arch in (90, 100), comparing=counting)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_positive_rank
         yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
     for d in (128, 2048):
-        constants = {"BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
-        yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, max(1, min(8, d // 128)))
+        bs, num_warps = triton_kernels.streaming.merge_config(64, d)
+        constants = {"BS": bs, "BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
+        yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, num_warps)
     power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
     yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_positive_rank, 8)
 

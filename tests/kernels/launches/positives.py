@@ -1,20 +1,15 @@
 """The launches of the kernels that count the negatives above the positive, made to count."""
 
-import pytest
-
 from tests.kernels.launches import Launches, in_batch_info_nce, info_nce, sup_con
 
 
 def cases(arch):
     """The launches of three ops that may count, and that of the products they compare with."""
-    streaming = pytest.importorskip("sslfast.kernels.common.streaming")
     counts = dict.fromkeys(("p_positive", "p_pair"), "*fp32") | {"p_above": "*i32", "p_positive_rank": "*i64"}
     launched = info_nce.cases(arch, counting=True), in_batch_info_nce.cases(arch), sup_con.cases(arch)
     for cases_of_op in launched:
         for name, case in cases_of_op:
-            width = case["constants"].get("BD", 0)
-            too_wide = streaming.__name__ in case["kernel"] and width > streaming.MAX_COUNTING_D
-            if "NEED_POSITIVE_RANK" in case["constants"] and not too_wide:
+            if "NEED_POSITIVE_RANK" in case["constants"]:
                 constants = {name: value for name, value in case["constants"].items() if name not in counts}
                 counting = {
                     "signature": case["signature"] | counts,

@@ -27,15 +27,16 @@ def cases(arch):
             "num_stages": num_stages,
         }
 
-    widths = (128, 256) if arch == 120 else (128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
-    for m, d, labelled in [*((8192, d, True) for d in widths), (8192, 128, False), (64, 128, True)]:
+    for m, d, labelled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
         for kernel in ("partial_kernel", "gradient_kernel"):
-            c = triton_launch.choose_config(m, d, processors=132, backward=kernel == "gradient_kernel")
+            c = triton_launch.choose_config(
+                m, d, 132, arch in (90, 100), labelled=labelled, backward=kernel == "gradient_kernel"
+            )
             tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
             if kernel == "partial_kernel":
                 tile |= {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_above": None}
             yield case(kernel, tile, c.num_warps, labelled, c.num_stages)
-    yield case("merge_kernel", {"BM": 128}, 4)
+    yield case("merge_kernel", {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM}, 4)
     yield case("prepare_kernel", {"BM": 1024}, 8)
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}
     yield case("row_kernel", {"BM": 4, "BN": 512} | no_positive_rank, 8)
