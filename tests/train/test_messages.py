@@ -1,6 +1,7 @@
 """The lines that a run says of itself, in train.log and, without a terminal, on standard error."""
 
 import logging
+import os
 import re
 import signal
 
@@ -13,6 +14,7 @@ from sslfast.commands import pretrain as command
 from sslfast.commands.pretrain import pretrain
 from sslfast.data import Source
 from sslfast.errors import PrintableFormatter
+from sslfast.evaluation import linear
 from sslfast.methods import METHODS
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.run.directory import RunDirectory
@@ -98,6 +100,24 @@ def test_a_resumed_run_says_where_it_goes_on(said):
     run, _ = said
     assert main(["pretrain", "--resume", str(run)]) == 0
     assert "resumed at step 10 of 10" in (run / "train.log").read_text()
+
+
+def test_ctrl_c_ends_a_linear_probe_at_once(said, monkeypatch, capsys):
+    """Nothing is left of it, as there is nothing to go on from."""
+    run, _ = said
+    steps, cross_entropy = [], linear.F.cross_entropy
+
+    def interrupted(*args):
+        steps.append(args)
+        if len(steps) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return cross_entropy(*args)
+
+    monkeypatch.setattr(linear.F, "cross_entropy", interrupted)
+    assert main(["evaluate", "linear", str(run), "--data", "shapes", "limit=60"]) == 130
+    assert len(steps) == 3
+    assert "sslfast: interrupted" in capsys.readouterr().err
+    assert not (run / "evaluation").exists()
 
 
 def test_beside_a_progress_bar_the_lines_of_steps_go_to_the_file_alone(tmp_path, caplog):

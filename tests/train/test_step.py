@@ -66,9 +66,7 @@ def test_the_rate_is_the_schedules_of_steps():
 def test_a_training_whose_only_step_has_no_learning_rate_is_refused():
     recipe = load_recipe("moco_v2_cifar10", [*MOCO, "train.epochs=1"])
     method = build_method(recipe, 32, torch.device("cpu"))
-    with pytest.raises(
-        UsageError, match="warmup_epochs=1: the run's only step would have a learning rate of 0"
-    ):
+    with pytest.raises(UsageError, match="warmup_epochs=1: the run's only step would have a learning rate of 0"):
         TrainStep(method, recipe, steps_per_epoch=1)
     assert TrainStep(method, recipe, steps_per_epoch=2).learning_rate(1) > 0
 
