@@ -132,6 +132,14 @@ def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, caplog, cod
         assert f"{tmp_path}: its file system has no locks" in caplog.text
 
 
+def test_a_path_that_is_too_long_is_refused_and_not_left(tmp_path):
+    folder = tmp_path / "/".join(["x" * 200] * 19)
+    folder /= "y" * (4090 - len(str(folder)))  # of 4095 bytes that Linux takes, run.lock needs 9 more
+    with pytest.raises(UsageError, match="cannot write: File name too long"), locked(folder):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["folder", "link", "no permission"])
 def test_a_place_that_cannot_be_locked_is_refused(tmp_path, monkeypatch, kind):
     path = tmp_path / lock.NAME

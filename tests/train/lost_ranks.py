@@ -76,6 +76,13 @@ class Pair:
         """What a rank has written to standard error."""
         return (self.folder / f"{rank}.txt").read_text()
 
+    def sentence(self, rank: int) -> str:
+        """The one line of ours that a rank ended with, without a traceback."""
+        said = self.said(rank)
+        assert "Traceback" not in said
+        (sentence,) = (line for line in said.splitlines() if line.startswith("sslfast: "))
+        return sentence
+
     def end(self) -> None:
         for process in self.ranks:
             process.kill()
