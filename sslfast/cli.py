@@ -20,6 +20,7 @@ from sslfast.errors import PrintableFormatter, TrainingError, UsageError, is_out
 
 # The commands import what they need themselves: torch takes seconds, which `--help` should not.
 
+log = logging.getLogger(__name__)
 
 ENCODER = (
     "a run's directory, a checkpoint, a file of weights (.safetensors, or .pth of other software), "
@@ -299,14 +300,14 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def check_once(main: Parser, args: argparse.Namespace, overrides: Sequence[str]) -> None:
-    """Ends the program where a setting is given twice, `data.source` also by --data."""
+    """Ends the program where `data.source` is given beside --data; says which of two values a setting gets."""
     values: dict[str, str] = {}
-    if args.run is not evaluate and getattr(args, "data", None) is not None:
-        values["data.source"] = f"--data {args.data}"
     for override in overrides:
         key = override.partition("=")[0]
+        if key == "data.source" and args.run is not evaluate and args.data is not None:
+            main.error(f"--data {args.data} and {override} both name the images; give one")
         if key in values:
-            main.error(f"{key} is given twice, by {values[key]} and {override}; give it once")
+            log.warning("%s takes the place of %s", override, values[key])
         values[key] = override
 
 
