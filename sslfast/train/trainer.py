@@ -240,7 +240,7 @@ class Trainer:
         for line in footer(self.recipe, self.run, summary, labeled=self.source.labels is not None):
             log.info("%s", line)
         for fault in summary.faults:
-            log.warning("this run seems to have learned nothing: %s", fault.message)
+            log.warning("a sign that this run has learned nothing: %s", fault.message)
 
     def reached(self) -> str:
         """How far the run has come, what its checkpoint holds, and how it goes on, in words."""

@@ -95,13 +95,16 @@ def _faults(run: RunSummary) -> Iterator[Fault]:
             f"{run.even_std:.2g} where they are spread evenly: lower optim.lr, or go back to the settings of the "
             "method's recipe",
         )
-    if _is_below(run.knn_top1, run.knn_random_top1, 0 if run.judged else DOUBT, run.val_images):
-        yield Fault(
-            "knn_below_random",
-            f"kNN ends at {run.knn_top1:.1%} of {run.val_images} held-out images, below the "
-            f"{run.knn_random_top1:.1%} of random initialisation: train longer, or go back to the settings of the "
-            "method's recipe",
-        )
+    if run.knn_top1 is not None and run.knn_random_top1 is not None:
+        lost = run.knn_random_top1 - run.knn_top1
+        error = _standard_error(run.knn_top1, run.knn_random_top1, run.val_images)
+        if lost > (0 if run.judged else DOUBT * error):
+            yield Fault(
+                "knn_below_random",
+                f"kNN ends at {run.knn_top1:.1%} of {run.val_images} held-out images, below the "
+                f"{run.knn_random_top1:.1%} of random initialisation, by {100 * lost:.1f} points with a standard "
+                f"error of {100 * error:.1f}: train longer, or go back to the settings of the method's recipe",
+            )
 
 
 def _is_at_chance(loss: float | None, chance_loss: float | None) -> bool:
@@ -112,8 +115,6 @@ def _is_collapsed(std: float | None, even_std: float | None) -> bool:
     return std is not None and even_std is not None and std <= COLLAPSED * even_std
 
 
-def _is_below(p: float | None, q: float | None, doubt: int, count: int) -> bool:
-    """Whether accuracy p is below q by more than `doubt` standard errors of their difference on so many images."""
-    if p is None or q is None:
-        return False
-    return p < q - doubt * math.sqrt((p * (1 - p) + q * (1 - q)) / count)
+def _standard_error(p: float, q: float, count: int) -> float:
+    """The standard error of the difference of two accuracies on so many images."""
+    return math.sqrt((p * (1 - p) + q * (1 - q)) / max(count, 1))

@@ -181,7 +181,7 @@ def test_a_run_that_learned_nothing_says_so(tmp_path, monkeypatch, caplog):
     summary = RunSummary.load(tmp_path / "run" / "summary.json")
     assert [fault.kind for fault in summary.faults] == ["loss_at_chance"]
     assert summary.chance_loss == pytest.approx(np.log(65))
-    message = f"this run seems to have learned nothing: {summary.faults[0].message}"
+    message = f"a sign that this run has learned nothing: {summary.faults[0].message}"
     assert (tmp_path / "run" / "train.log").read_text().endswith(f" WARNING {message}\n")
     assert (caplog.records[-1].levelname, caplog.messages[-1]) == ("WARNING", message)
 
