@@ -61,6 +61,12 @@ def check_like(saved: Any, own: Any, key: str) -> None:
             _check_kind(saved, type(own), key)
 
 
+def check_finite(module: nn.Module, key: str) -> None:
+    """Refuses a module with parameters or buffers that are not finite."""
+    for name, value in module.state_dict().items():
+        _check_finite(value, f"{key}.{name}")
+
+
 def check_bounds(module: nn.Module, key: str) -> None:
     """Refuses a module with values in its buffers that are outside their bounds.
 
@@ -140,6 +146,10 @@ def _check_tensor(value: Any, shape: Any, dtype: torch.dtype, key: str) -> None:
     if value.shape != shape or value.dtype != dtype or value.layout != torch.strided or value.device.type != "cpu":
         expected, got = f"{dtype} of shape {tuple(shape)}", f"{value.dtype} of shape {tuple(value.shape)}"
         raise ValueError(f"{key}: expected {expected}, got {got}, {value.layout}, on {value.device}")
+    _check_finite(value, key)
+
+
+def _check_finite(value: Tensor, key: str) -> None:
     if not torch.isfinite(value).all():
         raise ValueError(f"{key}: holds numbers that are not finite")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from sslfast.errors import UsageError
 from sslfast.recipes.load import from_stored
 from sslfast.run.backbone import ENCODER, random_encoder
 from sslfast.run.checkpoint import Checkpoints, is_checkpoint, load
-from sslfast.run.fits import check_bounds, check_kinds, check_like
+from sslfast.run.fits import check_bounds, check_finite, check_kinds
 from sslfast.weights.architecture import named_parts, resnet_config, resnet_prefixes
 from sslfast.weights.files import read_weights
 from sslfast.weights.fitting import choose_prefix, fit
@@ -170,11 +171,14 @@ def _of_run(
         if isinstance(key, str) and key.startswith(prefix)
     }
     try:
-        check_like(own, encoder.state_dict(), "encoder")
         encoder.load_state_dict(own)
+        check_finite(encoder, "encoder")
         check_bounds(encoder, "encoder")
-    except ValueError as error:
-        raise UsageError(f"{path}: its weights do not fit its encoder {recipe.encoder.name!r}: {error}") from error
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: its weights do not fit its encoder {recipe.encoder.name!r} ({shorten(str(error), 200)}); give "
+            "another file"
+        ) from error
     return NamedEncoder(name, encoder, recipe.encoder, recipe.data, recipe, step, path)
 
 
@@ -187,6 +191,10 @@ def _of_other_software(
         config, tensors = _resnet(path, tensors)
     encoder = build_encoder(config)
     fit(tensors, encoder.model if isinstance(encoder, TimmEncoder) else encoder, str(path), partial=partial)
+    try:
+        check_finite(encoder, "encoder")
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}; give another file") from error
     return NamedEncoder(name, encoder, config, _images(encoder), file=path)
 
 

@@ -317,6 +317,48 @@ def test_weights_that_do_not_fit_their_recipe_are_refused(run):
         load_encoder(folder / "other.pt")
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("conv1.weight", torch.nan, r"conv1\.weight: holds numbers that are not finite"),
+        ("bn1.running_var", -1.0, r"bn1\.running_var: expected 0 to inf, got -1\.0"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(run, key, value, message):
+    folder, _, _ = run
+    content = load(folder / "checkpoints" / "last.pt")
+    content["method"][f"encoder.{key}"].fill_(value)
+    save(folder / "other.pt", content)
+    with pytest.raises(UsageError, match=rf"other\.pt: its weights do not fit .*\(encoder\.{message}"):
+        load_encoder(folder / "other.pt")
+
+
+def test_another_softwares_weights_that_are_not_finite_are_refused(tmp_path):
+    weights = small_resnet().state_dict()
+    weights["layer3.0.bn1.bias"].fill_(torch.inf)
+    torch.save(weights, tmp_path / "w.pth")
+    with pytest.raises(
+        UsageError, match=r"w\.pth: encoder\.layer3\.0\.bn1\.bias: holds numbers that are not finite"
+    ):
+        load_encoder(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("config", [1], "config: expected dict, got a list"),
+        ("method", None, "method: expected dict, got None"),
+        ("step", "x", "step: expected int, got 'x'"),
+        ("step", -1, "step: expected a count, got -1"),
+    ],
+)
+def test_parts_of_a_checkpoint_of_another_type_are_refused(run, part, value, message):
+    folder, _, _ = run
+    save(folder / "other.pt", {**load(folder / "checkpoints" / "last.pt"), part: value})
+    with pytest.raises(UsageError, match=rf"other\.pt: {message}"):
+        load_encoder(folder / "other.pt")
+
+
 def test_a_checkpoint_of_something_else_is_refused(tmp_path):
     save(tmp_path / "a.pt", {"step": 1})
     with pytest.raises(UsageError, match="without an encoder"):
