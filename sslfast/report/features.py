@@ -82,11 +82,13 @@ def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_da
     yield section(
         "Embedding",
         paragraph(
-            f"A t-SNE of the features of {len(held_out):,} images: near points have like features. The "
-            "distances between groups, and their sizes, mean nothing."
+            f"A t-SNE of the features of {len(held_out):,} images: near points have like features. The distances "
+            "between groups, and their sizes, mean nothing."
         ),
         paragraph(
-            "Good: points of a color gather in the pre-trained picture more than in the one of random weights."
+            "Without labels it shows groups, and not what they have in common."
+            if held_out.labels is None
+            else "Good: points of a class gather, and more so than with random weights."
         ),
         legend(held_out.labels, held_out.classes),
         pair(*drawings),
