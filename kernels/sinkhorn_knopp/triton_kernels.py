@@ -24,7 +24,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common.launch import LOG2_E, LOWEST, processors
+from sslfast.kernels.common.launch import LOG2_E, LOWEST, in_units, processors
 
 MAX_RESIDENT_K = 8192  # wider rows spill
 BP, BC = 32, 32  # parts and columns that `merge_kernel` adds at a time
@@ -39,16 +39,17 @@ class SinkhornKnoppConfig(NamedTuple):
     BK: int
     part_rows: int  # rows a part
     num_warps: int
+    blocks: int  # on a processor at the same time
 
 
 def choose_config(shape: tuple[int, int], processors: int) -> SinkhornKnoppConfig:
-    """Chooses the configuration for (B, K): rows that fit in registers, and work for every processor twice."""
+    """Chooses the configuration for (B, K): rows that fit in registers, and work for every processor."""
     b, k = shape
     bk = triton.next_power_of_2(k)
-    bb = max(1, min(8, 8192 // bk))
-    part_rows = triton.cdiv(triton.cdiv(b, 2 * processors), bb) * bb
-    num_warps = 8 if bk > 4096 else max(1, bb * bk // 512)  # of the widest rows, 16 spill
-    return SinkhornKnoppConfig(bb, bk, part_rows, num_warps)
+    bb = max(1, min(8, 4096 // bk))
+    num_warps, blocks = (8, 1) if bk > 4096 else (max(1, bb * bk // 512), 3)
+    part_rows = triton.cdiv(triton.cdiv(b, blocks * processors), bb) * bb
+    return SinkhornKnoppConfig(bb, bk, part_rows, num_warps, blocks)
 
 
 @triton.jit
@@ -57,12 +58,14 @@ def start_kernel(
     p_top,  # [parts, K] out: max_b S_bk over the part
     p_sum,  # [parts, K] out: sum_b 2^(c (S_bk - max))
     B,
-    K,
+    units,  # K = units * UNIT
     part_rows,
     scale,  # c
     BB: tl.constexpr,
     BK: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     i_part = tl.program_id(0).to(tl.int64)
     o_k = tl.arange(0, BK)
     m_k = o_k < K
@@ -92,13 +95,15 @@ def row_kernel(
     p_sum,  # [parts, K] out, unless LAST: sum_b Q_bk over the part
     p_codes,  # [B, K] out, if LAST: Q
     B,
-    K,
+    units,  # K = units * UNIT
     part_rows,
     scale,  # c
     BB: tl.constexpr,
     BK: tl.constexpr,
     LAST: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     i_part = tl.program_id(0).to(tl.int64)
     o_k = tl.arange(0, BK)
     m_k = o_k < K
@@ -128,13 +133,15 @@ def merge_kernel(
     p_sum,  # [parts, K]
     p_t,  # [K] out, if START
     p_f,  # [K] out; in, unless START
-    K,
+    units,  # K = units * UNIT
     parts,
     scale,  # c
     BP: tl.constexpr,
     BC: tl.constexpr,
     START: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     o_k = tl.program_id(0) * BC + tl.arange(0, BC)
     m_k = o_k < K
     b_top = tl.full([BC], LOWEST, tl.float32)
@@ -166,11 +173,13 @@ def wide_row_kernel(
     p_f,  # [K]
     p_rows,  # [B, 2] out, unless LAST: top = max_k x_bk, and 1 / sum_k 2^(x_bk - top), NaN in rows without codes
     p_codes,  # [B, K] out, if LAST: Q
-    K,
+    units,  # K = units * UNIT
     scale,  # c
     BK: tl.constexpr,
     LAST: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     i_b = tl.program_id(0).to(tl.int64)
     top = tl.full([], LOWEST, tl.float32)
     z = tl.zeros([], tl.float32)
@@ -206,13 +215,15 @@ def wide_column_kernel(
     p_top,  # [parts, K] out, if START: max_b S_bk over the part
     p_sum,  # [parts, K] out: sum_b 2^(c (S_bk - max)) if START, else sum_b Q_bk
     B,
-    K,
+    units,  # K = units * UNIT
     part_rows,
     scale,  # c
     BB: tl.constexpr,
     BC: tl.constexpr,
     START: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     i_part = tl.program_id(1).to(tl.int64)
     o_k = tl.program_id(0) * BC + tl.arange(0, BC)
     m_k = o_k < K
@@ -259,13 +270,14 @@ def _resident(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> N
     b, k = scores.shape
     c = choose_config((b, k), processors(scores))
     columns = _Columns(k, triton.cdiv(b, c.part_rows), scale, scores)
-    grid, tile = (columns.parts,), {"BB": c.BB, "BK": c.BK, "num_warps": c.num_warps}
-    start_kernel[grid](scores, columns.tops, columns.sums, b, k, c.part_rows, scale, **tile)
+    units, unit = in_units(k)
+    grid, tile = (columns.parts,), {"BB": c.BB, "BK": c.BK, "UNIT": unit, "num_warps": c.num_warps}
+    start_kernel[grid](scores, columns.tops, columns.sums, b, units, c.part_rows, scale, **tile)
     columns.merge(start=True)
     for iteration in range(1, iterations + 1):
         last = iteration == iterations
         row_kernel[grid](
-            scores, columns.t, columns.f, columns.sums, codes, b, k, c.part_rows, scale, LAST=last, **tile
+            scores, columns.t, columns.f, columns.sums, codes, b, units, c.part_rows, scale, LAST=last, **tile
         )
         if not last:
             columns.merge(start=False)
@@ -273,6 +285,7 @@ def _resident(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> N
 
 def _wide(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
     b, k = scores.shape
+    units, unit = in_units(k)
     tiles = triton.cdiv(k, WIDE_BC)
     wanted = triton.cdiv(8 * processors(scores), tiles)  # parts, for work for every processor
     part_rows = triton.cdiv(triton.cdiv(b, wanted), WIDE_BB) * WIDE_BB
@@ -281,12 +294,12 @@ def _wide(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
     for iteration in range(iterations + 1):  # 0, where t = f = 0, finds out which rows have codes
         start, last = iteration == 0, iteration == iterations
         wide_row_kernel[(b,)](
-            scores, columns.t, columns.f, rows, codes, k, scale, BK=WIDE_BK, LAST=last, num_warps=8
+            scores, columns.t, columns.f, rows, codes, units, scale, BK=WIDE_BK, LAST=last, UNIT=unit, num_warps=8
         )
         if not last:
             wide_column_kernel[(tiles, columns.parts)](
-                scores, columns.t, columns.f, rows, columns.tops, columns.sums, b, k, part_rows, scale,
-                BB=WIDE_BB, BC=WIDE_BC, START=start, num_warps=4,
+                scores, columns.t, columns.f, rows, columns.tops, columns.sums, b, units, part_rows, scale,
+                BB=WIDE_BB, BC=WIDE_BC, START=start, UNIT=unit, num_warps=4,
             )  # fmt: skip
             columns.merge(start)
 
@@ -300,7 +313,8 @@ class _Columns:
         self.t, self.f = like.new_zeros((2, k), dtype=torch.float32)
 
     def merge(self, start: bool) -> None:
-        k = len(self.t)
-        merge_kernel[(triton.cdiv(k, BC),)](
-            self.tops, self.sums, self.t, self.f, k, self.parts, self.scale, BP=BP, BC=BC, START=start, num_warps=4
-        )
+        units, unit = in_units(len(self.t))
+        merge_kernel[(triton.cdiv(len(self.t), BC),)](
+            self.tops, self.sums, self.t, self.f, units, self.parts, self.scale,
+            BP=BP, BC=BC, START=start, UNIT=unit, num_warps=4,
+        )  # fmt: skip

@@ -18,7 +18,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common.launch import LOG2_E, LOWEST
+from sslfast.kernels.common.launch import LOG2_E, LOWEST, in_units
 
 
 class SoftCrossEntropyConfig(NamedTuple):
@@ -40,11 +40,13 @@ def forward_kernel(
     p_targets,  # [B, K]
     p_loss,  # [B] out
     p_statistics,  # [B, 3] out: top, z, mass
-    K,
+    units,  # K = units * UNIT
     scale,  # c
     inverse_t,
     BK: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     i_b = tl.program_id(0).to(tl.int64)
     top = tl.full([], LOWEST, tl.float32)
     z = tl.zeros([], tl.float32)
@@ -74,11 +76,13 @@ def backward_kernel(
     p_targets,  # [B, K]
     p_statistics,  # [B, 3]
     p_d_logits,  # [B, K] out
-    K,
+    units,  # K = units * UNIT
     scale,  # c
     inverse_t,
     BK: tl.constexpr,
+    UNIT: tl.constexpr,
 ):
+    K = units * UNIT
     i_b = tl.program_id(0).to(tl.int64)
     o_k = tl.program_id(1) * BK + tl.arange(0, BK)
     m_k = o_k < K
@@ -99,11 +103,12 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> t
     loss = logits.new_empty(b, dtype=torch.float32)
     statistics = logits.new_empty((b, 3), dtype=torch.float32)
     c = choose_config(k)
+    units, unit = in_units(k)
     if b:
         with torch.cuda.device_of(logits):
             forward_kernel[(b,)](
-                logits, targets, loss, statistics, k, LOG2_E / temperature, 1 / temperature,
-                BK=c.BK, num_warps=c.num_warps,
+                logits, targets, loss, statistics, units, LOG2_E / temperature, 1 / temperature,
+                BK=c.BK, UNIT=unit, num_warps=c.num_warps,
             )  # fmt: skip
     return loss, statistics
 
@@ -116,10 +121,11 @@ def soft_cross_entropy_backward(
     b, k = logits.shape
     d_logits = torch.empty_like(logits)
     c = choose_config(k)
+    units, unit = in_units(k)
     if b:
         with torch.cuda.device_of(logits):
             backward_kernel[(b, triton.cdiv(k, c.BK))](
-                d_loss, logits, targets, statistics.contiguous(), d_logits, k,
-                LOG2_E / temperature, 1 / temperature, BK=c.BK, num_warps=c.num_warps,
+                d_loss, logits, targets, statistics.contiguous(), d_logits, units,
+                LOG2_E / temperature, 1 / temperature, BK=c.BK, UNIT=unit, num_warps=c.num_warps,
             )  # fmt: skip
     return d_logits

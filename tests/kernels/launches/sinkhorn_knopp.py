@@ -6,8 +6,9 @@ from tests.kernels.launches import Launches
 def cases(arch):
     """Every way the Triton kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.sinkhorn_knopp.triton_kernels")
+    in_units = triton_kernels.in_units
     fp32 = dict.fromkeys(("p_top", "p_sum", "p_t", "p_f", "p_rows", "p_codes"), "*fp32")
-    numbers = dict.fromkeys(("B", "K", "part_rows", "parts"), "i32") | {"scale": "fp32"}
+    numbers = dict.fromkeys(("B", "units", "part_rows", "parts"), "i32") | {"scale": "fp32"}
 
     def case(name, kernel, dtype, constants, num_warps):
         return name, {
@@ -22,17 +23,17 @@ def cases(arch):
 
     for k, dtype in ((300, "bf16"), (3000, "fp32"), (3000, "bf16"), (8000, "fp32")):
         c = triton_kernels.choose_config((4096, k), processors=132)
-        tile = {"BB": c.BB, "BK": c.BK}
+        tile = {"BB": c.BB, "BK": c.BK, "UNIT": in_units(k)[1]}
         yield case(f"start {k} {dtype}", "start_kernel", dtype, tile, c.num_warps)
         for last in (False, True):
             yield case(f"row {k} {dtype} {last=}", "row_kernel", dtype, tile | {"LAST": last}, c.num_warps)
     for last in (False, True):
-        tile = {"BK": triton_kernels.WIDE_BK, "LAST": last}
+        tile = {"BK": triton_kernels.WIDE_BK, "LAST": last, "UNIT": 8}
         yield case(f"wide row {last=}", "wide_row_kernel", "bf16", tile, 8)
     for start in (False, True):
-        tile = {"BB": triton_kernels.WIDE_BB, "BC": triton_kernels.WIDE_BC, "START": start}
+        tile = {"BB": triton_kernels.WIDE_BB, "BC": triton_kernels.WIDE_BC, "START": start, "UNIT": 8}
         yield case(f"wide column {start=}", "wide_column_kernel", "bf16", tile, 4)
-        tile = {"BP": triton_kernels.BP, "BC": triton_kernels.BC, "START": start}
+        tile = {"BP": triton_kernels.BP, "BC": triton_kernels.BC, "START": start, "UNIT": 8}
         yield case(f"merge {start=}", "merge_kernel", "fp32", tile, 4)
 
 

@@ -17,8 +17,8 @@ def cases(arch):
                     "arch": arch,
                     "signature": dict.fromkeys(("p_logits", "p_d_logits"), "*bf16")
                     | fp32
-                    | {"K": "i32", "scale": "fp32", "inverse_t": "fp32"},
-                    "constants": {"BK": c.BK},
+                    | {"units": "i32", "scale": "fp32", "inverse_t": "fp32"},
+                    "constants": {"BK": c.BK, "UNIT": triton_kernels.in_units(k)[1]},
                     "multiples_of_16": [],
                     "num_warps": c.num_warps,
                     "num_stages": 3,
