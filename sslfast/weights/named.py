@@ -175,9 +175,9 @@ def _of_run(
         check_finite(encoder, "encoder")
         check_bounds(encoder, "encoder")
     except (RuntimeError, ValueError) as error:
+        reason = shorten(str(error), 200)
         raise UsageError(
-            f"{path}: its weights do not fit its encoder {recipe.encoder.name!r} ({shorten(str(error), 200)}); give "
-            "another file"
+            f"{path}: its weights do not fit its encoder {recipe.encoder.name!r} ({reason}); give another file"
         ) from error
     return NamedEncoder(name, encoder, recipe.encoder, recipe.data, recipe, step, path)
 

@@ -337,9 +337,7 @@ def test_another_softwares_weights_that_are_not_finite_are_refused(tmp_path):
     weights = small_resnet().state_dict()
     weights["layer3.0.bn1.bias"].fill_(torch.inf)
     torch.save(weights, tmp_path / "w.pth")
-    with pytest.raises(
-        UsageError, match=r"w\.pth: encoder\.layer3\.0\.bn1\.bias: holds numbers that are not finite"
-    ):
+    with pytest.raises(UsageError, match=r"w\.pth: encoder\.layer3\.0\.bn1\.bias: holds numbers that"):
         load_encoder(tmp_path / "w.pth")
 
 
