@@ -50,12 +50,15 @@ def draw_curves(metrics: Metrics, held_out_images: int) -> Iterator[str]:
         metrics: the lines of metrics.jsonl.
         held_out_images: the number of images that the kNN accuracy is of; 0: unknown.
     """
-    for name, draw in {"loss": _loss, "lr": _learning_rate, "images_per_second": _speed}.items():
-        epochs, values = series(metrics, name)
-        if values:
-            yield draw(epochs, values)
-        if name == "loss" and any(shares(metrics, "knn_top1")):
-            yield _knn(metrics, held_out_images)
+    loss, rate, speed = (series(metrics, name) for name in ("loss", "lr", "images_per_second"))
+    if any(loss):
+        yield _loss(*loss)
+    if any(shares(metrics, "knn_top1")):
+        yield _knn(metrics, held_out_images)
+    if any(rate):
+        yield _learning_rate(*rate)
+    if any(speed):
+        yield _speed(*speed)
 
 
 def _smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:

@@ -21,7 +21,7 @@ def draw_neighbors(
 ) -> tuple[str, dict[str, int]]:
     """Draws some queries, each beside the images of the bank that each encoder has nearest to it, by cosine.
 
-    Where there are labels a frame tells whether a neighbor is of the query's class.
+    Where there are labels a line below a neighbor tells whether it is of the query's class.
 
     Args:
         bank: N images.
