@@ -15,12 +15,13 @@ from PIL import Image
 
 from sslfast.data.sources import Source
 from sslfast.data.sources.header import UPRIGHT, Header, read_header
-from sslfast.data.sources.images import UnreadableImage
+from sslfast.data.sources.images import UnreadableImage, why_unreadable
 from sslfast.data.sources.rgb import read_samples
 
 # Of these formats and modes, of 8 bits and without transparency, DALI 2.4 decodes the pixels that Pillow does, but
 # for a level in JPEGs. Others it refuses (GIF, AVIF, TIFF of one bit), decodes differently (PGM of a maximum below
-# 255, floats), or has in too many kinds to know (TIFF, BMP); of CMYK only its CPU decoder is known to agree.
+# 255, floats), or has in too many kinds to know (TIFF, BMP). Of JPEGs that are not YCbCr (CMYK, RGB) only its CPU
+# decoder is known to agree.
 FORMATS = frozenset({"JPEG", "MPO", "PNG", "WEBP"})
 MODES = frozenset({"L", "P", "RGB"})
 END_OF_JPEG = b"\xff\xd9"
@@ -131,7 +132,7 @@ class Files:
                     # Cut short, or followed by other bytes? Pillow refuses half an image; nvJPEG may not.
                     image.load()
         except Exception as error:  # broken headers make Pillow raise nearly anything
-            self._give_up(index, error)
+            self._give_up(index, why_unreadable(error))
         else:
             orientation = header.orientation if by_dali else UPRIGHT
             self._learn(
@@ -143,7 +144,7 @@ class Files:
         try:
             image = self.source.image(index)
         except UnreadableImage as error:
-            self._give_up(index, error)
+            self._give_up(index, str(error))
             return None
         expected = self.heights[index], self.widths[index]
         self._learn(index, Header(image.height, image.width, UPRIGHT), Decoder.PILLOW)
@@ -153,21 +154,23 @@ class Files:
         self.heights[index], self.widths[index], self.orientation[index] = header
         self.decoder[index] = decoder
 
-    def _give_up(self, index: int, reason: Exception) -> None:
+    def _give_up(self, index: int, reason: str) -> None:
+        """Record a file as unreadable; by text: an exception would keep its frames, and so the pipeline, alive."""
         self.decoder[index] = Decoder.NONE
-        # As text: who keeps the log's records would keep the exception's frames, and with them the pipeline.
-        self.source.bad.add(self.paths[index], str(reason))
+        self.source.bad.add(self.paths[index], reason)
 
 
 def _is_plain(image: Image.Image) -> bool:
     """Whether DALI decodes the image, opened and not loaded, as Pillow does."""
     is_film = getattr(image, "is_animated", False) and image.format != "MPO"
+    keeps_rgb = image.mode == "RGB" and image.info.get("adobe_transform") == 0  # a JPEG's
     return (
         image.format in FORMATS
         and image.mode in MODES
         and not image.has_transparency_data
         and not read_samples(image).is_deep_color
         and not is_film
+        and not keeps_rgb
     )
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sslfast.data.dali.files import Decoder, Files, Shape
 from sslfast.data.dali.graphs import Inputs, decoding_graph
+from sslfast.data.dali.memory import release_memory
 from sslfast.data.dali.turns import turn_arguments
 from sslfast.data.draws.reference import ViewDraws
 from sslfast.data.sources.images import UnreadableImage
@@ -85,6 +86,12 @@ class Runner:
             UsageError: too many files cannot be read.
             RuntimeError: DALI failed, but no file is to blame.
         """
+        try:
+            yield from self._run(plan, steps)
+        finally:
+            release_memory()
+
+    def _run(self, plan: Callable[[int], Plan], steps: range) -> Iterator[tuple[Plan, list[Any]]]:
         due = steps.start
         while due < steps.stop:
             planned: deque[Plan] = deque()

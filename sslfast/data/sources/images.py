@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sslfast.data.sources.header import read_header
 from sslfast.data.sources.rgb import ValueRange, as_rgb_mode, read_samples
@@ -46,7 +46,14 @@ def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
                 raise ValueError(f"{size} pixels, expected {header.width}x{header.height} by the header")
             return as_rgb_mode(image, samples, value_range)
     except Exception as error:  # broken files make Pillow's decoders raise nearly anything
-        raise UnreadableImage(f"{type(error).__name__}: {error}") from error
+        raise UnreadableImage(why_unreadable(error)) from error
+
+
+def why_unreadable(error: Exception) -> str:
+    """What a person is told of an error that a file made Pillow raise."""
+    if isinstance(error, UnidentifiedImageError):  # whose own text names Pillow's handle of the file
+        return "cannot identify it as an image"
+    return f"{type(error).__name__}: {error}"
 
 
 def without_ends(image: Image.Image) -> Image.Image:

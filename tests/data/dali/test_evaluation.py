@@ -16,7 +16,9 @@ from torchvision.transforms.v2 import functional as F
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
 from sslfast.data import eval_batches
+from sslfast.data.dali import runner
 from sslfast.data.dali.evaluation import _evaluation_arguments
+from sslfast.data.dali.memory import release_memory
 from sslfast.data.dali.runner import Runner
 from sslfast.data.evaluation import resize_center_crop
 from tests.data.photographs import CPU, SIZE, config, cut, levels, photographs
@@ -53,7 +55,10 @@ def test_evaluation_leaves_bad_files_out(tmp_path: Path) -> None:
 
 
 def test_an_evaluation_leaves_no_pipeline_and_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it ends, is left early or meets a bad file; before any garbage is collected."""
+    """Whether it ends, is left early or meets a bad file; before any garbage is collected.
+
+    And what they have freed goes back to the system, when they have freed it.
+    """
     pipelines: weakref.WeakSet[object] = weakref.WeakSet()
     build = Runner._build
 
@@ -62,7 +67,9 @@ def test_an_evaluation_leaves_no_pipeline_and_no_thread(tmp_path: Path, monkeypa
         pipelines.add(pipeline)
         return pipeline
 
+    alive_at_release: list[int] = []
     monkeypatch.setattr(Runner, "_build", spy)
+    monkeypatch.setattr(runner, "release_memory", lambda: alive_at_release.append(len(pipelines)))
     source = photographs(tmp_path, count=8, extension="png")
     before = threading.active_count()
     gc.disable()
@@ -75,8 +82,13 @@ def test_an_evaluation_leaves_no_pipeline_and_no_thread(tmp_path: Path, monkeypa
         list(eval_batches(source, SIZE, DALI, 3, CPU))
         assert len(source.bad) == 1
         assert (len(pipelines), threading.active_count()) == (0, before)
+        assert alive_at_release == [0, 0, 0]
     finally:
         gc.enable()
+
+
+def test_memory_is_released_whatever_the_c_library() -> None:
+    release_memory()
 
 
 def test_of_a_strip_only_the_middle_is_resized() -> None:
