@@ -20,6 +20,8 @@ from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
 from sslfast.evaluation.result import Evaluation
+from sslfast.run.directory import RunDirectory
+from sslfast.run.inventory import read_inventory
 from sslfast.weights import find_encoder
 
 log = logging.getLogger(__name__)
@@ -72,12 +74,18 @@ def evaluate(
     on_run_data = val is None and of_run is not None and is_same_source(data, of_run.source)
     if val is None:
         options = with_split(options, of_run if of_run is not None and on_run_data else DataConfig())
-    train_set, val_set = open_labeled(data, val, options)
+    own_split = (
+        of_run is not None
+        and on_run_data
+        and (options.limit, options.val_fraction) == (of_run.limit, of_run.val_fraction)
+    )
+    folder = results_folder(found.file)
+    inventory = read_inventory(RunDirectory(folder.parent).images) if own_split else None
+    train_set, val_set = open_labeled(data, val, options, inventory)
 
     encoders = {"pre-trained": found.encoder}
     if random_baseline:
         encoders["random initialisation"] = found.untrained().to(device)
-    folder = results_folder(found.file)
     evaluation = Evaluation(
         kind=kind,
         checkpoint=found.name,
@@ -89,9 +97,7 @@ def evaluate(
         classes=len(train_set.classes),
         chance=1.0,
         rows=[{"encoder": name} for name in encoders],
-        own_split=of_run is not None
-        and on_run_data
-        and (options.limit, options.val_fraction) == (of_run.limit, of_run.val_fraction),
+        own_split=own_split,
         step=found.step,
         weights=weights_digest(found.encoder),
     )

@@ -11,8 +11,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sslfast.config import Recipe
 from sslfast.config.paths import user_path
-from sslfast.data import open_data
-from sslfast.data.inventory import take_inventory
+from sslfast.data import Source, open_data
+from sslfast.data.inventory import Inventory, take_inventory
 from sslfast.distributed import rank
 from sslfast.distributed.launch import first_alone, joined
 from sslfast.errors import UsageError
@@ -63,7 +63,7 @@ def pretrain(
                 source = open_data(recipe.data)
             inventory = read_inventory(run.images) if resume else None
             if inventory is not None:
-                source = inventory.find(source, limited=recipe.data.limit is not None)
+                source = _found(inventory, source, recipe)
             trainer = Trainer(recipe, run, source, inventory)
             if resume:
                 trainer.resume()
@@ -165,6 +165,14 @@ def named_run(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[st
     if resume and (run := RunDirectory(user_path(recipe))).config.exists():
         return None, run.path
     return recipe, Path("runs") / Path(recipe).stem
+
+
+def _found(inventory: Inventory, source: Source, recipe: Recipe) -> Source:
+    """The images of a run to resume where they are now. Raises UsageError where they are not."""
+    try:
+        return inventory.find(source, limited=recipe.data.limit is not None)
+    except UsageError as error:
+        raise UsageError(f"--resume: {error}; restore them, or train on these in another --out") from error
 
 
 def _out(text: str | Path) -> Path:

@@ -222,7 +222,4 @@ def _is_readable(path: Path) -> bool:
 
 
 def _refusal(source: Source, difference: str) -> UsageError:
-    return UsageError(
-        f"--resume: {source.name} does not hold the images of the run: {difference}; restore them, or train on "
-        "these in another --out"
-    )
+    return UsageError(f"{source.name} does not hold the images of the run: {difference}")

@@ -12,6 +12,7 @@ import numpy as np
 from sslfast.config import DataConfig
 from sslfast.config.paths import user_path
 from sslfast.data import Source, open_source, split
+from sslfast.data.inventory import Inventory
 from sslfast.data.sources.torchvision_sets import split_name, test_split
 from sslfast.errors import UsageError
 from sslfast.evaluation.options import EvaluationConfig
@@ -68,21 +69,26 @@ def with_split(options: EvaluationConfig, data: DataConfig) -> EvaluationConfig:
     )
 
 
-def open_labeled(data: str, val: str | None, options: EvaluationConfig) -> tuple[Source, Source]:
+def open_labeled(
+    data: str, val: str | None, options: EvaluationConfig, inventory: Inventory | None = None
+) -> tuple[Source, Source]:
     """Opens the training and the held-out images, labelled by the same classes.
 
     Args:
         data: the training images, as `open_source` takes them.
         val: the held-out images; None: a share of `data`, `options.val_fraction`.
         options: how many images there are to be, and how they are read.
+        inventory: the images that the run was pre-trained on, which are to be split as it did; None: others.
 
     Raises:
-        UsageError: images cannot be opened or have no labels, or the held-out ones have classes of their own or
-            are among the training images.
+        UsageError: images cannot be opened or have no labels, are not those of the inventory, or the held-out ones
+            have classes of their own or are among the training images.
     """
     train = _open(data, options, "--data")
     if val is None:
         assert options.val_fraction is not None
+        if inventory is not None:
+            train = _found(inventory, train, options)
         return split(train, options.val_fraction)
     held_out = _open(val, options, "--val")
     if common := _files(train) & _files(held_out):
@@ -119,12 +125,26 @@ def _open(name: str, options: EvaluationConfig, argument: str) -> Source:
         on_error=options.on_error,
         max_unpacked=options.max_unpacked,
     )
+    return _checked_labels(source, argument)
+
+
+def _checked_labels(source: Source, argument: str) -> Source:
+    """The source. Raises UsageError where it has no labels."""
     if source.labels is None:
         raise UsageError(
             f"{argument} {source.name}: has no labels, which an evaluation needs; "
             "put the images of each class into a subfolder of its own"
         )
     return source
+
+
+def _found(inventory: Inventory, source: Source, options: EvaluationConfig) -> Source:
+    """The images of a run where they are now: without one of them, others would be held out than from training."""
+    try:
+        found = inventory.find(source, limited=options.limit is not None)
+    except UsageError as error:
+        raise UsageError(f"--data {error}; restore them, or name images to test on by --val") from error
+    return _checked_labels(found, "--data")
 
 
 def _relabeled(source: Source, like: Source) -> Source:

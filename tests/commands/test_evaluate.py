@@ -11,11 +11,15 @@ from PIL import Image
 
 from sslfast.commands.evaluate import evaluate, results_folder
 from sslfast.config import EncoderConfig, Recipe
+from sslfast.data import open_source, split
+from sslfast.data.inventory import take_inventory
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
+from sslfast.evaluation import images as images_of_evaluation
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
+from sslfast.run.inventory import write_inventory
 
 CLASSES = ("blue", "green", "red")
 
@@ -147,6 +151,31 @@ def test_the_runs_own_data_is_split_as_in_pre_training(
     state["config"]["data"]["source"] = "~nouser/images"  # of another machine
     checkpoint.save(saved, state)
     assert not evaluated("images").own_split
+
+
+def test_the_split_stays_that_of_pre_training_when_an_image_is_gone(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else images that it was trained on would be held out. More than `max_bad` of them are refused."""
+    images = write_images(tmp_path / "images", each=10)
+    state = checkpoint.load(saved)
+    state["config"]["data"] |= {"source": images, "val_fraction": 0.2}
+    checkpoint.save(saved, state)
+    before = open_source(images)
+    write_inventory(saved.parents[1] / "images.json.gz", take_inventory(before))
+    _, held_out = split(before, 0.2)
+    tested = []
+    monkeypatch.setattr(
+        images_of_evaluation, "split", lambda *args: (parts := split(*args), tested.append(parts[1].paths))[0]
+    )
+    assert before.paths is not None
+    before.paths[3].unlink()
+    result = evaluate("knn", saved, images, None, ["max_bad=0.1"], random_baseline=False)
+    assert tested == [held_out.paths]
+    assert result.own_split
+    assert result.train_images + result.val_images == 29
+    with pytest.raises(UsageError, match="--data .*images does not hold the images of the run: .* 1 are missing"):
+        evaluate("knn", saved, images, random_baseline=False)
 
 
 @pytest.fixture
