@@ -30,7 +30,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         raise UsageError(f"{path}: cannot read the metrics: {error.strerror}") from error
     lines = [values for line in ended if (values := _parse(line)) is not None]
     if damaged := len(ended) - len(lines):
-        log.warning("%s: passed over %d damaged lines of %d", path, damaged, len(ended))
+        log.warning("%s: passed over %d of its %d lines, as damaged", path, damaged, len(ended))
     return lines
 
 

@@ -195,6 +195,9 @@ class TrainStep:
         check_like(state["method"], self.method.state_dict(), "method")
         check_optimizer(state["optimizer"], self.optimizer, "optimizer")
         check_like(state["guard"], self.guard.state_dict(), "guard")
+        for name, count in state["guard"].items():
+            if count < 0:
+                raise ValueError(f"guard.{name}: expected a count, got {count}")
         if state["step"] > self.total_steps:
             raise ValueError(f"step: expected at most {self.total_steps}, got {state['step']}")
         self.method.load_state_dict(state["method"])

@@ -55,7 +55,7 @@ def test_damaged_lines_are_passed_over(tmp_path, caplog, damaged):
     line = json.dumps({"step": 1, "epoch": 0.5, "loss": 1.0}) + "\n"
     run.metrics.write_text(line + damaged, encoding="latin-1")
     assert losses(run) == {1: 1.0}
-    assert ("metrics.jsonl: passed over 1 damaged lines of 2" in caplog.text) == damaged.endswith("\n")
+    assert ("metrics.jsonl: passed over 1 of its 2 lines" in caplog.text) == damaged.endswith("\n")
 
 
 def test_metrics_that_cannot_be_read_are_one_sentence(tmp_path):

@@ -133,6 +133,7 @@ KEYS = {
         "method.labels": ("labels: expected 0 to 7, got -100", "below"),
         "method.weights": ("weights: expected 0 to inf, got -100.0", "below"),
         "method.encoder.bn1.running_var": ("running_var: expected 0 to inf, got -100.0", "below"),
+        "guard.in_a_row": ("in_a_row: expected a count, got -100", "below"),
         "guard.total": ("total: expected torch.int64 of shape (), got torch.float64", "another dtype"),
     },
     "instdisc": {
