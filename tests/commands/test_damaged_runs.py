@@ -37,7 +37,7 @@ LINES = [
     *('{"step": 1, "epoch": 1e400}', '{"step": 1, "epoch": NaN}', '{"step": 1, "epoch": 1, "loss": Infinity}'),
     *(
         '{"step": 1, "epoch": 1, "loss": [1]}',
-        '{"step": 1, "epoch": 1, "loss": 1e308, "lr": -1e308}',
+        '{"step": 1, "epoch": 1, "loss": 1e200, "lr": -1e200}',
         "{}",
         "null",
     ),
@@ -157,10 +157,14 @@ def test_report(original, run, capsys, monkeypatch):
         put(path, content)
 
 
-def test_metrics_of_any_kind_are_drawn(run, capsys):
+def test_metrics_of_any_kind_are_passed_over_or_drawn(original, run, capsys):
+    metrics = run / "metrics.jsonl"
+    odd = metrics.read_text() + "\n".join(LINES) + "\n"
+    metrics.write_text(odd)
+    argv = ["moco_v2_shapes", f"--data={original}/images", f"--out={run}", "--resume", *SETTINGS]
+    assert outcome(capsys, "pretrain", *argv)[0] == 0
     shutil.rmtree(run / "checkpoints")
-    with (run / "metrics.jsonl").open("a") as file:
-        file.write("\n".join(LINES) + "\n")
+    metrics.write_text(odd)
     assert outcome(capsys, "report", run)[0] == 0
 
 
