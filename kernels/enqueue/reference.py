@@ -10,10 +10,11 @@ def enqueue_(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) 
     size, count = len(queue), len(keys)
     if count == 0:
         return
-    rows = (pointer + torch.arange(count, device=queue.device)) % size
-    keys, advance = keys.to(queue.dtype), torch.full_like(pointer, count)
+    first = pointer % size  # before anything is added, which the largest numbers leave no room for
+    rows = (first + torch.arange(count, device=queue.device)) % size
+    keys, following = keys.to(queue.dtype), (first + count) % size
     if skip is not None:
         keys = torch.where(skip, queue[rows], keys)
-        advance = torch.where(skip, 0, advance)
+        following = torch.where(skip, pointer, following)
     queue.index_copy_(0, rows, keys)
-    pointer.add_(advance).remainder_(size)
+    pointer.copy_(following)

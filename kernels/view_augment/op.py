@@ -89,6 +89,8 @@ def view_augment(
         _check_list(images, draws, rows, crop)
         chosen = LIST.choose(impl, draws.device, computed)
         if chosen == "reference":
+            for i, image in enumerate(images):
+                _check_inside(image[None], draws[i : i + 1], None, True, sample=i)
             return reference.view_augment_list(images, draws, size, mean, std, dtype)
         views: Tensor = LIST.call(chosen, list(images), draws, size, list(mean), list(std), dtype)
         return views
@@ -96,6 +98,7 @@ def view_augment(
     _check(images, draws, rows, size, crop)
     chosen = OP.choose(impl, images.device, computed)
     if chosen == "reference":
+        _check_inside(images, draws, rows, crop)
         return reference.view_augment(images, draws, rows, size, mean, std, crop, dtype)
     out: Tensor = OP.call(chosen, images, draws, rows, size, list(mean), list(std), crop, dtype)
     return out
@@ -122,6 +125,21 @@ def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: 
             raise ValueError(
                 f"view_augment: expected {name} on {images.device} to match images, got {tensor.device}"
             )
+
+
+def _check_inside(images: Tensor, draws: Tensor, rows: Tensor | None, crop: bool, sample: int = 0) -> None:
+    """Raises RuntimeError, as the kernel does, for the first sample on the CPU whose row or box lies outside."""
+    if draws.device.type != "cpu" or torch.compiler.is_compiling():
+        return
+    for i in reference.is_outside(images, draws, rows, crop).nonzero().flatten().tolist():
+        count, height, width, _ = images.shape
+        if rows is not None and not 0 <= rows[i] < count:
+            raise RuntimeError(f"view_augment: expected rows in [0, {count}), got {int(rows[i])} for sample {i}")
+        top, left, box_height, box_width = draws[i, : Draw.WIDTH + 1].tolist()
+        raise RuntimeError(
+            f"view_augment: expected boxes inside images of {height}x{width}, got top {top:g}, left {left:g}, "
+            f"height {box_height:g}, width {box_width:g} for sample {sample + i}"
+        )
 
 
 def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, crop: bool) -> None:

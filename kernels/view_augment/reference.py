@@ -31,8 +31,9 @@ def view_augment(
     crop: bool,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Makes views (B, 3, size, size), computed in the draws' dtype."""
-    images = images if rows is None else images[rows]
+    """Makes views (B, 3, size, size), computed in the draws' dtype; NaN where a row or a box lies outside."""
+    outside = is_outside(images, draws, rows, crop)
+    images = images if rows is None else images[rows.clamp(0, max(len(images) - 1, 0))]
     x = images.permute(0, 3, 1, 2).to(draws.dtype)
     parameters = draws[:, :, None, None, None].unbind(1)
     if crop:
@@ -44,7 +45,21 @@ def view_augment(
     sigma = parameters[Draw.SIGMA]
     x = torch.where(sigma > 0, gaussian_blur(x, sigma), x)
     x = torch.where((parameters[Draw.SOLARIZE] != 0) & (x >= SOLARIZE_FROM), 1 - x, x)
-    return normalize(x, mean, std).to(dtype, memory_format=torch.channels_last)
+    x = normalize(x, mean, std).masked_fill(outside[:, None, None, None], torch.nan)
+    return x.to(dtype, memory_format=torch.channels_last)
+
+
+def is_outside(images: Tensor, draws: Tensor, rows: Tensor | None, crop: bool) -> Tensor:
+    """Which samples' rows are of no image, or whose boxes do not lie in it: bool (B,). NaN lies nowhere."""
+    count, height, width, _ = images.shape
+    inside = torch.ones(len(draws), dtype=torch.bool, device=draws.device)
+    if rows is not None:
+        inside = (rows >= 0) & (rows < count)
+    if crop:
+        for start, extent, length in ((Draw.TOP, Draw.HEIGHT, height), (Draw.LEFT, Draw.WIDTH, width)):
+            first, size = draws[:, start], draws[:, extent]
+            inside = inside & (first >= 0) & (size > 0) & (first + size <= length)
+    return ~inside
 
 
 def view_augment_list(

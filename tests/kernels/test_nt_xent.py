@@ -111,6 +111,21 @@ def test_compiles_for_any_batch_size(impl, device):
         torch.testing.assert_close(torch.autograd.grad(out, z1), torch.autograd.grad(expected, z1))
 
 
+@pytest.mark.parametrize("impl", ["reference", "cpp"])
+def test_ranks_of_large_batches_are_off_by_no_more_than_ties_within_rounding(impl):
+    """Among 2000^2 products some tie in fp32: such a negative may count or not, in eager PyTorch too."""
+    z1, z2 = (F.normalize(z, dim=1) for z in views(1000, 12))
+    _, positive_rank = K.nt_xent(z1, z2, temperature=T, return_rank=True, impl=impl)
+    z = torch.cat([z1, z2]).double()
+    others = z @ z.T
+    others.fill_diagonal_(-math.inf)
+    positive = others.gather(1, torch.arange(len(z)).roll(len(z1))[:, None])
+    tie = 4 * torch.finfo(torch.float32).eps  # of products of at most 1
+    least, most = ((others > positive + shift).sum(1) for shift in (tie, -tie))
+    assert ((positive_rank >= least) & (positive_rank <= most - 1)).all()  # the positive is within its own tie
+    assert (most - 1 - least).float().mean() < 0.1
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -73,7 +73,7 @@ def test_any_range_of_logits(impl, device, dtype, scale, temperature):
 @both_paths
 @pytest.mark.parametrize("classes", [1, 3])
 def test_long_rows_that_are_the_same(impl, device, dtype, classes):
-    """The mean over the positives is each product: its rounding, 1e-4 of the logits', must not show in the loss."""
+    """The mean over the positives is each product: its rounding, 1e-4, must not show in the loss."""
     m = 300
     generator = torch.Generator().manual_seed(0)
     row = 10 * F.normalize(torch.randn(1, 64, generator=generator), dim=1)

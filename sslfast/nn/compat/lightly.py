@@ -3,6 +3,9 @@
     from sslfast.nn.compat.lightly import BarlowTwinsLoss, NegativeCosineSimilarity, NTXentLoss, SwaVLoss
 
 `gather_distributed` works as there: over the default process group, once it is initialised.
+
+What the originals take and these refuse, with a ValueError: a negative temperature (NTXentLoss), and
+`sinkhorn_iterations=0` (SwaVLoss). A memory bank's size may be a number alone, without a warning.
 """
 
 from collections.abc import Sequence

@@ -2,8 +2,10 @@
 
     from sslfast.nn.compat.pytorch_metric_learning import NTXentLoss, SupConLoss
 
-Supported are the losses as they come, with cosine similarity and all pairs that the labels make. A distance,
-reducer, regularizer, miner's indices or reference embeddings of your own are refused.
+Supported are the losses as they come, with cosine similarity and all pairs that the labels make. What the
+originals take and these refuse, with a NotImplementedError: `distance`, `reducer`, `embedding_regularizer` and
+`collect_stats`; `indices_tuple` (a miner's, and so `SelfSupervisedLoss` and calls without labels), `ref_emb` and
+`ref_labels`. Labels of a floating-point dtype are a ValueError. The loss of embeddings in fp16 is in fp32.
 """
 
 from abc import ABC, abstractmethod
