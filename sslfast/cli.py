@@ -78,10 +78,10 @@ def evaluation_help() -> str:
 
 
 def pretrain(args: argparse.Namespace) -> None:
-    from sslfast.commands.pretrain import named_run, recipe_to_run
     from sslfast.commands.pretrain import pretrain as run
     from sslfast.recipes.load import to_yaml
     from sslfast.run.directory import RunDirectory
+    from sslfast.run.resumption import named_run, recipe_to_run
 
     recipe, out = named_run(args.recipe, args.out, resume=args.resume)
     if args.print_config:
