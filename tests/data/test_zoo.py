@@ -90,12 +90,19 @@ def test_every_file_is_evaluated_as_its_format_says(
     ("pipeline", "decode"),
     [
         ("resident", "once"),
-        *(pytest.param("dali", decode, marks=NEEDS_DALI) for decode in ("once", "region")),
+        *(
+            pytest.param(pipeline, decode, marks=NEEDS_DALI)
+            for pipeline in ("dali", "dali_only")
+            for decode in ("once", "region")
+        ),
     ],
 )
 def test_every_file_is_trained_on_as_its_format_says(
     zoo: Zoo, pipeline: str, decode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Where DALI crops, as it does on a GPU, it rounds, and repeats the edge where it shrinks."""
+    by_dali = pipeline == "dali_only"
+    compared = (..., slice(2, -2), slice(2, -2)) if by_dali else ...
     monkeypatch.setattr("sslfast.data.in_memory.PROBED", len(zoo.specimens))
     data = config(pipeline=pipeline, decode=decode, views=[WHOLE], batch_size=len(zoo.specimens))
     (batch,) = make_loader(LoaderSpec(zoo.source, data, SEED, CPU)).epoch(0)
@@ -109,6 +116,7 @@ def test_every_file_is_trained_on_as_its_format_says(
         expected = F.resized_crop(image, *draws.boxes[row], [SIZE, SIZE], antialias=True)
         if draws.flip[row]:
             expected = F.horizontal_flip(expected)
-        if off_by(levels(batch.views[0][row]), expected) > specimen.tolerance:
-            wrong.append(f"{specimen.name}: {off_by(levels(batch.views[0][row]), expected):.1f} levels")
+        off = off_by(levels(batch.views[0][row])[compared], expected[compared])
+        if off > specimen.tolerance + (0.5 if by_dali else 0):
+            wrong.append(f"{specimen.name}: {off:.1f} levels")
     assert not wrong

@@ -65,7 +65,8 @@ def rules(view: ViewConfig) -> list[float]:
 
 def sides(view: ViewConfig, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
     """The sides of images of sizes (N, 2) and of their central crops, (N, 4), as `Side` numbers them."""
-    return np.column_stack([sizes, *reference.central_crop(*sizes.T, view.ratio)]).astype(np.float64)
+    central = np.stack(reference.central_crop(sizes[:, 0], sizes[:, 1], view.ratio), axis=1)
+    return np.concatenate((sizes, central), axis=1).astype(np.float64)
 
 
 def sample_view(rules: Tensor, sides: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:

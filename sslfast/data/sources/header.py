@@ -41,7 +41,7 @@ def read_header(image: Image.Image) -> Header:
     Args:
         image: opened, and not loaded: loading a TIFF turns it upright.
     """
-    orientation = _exif(image).get(ExifTags.Base.Orientation)
+    orientation = _exif(image).get(ExifTags.Base.Orientation, UPRIGHT)
     orientation = int(orientation) if orientation in TURNED else UPRIGHT
     width, height = image.size
     if isinstance(image, TiffImageFile):  # whose `size` is upright under some of the orientations
