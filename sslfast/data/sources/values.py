@@ -15,8 +15,7 @@ from sslfast.data.sources.rgb import ValueRange, gray_values, is_deep_gray, read
 
 logger = logging.getLogger(__name__)
 
-PROBED = 64  # files, evenly spread, that are looked at
-ENOUGH = 16  # files of more than 8 bits whose values stand for all
+PROBED = 32  # files, evenly spread, whose values stand for all
 
 _looked_at: set[tuple[str, ValueRange | None]] = set()  # sources by their names
 
@@ -45,8 +44,9 @@ def with_range(source: Source, value_range: ValueRange | None) -> Source:
         source: files or an array, which is of 8 bits.
         value_range: `data.range`; None: the values of all the files' bits.
     """
-    source = copy.copy(source)
-    source.value_range = value_range
+    if source.value_range != value_range:
+        source = copy.copy(source)
+        source.value_range = value_range
     if source.paths is not None and (source.name, value_range) not in _looked_at:
         _looked_at.add((source.name, value_range))
         step = max(1, -(-len(source.paths) // PROBED))
@@ -87,14 +87,14 @@ def _is_narrow(values: Found) -> bool:
 
 
 def _values(paths: list[Path]) -> list[Found]:
-    """The values in the first of these files that have more than 8 bits."""
+    """The values in those of these files that have more than 8 bits."""
     found = []
     for path in paths:
         try:
             with path.open("rb") as file, Image.open(file) as image:
                 samples = read_samples(image)
                 if samples.is_deep_color:
-                    high = 256 * int(np.asarray(image).max()) + 255
+                    high = 256 * int(np.asarray(image.convert("RGB")).max()) + 255
                     found.append(Found(0, high, 65535, is_color=True))
                 elif is_deep_gray(image):
                     values = gray_values(image, samples)
@@ -102,6 +102,4 @@ def _values(paths: list[Path]) -> list[Found]:
                     found.append(Found(values.min(), values.max(), most, is_color=False))
         except Exception:  # whatever is wrong with the file, reading it will tell
             logger.debug("cannot tell the values in %s", path)
-        if len(found) == ENOUGH:
-            break
     return found
