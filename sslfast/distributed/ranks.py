@@ -36,7 +36,7 @@ class Ranks:
     def __init__(self, store: dist.Store | None = None, rank: int = 0, count: int = 1) -> None:
         self.store, self.rank, self.count = store, rank, count
         self._answers = store is not None
-        self._ended = threading.Event()
+        self._over = threading.Event()
         self._beats = threading.Thread(target=self._beat, daemon=True)
 
     @contextmanager
@@ -51,7 +51,9 @@ class Ranks:
                 self._ask(lambda store: store.set(_ended(self.rank), ""))
             raise
         finally:
-            self._ended.set()
+            self._over.set()
+            if self.store is not None:
+                self._beats.join(PERIOD)  # a thread that wakes while Python ends may abort the process
 
     @contextmanager
     def watched(self, where: Callable[[], str]) -> Iterator[None]:
@@ -137,7 +139,7 @@ class Ranks:
         assert self.store is not None
         # A connection of its own, as the other may be waiting; torch's stubs lack it.
         store = self.store.clone()  # type: ignore[attr-defined]
-        while not self._ended.wait(PERIOD):
+        while not self._over.wait(PERIOD):
             try:
                 store.add(_beats(self.rank), 1)
             except RuntimeError:  # its keeper has gone, as the main thread will find out
