@@ -35,8 +35,8 @@ def locked(folder: Path) -> Iterator[None]:
 
     The kernel has the lock (flock), and takes it back when the process ends, however it ends. No process that this
     one starts keeps it. On NFS Linux asks the server, so that it holds between machines, unless the mount says
-    otherwise (`nolock`, `local_lock`); where a file system has no locks, a warning says so. The file run.lock names
-    the holder. After the block it is gone, and with it the folder if it was made and is empty.
+    otherwise (`nolock`, `local_lock`); where a file system has no locks, a warning says so. The file run.lock
+    names the holder. After the block it is gone, and with it the folder if it was made and is empty.
 
     Raises:
         UsageError: another process holds the lock, which the message names, or the folder cannot be written to.
