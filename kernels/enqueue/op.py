@@ -35,7 +35,8 @@ def enqueue_(
     Args:
         queue: (K, D) of any floating dtype; not expanded.
         keys: (N, D) with N <= K, of any floating dtype; on the queue's device.
-        pointer: 0-d int64, the row that the next key takes, modulo K; with the queue. It leaves in [0, K).
+        pointer: 0-d int64, the row that the next key takes, modulo K; with the queue. It leaves in [0, K). No row
+            outside of the queue is ever written; but "triton" keeps count only from -2^39 to 2^39.
         skip: 0-d bool, with the queue; where true, nothing changes.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 

@@ -72,9 +72,20 @@ def work(rank, folder, expected):
     query, key = (z.chunk(RANKS)[rank] for z in embeddings(6))
     bank(query.clone().requires_grad_(), key)
     torch.testing.assert_close(bank.memory_bank.bank[:8], F.normalize(embeddings(6)[1], dim=1))
+    check_second_derivatives()
     check_shuffling(rank)
     check_plain_collectives(rank)
     dist.destroy_process_group()
+
+
+def check_second_derivatives():
+    """Of the ranks' sum of x^3 of all rows: 6 x, from each rank."""
+    for collective, factor in ((distributed.gather, RANKS), (distributed.mean, 1)):
+        rows = torch.arange(1.0, 5.0).view(2, 2).requires_grad_()  # the same on all ranks
+        (gradient,) = torch.autograd.grad(collective(rows).pow(3).sum(), rows, create_graph=True)
+        torch.testing.assert_close(gradient, factor * 3 * rows**2)
+        (second,) = torch.autograd.grad(gradient.sum(), rows)
+        torch.testing.assert_close(second, factor * 6 * rows.detach())
 
 
 def check_plain_collectives(rank):
