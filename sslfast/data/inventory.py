@@ -126,16 +126,7 @@ class FileInventory:
         bad = BadFiles(source.name, len(paths), source.bad.max_share, source.bad.on_error)
         allowed = 0 if bad.on_error == "stop" else bad.max_share * len(paths)
         if len(gone) + len(changed) > allowed or any(_is_readable(paths[i]) for i in changed):
-            faults = []
-            if gone:
-                faults.append(f"{len(gone)} are missing, the first {self.names[gone[0]]}")
-            if changed:
-                first = changed[0]
-                change = f"{self.names[first]}: {self.sizes[first]} bytes, now {sizes[first]}"
-                faults.append(f"{len(changed)} are of another size, the first {change}")
-            if new:
-                faults.append(f"{len(new)} are new, the first {new[0]}")
-            raise _refusal(source, f"of its {len(paths)} images in {self.source} " + "; ".join(faults))
+            raise _refusal(source, self._differences(gone, changed, sizes, new))
         if new:
             logger.warning(
                 "%s: left out %d images that are new since the run was started, the first %s",
@@ -180,6 +171,20 @@ class FileInventory:
             following = row.get(path, following)
             rows.append(following)
         return decoded.subset(rows[::-1])
+
+    def _differences(self, gone: list[int], changed: list[int], sizes: list[int], new: list[str]) -> str:
+        """How many images are others now, and the first of each kind."""
+        parts = []
+        if gone:
+            parts.append(f"{len(gone)} are missing, the first {self.names[gone[0]]}")
+        if changed:
+            first = changed[0]
+            before = "not there" if self.sizes[first] == MISSING else f"{self.sizes[first]} bytes"
+            change = f"{self.names[first]}: {before}, now {sizes[first]} bytes"
+            parts.append(f"{len(changed)} are of another size, the first {change}")
+        if new:
+            parts.append(f"{len(new)} are new, the first {new[0]}")
+        return f"of its {len(self.names)} images in {self.source} {'; '.join(parts)}"
 
 
 Inventory = ArrayInventory | FileInventory

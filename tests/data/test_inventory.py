@@ -127,6 +127,15 @@ def test_another_image_of_the_same_name_is_refused(root, make_image):
         found(inventory, root, max_bad=1)
 
 
+def test_a_link_that_was_broken_and_now_leads_to_an_image_is_another_image(root):
+    (root / "cat" / "link.png").symlink_to("nowhere.png")
+    inventory = take_inventory(open_source(str(root)))
+    assert not found(inventory, root).bad
+    shutil.copy(root / "cat" / "000.png", root / "cat" / "nowhere.png")
+    with pytest.raises(UsageError, match="of another size, the first cat/link.png: not there, now [0-9]+ bytes"):
+        found(inventory, root)
+
+
 def test_other_images_of_the_same_number_are_refused(root, make_folder, tmp_path):
     inventory = take_inventory(open_source(str(root)))
     other = make_folder(classes=("ant", "bee"), root=tmp_path / "other")
