@@ -9,6 +9,7 @@ import torch
 import torchvision
 
 from sslfast.data import open_source
+from sslfast.data.sources.cache import cache_folder
 from sslfast.data.sources.torchvision_sets import SETS
 from sslfast.errors import UsageError
 
@@ -72,7 +73,9 @@ def test_grayscale_tensors_as_mnist_has_them(stand_in):
 
 @pytest.mark.parametrize("form", ["samples", "_image_files"])
 def test_files(stand_in, make_folder, form):
-    files = sorted(make_folder().rglob("*.png"))
+    """They are named from the folder that the data set is downloaded to, wherever that lies."""
+    root = cache_folder() / "torchvision" / "CIFAR10"
+    files = sorted(make_folder(root=root).rglob("*.png"))
     labels = [0] * 4 + [1] * 4
     lists = {
         "samples": {"samples": list(zip(map(str, files), labels, strict=True))},
@@ -82,6 +85,7 @@ def test_files(stand_in, make_folder, form):
     source = open_source("CIFAR10", limit=4)
     assert source.labels.tolist() == [0, 0, 1, 1]
     assert set(source.paths) < set(files)
+    assert source.root == root
 
 
 def test_other_kinds_are_refused(stand_in):
