@@ -166,7 +166,7 @@ class Trainer:
         """Logs a step: the one place in the loop where the host waits for the device."""
         numbers = dict(zip(values, mean(torch.stack(list(values.values()))).tolist(), strict=True))
         skipped = int(self.train_step.guard.total)
-        if skipped > self.reported_skips:
+        if skipped > self.reported_skips and rank() == 0:  # it is skipped by all
             log.warning(
                 "step %d: loss or gradient not finite, steps skipped since the last report: %d",
                 self.step,

@@ -41,6 +41,21 @@ def test_a_resumed_run_takes_back_the_lines_past_its_step(tmp_path, resumed):
     assert losses(run) == {**{step: 1.0 for step in (1, 2, 3) if step <= resumed}, resumed + 1: 2.0}
 
 
+def test_the_values_that_the_resumed_step_has_are_known(tmp_path):
+    run = RunDirectory(tmp_path)
+    with MetricsLog(run, 0) as metrics:
+        assert not metrics.had("knn_top1", 0)
+        metrics.write(2, 1.0, loss=1.0)
+        metrics.write(2, 1.0, knn_top1=0.5)
+        metrics.write(4, 2.0, loss=1.0)
+    with MetricsLog(run, 4) as metrics:
+        assert metrics.had("loss", 4)
+        assert not metrics.had("knn_top1", 4)
+        assert not metrics.had("loss", 2)
+    with MetricsLog(run, 2) as metrics:
+        assert metrics.had("knn_top1", 2)
+
+
 @pytest.mark.parametrize(
     "damaged",
     [
