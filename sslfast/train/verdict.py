@@ -13,7 +13,7 @@ from sslfast.run.summary import Fault, RunSummary
 # A shorter run is not judged by its loss, and by kNN only where it is below random beyond doubt.
 STEPS_TO_JUDGE, EPOCHS_TO_JUDGE = 100, 2
 END = 0.1  # share of the steps whose mean is a run's last figure
-AT_CHANCE = 0.99  # share of the chance loss; below it a run has learned something
+AT_CHANCE = 0.995  # share of the chance loss; below it a run has learned something
 COLLAPSED = 0.1  # share of the standard deviation of embeddings that are spread evenly
 DOUBT = 2  # standard errors
 

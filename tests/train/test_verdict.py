@@ -40,7 +40,7 @@ def test_a_run_that_learns():
     assert (summary.knn_top1, summary.knn_random_top1, summary.val_images) == (0.5, 0.4, 1000)
 
 
-@pytest.mark.parametrize("end", [LN_K, 1.5 * LN_K, 0.995 * LN_K])
+@pytest.mark.parametrize("end", [LN_K, 1.5 * LN_K, 0.996 * LN_K])
 def test_a_loss_that_ends_at_chance(end):
     (fault,) = judge(rows([7.0] * 18 + [end] * 2), 200, 4, SCALE).faults
     assert fault.kind == "loss_at_chance"
@@ -53,6 +53,7 @@ def test_the_loss_is_that_of_the_last_tenth():
     assert kinds(rows([LN_K] * 18 + [6.0] * 2)) == []
     assert kinds(rows([LN_K] * 18 + [LN_K - 0.3, LN_K + 0.3])) == ["loss_at_chance"]  # it is noisy
     assert kinds(rows([LN_K], log_every=200)) == ["loss_at_chance"]  # however seldom it is logged
+    assert kinds(rows([0.99 * LN_K] * 20)) == []
 
 
 def test_embeddings_that_collapse():
