@@ -67,6 +67,11 @@ def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor])
             )
 
 
+def is_not_negative(number: float) -> bool:
+    """Whether something is a finite number of at least 0."""
+    return isinstance(number, Real) and 0 <= number < float("inf")
+
+
 def check_whole_number(op: str, name: str, number: int, least: int) -> None:
     """Raises ValueError unless the number is a whole one of at least `least`."""
     if not isinstance(number, Integral) or number < least:

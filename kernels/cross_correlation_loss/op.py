@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import torch
@@ -87,7 +86,7 @@ def _check_views(z1: Tensor, z2: Tensor) -> None:
 
 def check_lambd(op: str, lambd: float, name: str = "lambd") -> None:
     """Raises ValueError unless the off-diagonal part's weight is at least 0. `name`: the caller's word for it."""
-    if not isinstance(lambd, Real) or not 0 <= lambd < float("inf"):
+    if not checks.is_not_negative(lambd):
         raise ValueError(f"{op}: expected a {name} >= 0, got {lambd!r}")
 
 

@@ -22,14 +22,12 @@ def check_options(op: str, options: Mapping[str, Any]) -> None:
     for name, option in options.items():
         if name == "betas":
             pair = isinstance(option, Sequence) and len(option) == 2
-            if not pair or any(not isinstance(beta, Real) or not 0 <= beta < 1 for beta in option):
+            if not pair or not all(checks.is_not_negative(beta) and beta < 1 for beta in option):
                 raise ValueError(f"{op}: expected betas to be two numbers in [0, 1), got {option!r}")
         elif name in FLAGS:
             if option not in (False, True):
                 raise ValueError(f"{op}: expected {name} to be True or False, got {option!r}")
-        elif not (name == "lr" and isinstance(option, Tensor)) and (
-            not isinstance(option, Real) or not 0 <= option < float("inf")
-        ):
+        elif not (name == "lr" and isinstance(option, Tensor)) and not checks.is_not_negative(option):
             tensor = ", or a 0-d tensor" if name == "lr" else ""
             raise ValueError(f"{op}: expected {name} to be a finite number >= 0{tensor}, got {option!r}")
     if options.get("nesterov") and not options["momentum"]:

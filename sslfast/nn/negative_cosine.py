@@ -1,6 +1,6 @@
 """The negative cosine similarity as a module."""
 
-from numbers import Integral, Real
+from numbers import Integral
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -43,5 +43,5 @@ def check_cosine(caller: str, dim: int, eps: float) -> None:
     """Raises ValueError unless dim is a whole number and eps a finite one of at least 0."""
     if not isinstance(dim, Integral):
         raise ValueError(f"{caller}: expected dim to be a whole number, got {dim!r}")
-    if not isinstance(eps, Real) or not 0 <= eps < float("inf"):
+    if not checks.is_not_negative(eps):
         raise ValueError(f"{caller}: expected eps to be a finite number >= 0, got {eps!r}")

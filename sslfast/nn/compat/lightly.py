@@ -55,7 +55,7 @@ class MemoryBankModule(nn.Module):
         self, size: int | Sequence[int], gather_distributed: bool = False, feature_dim_first: bool = True
     ) -> None:
         super().__init__()
-        self.size = (size,) if isinstance(size, Integral) else tuple(size)
+        self.size: tuple[int, ...] = tuple(size) if isinstance(size, Sequence) else (size,)
         whole = all(isinstance(number, Integral) and number >= 0 for number in self.size)
         if not whole or len(self.size) not in (1, 2):
             raise ValueError(f"MemoryBankModule: expected size to be 0 or (vectors, dim), got {size!r}")
