@@ -34,21 +34,38 @@ ROWS, COLUMNS = 32, 64  # of a tile where there is no matrix product
 
 
 class AlignedPoolingConfig(NamedTuple):
-    """The tiles of the matrix products."""
+    """The tile of a matrix product, by the names of its kernel's arguments."""
 
     BV: int
     BE: int
     BP: int
     num_warps: int
-    num_stages: int
+    num_stages: int = 3
 
 
-def choose_config(vectors: int, dtype: torch.dtype) -> AlignedPoolingConfig:
-    """Chooses the configuration for this many vectors of a group; fp32's exact products need more registers."""
+class AlignedPoolingConfigs(NamedTuple):
+    """The tiles of the three kernels with a matrix product."""
+
+    pool: AlignedPoolingConfig
+    features_grad: AlignedPoolingConfig
+    weights_grad: AlignedPoolingConfig
+
+
+def choose_configs(vectors: int, dtype: torch.dtype) -> AlignedPoolingConfigs:
+    """Chooses tiles for this many vectors of a group; fp32's exact products need more registers.
+
+    Two blocks run on one of sm_90's processors at a time: an image's few positions leave one little to overlap.
+    """
     if dtype == torch.float32:
-        return AlignedPoolingConfig(16, 64, 32, num_warps=4, num_stages=2)
+        tile = AlignedPoolingConfig(16, 64, 32, num_warps=4)
+        return AlignedPoolingConfigs(tile, tile, tile)
     bv = min(64, max(16, triton.next_power_of_2(vectors)))
-    return AlignedPoolingConfig(bv, 128, 64, num_warps=8, num_stages=2)
+    return AlignedPoolingConfigs(
+        # 16 positions are one instruction of the matrix unit, which then waits for no other of the same tile.
+        pool=AlignedPoolingConfig(bv, 128, 16, num_warps=4),
+        features_grad=AlignedPoolingConfig(bv, 128, 32, num_warps=8),
+        weights_grad=AlignedPoolingConfig(bv, 128, 64, num_warps=8),
+    )
 
 
 @triton.jit
@@ -285,7 +302,7 @@ def aligned_pooling(
     if b == 0:
         return pooled, inverse_norms, inverse_sums
     shape = groups, d, d // groups, channels // groups, p
-    c = choose_config(d // groups, features.dtype)
+    c = choose_configs(d // groups, features.dtype).pool
     with torch.cuda.device_of(features):
         norm_kernel[(b, triton.cdiv(p, COLUMNS))](maps, inverse_norms, d, p, BC=ROWS, BP=COLUMNS, num_warps=4)
         sum_kernel[(b, triton.cdiv(d, ROWS))](
@@ -322,18 +339,21 @@ def aligned_pooling_backward(
     if b == 0:
         return d_features, d_maps
     shape = groups, d, d // groups, channels // groups, p
-    c = choose_config(d // groups, features.dtype)
-    position_tiles = triton.cdiv(p, c.BP)
+    configs = choose_configs(d // groups, features.dtype)
     with torch.cuda.device_of(features):
         if need_features:
-            features_grad_kernel[(b * groups * triton.cdiv(channels // groups, c.BE) * position_tiles,)](
+            c = configs.features_grad
+            tiles = triton.cdiv(channels // groups, c.BE) * triton.cdiv(p, c.BP)
+            features_grad_kernel[(b * groups * tiles,)](
                 d_pooled, maps, inverse_norms, inverse_sums, d_features, *d_features.stride(), *shape,
                 INTERLEAVED=interleaved, **c._asdict(),
             )  # fmt: skip
         if need_maps:
             d_weights = torch.empty_like(maps, dtype=torch.float32)
             means = torch.empty_like(inverse_sums)
-            weights_grad_kernel[(b * groups * triton.cdiv(d // groups, c.BV) * position_tiles,)](
+            c = configs.weights_grad
+            tiles = triton.cdiv(d // groups, c.BV) * triton.cdiv(p, c.BP)
+            weights_grad_kernel[(b * groups * tiles,)](
                 d_pooled, features, d_weights, *features.stride(), *shape,
                 INTERLEAVED=interleaved, **c._asdict(),
             )  # fmt: skip

@@ -19,7 +19,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common.launch import SHARED_MEMORY, matmul, processors, shared_memory
+from sslfast.kernels.common.launch import SHARED_MEMORY, matmul, part_length, processors, shared_memory
 
 NO_KEY = tl.constexpr(-(2**63))  # below every candidate's
 MAX_RESIDENT_D = 512  # wider tiles of queries do not fit into shared memory
@@ -42,12 +42,10 @@ def choose_config(shape: tuple[int, int, int], top: int, processors: int) -> Nea
     """Chooses the configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor."""
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
-    bn, bk = (128, 64) if top == 1 and bd <= 256 else (64, 64 if top == 1 or bd <= 256 else 32)
+    bn, bk = (128, 64) if top == 1 and bd <= 256 else (64, 64 if bd <= 256 else 32)
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
-    wanted = max(1, processors // triton.cdiv(n, bn))
-    split_rows = triton.cdiv(triton.cdiv(k, wanted), bk) * bk
-    num_warps, num_stages = 8 if bn == 128 else 4, 2 if bd == 512 else 3
-    return NearestNeighborConfig(bn, bk, bd, split_rows, num_warps, num_stages)
+    split_rows = part_length(k, bk, triton.cdiv(n, bn), processors)
+    return NearestNeighborConfig(bn, bk, bd, split_rows, num_warps=bn // 16, num_stages=3)
 
 
 @triton.jit
