@@ -153,7 +153,13 @@ def test_help_lists_recipes_and_settings(capsys, monkeypatch):
 def test_help_of_evaluate_lists_its_settings(capsys):
     code, out, _ = run(capsys, "evaluate", "--help")
     assert code == 0
-    for text in ("--random-baseline", "settings of knn", "  k=[200, 20] ", "settings of linear", "  protocol=features "):
+    for text in (
+        "--random-baseline",
+        "settings of knn",
+        "  k=[200, 20] ",
+        "settings of linear",
+        "  protocol=features ",
+    ):
         assert text in out
 
 

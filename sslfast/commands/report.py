@@ -20,6 +20,7 @@ from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.run.environment import Start, read_starts
 from sslfast.run.metrics import read_metrics
+from sslfast.run.summary import RunSummary
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,11 @@ def write_report(run_dir: str | Path, data: str | None = None) -> Path:
 def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
+    faults = RunSummary.load(run.summary).faults if run.summary.exists() else []  # of a finished run
     source = _images(recipe, data)
     held_out_images = _held_out_images(starts, recipe, None if data else source)
     body = [
-        *summary(recipe, metrics, starts, held_out_images),
+        *summary(recipe, metrics, starts, held_out_images, faults),
         training(metrics, held_out_images),
         *evaluations(run.evaluation),
         *_image_sections(run, recipe, source, is_run_data=data is None),

@@ -66,6 +66,11 @@ def aside(text: str) -> str:
     return f'<p class="quiet">{escape(text)}</p>'
 
 
+def warning(text: str) -> str:
+    """A paragraph of escaped text that is not to be passed over."""
+    return f'<p class="warning">{escape(text)}</p>'
+
+
 def pair(*figures: str) -> str:
     """Figures in two columns, where the window is wide enough."""
     return "\n".join(['<div class="pair">', *figures, "</div>"])

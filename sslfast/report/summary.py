@@ -9,8 +9,9 @@ from sslfast.config import Recipe
 from sslfast.evaluation.interval import wilson_interval
 from sslfast.report.curves import Metrics, is_finite, series, shares
 from sslfast.report.numbers import accuracy, duration
-from sslfast.report.page import Cell, definitions, paragraph
+from sslfast.report.page import Cell, definitions, paragraph, warning
 from sslfast.run.environment import Start
+from sslfast.run.summary import Fault
 
 
 def lead(recipe: Recipe) -> str:
@@ -18,13 +19,22 @@ def lead(recipe: Recipe) -> str:
     return f"{recipe.method.name}, {recipe.encoder.name}, {recipe.data.source} at {recipe.data.size} pixels"
 
 
-def summary(recipe: Recipe, metrics: Metrics, starts: Sequence[Start], held_out_images: int) -> Iterator[str]:
-    """The latest figures of a run, what they mean, and its facts."""
+def summary(
+    recipe: Recipe, metrics: Metrics, starts: Sequence[Start], held_out_images: int, faults: Sequence[Fault] = ()
+) -> Iterator[str]:
+    """The latest figures of a run, what they mean, the signs that it has learned nothing, and its facts."""
     figures = list(_figures(recipe, metrics, held_out_images))
     yield definitions("figures", figures)
+    for fault in faults:
+        yield warning(_sentence(fault.message))
     if any(shares(metrics, "knn_top1")):
         yield paragraph(verdict(metrics, held_out_images))
     yield definitions("facts", _facts(recipe, metrics, starts))
+
+
+def _sentence(text: str) -> str:
+    """A text that begins with a capital and ends with a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def _figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator[tuple[str, Cell]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass
 
 from sslfast.errors import TrainingError, UsageError
 from sslfast.run.atomic import atomic_write
@@ -68,7 +70,6 @@ class RunSummary:
     def load(cls, path: Path) -> RunSummary:
         """Reads what `save` wrote. Raises UsageError if it is something else."""
         try:
-            values = json.loads(path.read_text())
-            return cls(**{**values, "faults": [Fault(**fault) for fault in values["faults"]]})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
             raise UsageError(f"{path}: not the summary of a run; finish the run again with --resume") from error

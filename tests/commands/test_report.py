@@ -24,6 +24,7 @@ from sslfast.report.neighbors import NEIGHBORS, QUERIES
 from sslfast.run import checkpoint
 from sslfast.run.backbone import random_encoder
 from sslfast.run.environment import Start
+from sslfast.run.summary import Fault, RunSummary
 from tests.report.markup import Page
 
 HOSTILE = "<script>alert(1)<script>&$x$"  # as a folder's name
@@ -180,6 +181,19 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     assert drawn(page) == {"views.1"}
     assert "logged nothing yet" in page.text
     assert "no checkpoint yet" in page.text
+
+
+def test_a_run_that_has_learned_nothing(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=3))
+    fault = Fault("loss_at_chance", "the loss ends at ln K & <so> it has learned nothing; lower optim.lr")
+    RunSummary(200, 4, 0, 5.5, 5.5, None, None, None, None, 0, True, [fault]).save(run / "summary.json")
+    page = read_page(write_report(run))
+    assert "The loss ends at ln K & <so> it has learned nothing; lower optim.lr." in page.text
+    RunSummary(200, 4, 0, 3.5, 5.5, None, None, None, None, 0, True, []).save(run / "summary.json")
+    assert "learned nothing" not in read_page(write_report(run)).text
+    (run / "summary.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"summary\.json: not the summary of a run"):
+        write_report(run)
 
 
 def test_too_few_held_out_images_for_an_embedding(tmp_path: Path) -> None:
