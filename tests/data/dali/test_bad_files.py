@@ -17,7 +17,7 @@ from sslfast.data.dali.runner import Plan, Runner
 from sslfast.data.sources import open_source
 from sslfast.errors import UsageError
 from tests.data.dali.bad_kinds import BAD_KINDS
-from tests.data.photographs import CPU, SIZE, assert_equal_batches, cut, loader, photographs
+from tests.data.photographs import CPU, SIZE, assert_equal_batches, cut, loader, photograph, photographs
 
 
 @pytest.mark.parametrize("kind", BAD_KINDS)
@@ -148,4 +148,18 @@ def test_file_whose_header_misleads_is_left_to_pillow(tmp_path: Path) -> None:
     subject.files.heights[2] += 500
     subject.files.widths[2] += 500
     assert_equal_batches(list(subject.epoch(0)), expected)
+    assert not source.bad.reasons
+
+
+@pytest.mark.parametrize("extension", ["jpg", "gif"])  # decoded by DALI, by Pillow
+def test_file_that_has_become_another_image_is_read_as_that(tmp_path: Path, extension: str) -> None:
+    source = photographs(tmp_path, count=4, extension=extension)
+    subject = loader(source)
+    subject.files.readable(np.arange(4))
+    photograph(9, 90, 33).save((source.paths or [])[2])
+    actual, expected = list(subject.epoch(0)), list(loader(source).epoch(0))
+    for batch, other in zip(actual, expected, strict=True):
+        assert torch.equal(batch.index, other.index)
+        for view, like in zip(batch.views, other.views, strict=True):
+            torch.testing.assert_close(view, like, atol=1.01 / 255, rtol=0)  # JPEGs' decoders round
     assert not source.bad.reasons
