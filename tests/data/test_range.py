@@ -15,6 +15,7 @@ from sslfast.config import ViewConfig
 from sslfast.data import LoaderSpec, Source, eval_batches, load_small, make_loader, open_data, open_source
 from sslfast.data.sources.images import UnreadableImage, read_rgb
 from tests.data.photographs import CPU, config, levels
+from tests.data.zoo.others import bmp
 from tests.data.zoo.png import COLOR, png
 from tests.data.zoo.specimen import picture, saved
 from tests.data.zoo.tiff import BLACK_IS_ZERO, FLOAT, SIGNED, WHITE_IS_ZERO, tiff
@@ -177,20 +178,26 @@ def test_values_that_are_no_numbers_are_refused(tmp_path: Path, value: float) ->
         read_rgb(path, (0, 1))
 
 
-def test_a_range_leaves_images_of_8_bits_as_they_are(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [png(picture(), 8, COLOR), bmp(picture(), 24), bmp(picture(), 16)])
+def test_a_range_leaves_images_of_8_bits_as_they_are(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "0.png"
-    path.write_bytes(png(picture(), 8, COLOR))
-    assert (np.asarray(read_rgb(path, (0, 4095))) == picture()).all()
+    path.write_bytes(content)
+    assert (np.asarray(read_rgb(path, (0, 4095))) == np.asarray(read_rgb(path))).all()
 
 
-def test_colours_of_16_bits_have_no_range(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "0.png"
-    path.write_bytes(png(np.dstack([scan(0)] * 3), 16, COLOR))
+COLORS = np.dstack([scan(0)] * 3)
+PPM = f"P6 {SIDE} {SIDE} 65535\n".encode() + COLORS.astype(">u2").tobytes()
+
+
+@pytest.mark.parametrize(("extension", "content"), [("png", png(COLORS, 16, COLOR)), ("ppm", PPM)])
+def test_colours_of_16_bits_have_no_range(
+    tmp_path: Path, extension: str, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / f"0.{extension}"
+    path.write_bytes(content)
     with pytest.raises(UnreadableImage, match=r"only the upper 8 can be read.*convert the files to 8 bits"):
         read_rgb(path, (0, 4095))
     list(eval_batches(open_source(str(tmp_path)), SIDE, config(pipeline="resident"), 1, CPU))
     (record,) = caplog.records
-    assert (
-        f"{1 + scan(0).max() // 256} of 256 levels, as only the upper 8 bits of colours are read; convert"
-        in record.getMessage()
-    )
+    left = np.asarray(read_rgb(path)).max() + 1
+    assert f"{left} of 256 levels, as only the upper 8 bits of colours are read; convert" in record.getMessage()

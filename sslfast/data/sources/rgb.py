@@ -25,17 +25,14 @@ class Samples(NamedTuple):
             implies none, as for floating-point values.
         scale: what Pillow's value of a pixel is multiplied by to be the file's.
         white_is_zero: whether the least value is white.
+        is_deep_color: whether they are colours, or gray with alpha, of 16 bits, of which Pillow reads the upper 8.
     """
 
     rawmode: str
     full_range: ValueRange | None
     scale: float
     white_is_zero: bool
-
-    @property
-    def is_deep_color(self) -> bool:
-        """Whether they are colours, or gray with alpha, of 16 bits, of which Pillow reads the upper 8."""
-        return ";16" in self.rawmode and not self.rawmode.startswith("I")
+    is_deep_color: bool
 
 
 def read_samples(image: Image.Image) -> Samples:
@@ -49,6 +46,7 @@ def read_samples(image: Image.Image) -> Samples:
     rawmode = str(arguments[0] if isinstance(arguments, tuple) and arguments else arguments)
     full_range: ValueRange | None = (0, 65535)
     scale, white_is_zero = 1.0, False
+    is_deep_color = ";16" in rawmode and not rawmode.startswith(("I", "BGR"))  # which is of 16 bits in all
     if isinstance(image, TiffImageFile):
         bits = image.tag_v2.get(BITSPERSAMPLE, (1,))[0]
         is_unsigned = image.tag_v2.get(SAMPLEFORMAT, (UNSIGNED,))[0] == UNSIGNED
@@ -59,7 +57,8 @@ def read_samples(image: Image.Image) -> Samples:
     elif image.format == "PPM" and isinstance(arguments, tuple):  # Pillow stretches its values to 16 bits
         maximum = arguments[1]
         full_range, scale = (0, maximum), maximum / 65535
-    return Samples(rawmode, full_range, scale, white_is_zero)
+        is_deep_color = image.mode == "RGB" and maximum > 255
+    return Samples(rawmode, full_range, scale, white_is_zero, is_deep_color)
 
 
 def is_deep_gray(image: Image.Image) -> bool:

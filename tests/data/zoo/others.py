@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image, features
 
-from tests.data.zoo.specimen import Specimen, by_pillow, on_white, picture, rgb, saved
+from tests.data.zoo.specimen import Pixels, Specimen, by_pillow, on_white, picture, rgb, saved
+
+
+def bmp(pixels: Pixels, bits: int) -> bytes:
+    """A BMP of colours of 24 bits, stored from the top, or of 16: 5, 6 and 5."""
+    height, width, _ = pixels.shape
+    if bits == 24:
+        lines, kind, masks = pixels[..., ::-1], 0, b""
+    else:
+        red, green, blue = (pixels[..., c].astype(np.uint16) >> shift for c, shift in enumerate((3, 2, 3)))
+        lines = (red << 11 | green << 5 | blue).astype("<u2")[..., None].view(np.uint8)
+        kind, masks = 3, struct.pack("<III", 0xF800, 0x07E0, 0x001F)
+    content = lines.tobytes()
+    start = 54 + len(masks)
+    header = struct.pack("<2sIII", b"BM", start + len(content), 0, start)
+    return header + struct.pack("<IiiHHIIiiII", 40, width, -height, 1, bits, kind, 0, 0, 0, 0, 0) + masks + content
 
 
 def specimens() -> Iterator[Specimen]:
@@ -32,6 +48,10 @@ def specimens() -> Iterator[Specimen]:
             source, expected = by_mode[mode]
             yield Specimen(f"{mode}.{kind.lower()}", saved(source, kind), expected, int(mode == "rgba"))
     yield Specimen("bilevel.bmp", saved(bilevel, "BMP"), rgb(255 * np.asarray(bilevel)))
+    yield Specimen("downwards.bmp", bmp(pixels, 24), pixels)
+    most = np.array([31, 63, 31])
+    coarse = np.floor((pixels >> np.array([3, 2, 3])) * (255 / most)).astype(np.uint8)
+    yield Specimen("16-bits.bmp", bmp(pixels, 16), coarse, 1)
     yield Specimen("packed.tga", saved(image, "TGA", compression="tga_rle"), pixels)
     yield Specimen("downwards.tga", saved(image, "TGA", orientation=1), pixels)
     yield by_pillow("rgb.gif", saved(image, "GIF"))
