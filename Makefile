@@ -1,9 +1,9 @@
-# make demo | test | lint | bench | bench-views | bench-train | methods-check | sanitize | results | architecture: each first
-# makes the virtual environment .venv and builds the extensions.
+# make demo | test | lint | bench | bench-views | bench-train | methods-check | sanitize | static | results |
+# architecture: each first makes the virtual environment .venv and builds the extensions.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-train methods-check bench-compare gpu-check sanitize results architecture lint lock clean
+.PHONY: demo test bench bench-views bench-train methods-check bench-compare gpu-check sanitize static results architecture lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -41,6 +41,10 @@ gpu-check: .venv/built
 # The C++ kernels, and on an emulator the CUDA C++ kernels, under the address, undefined and thread sanitizers; ARGS="-x"
 sanitize: .venv/built
 	$(BIN)/python -m tests.kernels.emulator.sanitize $(ARGS)
+
+# What the compiler says of the Triton kernels on every architecture: ARGS="info_nce sup_con" for some of the ops.
+static: .venv/built
+	$(BIN)/python -m tests.kernels.static $(ARGS)
 
 # The tables of README.md and docs/, from the ops and benchmarks/results/
 results: .venv/built

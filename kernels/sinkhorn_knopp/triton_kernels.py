@@ -47,7 +47,7 @@ def choose_config(shape: tuple[int, int], processors: int) -> SinkhornKnoppConfi
     b, k = shape
     bk = triton.next_power_of_2(k)
     bb = max(1, min(8, 4096 // bk))
-    num_warps, blocks = (8, 1) if bk > 4096 else (max(1, bb * bk // 512), 3)
+    num_warps, blocks = (8, 1) if bk > 4096 else (max(1, bb * bk // 512), 2)
     part_rows = triton.cdiv(triton.cdiv(b, blocks * processors), bb) * bb
     return SinkhornKnoppConfig(bb, bk, part_rows, num_warps, blocks)
 

@@ -1,6 +1,7 @@
 """Compiles Triton kernels for GPUs that need not be there, and reports what the compiler says of them.
 
-A program: reads a JSON list of cases on stdin, writes a JSON list of their resources on stdout. A case:
+A program: reads a JSON list of cases on stdin, writes a JSON list of their resources on stdout. What it has found
+of a case stays under build/aot/ until the kernel, the case, Triton or this file changes. A case:
 
     kernel: "module:name"
     arch: 80, 90, 100 or 120
@@ -8,21 +9,35 @@ A program: reads a JSON list of cases on stdin, writes a JSON list of their reso
     constants: argument -> value
     multiples_of_16: arguments that are, at a usual launch; they decide how wide the loads are
     num_warps, num_stages, and maxnreg where the launch has it
+    blocks: how many of them are meant to run on a processor at the same time; left out: one
 """
 
+import contextlib
+import hashlib
 import importlib
+import io
 import json
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-SHARED_MEMORY = {80: 166912, 90: 232448, 100: 232448, 120: 101376}  # bytes that a block may use, by architecture
+CACHE = Path(__file__).parents[2] / "build" / "aot"
+BINARIES = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+# By architecture, bytes of shared memory that a block may use, and that a processor has; threads of a processor.
+SHARED_MEMORY = {80: 166912, 90: 232448, 100: 232448, 120: 101376}
+PROCESSOR_SHARED_MEMORY = {arch: shared + 1024 for arch, shared in SHARED_MEMORY.items()}
+PROCESSOR_THREADS = {80: 2048, 90: 2048, 100: 2048, 120: 1536}
+PROCESSOR_REGISTERS, PROCESSOR_BLOCKS = 65536, 32
+LOADS = re.compile(r"^(?:@\S+ )?LDG(?:STS)?\.(\S*)")  # of global memory, to registers or shared memory
+WIDTHS = {"128": 16, "64": 8, "U16": 2, "S16": 2, "U8": 1, "S8": 1}  # bytes a thread; else 4
 
 
 def compile_case(case):
@@ -41,32 +56,87 @@ def compile_case(case):
         constexprs=case["constants"],
         attrs={(i,): [["tt.divisibility", 16]] for i in divisible},
     )
-    compiled = triton.compile(
-        source,
-        target=GPUTarget("cuda", case["arch"], 32),
-        options={name: case.get(name) for name in ("num_warps", "num_stages", "maxnreg")},
-    )
-    used = usage(compiled.asm["cubin"])
+    inputs = source.hash(), json.dumps(case, sort_keys=True), triton.__version__, Path(__file__).read_text()
+    kept = CACHE / f"{hashlib.sha256(repr(inputs).encode()).hexdigest()[:32]}.json"
+    if not kept.exists():
+        CACHE.mkdir(parents=True, exist_ok=True)
+        partial = kept.with_suffix(f".{os.getpid()}")  # written whole before it has its name
+        partial.write_text(json.dumps(_resources(source, case)))
+        partial.replace(kept)
+    return json.loads(kept.read_text())
+
+
+def _resources(source, case):
+    arch, options = case["arch"], {name: case.get(name) for name in ("num_warps", "num_stages", "maxnreg")}
+    log = io.StringIO()
+    # A directory of its own: of a kernel that Triton has kept there is no log.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        triton.knobs.cache.scope(),
+        triton.knobs.nvidia.scope(),
+        contextlib.redirect_stdout(log),
+    ):
+        triton.knobs.cache.dir = folder
+        triton.knobs.nvidia.dump_ptxas_log = True
+        compiled = triton.compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+        cubin = Path(folder) / "kernel.cubin"
+        cubin.write_bytes(compiled.asm["cubin"])
+        usage = {
+            name: int(value) for name, value in re.findall(r"(\w+):(\d+)", _run("cuobjdump", "-res-usage", cubin))
+        }
+        instructions, loop = _instructions(_run("nvdisasm", "-c", cubin))
+    assert "ptxas info" in log.getvalue(), "Triton has not shown what ptxas says"
+    shared, threads = compiled.metadata.shared, 32 * case["num_warps"]
+    loads = Counter(map(_bytes, filter(None, map(LOADS.match, instructions))))
     return {
-        "shared": compiled.metadata.shared,
-        "fits": compiled.metadata.shared <= SHARED_MEMORY[case["arch"]],
-        "registers": used["REG"],
-        "spilled": used["STACK"] + used["LOCAL"],
+        "shared": shared,
+        "fits": shared <= SHARED_MEMORY[arch],
+        "registers": usage["REG"],
+        "spilled": usage["STACK"] + usage["LOCAL"],
+        "blocks": _blocks(arch, usage["REG"], shared, threads),
+        "instructions": loop,
+        "loads": {str(width): count for width, count in sorted(loads.items())},
         "wgmma": "wgmma" in compiled.asm["ptx"],
+        "serialised": re.findall(r"\(C75\d\d\).*", log.getvalue()),
+        # Groups of copies that may still be under way where a loop waits for those that it needs.
+        "in_flight": [int(n) for n in re.findall(r"ttg\.async_wait .*num = (\d+)", compiled.asm["ttgir"])][:1],
         # Offsets of rows, which are scalars or matrices, in 32 bits; those within a row are vectors.
         "narrow_offsets": re.findall(r"tt\.addptr .*, (?:i32|tensor<\d+x\d+xi32>) loc", compiled.asm["ttir"]),
     }
 
 
-def usage(cubin):
-    """Registers and bytes of stack and local memory a thread, from the cuobjdump that Triton brings along."""
-    cuobjdump = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
-    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
-        file.write(cubin)
-        file.flush()
-        command = [cuobjdump, "-res-usage", file.name]
-        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {name: int(value) for name, value in re.findall(r"(REG|STACK|LOCAL):(\d+)", text)}
+def _run(program, *arguments):
+    command = [BINARIES / program, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def _bytes(load):
+    return next((WIDTHS[word] for word in load[1].split(".") if word in WIDTHS), 4)
+
+
+def _blocks(arch, registers, shared, threads):
+    """The blocks that run on a processor at the same time; each takes 1024 bytes of shared memory more."""
+    return min(
+        PROCESSOR_REGISTERS // (-(-registers // 8) * 8 * threads),
+        PROCESSOR_SHARED_MEMORY[arch] // (shared + 1024),
+        PROCESSOR_THREADS[arch] // threads,
+        PROCESSOR_BLOCKS,
+    )
+
+
+def _instructions(assembly):
+    """The instructions of a kernel, and how many its longest loop has, or where there is none the kernel."""
+    instructions, labels, longest = [], {}, 0
+    for line in assembly.splitlines():
+        if label := re.match(r"(\.L_x_\d+):", line.strip()):
+            labels[label[1]] = len(instructions)
+        elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(.*?);", line):
+            instructions.append(instruction[1].strip())
+    for i, instruction in enumerate(instructions):
+        target = re.search(r"\bBRA\b.*`\((\.L_x_\d+)\)", instruction)
+        if target and labels.get(target[1], i) < i:
+            longest = max(longest, i + 1 - labels[target[1]])
+    return instructions, longest or len(instructions)
 
 
 if __name__ == "__main__":

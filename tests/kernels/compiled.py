@@ -9,22 +9,43 @@ from pathlib import Path
 ARCHITECTURES = (80, 90, 100, 120)
 
 
-def assert_compiles(launches, *, wgmma=(), wide_offsets=False):
-    """Compiles kernels for GPUs that need not be there; asserts that they fit in shared memory and spill nothing.
+def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=False):
+    """Compiles kernels for GPUs that need not be there, and asserts what their code has to be.
+
+    They fit in shared memory, spill nothing, run in as many blocks on a processor as is meant, and Hopper's
+    products do not wait for one another.
 
     Args:
         launches: (name, case of aot.py) of each launch, one or more.
         wgmma: how the names begin of those that have to multiply matrices by Hopper's instruction on sm_90.
+        streams: how the names begin of those that have to copy the next tile while they work on one.
+        wide: how the names begin of those that have to load their matrices by 16 bytes a thread.
         wide_offsets: whether offsets of rows have to be in 64 bits.
+
+    Returns:
+        What aot.py says of each launch.
     """
     names, cases = zip(*launches, strict=True)
-    for name, case, used in zip(names, cases, _resources(cases), strict=True):
+    resources = _resources(cases)
+    for name, case, used in zip(names, cases, resources, strict=True):
+        name = f"{name}, sm_{case['arch']}"
         assert used["fits"], f"{name}: {used['shared']} bytes of shared memory"
         assert used["spilled"] == 0, f"{name}: {used['spilled']} bytes of registers spilled"
+        assert not used["serialised"], f"{name}: {used['serialised']}"
+        meant = case.get("blocks", 1)
+        assert used["blocks"] >= meant, f"{name}: {used['blocks']} blocks on a processor, not {meant}"
         if case["arch"] == 90 and name.startswith(wgmma):
             assert used["wgmma"], f"{name}: no wgmma"
+        if name.startswith(streams):
+            assert used["in_flight"], f"{name}: no copies to shared memory"
+            assert used["in_flight"] > [0], f"{name}: its loop waits for every copy that is under way"
+        if name.startswith(wide):
+            loads = {int(width): count for width, count in used["loads"].items()}
+            narrow = sum(width * count for width, count in loads.items() if width <= 4)
+            assert 16 * loads.get(16, 0) > narrow, f"{name}: loads by bytes a thread {used['loads']}"
         if wide_offsets:
             assert not used["narrow_offsets"], f"{name}: {used['narrow_offsets']}"
+    return resources
 
 
 def _resources(cases):

@@ -26,11 +26,12 @@ def cases(arch):
         }
 
     for kind, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
-        c = triton_kernels.choose_config(64, dtype)
-        tile = {"BV": c.BV, "BE": c.BE, "BP": c.BP, "INTERLEAVED": False}
+        configs = triton_kernels.choose_configs(64, dtype)
         for layout, stride in (("channels last", {"s_e": 1}), ("contiguous", {"s_p": 1})):
-            for kernel in ("pool_kernel", "features_grad_kernel", "weights_grad_kernel"):
-                yield case(f"{kernel} {layout}", kernel, kind, tile | stride, c.num_warps, c.num_stages)
+            for product, c in configs._asdict().items():
+                tile = {"BV": c.BV, "BE": c.BE, "BP": c.BP, "INTERLEAVED": False} | stride
+                kernel = f"{product}_kernel"
+                yield case(f"{kernel} {layout}", kernel, kind, tile, c.num_warps, c.num_stages)
         plain = {"BC": triton_kernels.ROWS, "BP": triton_kernels.COLUMNS}
         yield case("norm", "norm_kernel", kind, plain)
         yield case("sum", "sum_kernel", kind, plain | {"BACKWARD": False, "p_d_weights": None, "p_means": None})
@@ -38,4 +39,5 @@ def cases(arch):
         yield case("maps_grad", "maps_grad_kernel", kind, plain)
 
 
-LAUNCHES = Launches(cases)
+PRODUCTS = "pool_kernel", "features_grad_kernel", "weights_grad_kernel"
+LAUNCHES = Launches(cases, streams=PRODUCTS, wide="weights_grad_kernel channels last")

@@ -30,4 +30,4 @@ def cases(arch):
         )
 
 
-LAUNCHES = Launches(cases)
+LAUNCHES = Launches(cases, wide=("normalise", "squares", "gradient"))

@@ -13,7 +13,7 @@ def cases(arch):
     numbers = ("N", "K", "M", "D", "split_rows", "splits", "chunk_rows", "offset", "start")
     signature |= dict.fromkeys(numbers, "i32") | {"scale": "fp32", "inverse_t": "fp32"}
 
-    def case(name, kernel, constants, num_warps, num_stages=3):
+    def case(name, kernel, constants, num_warps, num_stages=3, blocks=1):
         return name, {
             "kernel": kernel,
             "arch": arch,
@@ -22,6 +22,7 @@ def cases(arch):
             "multiples_of_16": ["N", "K", "M", "D", "split_rows", "chunk_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
+            "blocks": 1 if arch == 120 else blocks,
         }
 
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_positive": None, "p_above": None}
@@ -30,9 +31,9 @@ def cases(arch):
         c = streaming.choose_config((4096, 4096, d), 132, arch in (90, 100), comparing=True)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TARGETS": True, "IDS": True, "NEED_DQ": True}
         tile |= no_positive_rank
-        yield case(f"partial {d}", f"{streaming.__name__}:partial_kernel", tile, c.num_warps, c.num_stages)
+        yield case(f"partial {d}", f"{streaming.__name__}:partial_kernel", tile, *c[-3:])
         tile = {"BM": c.BN, "BN": c.BK, "BD": c.BD, "IDS": True}
-        yield case(f"keys {d}", f"{module}:keys_kernel", tile, c.num_warps, c.num_stages)
+        yield case(f"keys {d}", f"{module}:keys_kernel", tile, *c[-3:])
     bs, num_warps = streaming.merge_config(4, 256)
     flags = {"BS": bs, "BD": 256, "NEED_DQ": True, "NEED_ROWS": True}
     yield case("merge", f"{streaming.__name__}:merge_kernel", flags, num_warps)
@@ -41,4 +42,6 @@ def cases(arch):
     yield case("gradient", f"{module}:gradient_kernel", flags, 8)
 
 
-LAUNCHES = Launches(cases, wgmma=("partial", "keys"))
+LAUNCHES = Launches(
+    cases, wgmma=("partial", "keys"), streams=("partial", "keys"), wide=("partial", "keys", "gradient")
+)

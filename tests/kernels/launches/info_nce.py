@@ -13,7 +13,7 @@ def cases(arch, counting=False):
         "inverse_t": "fp32",
     }
 
-    def case(name, kernel, dtype, constants, num_warps, num_stages=3):
+    def case(name, kernel, dtype, constants, num_warps, num_stages=3, blocks=1):
         given = dict.fromkeys(("p_query", "p_keys", "p_positives", "p_powers"), f"*{dtype}")
         return name, {
             "kernel": kernel,
@@ -23,6 +23,7 @@ def cases(arch, counting=False):
             "multiples_of_16": ["N", "K", "D", "C", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
+            "blocks": 1 if arch == 120 else blocks,
         }
 
     absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
@@ -31,7 +32,7 @@ def cases(arch, counting=False):
     for shape in [(4096, 65536, d) for d in widths]:
         c = triton_kernels.streaming.choose_config(shape, 132, arch in (90, 100), comparing=counting)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_positive_rank
-        yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, c.num_warps, c.num_stages)
+        yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, *c[-3:])
     for d in (128, 2048):
         bs, num_warps = triton_kernels.streaming.merge_config(64, d)
         constants = {"BS": bs, "BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
@@ -40,4 +41,4 @@ def cases(arch, counting=False):
     yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_positive_rank, 8)
 
 
-LAUNCHES = Launches(cases, wgmma="partial")
+LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "merge", "power"))

@@ -33,4 +33,5 @@ def cases(arch):
     yield case("length", "length_kernel", {"BR": 16, "BD": 256}, 4)
 
 
-LAUNCHES = Launches(cases, wgmma="partial")
+STREAMS = tuple(f"partial {d} top 1" for d in (64, 128, 256, 512))
+LAUNCHES = Launches(cases, wgmma="partial", streams=STREAMS, wide=("partial", "length"))

@@ -31,4 +31,4 @@ def cases(arch):
     )
 
 
-LAUNCHES = Launches(cases, wgmma="partial")
+LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "positive"))

@@ -26,4 +26,4 @@ def cases(arch):
             )
 
 
-LAUNCHES = Launches(cases, wide_offsets=True)
+LAUNCHES = Launches(cases, wide=("forward_kernel 3000", "backward_kernel 3000"), wide_offsets=True)

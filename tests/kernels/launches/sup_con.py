@@ -15,7 +15,7 @@ def cases(arch):
         "inverse_t": "fp32",
     }
 
-    def case(kernel, constants, num_warps, labelled=True, num_stages=3):
+    def case(kernel, constants, num_warps, labelled=True, num_stages=3, blocks=1):
         labels = {"p_labels": "*i64"} if labelled else {}
         return f"{kernel} {constants} labels={labelled}", {
             "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
@@ -25,6 +25,7 @@ def cases(arch):
             "multiples_of_16": ["M", "D", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
+            "blocks": 1 if arch == 120 else blocks,
         }
 
     for m, d, labelled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
@@ -35,7 +36,7 @@ def cases(arch):
             tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
             if kernel == "partial_kernel":
                 tile |= {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_above": None}
-            yield case(kernel, tile, c.num_warps, labelled, c.num_stages)
+            yield case(kernel, tile, c.num_warps, labelled, c.num_stages, c.blocks)
     yield case("merge_kernel", {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM}, 4)
     yield case("prepare_kernel", {"BM": 1024}, 8)
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}
@@ -43,4 +44,5 @@ def cases(arch):
     yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
 
 
-LAUNCHES = Launches(cases, wgmma=("partial", "gradient"))
+PRODUCTS = "partial", "gradient"
+LAUNCHES = Launches(cases, wgmma=PRODUCTS, streams=PRODUCTS, wide=PRODUCTS)
