@@ -8,6 +8,7 @@ light and noise vary and mean nothing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from itertools import product
 
@@ -46,10 +47,17 @@ CHUNK = 500  # pictures drawn at a time, to bound the memory
 
 def open_shapes() -> Source:
     """Generate the data set: 5000 pictures of 32 x 32 pixels, class-balanced, the same every time."""
+    labels, images = _pictures()
+    return Source("shapes", labels=labels, classes=CLASSES, images=images)
+
+
+@functools.cache  # of 15 MB, which take a second to draw
+def _pictures() -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+    """The labels and the pictures of the whole set."""
     labels = np.arange(NUM_IMAGES) % len(CLASSES)
     rng = np.random.default_rng(SEED)
     images = np.concatenate([draw_pictures(labels[i : i + CHUNK], rng) for i in range(0, NUM_IMAGES, CHUNK)])
-    return Source("shapes", labels=labels, classes=CLASSES, images=images)
+    return labels, images
 
 
 def draw_pictures(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
