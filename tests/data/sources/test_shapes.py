@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sslfast.data import open_source
+from sslfast.data.sources.shapes import _pictures
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,9 @@ def test_form(shapes):
 
 
 def test_the_same_every_time(shapes):
-    assert np.array_equal(open_source("shapes").images, shapes.images)
+    _, again = _pictures.__wrapped__()  # drawn anew
+    assert again is not shapes.images
+    assert np.array_equal(again, shapes.images)
 
 
 def test_every_picture_is_another(shapes):
