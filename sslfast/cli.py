@@ -338,9 +338,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except OSError as error:
-        if (
-            error.filename is None
-        ):  # standard output's: Python flushes what is left at exit, which would fail again
+        if error.filename is None:
+            # Of standard output, of which Python flushes what is left when it exits, and would fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):  # `sslfast pretrain --help | head`
             return 141  # 128 + SIGPIPE, as a shell has it
@@ -353,17 +352,18 @@ def run(argv: Sequence[str] | None) -> int:
     handler.setFormatter(PrintableFormatter("%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sslfast").setLevel(logging.INFO)
-    remedy = "close other programs"
+    remedy, going_on = "close other programs", ""
     try:
         args = parse(argv)
         remedy = SHORT_OF_MEMORY.get(args.run, remedy)
+        going_on = "; a run goes on from its latest checkpoint with --resume" if args.run is pretrain else ""
         args.run(args)
     except UsageError as error:
         return failed(str(error), code=2)
     except TrainingError as error:
         return failed(str(error))
     except KeyboardInterrupt:  # before or after training, or the second during it
-        return failed("interrupted; a run goes on from its latest checkpoint with --resume", code=130)
+        return failed(f"interrupted{going_on}", code=130)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
