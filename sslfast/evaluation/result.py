@@ -134,7 +134,7 @@ class Evaluation:
         """The table's headings, then its rows, as text."""
         columns = [key for key in HEADINGS if any(key in row for row in self.rows)]
         return [[HEADINGS[key] for key in columns]] + [
-            [_shown(row.get(key)) for key in columns] for row in self.rows
+            [shown(row.get(key)) for key in columns] for row in self.rows
         ]
 
     def table(self) -> str:
@@ -155,7 +155,8 @@ def _setting(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).strip('"')
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of a row as text: a share in [0, 1] as a percentage."""
     if value is None:
         return "-"
     return f"{value:.1%}" if isinstance(value, float) else str(value)

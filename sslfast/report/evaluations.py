@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sslfast.errors import UsageError
-from sslfast.evaluation.result import HEADINGS, Evaluation
+from sslfast.evaluation.result import HEADINGS, Evaluation, shown
 from sslfast.report.numbers import accuracy
 from sslfast.report.page import Cell, aside, folded, paragraph, section, subheading, table
 
@@ -26,7 +26,7 @@ def evaluations(folder: Path) -> Iterator[str]:
     yield section(
         "Evaluations",
         paragraph(
-            "Labels judge the frozen features; below an accuracy stands its 95% interval. Good: pre-trained is "
+            "Labels judge the encoder; below an accuracy stands its 95% interval. Good: pre-trained is "
             "above random initialisation, the same network before training, and their intervals do not overlap. A "
             "constant guess reaches chance."
         ),
@@ -58,6 +58,6 @@ def _heading(evaluation: Evaluation, key: str) -> str:
 
 def _cell(evaluation: Evaluation, row: Mapping[str, Any], key: str) -> Cell:
     value = row.get(key)
-    if value is None or key not in ACCURACIES:
-        return "-" if value is None else str(value), ""
-    return accuracy(value, getattr(evaluation, ACCURACIES[key]))
+    if value is not None and key in ACCURACIES:
+        return accuracy(value, getattr(evaluation, ACCURACIES[key]))
+    return shown(value), ""

@@ -234,7 +234,7 @@ def test_an_interrupted_run_of_a_single_line(tmp_path: Path) -> None:
 def test_several_evaluations_of_a_protocol(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", tmp_path / "moved")
     for step, top1 in ((10, 0.25), (20, 0.75)):
-        row = {"encoder": "pre-trained", "train_top1": 0.9, "top1": top1}
+        row = {"encoder": "pre-trained", "train_top1": 0.9, "top1": top1, "class_mean": top1 - 0.0625}
         for kind in ("knn", "linear"):
             Evaluation(kind, "last.pt", "images", None, {"k": 20}, 1000, 60, 3, 0.25, [row], step=step).save(
                 run / "evaluation"
@@ -243,13 +243,8 @@ def test_several_evaluations_of_a_protocol(tmp_path: Path) -> None:
     headings = [text for level, text in page.headings if level == 3]
     assert headings == ["knn on images", "knn on images", "linear on images", "linear on images"]
     assert page.sections().count("Evaluations") == 1
-    for part in (
-        "at step 10",
-        "at step 20",
-        "15.8 to 37.2%",
-        "88.0 to 91.7%",
-        "k=20",
-    ):  # of 15 of 60, 900 of 1,000
+    intervals = ("15.8 to 37.2%", "88.0 to 91.7%")  # of 15 of 60, 900 of 1,000
+    for part in ("at step 10", "at step 20", *intervals, "68.8%", "k=20"):
         assert part in page.text, part
 
 
