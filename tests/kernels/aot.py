@@ -85,7 +85,7 @@ def _resources(source, case):
             name: int(value) for name, value in re.findall(r"(\w+):(\d+)", _run("cuobjdump", "-res-usage", cubin))
         }
         instructions, loop = _instructions(_run("nvdisasm", "-c", cubin))
-    assert "ptxas info" in log.getvalue(), "Triton has not shown what ptxas says"
+    assert "Compiling entry function" in log.getvalue(), "Triton has not shown what ptxas says"
     shared, threads = compiled.metadata.shared, 32 * case["num_warps"]
     loads = Counter(map(_bytes, filter(None, map(LOADS.match, instructions))))
     return {

@@ -35,7 +35,7 @@ def main(names: list[str]) -> None:
                     f"{name:<24}{arch:>4}{''.join(f'{used[column]:>14}' for column in COLUMNS)}  {launch}",
                     flush=True,
                 )
-        content = {"compiler": f"triton {triton.__version__}", "compiled, not measured": rows}
+        content = {"compiler": f"triton {triton.__version__}", "note": "compiled, not measured", "launches": rows}
         (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
 
 
