@@ -199,7 +199,7 @@ def nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any) -> 
     return nearest(name, known)
 
 
-def nearest(name: str, known: Iterable[str], where: str = "`sslfast pretrain --help`") -> str:
+def nearest(name: str, known: Iterable[str], where: str = "`--help`") -> str:
     """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, all that are known.
 
     Args:
