@@ -22,6 +22,7 @@ from typing import Any
 
 from sslfast.config import Recipe
 from sslfast.config.plain_yaml import read_yaml
+from sslfast.config.settings import MANY, shown
 from sslfast.errors import UsageError
 from sslfast.recipes.load import from_stored, to_dict, to_yaml
 from sslfast.run import lock
@@ -183,16 +184,22 @@ def read_recipe(path: Path) -> Recipe:
 
 def check_same(now: Recipe, before: Recipe) -> None:
     """Raises UsageError, which names them, if settings differ that a resumed run may not change."""
-
-    def flat(recipe: Recipe) -> dict[str, Any]:
-        values = to_dict(recipe)
-        return {f"{section}.{key}": value for section in values for key, value in values[section].items()}
-
-    old = flat(before)
+    old, new = (dict(_flat(to_dict(recipe))) for recipe in (before, now))
     changed = [
-        f"{key} was {old.get(key)!r} and is {value!r}"
-        for key, value in flat(now).items()
-        if key not in CHANGEABLE and old.get(key) != value
+        f"{key} was {shown(old.get(key))} and is {shown(new.get(key))}"
+        for key in dict.fromkeys([*new, *old])
+        if key not in CHANGEABLE and old.get(key) != new.get(key)
     ]
     if changed:
-        raise UsageError(f"--resume: the run was started otherwise: {', '.join(changed)}; use another --out")
+        more = [f"and {len(changed) - MANY} more"] if len(changed) > MANY else []
+        settings = ", ".join(changed[:MANY] + more)
+        raise UsageError(f"--resume: the run was started otherwise: {settings}; use another --out")
+
+
+def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of nested ones by their whole keys: data.views.1.blur."""
+    if not isinstance(values, (dict, list)) or not values:
+        yield key, values
+        return
+    for name, value in values.items() if isinstance(values, dict) else enumerate(values):
+        yield from _flat(value, f"{key}.{name}" if key else str(name))

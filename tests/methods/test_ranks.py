@@ -44,7 +44,7 @@ def steps(case, start=None):
     method.start_epoch(0, trainer.embed)
     method.eval()
     losses = [trainer.train_step(batch)["loss"] for batch in islice(trainer.loader.epoch(epoch), STEPS)]
-    gradients = {name: p.grad for name, p in method.named_parameters() if p.grad is not None}
+    gradients = {f"grad {name}": p.grad for name, p in method.named_parameters() if p.grad is not None}
     return start, {"losses": torch.stack(losses), **gradients, **dict(method.named_buffers())}
 
 
@@ -60,6 +60,16 @@ def calibrated(method, batch):
     return {key: value.clone() for key, value in method.state_dict().items()}
 
 
+def error(key, found, wanted):
+    """The largest difference relative to the largest value; of gradients the length of the difference to theirs.
+
+    Rounding now and then turns a unit of a ReLU off, which shows in its own weights by some percent.
+    """
+    if key.startswith("grad "):
+        return (found - wanted).norm() / wanted.norm().clamp(min=1e-6)
+    return (found - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6)
+
+
 def work(rank, ranks, folder, cases):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=ranks)
@@ -70,11 +80,11 @@ def work(rank, ranks, folder, cases):
         _, found = steps(case, start)
         assert found.keys() == values.keys(), case
         for key, wanted in values.items():
-            error = (found[key] - wanted).abs().max() / wanted.abs().max().clamp(min=1e-6)
+            difference = error(key, found[key], wanted)
             rank0s = found[key].clone()
             dist.broadcast(rank0s, 0)
-            if error > (1e-4 if key == "losses" else 0.03):
-                wrong.append(f"{case}: {key}: error {error:.2g} of the largest")
+            if difference > (1e-4 if key == "losses" else 0.02):
+                wrong.append(f"{case}: {key}: error {difference:.2g}")
             if not torch.equal(rank0s, found[key]):
                 wrong.append(f"{case}: {key}: not the same on all ranks")
     assert not wrong, "\n".join(wrong)

@@ -10,7 +10,7 @@ from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
 from sslfast.run import directory, lock
 from sslfast.run.checkpoint import save
-from sslfast.run.directory import CHANGEABLE, RunDirectory, read_recipe
+from sslfast.run.directory import CHANGEABLE, RunDirectory, check_same, read_recipe
 
 
 def recipe(*overrides):
@@ -172,3 +172,9 @@ def test_a_config_that_is_none(run, content):
     run.config.write_text(content)
     with pytest.raises(UsageError, match=r"config.yaml: not the configuration of a run: \S"):
         read_recipe(run.config)
+
+
+def test_a_setting_of_a_view_that_differs_is_named_alone():
+    before = load_recipe("moco_v2_cifar10")
+    with pytest.raises(UsageError, match=r"otherwise: data\.views\.1\.blur was \S+ and is 0\.25; use another"):
+        check_same(load_recipe(before, ["data.views.1.blur=0.25"]), before)
