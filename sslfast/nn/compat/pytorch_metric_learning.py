@@ -97,8 +97,8 @@ class SupConLoss(_PairLoss):
         ValueError: a temperature out of range.
     """
 
-    def __init__(self, temperature: float = 0.1, **settings: Any) -> None:
-        super().__init__(temperature, settings)
+    def __init__(self, temperature: float = 0.1, **kwargs: Any) -> None:
+        super().__init__(temperature, kwargs)
 
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         labels = labels.to(z.device)
@@ -129,8 +129,8 @@ class NTXentLoss(_PairLoss):
         ValueError: a temperature out of range.
     """
 
-    def __init__(self, temperature: float = 0.07, **settings: Any) -> None:
-        super().__init__(temperature, settings)
+    def __init__(self, temperature: float = 0.07, **kwargs: Any) -> None:
+        super().__init__(temperature, kwargs)
 
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
         if labels.device.type == "cpu" and not torch.compiler.is_compiling():
