@@ -19,6 +19,7 @@ from sslfast.report.summary import lead, summary
 from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.run.environment import Start, read_starts
+from sslfast.run.inventory import read_inventory
 from sslfast.run.metrics import read_metrics
 from sslfast.run.summary import RunSummary
 
@@ -55,7 +56,7 @@ def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
     faults = RunSummary.load(run.summary).faults if run.summary.exists() else []  # of a finished run
-    source = _images(recipe, data)
+    source = _images(run, recipe, data)
     held_out_images = _held_out_images(starts, recipe, None if data else source)
     body = [
         *summary(recipe, metrics, starts, held_out_images, faults),
@@ -70,10 +71,12 @@ def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
     return index
 
 
-def _images(recipe: Recipe, data: str | None) -> Source | UsageError:
-    """The images to show; of the run's own, if they cannot be opened, the reason."""
+def _images(run: RunDirectory, recipe: Recipe, data: str | None) -> Source | UsageError:
+    """The images to show; of the run's own, if they are not there any more, the reason."""
     try:
-        return open_data(dataclasses.replace(recipe.data, source=data or recipe.data.source))
+        source = open_data(dataclasses.replace(recipe.data, source=data or recipe.data.source))
+        inventory = None if data else read_inventory(run.images)  # to hold out what training did
+        return source if inventory is None else inventory.find(source, limited=recipe.data.limit is not None)
     except UsageError as error:
         if data:
             raise

@@ -16,14 +16,18 @@ from PIL import Image
 
 from sslfast.commands.pretrain import pretrain
 from sslfast.commands.report import write_report
+from sslfast.data import Source, open_source, split
+from sslfast.data.inventory import take_inventory
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict, to_yaml
+from sslfast.report import features
 from sslfast.report.neighbors import NEIGHBORS, QUERIES
 from sslfast.run import checkpoint
 from sslfast.run.backbone import random_encoder
 from sslfast.run.environment import Start
+from sslfast.run.inventory import write_inventory
 from sslfast.run.summary import Fault, RunSummary
 from tests.report.markup import Page
 
@@ -281,6 +285,30 @@ def test_data_that_is_gone(tmp_path: Path) -> None:
 
     images = write_images(tmp_path / "found", ["a", "b"], each=10)
     assert drawn(read_page(write_report(run, str(images)))) == ALL
+
+
+def test_the_runs_images_are_split_as_in_training_when_one_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = write_images(tmp_path / "images", ["a", "b"], each=10)
+    run = start_run(tmp_path / "run", images)
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    config["data"]["max_bad"] = 0.1
+    (run / "config.yaml").write_text(yaml.safe_dump(config))
+    train(run)
+    source = open_source(str(images))
+    write_inventory(run / "images.json.gz", take_inventory(source))
+    _, expected = split(source, 0.5)
+    seen: list[Source] = []
+    monkeypatch.setattr(features, "split", lambda source, share: seen.extend(split(source, share)) or seen)
+    (images / "a" / "3.png").unlink()
+    write_report(run)
+    assert seen[1].paths == expected.paths
+    for number in range(8):
+        (images / "b" / f"{number}.png").unlink()
+    page = read_page(write_report(run))
+    assert drawn(page) == CURVES
+    assert "does not hold the images of the run" in page.text
 
 
 def test_an_unreadable_image_stops_it_where_the_recipe_says_so(tmp_path: Path) -> None:
