@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from collections.abc import Iterator
@@ -43,6 +44,7 @@ def joined(timeout: int) -> Iterator[Ranks]:
     with ranks.alive(), ranks.watched(lambda: "before training began; start it again"):
         yield ranks
     dist.destroy_process_group()  # not after an error: the other ranks might never come to it
+    gc.collect()  # a group that garbage still holds would abort the process where it exits
 
 
 def _join(timeout: int) -> Ranks:
