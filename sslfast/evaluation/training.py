@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import Literal
 
 import torch
@@ -16,6 +17,7 @@ from tqdm import tqdm
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import LoaderSpec, Source, eval_batches, load_small, make_loader
+from sslfast.errors import UsageError
 from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
 from sslfast.evaluation.classifier import Classifier
 from sslfast.kernels.optimizers import FusedLARS, FusedOptimizer, FusedSGD
@@ -141,8 +143,12 @@ def build_optimizer(classifier: Classifier, schedule: Schedule, batch_size: int)
 def _resume(classifier: Classifier, optimizer: FusedOptimizer, progress: Path) -> int:
     """Restores what a training left; returns the number of its epochs."""
     state = checkpoint.load(progress)
-    classifier.load_state_dict(state["classifier"])
-    optimizer.load_state_dict(state["optimizer"])
+    try:
+        classifier.load_state_dict(state["classifier"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = shorten(str(error), 200)
+        raise UsageError(f"{progress}: not of this training ({reason}); remove it to begin anew") from error
     log.info("%s: goes on after epoch %d", progress, state["epochs"])
     epochs: int = state["epochs"]
     return epochs

@@ -117,10 +117,12 @@ def _find(name: str, architecture: str | None, partial: bool) -> NamedEncoder:
                 return _published(name, load_published(name), architecture)
         path = _existing(name)
     if path.is_dir() or is_checkpoint(path):
+        _check_unasked(name, architecture)
         state = load_state(path)
         return _of_run(name, path, state["config"], state["method"], ENCODER, state.get("step"))
     file = read_weights(path)
     if file.config is not None:
+        _check_unasked(name, architecture)
         return _of_run(name, path, file.config, file.tensors, "", None)
     return _of_other_software(name, path, named_parts(file.tensors), architecture, partial)
 
@@ -218,10 +220,15 @@ def _random(name: str, architecture: str | None) -> NamedEncoder:
 
 
 def _published(name: str, published: Published, architecture: str | None) -> NamedEncoder:
-    if architecture:
-        raise UsageError(f"--architecture {architecture}: {name} is one already; leave it out")
+    _check_unasked(name, architecture)
     data = DataConfig(size=published.side, mean=published.mean, std=published.std)
     return NamedEncoder(name, published.encoder, published.config, data)
+
+
+def _check_unasked(name: str, architecture: str | None) -> None:
+    """Refuses an architecture for what has one. Raises UsageError."""
+    if architecture:
+        raise UsageError(f"--architecture {architecture}: {name} has one already; leave it out")
 
 
 def _images(encoder: Encoder) -> DataConfig:

@@ -94,6 +94,13 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, tmp_path, 
     assert all(torch.equal(value, weights[name]) for name, value in expected.state_dict().items())
 
 
+@pytest.mark.parametrize("state", [{}, {"classifier": {"x": torch.zeros(1)}}, {"classifier": 3}])
+def test_progress_of_another_training_is_refused(encoder, tmp_path, state):
+    module.checkpoint.save(tmp_path / "p", state)
+    with pytest.raises(UsageError, match=r"p: not of this training \(.*\); remove it to begin anew"):
+        train_classifier(classifier_of(encoder), pictures(24, 0), DATA, SCHEDULE, CPU, tmp_path / "p")
+
+
 def test_rates_of_encoder_and_head_are_apart_and_scale_with_the_batch(encoder):
     optimizer = build_optimizer(classifier_of(encoder), SCHEDULE, batch_size=64)
     assert [group["peak"] for group in optimizer.param_groups] == [0.1 / 4, 1.0 / 4]

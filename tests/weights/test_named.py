@@ -76,6 +76,13 @@ def test_all_that_a_run_leaves_is_its_encoder(run, what):
     assert torch.equal(initial.conv1.weight, found.untrained().conv1.weight)
 
 
+@pytest.mark.parametrize("what", ["", "checkpoints/last.pt", "backbone.safetensors"])
+def test_an_architecture_for_what_has_one_is_refused(run, what):
+    folder, *_ = run
+    with pytest.raises(UsageError, match="--architecture vit_small: .*run.* has one already; leave it out"):
+        load_encoder(folder / what, architecture="vit_small")
+
+
 def test_an_encoder_of_colors_keeps_the_normalization_in_its_weights(tmp_path):
     recipe = from_dict({"method": {"name": "cmc"}, "encoder": {"colors": "lab", "width": 0.25}})
     encoder = build_encoder(recipe.encoder, mean=recipe.data.mean, std=recipe.data.std)
@@ -274,7 +281,7 @@ def test_torchvisions_published_weights(offline):
         load_encoder("torchvision/resnet18@V7")
     with pytest.raises(UsageError, match="expected one of resnet18, .*did you mean 'resnet50'"):
         load_encoder("torchvision/resnet5")
-    with pytest.raises(UsageError, match="--architecture resnet50: torchvision/resnet18 is one already"):
+    with pytest.raises(UsageError, match="--architecture resnet50: torchvision/resnet18 has one already"):
         load_encoder("torchvision/resnet18", architecture="resnet50")
 
 
