@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -19,7 +18,8 @@ from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
-from sslfast.evaluation.result import Evaluation
+from sslfast.evaluation.result import Evaluation, result_name
+from sslfast.evaluation.training import with_ending
 from sslfast.run.directory import RunDirectory
 from sslfast.run.inventory import read_inventory
 from sslfast.weights import find_encoder
@@ -86,38 +86,31 @@ def evaluate(
     encoders = {"pre-trained": found.encoder}
     if random_baseline:
         encoders["random initialisation"] = found.untrained().to(device)
+    plain, weights = TypeAdapter(protocol.config).dump_python(options, mode="json"), weights_digest(found.encoder)
+    stem = folder / result_name(kind, weights, data, val, plain, list(encoders), step=found.step)
+    rows = [
+        {"encoder": name, **row}
+        for name, candidate in encoders.items()
+        for row in protocol.judge(
+            candidate, train_set, val_set, found.data, options, with_ending(stem, f".{name.replace(' ', '_')}")
+        )
+    ]
+    train_set, val_set = readable(train_set), readable(val_set)  # unreadable images are known by now
+    assert val_set.labels is not None
     evaluation = Evaluation(
         kind=kind,
         checkpoint=found.name,
         data=data,
         val=val,
-        options=TypeAdapter(protocol.config).dump_python(options, mode="json"),
+        options=plain,
         train_images=len(train_set),
         val_images=len(val_set),
         classes=len(train_set.classes),
-        chance=1.0,
-        rows=[{"encoder": name} for name in encoders],
+        chance=np.bincount(val_set.labels).max().item() / len(val_set),
+        rows=rows,
         own_split=own_split,
         step=found.step,
-        weights=weights_digest(found.encoder),
-    )
-    rows = [
-        {"encoder": name, **row}
-        for name, candidate in encoders.items()
-        for row in protocol.judge(
-            candidate,
-            train_set,
-            val_set,
-            found.data,
-            options,
-            folder / f"{evaluation.name()}.{name.replace(' ', '_')}",
-        )
-    ]
-    train_set, val_set = readable(train_set), readable(val_set)  # unreadable images are known by now
-    assert val_set.labels is not None
-    chance = np.bincount(val_set.labels).max().item() / len(val_set)
-    evaluation = dataclasses.replace(
-        evaluation, rows=rows, train_images=len(train_set), val_images=len(val_set), chance=chance
+        weights=weights,
     )
     log.info("the result is in %s", evaluation.save(folder))
     return evaluation

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,11 @@ class Evaluation:
         return dataclasses.replace(before, checkpoint=self.checkpoint, data=self.data, val=self.val) == self
 
     def name(self) -> str:
-        """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part."""
-        sources = [_place(source) for source in (self.data, self.val) if source]
+        """The name of its file, without a suffix; see `result_name`."""
         encoders = list(dict.fromkeys(row.get("encoder") for row in self.rows))
-        inputs = [self.kind, self.checkpoint_id(), sources, self.options, encoders]
-        digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
-        parts = [self.kind, *(Path(source).name for source in sources)]
-        parts += [] if self.step is None else [f"step{self.step:08d}"]
-        return "-".join([re.sub(r"[^\w.-]+", "_", part)[:NAME_PART] for part in parts] + [digest])
+        return result_name(
+            self.kind, self.checkpoint_id(), self.data, self.val, self.options, encoders, step=self.step
+        )
 
     def checkpoint_id(self) -> str:
         """The digest of the weights; for a result without one, the checkpoint's path."""
@@ -143,6 +141,31 @@ class Evaluation:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
         return "\n".join([self.caption(), self.settings(), *lines])
+
+
+def result_name(
+    kind: str,
+    checkpoint_id: str,
+    data: str,
+    val: str | None,
+    options: dict[str, Any],
+    encoders: Sequence[Any],
+    *,
+    step: int | None,
+) -> str:
+    """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part.
+
+    Args:
+        kind, data, val, options, step: as of an `Evaluation`.
+        checkpoint_id: what tells the weights from others.
+        encoders: the names of those that are judged.
+    """
+    sources = [_place(source) for source in (data, val) if source]
+    inputs = [kind, checkpoint_id, sources, options, list(encoders)]
+    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
+    parts = [kind, *(Path(source).name for source in sources)]
+    parts += [] if step is None else [f"step{step:08d}"]
+    return "-".join([re.sub(r"[^\w.-]+", "_", part)[:NAME_PART] for part in parts] + [digest])
 
 
 def _place(source: str) -> str:

@@ -74,6 +74,8 @@ def train_classifier(
 ) -> None:
     """Trains a classifier on the cross-entropy of randomly cropped and flipped images.
 
+    As in pre-training, images that do not fill an epoch's last batch are left out of that epoch, others in each.
+
     Args:
         classifier: on the device; it is trained in place.
         source: labelled images.
