@@ -1,11 +1,14 @@
 """A run that takes seconds, and what it leaves."""
 
 import json
+import os
+import signal
 
 import torch
 
 from sslfast.recipes.load import load_recipe
 from sslfast.run.checkpoint import load
+from sslfast.train.step import TrainStep
 
 # 162 training images: 5 steps an epoch. One thread, so that the sums of parallel runs agree to the bit.
 TINY = [
@@ -54,3 +57,16 @@ def assert_same(left, right, where="state"):
         assert torch.equal(left, right), where
     else:
         assert left == right, where
+
+
+def signal_after(patch, steps):
+    """Sends SIGTERM to this process where a run has taken so many steps."""
+    take_step = TrainStep.__call__
+
+    def step_then_signal(self, batch):
+        values = take_step(self, batch)
+        if self.steps_done == steps:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return values
+
+    patch.setattr(TrainStep, "__call__", step_then_signal)

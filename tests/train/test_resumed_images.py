@@ -1,18 +1,15 @@
 """A run is resumed on the images that it was started on, wherever they are, or not at all."""
 
 import importlib.util
-import os
 import shutil
-import signal
 
 import pytest
 
 from sslfast.commands.pretrain import pretrain
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe
-from sslfast.train.step import TrainStep
 from tests.data.photographs import photograph
-from tests.train.runs import assert_same, state
+from tests.train.runs import assert_same, signal_after, state
 
 NEEDS_DALI = pytest.mark.skipif(
     importlib.util.find_spec("nvidia.dali") is None, reason="NVIDIA DALI is not installed"
@@ -47,16 +44,8 @@ def runs(request, images, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     recipe = load_recipe("instdisc_cifar10", [*SETTINGS, f"data.pipeline={request.param}"], data=images)
     pretrain(recipe, folder / "whole")
-    take_step = TrainStep.__call__
-
-    def step_then_signal(self, batch):
-        values = take_step(self, batch)
-        if self.steps_done == STOPPED:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return values
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainStep, "__call__", step_then_signal)
+        signal_after(patch, STOPPED)
         with pytest.raises(SystemExit):
             pretrain(recipe, folder / "stopped")
     return recipe, folder

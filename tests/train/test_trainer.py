@@ -3,7 +3,6 @@
 import errno
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -22,8 +21,7 @@ from sslfast.errors import TrainingError, UsageError
 from sslfast.methods import METHODS
 from sslfast.methods.moco_v1 import MoCoV1
 from sslfast.run.checkpoint import save
-from sslfast.train.step import TrainStep
-from tests.train.runs import STEPS, TINY, assert_same, lines, state, tiny
+from tests.train.runs import STEPS, TINY, assert_same, lines, signal_after, state, tiny
 
 
 @pytest.fixture(scope="module")
@@ -73,15 +71,7 @@ def test_another_seed_is_another_run(finished, tmp_path):
 def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch, stop_after):
     """Stopped by a signal after a step in the first epoch, at its end, and in the second."""
     run = tmp_path / "run"
-    take_step = TrainStep.__call__
-
-    def step_then_signal(self, batch):
-        values = take_step(self, batch)
-        if self.steps_done == stop_after:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return values
-
-    monkeypatch.setattr(TrainStep, "__call__", step_then_signal)
+    signal_after(monkeypatch, stop_after)
     with pytest.raises(SystemExit) as exit:
         pretrain(tiny(), run)
     assert exit.value.code == 143
