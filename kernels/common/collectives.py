@@ -1,4 +1,4 @@
-"""The sum of tensors over processes, with its gradient."""
+"""Collectives with a gradient: the sum of tensors over processes, and what other ones return."""
 
 from __future__ import annotations
 
@@ -20,13 +20,21 @@ def sum_over_ranks(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Te
     return total
 
 
+def returned(buffer: Tensor) -> Tensor:
+    """The buffer that a collective wrote, as an autograd function may return it.
+
+    torch.compile takes that buffer itself for one without gradient; there a copy is returned.
+    """
+    return buffer.clone() if torch.compiler.is_compiling() else buffer
+
+
 class _SumOverRanks(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, tensor: Tensor, group: dist.ProcessGroup | None) -> Tensor:
         ctx.group = group
         total = tensor.clone()
         dist.all_reduce(total, group=group)
-        return total.clone()  # torch.compile takes the buffer that a collective wrote for one without gradient
+        return returned(total)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:

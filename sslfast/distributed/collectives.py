@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sslfast.kernels.common.collectives import sum_over_ranks
+from sslfast.kernels.common.collectives import returned, sum_over_ranks
 
 
 def rank(group: dist.ProcessGroup | None = None) -> int:
@@ -139,7 +139,7 @@ class _Gather(torch.autograd.Function):
         ctx.group = group
         gathered = rows.new_empty((world_size(group) * len(rows), *rows.shape[1:]))
         dist.all_gather_into_tensor(gathered, rows.contiguous(), group=group)
-        return gathered.clone()  # torch.compile takes the buffer that a collective wrote for one without gradient
+        return returned(gathered)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -154,7 +154,7 @@ class _Scatter(torch.autograd.Function):
         ctx.group = group
         rows = gathered.new_empty((len(gathered) // world_size(group), *gathered.shape[1:]))
         dist.reduce_scatter_tensor(rows, gathered.contiguous(), group=group)
-        return rows.clone()  # as above
+        return returned(rows)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:

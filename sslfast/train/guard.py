@@ -76,6 +76,11 @@ class FiniteGuard:
         self.in_a_row *= skip
         return skip
 
+    def counts(self) -> tuple[int, int]:
+        """How many steps were skipped, in all and in a row up to now; the host waits for the device once."""
+        total, in_a_row = torch.stack([self.total, self.in_a_row]).tolist()
+        return total, in_a_row
+
     def state_dict(self) -> dict[str, Any]:
         return {"in_a_row": self.in_a_row, "total": self.total}
 

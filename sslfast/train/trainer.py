@@ -121,7 +121,7 @@ class Trainer:
                 self.finished = True
         self.save()
         if self.finished:
-            self.check_finite()
+            self.check_finite(*self.train_step.guard.counts())
             if rank() == 0:
                 self.conclude()
 
@@ -165,7 +165,7 @@ class Trainer:
     def report(self, values: dict[str, Tensor], bar: tqdm[Any]) -> None:
         """Logs a step: the one place in the loop where the host waits for the device."""
         numbers = dict(zip(values, mean(torch.stack(list(values.values()))).tolist(), strict=True))
-        skipped = int(self.train_step.guard.total)
+        skipped, in_a_row = self.train_step.guard.counts()
         if skipped > self.reported_skips and rank() == 0:  # it is skipped by all
             log.warning(
                 "step %d: loss or gradient not finite, steps skipped since the last report: %d",
@@ -173,7 +173,7 @@ class Trainer:
                 skipped - self.reported_skips,
             )
             self.reported_skips = skipped
-        self.check_finite()
+        self.check_finite(skipped, in_a_row)
         if self.metrics is None:
             return
         lap, batch_size = self.clock.lap(), self.recipe.data.batch_size
@@ -189,10 +189,8 @@ class Trainer:
             **numbers,
         )
 
-    def check_finite(self) -> None:
+    def check_finite(self, skipped: int, in_a_row: int) -> None:
         """Raises TrainingError if the latest steps were all skipped: many of them, or all there are."""
-        guard = self.train_step.guard
-        skipped, in_a_row = int(guard.total), int(guard.in_a_row)
         if in_a_row < min(self.recipe.train.max_bad_steps, self.total_steps):
             return
         if not self.run.checkpoints.is_dir():
@@ -313,7 +311,7 @@ class Trainer:
             set_rng_state(state["rng"])
         self.saved_step = self.step
         self.monitor.random_top1 = state.get("random_knn")
-        self.reported_skips = int(self.train_step.guard.total)
+        self.reported_skips, _ = self.train_step.guard.counts()
 
     @contextmanager
     def _fitting(self, path: Path) -> Iterator[None]:

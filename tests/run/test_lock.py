@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from sslfast.errors import UsageError
+from sslfast.locks import WITHOUT_LOCKS
 from sslfast.run import lock
 from sslfast.run.lock import locked
 
@@ -122,7 +123,7 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_none(tmp_path, monkeypatch)
         pass
 
 
-@pytest.mark.parametrize("code", lock.WITHOUT_LOCKS)
+@pytest.mark.parametrize("code", WITHOUT_LOCKS)
 def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch, caplog, code):
     def refused(descriptor, operation):
         raise OSError(code, os.strerror(code))
