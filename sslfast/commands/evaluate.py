@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from pydantic import TypeAdapter
 from torch import nn
 
-from sslfast.config import DataConfig
 from sslfast.config.settings import apply_overrides, nearest, validate
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
-from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
+from sslfast.evaluation.protocol import RunImages
 from sslfast.evaluation.result import Evaluation, result_name
 from sslfast.evaluation.training import with_ending
 from sslfast.run.directory import RunDirectory
-from sslfast.run.inventory import read_inventory
 from sslfast.weights import find_encoder
 
 log = logging.getLogger(__name__)
@@ -64,51 +62,46 @@ def evaluate(
     """
     if kind not in PROTOCOLS:
         raise UsageError(f"evaluate {kind}: no such evaluation{nearest(kind, PROTOCOLS)}")
-    data, val = str(data), None if val is None else str(val)
     protocol = PROTOCOLS[kind]
     options = validate(protocol.config, apply_overrides(protocol.config, {}, overrides), origin=f"evaluate {kind}")
-    data, val = train_and_test(data, val, options)
     device = choose_device(options.device)
     found = find_encoder(encoder, device, architecture=architecture, partial=partial)
-    of_run = None if found.recipe is None else found.recipe.data
-    on_run_data = val is None and of_run is not None and is_same_source(data, of_run.source)
-    if val is None:
-        options = with_split(options, of_run if of_run is not None and on_run_data else DataConfig())
-    own_split = (
-        of_run is not None
-        and on_run_data
-        and (options.limit, options.val_fraction) == (of_run.limit, of_run.val_fraction)
-    )
     folder = results_folder(found.file)
-    inventory = read_inventory(RunDirectory(folder.parent).images) if own_split else None
-    train_set, val_set = open_labeled(data, val, options, inventory)
+    run = None
+    if found.recipe is not None:
+        run = RunImages(found.recipe.data, RunDirectory(folder.parent).images)
+    images = protocol.open(str(data), None if val is None else str(val), options, run)
 
     encoders = {"pre-trained": found.encoder}
     if random_baseline:
         encoders["random initialisation"] = found.untrained().to(device)
-    plain, weights = TypeAdapter(protocol.config).dump_python(options, mode="json"), weights_digest(found.encoder)
-    stem = folder / result_name(kind, weights, data, val, plain, list(encoders), step=found.step)
+    plain = TypeAdapter(protocol.config).dump_python(images.options, mode="json")
+    weights = weights_digest(found.encoder)
+    stem = folder / result_name(
+        kind, weights, images.data, images.val_data, plain, list(encoders), step=found.step
+    )
     rows = [
         {"encoder": name, **row}
         for name, candidate in encoders.items()
         for row in protocol.judge(
-            candidate, train_set, val_set, found.data, options, with_ending(stem, f".{name.replace(' ', '_')}")
+            candidate,
+            images.train,
+            images.val,
+            found.data,
+            images.options,
+            with_ending(stem, f".{name.replace(' ', '_')}"),
         )
     ]
-    train_set, val_set = readable(train_set), readable(val_set)  # unreadable images are known by now
-    assert val_set.labels is not None
+    counts = protocol.count(images.train, images.val)  # unreadable images are known by now
     evaluation = Evaluation(
         kind=kind,
         checkpoint=found.name,
-        data=data,
-        val=val,
+        data=images.data,
+        val=images.val_data,
         options=plain,
-        train_images=len(train_set),
-        val_images=len(val_set),
-        classes=len(train_set.classes),
-        chance=np.bincount(val_set.labels).max().item() / len(val_set),
+        **dataclasses.asdict(counts),
         rows=rows,
-        own_split=own_split,
+        own_split=images.own_split,
         step=found.step,
         weights=weights,
     )

@@ -20,9 +20,10 @@ from sslfast.data.sources.subset import balanced_subset
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
+from sslfast.evaluation.classification import classification
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
 from sslfast.evaluation.options import EvaluationConfig
-from sslfast.evaluation.protocol import Protocol, Row
+from sslfast.evaluation.protocol import Row
 from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy, train_classifier, with_ending
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -159,4 +160,4 @@ def _write_names(source: Source, file: Path) -> None:
         file.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
-FINETUNE = Protocol(FinetuneConfig, _judge)
+FINETUNE = classification(FinetuneConfig, _judge)

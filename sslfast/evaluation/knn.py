@@ -19,9 +19,10 @@ from sslfast.config.fields import STRICT, Count, Positive
 from sslfast.data import Source
 from sslfast.encoders import Encoder
 from sslfast.evaluation.accuracy import accuracy, class_ranks
+from sslfast.evaluation.classification import classification
 from sslfast.evaluation.features import train_val_features
 from sslfast.evaluation.options import EvaluationConfig
-from sslfast.evaluation.protocol import Protocol, Row
+from sslfast.evaluation.protocol import Row
 
 KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
 
@@ -141,4 +142,4 @@ def _judge(
     return [{"k": k, "temperature": f"{t:g}", **shares} for (k, t), shares in every.items()]
 
 
-KNN = Protocol(KNNConfig, _judge)
+KNN = classification(KNNConfig, _judge)

@@ -20,10 +20,11 @@ from sslfast.data import Source
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder
 from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
+from sslfast.evaluation.classification import classification
 from sslfast.evaluation.classifier import Classifier, linear_head
 from sslfast.evaluation.features import train_val_features
 from sslfast.evaluation.options import EvaluationConfig
-from sslfast.evaluation.protocol import Protocol, Row
+from sslfast.evaluation.protocol import Row
 from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy, train_classifier, with_ending
 from sslfast.kernels.optimizers import FusedLARS
 from sslfast.optim.schedules import cosine
@@ -231,4 +232,4 @@ def _judge(
     return [classifier_accuracy(classifier, val, data, device, options.chunk)]
 
 
-LINEAR = Protocol(LinearConfig, _judge)
+LINEAR = classification(LinearConfig, _judge)

@@ -45,7 +45,8 @@ class Evaluation:
         train_images: number of training images.
         val_images: number of held-out images.
         classes: number of classes.
-        chance: share of the held-out images in their commonest class, which a constant guess reaches.
+        chance: share of the held-out images in their commonest class, which a constant guess reaches; None where
+            an image is not of one class.
         rows: one a line of the table, keys out of HEADINGS; accuracies are shares in [0, 1].
         own_split: whether the held-out images are those that the run's pre-training held out.
         step: the checkpoint's number of training steps; None: it does not tell.
@@ -60,7 +61,7 @@ class Evaluation:
     train_images: int
     val_images: int
     classes: int
-    chance: float
+    chance: float | None
     rows: list[dict[str, Any]]
     own_split: bool = False
     step: int | None = None
@@ -118,10 +119,11 @@ class Evaluation:
     def caption(self) -> str:
         """The protocol, the data and their numbers, in a line, `printable`."""
         val = f" of {self.val}" if self.val else " as in pre-training" if self.own_split else ""
+        chance = "" if self.chance is None else f", chance {self.chance:.1%}"
         step = "" if self.step is None else f" at step {self.step}"
         return printable(
             f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
-            f"{self.classes} classes, chance {self.chance:.1%}; weights of {self.checkpoint}{step}"
+            f"{self.classes} classes{chance}; weights of {self.checkpoint}{step}"
         )
 
     def settings(self) -> str:

@@ -1,0 +1,61 @@
+"""The protocols that judge an encoder by classes: what those of labelled images share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslfast.config import DataConfig
+from sslfast.data import Source
+from sslfast.encoders import Encoder
+from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
+from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.protocol import Counts, Protocol, Row, RunImages, TrainVal
+from sslfast.run.inventory import read_inventory
+
+
+def classification(
+    config: type[EvaluationConfig],
+    judge: Callable[[Encoder, Source, Source, DataConfig, Any, Path], list[Row]],
+) -> Protocol[Source]:
+    """A protocol whose training and held-out images are labelled by the same classes."""
+    return Protocol(config, open_images, judge, count)
+
+
+def open_images(data: str, val: str | None, options: EvaluationConfig, run: RunImages | None) -> TrainVal[Source]:
+    """Opens the labelled images of an evaluation.
+
+    Without `val`, a data set's bare name is its training split against its test split; of other data a share is
+    held out: on the images that the run was pre-trained on the part that pre-training held out, unless the options
+    differ.
+
+    Raises:
+        UsageError: data that cannot serve.
+    """
+    data, val = train_and_test(data, val, options)
+    is_own = val is None and run is not None and is_same_source(data, run.data.source)
+    if val is None:
+        options = with_split(options, run.data if run is not None and is_own else DataConfig())
+    own_split = (
+        run is not None
+        and is_own
+        and (options.limit, options.val_fraction) == (run.data.limit, run.data.val_fraction)
+    )
+    inventory = read_inventory(run.inventory) if run is not None and own_split else None
+    train, held_out = open_labeled(data, val, options, inventory)
+    return TrainVal(train, held_out, data, val, options, own_split)
+
+
+def count(train: Source, val: Source) -> Counts:
+    """The numbers of the images without those that have turned out to be unreadable."""
+    train, val = readable(train), readable(val)
+    assert val.labels is not None
+    return Counts(
+        train_images=len(train),
+        val_images=len(val),
+        classes=len(train.classes),
+        chance=np.bincount(val.labels).max().item() / len(val),
+    )
