@@ -71,7 +71,7 @@ lint: .venv/built
 
 # Resolves the newest versions, with torch, torchvision and DALI held at the versions in constraints.txt.
 lock:
-	uv pip compile pyproject.toml --extra dali --extra dev --universal --python-version 3.11.4 \
+	uv pip compile pyproject.toml --extra dali --extra detection --extra dev --universal --python-version 3.11.4 \
 		--constraint constraints.txt --no-header --no-annotate --upgrade --output-file requirements.lock
 
 clean:
