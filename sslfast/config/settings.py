@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -125,13 +126,16 @@ def shown(value: Any) -> str:
 def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any, Any]:
     """The keys that a person writes for pydantic's path to a fault, the type around the fault, and the type there.
 
-    pydantic puts the name that chooses a member of a union into its path: method.moco_v2.dim for method.dim. A key
-    that the schema does not have has no type: None.
+    pydantic puts the name that chooses a member of a union into its path: method.moco_v2.dim for method.dim; and
+    where none of plain types fits, that of each: frozen.int for frozen. A key that the schema does not have has no
+    type: None.
     """
     keys, parent = [], None
     for part in path:
         if part in (members := union_members(schema)):
             schema = members[str(part)]
+            continue
+        if isinstance(part, str) and get_origin(schema) in (Union, UnionType) and NoneType not in get_args(schema):
             continue
         parent = schema
         if isinstance(part, int):  # the index of an item of a list or tuple
@@ -178,6 +182,20 @@ def setting_keys(schema: Any, values: Any = None, prefix: str = "") -> Iterator[
             )
         ]
         yield from dict.fromkeys(keys or [f"{prefix}{name}"])
+
+
+def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings by their whole keys, a list's items by their places: ("data.views.1.blur", 0.1).
+
+    Args:
+        values: plain values in dicts and lists; one that is empty is a value.
+        key: the key of all of them.
+    """
+    if not isinstance(values, (dict, list)) or not values:
+        yield key, values
+        return
+    for name, value in values.items() if isinstance(values, dict) else enumerate(values):
+        yield from flat(value, f"{key}.{name}" if key else str(name))
 
 
 def keys_named(schema: Any, name: str, values: Any = None) -> list[str]:

@@ -9,11 +9,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sslfast.config import DataConfig
-from sslfast.config.fields import STRICT, Count, NonNegative, Probability
+from sslfast.config.fields import STRICT, Count, CountOrZero, NonNegative, Probability
 from sslfast.config.paths import existing_path
 from sslfast.data import Source
 from sslfast.data.sources.subset import balanced_subset
@@ -38,7 +37,7 @@ class FinetuneConfig(EvaluationConfig):
     labels: str = "100%"
     """Training images whose labels are used: a share such as 1% or 10%, balanced over the classes, the same for a
     seed; or a text file of their names, a line each."""
-    frozen: int | Literal["all"] = Field(default=0, union_mode="left_to_right")
+    frozen: CountOrZero | Literal["all"] = 0
     """Number of the encoder's first stages that stay as they are, running statistics too, of a ResNet's five; all:
     only the head is trained."""
     head: Literal["linear", "mlp"] = "linear"

@@ -13,6 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from sslfast.config import DataConfig, ViewConfig
@@ -86,10 +87,13 @@ def train_classifier(
             from it, to the same result.
 
     Raises:
-        UsageError: the file is damaged, or of another training.
+        UsageError: a step is of a single image, which batch normalization cannot take; or the file is damaged, or
+            of another training.
         TrainingError: it cannot be written.
     """
     batch_size = min(schedule.batch_size, len(source))
+    classifier.train()
+    check_step(classifier, batch_size, schedule, source)
     data = dataclasses.replace(data, batch_size=batch_size, views=[CROP_AND_FLIP])
     loader = make_loader(LoaderSpec(load_small(source, data, device), data, schedule.seed, device))
     optimizer, total = build_optimizer(classifier, schedule, batch_size), schedule.epochs * loader.steps_per_epoch
@@ -119,6 +123,15 @@ def train_classifier(
             progress.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.save(progress, state)
     progress.unlink()
+
+
+def check_step(classifier: Classifier, batch_size: int, schedule: Schedule, source: Source) -> None:
+    """Refuses steps of a single image for a classifier in training whose batch normalization needs several."""
+    if batch_size == 1 and any(isinstance(part, _BatchNorm) and part.training for part in classifier.modules()):
+        raise UsageError(
+            f"batch_size={schedule.batch_size}, {len(source)} images of {source.name}: expected at least 2 images "
+            "in a step, for batch normalization"
+        )
 
 
 def with_ending(stem: Path, ending: str) -> Path:

@@ -18,11 +18,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sslfast.config import Recipe
 from sslfast.config.plain_yaml import read_yaml
-from sslfast.config.settings import MANY, shown
+from sslfast.config.settings import MANY, flat, shown
 from sslfast.errors import UsageError
 from sslfast.recipes.load import from_stored, to_dict, to_yaml
 from sslfast.run import lock
@@ -184,7 +183,7 @@ def read_recipe(path: Path) -> Recipe:
 
 def check_same(now: Recipe, before: Recipe) -> None:
     """Raises UsageError, which names them, if settings differ that a resumed run may not change."""
-    old, new = (dict(_flat(to_dict(recipe))) for recipe in (before, now))
+    old, new = (dict(flat(to_dict(recipe))) for recipe in (before, now))
     changed = [
         f"{key} was {shown(old.get(key))} and is {shown(new.get(key))}"
         for key in dict.fromkeys([*new, *old])
@@ -194,12 +193,3 @@ def check_same(now: Recipe, before: Recipe) -> None:
         more = [f"and {len(changed) - MANY} more"] if len(changed) > MANY else []
         settings = ", ".join(changed[:MANY] + more)
         raise UsageError(f"--resume: the run was started otherwise: {settings}; use another --out")
-
-
-def _flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings of nested ones by their whole keys: data.views.1.blur."""
-    if not isinstance(values, (dict, list)) or not values:
-        yield key, values
-        return
-    for name, value in values.items() if isinstance(values, dict) else enumerate(values):
-        yield from _flat(value, f"{key}.{name}" if key else str(name))

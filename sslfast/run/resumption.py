@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sslfast.config import Recipe
 from sslfast.config.paths import user_path
+from sslfast.config.settings import flat
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
 from sslfast.errors import UsageError
@@ -64,14 +65,9 @@ def recipe_to_run(
 
 
 def _different(recipe: Recipe, other: Recipe) -> list[str]:
-    """The settings in which two recipes of a method differ, as "section.key"."""
-    ours, theirs = to_dict(recipe), to_dict(other)
-    return [
-        f"{section}.{key}"
-        for section in ours
-        for key in ours[section]
-        if ours[section][key] != theirs[section].get(key)
-    ]
+    """The whole keys of the settings in which two recipes differ."""
+    ours, theirs = (dict(flat(to_dict(each))) for each in (recipe, other))
+    return [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
 
 
 def named_run(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[str | None, Path]:

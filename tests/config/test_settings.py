@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from sslfast.config import DataConfig
 from sslfast.config.fields import STRICT, Count
-from sslfast.config.settings import apply_overrides, union_members, validate
+from sslfast.config.settings import apply_overrides, flat, union_members, validate
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.methods import METHODS
@@ -54,6 +54,18 @@ def test_overrides_set_nested_values_with_their_types():
     assert recipe.data.limit is None
     assert recipe.data.mean == (0.1, 0.2, 0.3)
     assert recipe.method.symmetric is True
+
+
+def test_the_whole_keys_of_nested_settings():
+    values = {"data": {"views": [{"blur": 0.1}, {"blur": 0.2}], "limit": None}, "step_at": [], "epochs": 3}
+    assert dict(flat(values)) == {
+        "data.views.0.blur": 0.1,
+        "data.views.1.blur": 0.2,
+        "data.limit": None,
+        "step_at": [],
+        "epochs": 3,
+    }
+    assert list(flat([5], "k")) == [("k.0", 5)]
 
 
 def test_override_of_one_view_leaves_the_others():

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 from sslfast.config import EncoderConfig
+from sslfast.config.settings import apply_overrides, validate
 from sslfast.data import Source, open_source
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
@@ -59,6 +60,25 @@ def test_frozen_stages_stay_with_their_statistics_and_the_others_move(encoder, t
 def test_more_frozen_stages_than_there_are_is_refused(encoder):
     with pytest.raises(UsageError, match="frozen=6: the encoder has 5 stages; set as many or less, or frozen=all"):
         classifier_of(encoder, 6)
+
+
+@pytest.mark.parametrize("frozen", ["-1", "1.5", "true", "some"])
+def test_frozen_is_a_count_of_stages_or_all(frozen):
+    with pytest.raises(UsageError, match=r"evaluate: frozen: input should be .*; evaluate: frozen: .* 'all', got"):
+        validate(FinetuneConfig, apply_overrides(FinetuneConfig, {}, [f"frozen={frozen}"]), "evaluate")
+    for kept in (0, 5, "all"):
+        assert validate(FinetuneConfig, {"frozen": kept}, "evaluate").frozen == kept
+
+
+@pytest.mark.parametrize(("batch_size", "count"), [(1, 24), (8, 1)])
+def test_a_step_of_one_image_is_refused_where_batch_normalization_is_trained(encoder, tmp_path, batch_size, count):
+    schedule, source = dataclasses.replace(SCHEDULE, batch_size=batch_size, epochs=1), pictures(count, 0)
+    with pytest.raises(
+        UsageError,
+        match=f"batch_size={batch_size}, {count} images of pictures: expected at least 2 images in a step, for",
+    ):
+        train_classifier(classifier_of(encoder), source, DATA, schedule, CPU, tmp_path / "p")
+    train_classifier(classifier_of(encoder, "all"), source, DATA, schedule, CPU, tmp_path / "p")
 
 
 def test_it_learns_what_the_untrained_does_not_know(encoder, tmp_path):

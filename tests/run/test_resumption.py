@@ -40,6 +40,10 @@ def test_settings_that_a_recipe_has_otherwise_are_named(
     (message,) = caplog.messages
     assert message.endswith("config.yaml; moco_v2_shapes has others of optim.lr")
     caplog.clear()
+    recipe_to_run("moco_v2_shapes", started, [*TINY, "optim.lr=0.1", "data.views.1.blur=0.5"], resume=True)
+    (message,) = caplog.messages
+    assert message.endswith("has others of data.views.1.blur")
+    caplog.clear()
     recipe_to_run("moco_v2_shapes", started, [*TINY, "optim.lr=0.1"], resume=True)
     recipe_to_run(None, started, resume=True)
     assert not caplog.messages
