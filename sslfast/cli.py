@@ -206,7 +206,7 @@ def parser() -> Parser:
         help="images to test on (default: a data set's test split; of other data those that pre-training held "
         "out, or a fixed 10%%)",
     )
-    command.add_argument("--random-baseline", action="store_true", help="test the initial weights as well")
+    command.add_argument("--random-baseline", action="store_true", help="test random weights as well")
     command.add_argument(
         "--architecture",
         metavar="NAME",

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from pydantic import TypeAdapter
-from torch import nn
 
 from sslfast.config.settings import apply_overrides, nearest, validate
 from sslfast.device import choose_device
@@ -21,6 +18,7 @@ from sslfast.evaluation.result import Evaluation, result_name
 from sslfast.evaluation.training import with_ending
 from sslfast.run.directory import RunDirectory
 from sslfast.weights import find_encoder
+from sslfast.weights.digest import weights_digest
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ def evaluate(
         data: labelled images to train on, as `open_source` takes them.
         val: labelled images to test on; None: the test split of `data`, or a part of it.
         overrides: "key=value" settings of the protocol.
-        random_baseline: evaluate the same architecture with the initial weights of the run's seed as well.
+        random_baseline: evaluate the same architecture with random weights, of the run's seed, as well.
         architecture, partial: as `sslfast.load_encoder` takes them.
 
     Raises:
@@ -107,15 +105,6 @@ def evaluate(
     )
     log.info("the result is in %s", evaluation.save(folder))
     return evaluation
-
-
-def weights_digest(network: nn.Module) -> str:
-    """A digest of a network's parameters and buffers, and of their names: 16 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()[:16]
 
 
 def results_folder(file: Path | None) -> Path:

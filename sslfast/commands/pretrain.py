@@ -20,10 +20,11 @@ from sslfast.recipes.check import check_recipe
 from sslfast.run.directory import RunDirectory
 from sslfast.run.inventory import read_inventory, write_inventory
 from sslfast.run.logs import log_to
-from sslfast.run.resumption import find_images, recipe_to_run
+from sslfast.run.resumption import check_initial_weights, find_images, recipe_to_run
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.messages import stopped
 from sslfast.train.trainer import Trainer, log
+from sslfast.weights.initial import initial_weights
 
 
 def pretrain(
@@ -59,12 +60,16 @@ def pretrain(
         check_recipe(recipe)
         claimed = run.claimed(recipe, resume=resume, overwrite=overwrite) if rank() == 0 else nullcontext()
         with claimed:
+            resumes = resume and run.has_checkpoint()
             with first_alone(ranks):  # it may download or unpack
                 source = open_data(recipe.data)
+                initial = None if resumes else initial_weights(recipe)
+            if resume and initial is not None:
+                check_initial_weights(initial.digest, recipe, run)
             inventory = read_inventory(run.images) if resume else None
             if inventory is not None:
                 source = find_images(inventory, source, recipe)
-            trainer = Trainer(recipe, run, source, inventory)
+            trainer = Trainer(recipe, run, source, inventory, initial)
             if resume:
                 trainer.resume()
             if rank() == 0:

@@ -17,6 +17,7 @@ from sslfast.report.page import folded, page, paragraph, preformatted, section
 from sslfast.report.sections import training, views
 from sslfast.report.summary import lead, summary
 from sslfast.run.atomic import atomic_write
+from sslfast.run.backbone import initial_name
 from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.run.environment import Start, read_starts
 from sslfast.run.inventory import read_inventory
@@ -60,7 +61,7 @@ def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
     held_out_images = _held_out_images(starts, recipe, None if data else source)
     body = [
         *summary(recipe, metrics, starts, held_out_images, faults),
-        training(metrics, held_out_images),
+        training(metrics, held_out_images, initial_name(recipe.encoder)),
         *evaluations(run.evaluation),
         *_image_sections(run, recipe, source, is_run_data=data is None),
         section("Configuration", folded(run.config.name, preformatted(run.config.read_text(encoding="utf-8")))),
@@ -100,7 +101,7 @@ def _image_sections(
     if isinstance(source, UsageError):
         yield section("Images", paragraph(f"Not shown: {source}. Give --data."))
         return
-    if run.checkpoints.is_dir() and any(run.checkpoints.glob("*.pt")):
+    if run.has_checkpoint():
         yield from feature_sections(run.path, source, recipe, is_run_data=is_run_data)
     else:
         yield section("Features", paragraph("The run has no checkpoint yet."))

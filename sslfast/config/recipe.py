@@ -116,6 +116,9 @@ class EncoderConfig:
     name: str = "resnet18"
     """The encoder: a ResNet of torchvision (resnet18, ...), vit_small, vit_base, or timm/<model> where timm is
     installed."""
+    weights: str | None = None
+    """Encoder whose weights training starts from: a run's directory, a checkpoint, a file of weights,
+    torchvision/<model>[@<weights>] or timm/<model>[@<tag>]; null: random ones. Heads start at random."""
     stem: Literal["imagenet", "cifar"] = "imagenet"
     """First layers of a ResNet. imagenet: a 7x7 convolution of stride 2 and a max-pool; cifar: a 3x3 convolution
     of stride 1, for small images."""

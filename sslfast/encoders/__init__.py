@@ -22,6 +22,7 @@ __all__ = [
     "IMAGENET_STD",
     "RESNETS",
     "TIMM",
+    "VITS",
     "ColorEncoder",
     "Encoder",
     "TimmEncoder",

@@ -43,18 +43,19 @@ def smoothed(values: list[float], radius: int, places: Iterable[int]) -> list[fl
     return means
 
 
-def draw_curves(metrics: Metrics, held_out_images: int) -> Iterator[str]:
+def draw_curves(metrics: Metrics, held_out_images: int, initial: str) -> Iterator[str]:
     """Draws the loss, the kNN accuracy, the learning rate and the speed, those that have values, as figures.
 
     Args:
         metrics: the lines of metrics.jsonl.
         held_out_images: the number of images that the kNN accuracy is of; 0: unknown.
+        initial: what the weights are called that the run started from.
     """
     loss, rate, speed = (series(metrics, name) for name in ("loss", "lr", "images_per_second"))
     if any(loss):
         yield _loss(*loss)
     if any(shares(metrics, "knn_top1")):
-        yield _knn(metrics, held_out_images)
+        yield _knn(metrics, held_out_images, initial)
     if any(rate):
         yield _learning_rate(*rate)
     if any(speed):
@@ -103,14 +104,14 @@ def _speed(epochs: list[float], values: list[float]) -> str:
     )
 
 
-def _knn(metrics: Metrics, held_out_images: int) -> str:
+def _knn(metrics: Metrics, held_out_images: int, initial: str) -> str:
     """The kNN accuracy beside that of the initial weights, with the bands of their 95% intervals."""
     epochs, values = shares(metrics, "knn_top1")
     lines = [Line("pre-trained", "values", epochs, values, _band(values, held_out_images), marked=True)]
-    _, random = shares(metrics, "knn_random_top1")
-    if random:
-        ends, both = [0.0, epochs[-1] or 1.0], [random[-1]] * 2
-        lines.append(Line("random weights", "random", ends, both, _band(both, held_out_images)))
+    _, before = shares(metrics, "knn_initial_top1")
+    if before:
+        ends, both = [0.0, epochs[-1] or 1.0], [before[-1]] * 2
+        lines.append(Line(initial, "random", ends, both, _band(both, held_out_images)))
     bands = f" The bands are 95% intervals of {held_out_images:,} images." if held_out_images else ""
     rows = [
         ((f"{epoch:.4g}", ""), accuracy(value, held_out_images))
@@ -120,7 +121,7 @@ def _knn(metrics: Metrics, held_out_images: int) -> str:
         "kNN accuracy on held-out images",
         lines,
         lambda value: f"{100 * value:.4g}%",
-        "Good: it rises above the same network with random weights, by more than the bands are wide." + bands,
+        f"Good: it rises above that of the {initial}, by more than the bands are wide." + bands,
         more=folded("As a table", table(["epoch", "kNN top-1"], rows)),
     )
 

@@ -14,9 +14,9 @@ from sslfast.report.page import escape, pair, paragraph, picture, section
 from sslfast.report.views import Pixels, view_rows
 
 
-def training(metrics: Metrics, held_out_images: int) -> str:
-    """The curves of the run."""
-    curves = list(draw_curves(metrics, held_out_images))
+def training(metrics: Metrics, held_out_images: int, initial: str) -> str:
+    """The curves of the run, which started from weights that are called `initial`."""
+    curves = list(draw_curves(metrics, held_out_images, initial))
     if not curves:
         return section("Training", paragraph("The run has logged nothing yet."))
     return section("Training", pair(*curves))

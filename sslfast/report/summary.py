@@ -10,6 +10,7 @@ from sslfast.evaluation.interval import wilson_interval
 from sslfast.report.curves import Metrics, is_finite, series, shares
 from sslfast.report.numbers import accuracy, duration
 from sslfast.report.page import Cell, definitions, paragraph, warning
+from sslfast.run.backbone import initial_name
 from sslfast.run.environment import Start
 from sslfast.run.summary import Fault
 
@@ -28,7 +29,7 @@ def summary(
     for fault in faults:
         yield warning(_sentence(fault.message))
     if any(shares(metrics, "knn_top1")):
-        yield paragraph(verdict(metrics, held_out_images))
+        yield paragraph(verdict(metrics, held_out_images, initial_name(recipe.encoder)))
     yield definitions("facts", _facts(recipe, metrics, starts))
 
 
@@ -41,25 +42,25 @@ def _figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator
     epoch = max((line["epoch"] for line in metrics if is_finite(line["epoch"])), default=0)
     state = "complete" if epoch >= recipe.train.epochs else "not finished; goes on with --resume"
     yield "epochs", (f"{epoch:.4g} of {recipe.train.epochs}", state)
-    for name, label in (("knn_top1", "kNN top-1"), ("knn_random_top1", "kNN, random weights")):
+    for name, label in (("knn_top1", "kNN top-1"), ("knn_initial_top1", f"kNN, {initial_name(recipe.encoder)}")):
         for value in shares(metrics, name)[1][-1:]:
             yield label, accuracy(value, held_out_images)
     for value in series(metrics, "loss")[1][-1:]:
         yield "loss", (f"{value:.3f}", "at the last logged step")
 
 
-def verdict(metrics: Metrics, held_out_images: int) -> str:
-    """What the last kNN accuracy says beside that of random weights."""
-    trained, random = (shares(metrics, name)[1][-1:] for name in ("knn_top1", "knn_random_top1"))
-    if not random or not held_out_images:
-        return "An accuracy by itself says little: compare it with that of random weights."
-    (low, high), (random_low, random_high) = (wilson_interval(x[0], held_out_images) for x in (trained, random))
-    points = 100 * (trained[0] - random[0])
+def verdict(metrics: Metrics, held_out_images: int, initial: str) -> str:
+    """What the last kNN accuracy says beside that of the initial weights, which are called so."""
+    trained, before = (shares(metrics, name)[1][-1:] for name in ("knn_top1", "knn_initial_top1"))
+    if not before or not held_out_images:
+        return f"An accuracy by itself says little: compare it with that of {initial}."
+    (low, high), (low_before, high_before) = (wilson_interval(x[0], held_out_images) for x in (trained, before))
+    points = 100 * (trained[0] - before[0])
     side = "above" if points >= 0 else "below"
-    difference = f"kNN is {abs(points):.1f} points {side} random weights, on {held_out_images:,} held-out images"
-    if low > random_high:
+    difference = f"kNN is {abs(points):.1f} points {side} {initial}, on {held_out_images:,} held-out images"
+    if low > high_before:
         return f"{difference}; their 95% intervals do not overlap: the network has learned."
-    if high < random_low:
+    if high < low_before:
         return f"{difference}; their 95% intervals do not overlap: the features are worse than before training."
     return f"{difference}; their 95% intervals overlap: so few images cannot tell whether it has learned."
 

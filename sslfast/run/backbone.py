@@ -64,8 +64,13 @@ def _with_sorted_metadata(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[start:]
 
 
+def initial_name(config: EncoderConfig) -> str:
+    """What the weights that a run starts from are called, beside those that it comes to."""
+    return "initial weights" if config.weights else "random initialisation"
+
+
 def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:
-    """The encoder as the run with this seed initialised it; leaves torch's generator as it was."""
+    """The encoder as a run with this seed begins it, without `weights`; leaves torch's generator as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return build_encoder(config, mean=data.mean, std=data.std)

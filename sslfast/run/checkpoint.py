@@ -9,7 +9,7 @@ A checkpoint is a dict of tensors and plain values. The trainer's holds
     rng         the states of the random generators, `random.generators.rng_state`
     step        steps done; epoch and position in the data follow from it
     images      number of images to train on
-    random_knn  kNN accuracy of the initial weights, or None
+    initial_knn kNN accuracy of the initial weights, or None
 """
 
 from __future__ import annotations

@@ -65,6 +65,10 @@ class RunDirectory:
         self.report = path / "report"
         self.evaluation = path / "evaluation"
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint, which need not be whole."""
+        return any(self.checkpoints.glob("*.pt"))
+
     def contents(self) -> list[Path]:
         """The files and folders in the directory that a run left there."""
         parts = {path for name, path in vars(self).items() if name != "path"}

@@ -38,6 +38,10 @@ class Start:
         versions: the versions of Python and of the packages that were installed, by name, and of torch's CUDA.
         train_images: the number of images trained on.
         held_out_images: the number of labelled images held out.
+        epochs: the epochs that it was to come to: more than at the start before where the run was extended; None:
+            not recorded, by an earlier sslfast.
+        initial_weights: `weights_digest` of the encoder by `encoder.weights`, where it started from that; None: it
+            started from random weights, or went on from a checkpoint.
     """
 
     date: str
@@ -50,9 +54,20 @@ class Start:
     versions: dict[str, str]
     train_images: int
     held_out_images: int
+    epochs: int | None = None
+    initial_weights: str | None = None
 
 
-def record_start(path: Path, device: torch.device, step: int, train_images: int, held_out_images: int) -> None:
+def record_start(
+    path: Path,
+    device: torch.device,
+    step: int,
+    train_images: int,
+    held_out_images: int,
+    *,
+    epochs: int,
+    initial_weights: str | None,
+) -> None:
     """Appends the present `Start` to an environment.jsonl.
 
     Raises:
@@ -69,6 +84,8 @@ def record_start(path: Path, device: torch.device, step: int, train_images: int,
         versions=versions(),
         train_images=train_images,
         held_out_images=held_out_images,
+        epochs=epochs,
+        initial_weights=initial_weights,
     )
     try:
         with path.open("a") as file:

@@ -10,6 +10,8 @@ from typing import Any
 
 from sslfast.errors import UsageError
 
+FORMER_KNN = "knn_random_top1"  # the name that knn_initial_top1 has in the files of an earlier sslfast
+
 log = logging.getLogger(__name__)
 
 
@@ -42,6 +44,8 @@ def _parse(line: str) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict) or not {"step", "epoch"} <= values.keys():
         return None
+    if FORMER_KNN in values:
+        values["knn_initial_top1"] = values.pop(FORMER_KNN)
     step, epoch = values["step"], values["epoch"]
     if not all(_is_number(value) for value in values.values()) or type(step) is not int or step < 0:
         return None

@@ -14,6 +14,7 @@ from sslfast.data.inventory import Inventory
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
 from sslfast.run.directory import RunDirectory, read_recipe
+from sslfast.run.environment import read_starts
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,26 @@ def _different(recipe: Recipe, other: Recipe) -> list[str]:
     """The whole keys of the settings in which two recipes differ."""
     ours, theirs = (dict(flat(to_dict(each))) for each in (recipe, other))
     return [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
+
+
+def check_initial_weights(digest: str, recipe: Recipe, run: RunDirectory) -> None:
+    """Refuses to begin a run again, which has no checkpoint yet, from weights that have changed since its start.
+
+    Args:
+        digest: of the weights that `encoder.weights` names now.
+        recipe: the run's.
+        run: its directory, where its starts are recorded.
+
+    Raises:
+        UsageError: it was started from others.
+    """
+    starts = read_starts(run.environment)
+    before = next((start.initial_weights for start in reversed(starts) if start.initial_weights), digest)
+    if before != digest:
+        raise UsageError(
+            f"--resume: the run was started from weights of the digest {before}, and those of encoder.weights="
+            f"{recipe.encoder.weights} now have {digest}; restore them, or use another --out"
+        )
 
 
 def named_run(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[str | None, Path]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import AliasChoices, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from sslfast.errors import TrainingError, UsageError
 from sslfast.run.atomic import atomic_write
+from sslfast.run.metrics import FORMER_KNN
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,7 @@ class Fault:
     """A sign that a run has learned nothing.
 
     Attributes:
-        kind: "knn_below_random", "loss_at_chance", "collapsed" or "steps_skipped".
+        kind: "knn_below_initial", "loss_at_chance", "collapsed" or "steps_skipped".
         message: the figures, and what to do, in a sentence.
     """
 
@@ -39,7 +41,7 @@ class RunSummary:
         std: the mean, in the same steps, of the standard deviation of embeddings.
         even_std: that of embeddings that are spread evenly, see `Method.even_std`.
         knn_top1: accuracy of kNN on the held-out images, a share in [0, 1].
-        knn_random_top1: that of the initial weights.
+        knn_initial_top1: that of the initial weights.
         val_images: number of held-out images.
         judged: whether the run was long enough to be judged by all its figures.
         faults: signs that it has learned nothing.
@@ -53,7 +55,7 @@ class RunSummary:
     std: float | None
     even_std: float | None
     knn_top1: float | None
-    knn_random_top1: float | None
+    knn_initial_top1: Annotated[float | None, Field(validation_alias=AliasChoices("knn_initial_top1", FORMER_KNN))]
     val_images: int
     judged: bool
     faults: list[Fault]

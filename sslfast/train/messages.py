@@ -13,10 +13,12 @@ from sslfast.config import Recipe
 from sslfast.data import Source
 from sslfast.data.pipeline import is_resident
 from sslfast.distributed import world_size
+from sslfast.run.backbone import initial_name
 from sslfast.run.directory import RunDirectory
 from sslfast.run.summary import RunSummary
 from sslfast.train.clock import Lap
 from sslfast.train.step import TrainStep
+from sslfast.weights.initial import InitialWeights
 
 
 def header(
@@ -36,6 +38,8 @@ def header(
         f"encoder: {recipe.encoder.name}, {_millions(method.encoder)} parameters; "
         f"with all that is trained {_millions(method)}"
     )
+    if recipe.encoder.weights:
+        yield f"initial weights: {recipe.encoder.weights}; the heads' are random"
     yield (
         f"training: {train_step.total_steps} steps, {recipe.train.epochs} epochs of "
         f"{train_step.total_steps // recipe.train.epochs} batches of {data.batch_size} images"
@@ -54,6 +58,35 @@ def _pipeline(recipe: Recipe, train_set: Source, device: torch.device) -> str:
 
 def _millions(network: nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6:.2f} M"
+
+
+def other_statistics(recipe: Recipe, initial: InitialWeights) -> str | None:
+    """The line of a run that normalizes its images otherwise than its initial weights know them.
+
+    None: they are alike, or it is unknown how those were.
+    """
+    own = (recipe.data.mean, recipe.data.std)
+    if initial.statistics in (None, own):
+        return None
+    (mean, std), (own_mean, own_std) = ([list(values) for values in pair] for pair in (initial.statistics, own))
+    return (
+        f"encoder.weights={recipe.encoder.weights}: were trained on images normalized by data.mean={mean} "
+        f"data.std={std}, and this run has data.mean={own_mean} data.std={own_std}"
+    )
+
+
+def knn_line(epoch: int, num_images: int, top1: float, before: float | None, recipe: Recipe) -> str:
+    """The line of an evaluation.
+
+    Args:
+        epoch: epochs done.
+        num_images: number of held-out images.
+        top1: the share that kNN classifies rightly.
+        before: that by the initial weights; None: unknown.
+        recipe: what runs.
+    """
+    beside = "" if before is None else f" ({initial_name(recipe.encoder)} {before:.1%})"
+    return f"epoch {epoch}: kNN top-1 of {num_images} held-out images {top1:.1%}{beside}"
 
 
 def step_line(
@@ -95,10 +128,10 @@ def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool
     """
     skipped = f", {summary.skipped_steps} of them skipped" if summary.skipped_steps else ""
     yield f"finished: {summary.steps} steps{skipped}"
-    if summary.knn_top1 is not None and summary.knn_random_top1 is not None:
+    if summary.knn_top1 is not None and summary.knn_initial_top1 is not None:
         yield (
             f"kNN top-1 of {summary.val_images} held-out images: {summary.knn_top1:.1%}, "
-            f"random initialisation {summary.knn_random_top1:.1%}"
+            f"{initial_name(recipe.encoder)} {summary.knn_initial_top1:.1%}"
         )
     if not summary.judged:
         yield "whether it has learned is not judged by the loss: too short a run"

@@ -25,12 +25,12 @@ class KNNMonitor:
         device: where to compute.
 
     Attributes:
-        random_top1: the accuracy of the initial weights, once it is known.
+        initial_top1: the accuracy of the initial weights, once it is known.
     """
 
     def __init__(self, recipe: Recipe, train_set: Source, val_set: Source | None, device: torch.device) -> None:
         self.recipe, self.train_set, self.val_set, self.device = recipe, train_set, val_set, device
-        self.random_top1: float | None = None
+        self.initial_top1: float | None = None
 
     @property
     def num_images(self) -> int:
@@ -44,21 +44,26 @@ class KNNMonitor:
             return False
         return epoch % train.knn_every == 0 or epoch == train.epochs
 
-    def evaluate(self, encoder: Encoder, epoch: int, check_interrupt: Callable[[], None]) -> tuple[float, float]:
+    def evaluate(
+        self, encoder: Encoder, epoch: int, check_interrupt: Callable[[], None]
+    ) -> tuple[float, float | None]:
         """The accuracy of an encoder after so many epochs, and that of the initial weights.
 
-        Where the initial weights were not evaluated in their time, they are made again.
+        Where the initial weights were not evaluated in their time, random ones are made again; of others, whose
+        file need not be there any more, the accuracy stays unknown: None.
 
         Args:
             encoder: the encoder that trains.
             epoch: epochs done.
             check_interrupt: is called between batches; what it raises ends the evaluation.
         """
-        if self.random_top1 is None:
-            self.random_top1 = self._top1(self._initial() if epoch else encoder, check_interrupt)
-        return self._top1(encoder, check_interrupt) if epoch else self.random_top1, self.random_top1
+        if self.initial_top1 is None and not (epoch and self.recipe.encoder.weights):
+            self.initial_top1 = self._top1(self._random() if epoch else encoder, check_interrupt)
+        if epoch == 0 and self.initial_top1 is not None:
+            return self.initial_top1, self.initial_top1
+        return self._top1(encoder, check_interrupt), self.initial_top1
 
-    def _initial(self) -> Encoder:
+    def _random(self) -> Encoder:
         encoder = random_encoder(self.recipe.encoder, self.recipe.data, self.recipe.train.seed)
         return encoder.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -23,13 +24,16 @@ from sslfast.run.fits import check_bounds, check_like, check_optimizer
 from sslfast.train.guard import FiniteGuard
 
 
-def build_step(recipe: Recipe, train_set: Source, device: torch.device) -> tuple[TrainStep, Loader]:
+def build_step(
+    recipe: Recipe, train_set: Source, device: torch.device, initial: Mapping[str, Tensor] | None = None
+) -> tuple[TrainStep, Loader]:
     """The step of a recipe, and the loader of this process's part of its batches.
 
     Args:
         recipe: what to train.
         train_set: the images to train on.
         device: where to train.
+        initial: as of `build_method`.
 
     Raises:
         UsageError: settings or images that cannot work together.
@@ -38,19 +42,22 @@ def build_step(recipe: Recipe, train_set: Source, device: torch.device) -> tuple
     spec = LoaderSpec(train_set, recipe.data, recipe.train.seed, device, rank(), world_size(), dtype)
     loader = make_loader(spec)
     check_source(recipe, train_set)
-    method = build_method(recipe, len(train_set), device)
+    method = build_method(recipe, len(train_set), device, initial)
     return TrainStep(method, recipe, loader.steps_per_epoch), loader
 
 
-def build_method(recipe: Recipe, num_images: int, device: torch.device) -> Method:
+def build_method(
+    recipe: Recipe, num_images: int, device: torch.device, initial: Mapping[str, Tensor] | None = None
+) -> Method:
     """The method of a recipe with its initial weights, on the device, and compiled if the recipe says so.
 
-    Seeds all random generators, so that the weights are those of `train.seed`.
+    Seeds all random generators, so that random weights are those of `train.seed`.
 
     Args:
         recipe: what to train.
         num_images: how many images there are to train on.
         device: where to train.
+        initial: the encoder's state to begin with; None: random weights.
 
     Raises:
         UsageError: settings that cannot work together, or with so many images.
@@ -59,6 +66,8 @@ def build_method(recipe: Recipe, num_images: int, device: torch.device) -> Metho
     kind = METHODS[recipe.method.name]
     kind.check(recipe, num_images)
     encoder = build_encoder(recipe.encoder, mean=recipe.data.mean, std=recipe.data.std)
+    if initial is not None:  # before the method copies the encoder
+        encoder.load_state_dict(initial)
     try_encoder(encoder, recipe.encoder, {recipe.data.size, *kind.sides(recipe)}, dense=kind.needs_map)
     method = kind(recipe, encoder, num_images)
     if recipe.encoder.norm == "sync" and world_size() > 1:

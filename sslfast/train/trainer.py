@@ -31,7 +31,7 @@ from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.features import features
 from sslfast.random.generators import rng_state, set_rng_state
 from sslfast.recipes.load import from_stored, to_dict
-from sslfast.run.backbone import write_backbone
+from sslfast.run.backbone import initial_name, write_backbone
 from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
 from sslfast.run.environment import record_start
@@ -40,10 +40,11 @@ from sslfast.run.logs import MetricsLog, step_log
 from sslfast.run.metrics import read_metrics
 from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
-from sslfast.train.messages import footer, header, step_line
+from sslfast.train.messages import footer, header, knn_line, other_statistics, step_line
 from sslfast.train.monitor import KNNMonitor
 from sslfast.train.step import build_step
 from sslfast.train.verdict import Scale, judge
+from sslfast.weights.initial import InitialWeights
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Trainer:
         run: the run's directory, which is written to while it trains.
         source: the images, of which `data.val_fraction` are held out where they have labels.
         inventory: those that a run to resume was started on; None: it starts on these.
+        initial: the weights that it starts from; None: random ones, or those of a checkpoint to resume.
 
     Attributes:
         train_set, val_set: the parts of the source that it trains on, and that are held out, if any.
@@ -67,14 +69,21 @@ class Trainer:
     """
 
     def __init__(
-        self, recipe: Recipe, run: RunDirectory, source: Source, inventory: Inventory | None = None
+        self,
+        recipe: Recipe,
+        run: RunDirectory,
+        source: Source,
+        inventory: Inventory | None = None,
+        initial: InitialWeights | None = None,
     ) -> None:
-        self.recipe, self.run, self.source = recipe, run, source
+        self.recipe, self.run, self.source, self.initial = recipe, run, source, initial
         self.device = own_device(recipe.train.device)
         if recipe.train.threads:
             torch.set_num_threads(recipe.train.threads)
         self.train_set, self.val_set = self._sets(inventory)
-        self.train_step, self.loader = build_step(recipe, self.train_set, self.device)
+        self.train_step, self.loader = build_step(
+            recipe, self.train_set, self.device, initial.tensors if initial else None
+        )
         self.method, self.total_steps = self.train_step.method, self.train_step.total_steps
         self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
         self.saved_step = -1  # that of the latest checkpoint
@@ -107,11 +116,19 @@ class Trainer:
         written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
         if rank() == 0:
             record_start(
-                self.run.environment, self.device, self.step, len(self.train_set), len(self.val_set or ())
+                self.run.environment,
+                self.device,
+                self.step,
+                len(self.train_set),
+                len(self.val_set or ()),
+                epochs=self.recipe.train.epochs,
+                initial_weights=self.initial.digest if self.initial else None,
             )
         with written as self.metrics, self.progress() as bar:
             for line in header(self.recipe, self.run, self.train_step, self.train_set, self.val_set):
                 log.info("%s", line)
+            if self.initial and (line := other_statistics(self.recipe, self.initial)):
+                log.warning("%s", line)
             if self.source.bad:
                 log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
             if self.val_set is None:
@@ -196,7 +213,7 @@ class Trainer:
         if not self.run.checkpoints.is_dir():
             weights = "nothing is saved yet"
         elif skipped == self.step:
-            weights = f"no step was, and the weights in {self.run.checkpoints} are still random"
+            weights = f"no step was, and the weights in {self.run.checkpoints} are still the initial ones"
         else:
             weights = f"the weights in {self.run.checkpoints} are from before"
         raise TrainingError(
@@ -217,22 +234,22 @@ class Trainer:
         logged = self.metrics is not None and self.metrics.had("knn_top1", self.step)
         if not self.monitor.is_due(epoch) or largest(int(logged)):
             return
-        top1, random = self.monitor.evaluate(self.method.encoder, epoch, self.check_interrupt)
+        top1, before = self.monitor.evaluate(self.method.encoder, epoch, self.check_interrupt)
         if self.metrics is not None:
-            self.metrics.write(self.step, epoch, knn_top1=top1, knn_random_top1=random)
-            log.info(
-                "epoch %d: kNN top-1 of %d held-out images %.1f%% (random initialisation %.1f%%)",
-                epoch,
-                self.monitor.num_images,
-                100 * top1,
-                100 * random,
-            )
+            accuracies = {"knn_top1": top1} if before is None else {"knn_top1": top1, "knn_initial_top1": before}
+            self.metrics.write(self.step, epoch, **accuracies)
+            log.info("%s", knn_line(epoch, self.monitor.num_images, top1, before, self.recipe))
 
     def conclude(self) -> None:
         """Leaves the weights and the summary, and says how the run went and what can be done with it."""
         write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
         chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
-        scale = Scale(chance_loss, self.method.even_std(self.recipe), self.monitor.num_images)
+        scale = Scale(
+            chance_loss,
+            self.method.even_std(self.recipe),
+            self.monitor.num_images,
+            initial_name(self.recipe.encoder),
+        )
         summary = judge(read_metrics(self.run.metrics), self.step, self.recipe.train.epochs, scale)
         summary.save(self.run.summary)
         for line in footer(self.recipe, self.run, summary, labeled=self.source.labels is not None):
@@ -272,7 +289,7 @@ class Trainer:
                 **self.train_step.state_dict(),
                 "config": to_dict(self.recipe),
                 "images": len(self.train_set),
-                "random_knn": self.monitor.random_top1,
+                "initial_knn": self.monitor.initial_top1,
                 "rng": rng_state(),
             },
         )
@@ -305,12 +322,13 @@ class Trainer:
                 f"which now has {len(self.train_set)}; restore them, or use another --out"
             )
         with self._fitting(path):
-            check_like(state.get("random_knn"), None, "random_knn")
+            initial_knn = state.get("initial_knn", state.get("random_knn"))  # its former name
+            check_like(initial_knn, None, "initial_knn")
             check_rng(state["rng"], "rng")
             self.train_step.load_state_dict(state)
             set_rng_state(state["rng"])
         self.saved_step = self.step
-        self.monitor.random_top1 = state.get("random_knn")
+        self.monitor.initial_top1 = initial_knn
         self.reported_skips, _ = self.train_step.guard.counts()
 
     @contextmanager

@@ -26,11 +26,13 @@ class Scale:
         chance_loss: of `Method.chance_loss`.
         even_std: of `Method.even_std`.
         val_images: number of held-out images.
+        initial: what the initial weights are called, `initial_name`.
     """
 
     chance_loss: float | None
     even_std: float | None
     val_images: int
+    initial: str
 
 
 def judge(rows: Sequence[dict[str, Any]], steps: int, epochs: int, scale: Scale) -> RunSummary:
@@ -48,7 +50,7 @@ def judge(rows: Sequence[dict[str, Any]], steps: int, epochs: int, scale: Scale)
         - steps_skipped: the loss or its gradient was not finite in most steps.
         - loss_at_chance: the loss ends where networks that tell no images apart have it.
         - collapsed: the embeddings end close to one direction.
-        - knn_below_random: kNN on the held-out images ends below that of the initial weights.
+        - knn_below_initial: kNN on the held-out images ends below that of the initial weights.
     """
     latest = [row for row in rows if row["step"] > (1 - END) * steps]
     knn: dict[str, Any] = next((row for row in reversed(rows) if "knn_top1" in row), {})
@@ -61,12 +63,12 @@ def judge(rows: Sequence[dict[str, Any]], steps: int, epochs: int, scale: Scale)
         std=_mean(latest, "std"),
         even_std=scale.even_std,
         knn_top1=knn.get("knn_top1"),
-        knn_random_top1=knn.get("knn_random_top1"),
+        knn_initial_top1=knn.get("knn_initial_top1"),
         val_images=scale.val_images,
         judged=steps >= STEPS_TO_JUDGE and epochs >= EPOCHS_TO_JUDGE,
         faults=[],
     )
-    return replace(summary, faults=list(_faults(summary)))
+    return replace(summary, faults=list(_faults(summary, scale.initial)))
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
@@ -75,7 +77,7 @@ def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
     return statistics.fmean(values) if values else None
 
 
-def _faults(run: RunSummary) -> Iterator[Fault]:
+def _faults(run: RunSummary, initial: str) -> Iterator[Fault]:
     if run.skipped_steps > run.steps / 2:
         yield Fault(
             "steps_skipped",
@@ -95,14 +97,14 @@ def _faults(run: RunSummary) -> Iterator[Fault]:
             f"{run.even_std:.2g} where they are spread evenly: lower optim.lr, or go back to the settings of the "
             "method's recipe",
         )
-    if run.knn_top1 is not None and run.knn_random_top1 is not None:
-        lost = run.knn_random_top1 - run.knn_top1
-        error = _standard_error(run.knn_top1, run.knn_random_top1, run.val_images)
+    if run.knn_top1 is not None and run.knn_initial_top1 is not None:
+        lost = run.knn_initial_top1 - run.knn_top1
+        error = _standard_error(run.knn_top1, run.knn_initial_top1, run.val_images)
         if lost > (0 if run.judged else DOUBT * error):
             yield Fault(
-                "knn_below_random",
+                "knn_below_initial",
                 f"kNN ends at {run.knn_top1:.1%} of {run.val_images} held-out images, below the "
-                f"{run.knn_random_top1:.1%} of random initialisation, by {100 * lost:.1f} points with a standard "
+                f"{run.knn_initial_top1:.1%} of {initial}, by {100 * lost:.1f} points with a standard "
                 f"error of {100 * error:.1f}: train longer, or go back to the settings of the method's recipe",
             )
 

@@ -18,6 +18,7 @@ SHOWN = 5  # names in a message
 COPIES = {"k", "key", "momentum", "target", "ema", "student"}
 # Parts that come after an encoder: a classifier, or the heads of pre-training.
 HEADS = re.compile(r"(fc|heads?|classifier|linear|proj\w*|pred\w*|prototypes|queue\w*|mlp)\b")
+ARCHITECTURE = "name its architecture by --architecture, in a recipe by encoder.name and its other settings"
 COUNTER = "num_batches_tracked"  # old files lack it, and no output depends on it
 
 
@@ -43,7 +44,7 @@ def find_prefix(tensors: Mapping[str, Tensor], wanted: Sequence[str], origin: st
     if not counts:
         raise UsageError(
             f"{origin}: none of its {len(tensors)} tensors is of this encoder: it has {_some(tensors)}, expected "
-            f"{_some(wanted)}; name its architecture by --architecture"
+            f"{_some(wanted)}; {ARCHITECTURE}"
         )
     return choose_prefix([prefix for prefix, count in counts.items() if count == max(counts.values())], origin)
 
@@ -89,8 +90,8 @@ def fit(tensors: Mapping[str, Tensor], network: nn.Module, origin: str, *, parti
     ]
     if faults and not partial:
         raise UsageError(
-            f"{origin}: its weights do not fit: {'; '.join(faults)}; name its architecture by --architecture, or "
-            "take what fits by --partial"
+            f"{origin}: its weights do not fit: {'; '.join(faults)}; {ARCHITECTURE}, or take what fits by "
+            "--partial"
         )
     for fault in faults:
         log.warning("%s: %s", origin, fault)

@@ -93,10 +93,12 @@ def find_encoder(
     name: str | Path,
     device: str | torch.device = "cpu",
     *,
-    architecture: str | None = None,
+    architecture: str | EncoderConfig | None = None,
     partial: bool = False,
 ) -> NamedEncoder:
     """The encoder that `load_encoder` loads by these arguments, with what is known of it. An existing path wins.
+
+    The architecture may be a recipe's whole `encoder` section, too; what has one of its own passes over it.
 
     Raises:
         UsageError: as `load_encoder`.
@@ -106,7 +108,7 @@ def find_encoder(
     return found
 
 
-def _find(name: str, architecture: str | None, partial: bool) -> NamedEncoder:
+def _find(name: str, architecture: str | EncoderConfig | None, partial: bool) -> NamedEncoder:
     libraries: dict[str, Callable[[str], Published]] = {TORCHVISION: torchvision_encoder, TIMM: timm_encoder}
     path = user_path(name)
     if not path.exists():
@@ -185,10 +187,14 @@ def _of_run(
 
 
 def _of_other_software(
-    name: str, path: Path, tensors: dict[str, torch.Tensor], architecture: str | None, partial: bool
+    name: str,
+    path: Path,
+    tensors: dict[str, torch.Tensor],
+    architecture: str | EncoderConfig | None,
+    partial: bool,
 ) -> NamedEncoder:
     if architecture:
-        config = EncoderConfig(name=architecture)
+        config = _section(architecture)
     else:
         config, tensors = _resnet(path, tensors)
     encoder = build_encoder(config)
@@ -208,26 +214,30 @@ def _resnet(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[EncoderConfig
         if config := resnet_config(own):
             return config, own
     raise UsageError(
-        f"{path}: its tensors are no ResNet's that sslfast has; name their architecture by --architecture, as "
-        "encoder.name of a recipe takes it"
+        f"{path}: its tensors are no ResNet's that sslfast has; name their architecture by --architecture, in a "
+        "recipe by encoder.name"
     )
 
 
-def _random(name: str, architecture: str | None) -> NamedEncoder:
-    config = EncoderConfig(name=architecture) if architecture else EncoderConfig()
+def _random(name: str, architecture: str | EncoderConfig | None) -> NamedEncoder:
+    config = _section(architecture) if architecture else EncoderConfig()
     encoder = random_encoder(config, DataConfig(), SEED)
     return NamedEncoder(name, encoder, config, _images(encoder))
 
 
-def _published(name: str, published: Published, architecture: str | None) -> NamedEncoder:
+def _section(architecture: str | EncoderConfig) -> EncoderConfig:
+    return EncoderConfig(name=architecture) if isinstance(architecture, str) else architecture
+
+
+def _published(name: str, published: Published, architecture: str | EncoderConfig | None) -> NamedEncoder:
     _check_unasked(name, architecture)
     data = DataConfig(size=published.side, mean=published.mean, std=published.std)
     return NamedEncoder(name, published.encoder, published.config, data)
 
 
-def _check_unasked(name: str, architecture: str | None) -> None:
-    """Refuses an architecture for what has one. Raises UsageError."""
-    if architecture:
+def _check_unasked(name: str, architecture: str | EncoderConfig | None) -> None:
+    """Refuses the name of an architecture for what has one. Raises UsageError."""
+    if isinstance(architecture, str):
         raise UsageError(f"--architecture {architecture}: {name} has one already; leave it out")
 
 

@@ -95,7 +95,7 @@ def train(run: Path, *, labelled: bool = True) -> None:
             }
         )
         if labelled and step % 10 == 0:
-            lines.append({"step": step, "epoch": epoch, "knn_top1": 0.2 + epoch / 10, "knn_random_top1": 0.2})
+            lines.append({"step": step, "epoch": epoch, "knn_top1": 0.2 + epoch / 10, "knn_initial_top1": 0.2})
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 
 
@@ -269,7 +269,7 @@ def test_when_where_and_how_a_run_was_made(tmp_path: Path) -> None:
         *("2026-11-29 17:26 UTC", "2026-11-30 08:00 UTC at step 1,200"),
         *("90 trained on, 1,000 held out", "torch 2.11"),
         "2 processes, each with A GPU; A CPU, 8 threads; Linux x86_64; A CPU, 8 threads; Linux x86_64",
-        "kNN is 30.0 points above random weights, on 1,000 held-out images; their 95% intervals do not overlap",
+        "kNN is 30.0 points above random initialisation, on 1,000 held-out images; their 95% intervals do not",
     ):
         assert part in page.text, part
 

@@ -37,7 +37,7 @@ def lines(count: int) -> list[dict[str, float]]:
 
 
 def test_the_curves_of_a_long_run_are_short() -> None:
-    loss, rate, speed = draw_curves(lines(30_000), 0)
+    loss, rate, speed = draw_curves(lines(30_000), 0, "initial weights")
     assert max(map(len, (loss, rate, speed))) < 20_000
     (mean,) = re.findall(r'class="mean" d="(M[^"]*)"/>\n', loss)
     assert MOST_POINTS / 2 < mean.count("L") <= MOST_POINTS
@@ -48,15 +48,15 @@ def test_the_curves_of_a_long_run_are_short() -> None:
 
 
 def test_the_accuracy_stands_beside_random_weights_with_bands() -> None:
-    knn = [{"step": i, "epoch": float(i), "knn_top1": 0.3 + i / 10, "knn_random_top1": 0.3} for i in range(3)]
-    loss, accuracy, *_ = draw_curves([*lines(10), *knn], 60)
+    knn = [{"step": i, "epoch": float(i), "knn_top1": 0.3 + i / 10, "knn_initial_top1": 0.3} for i in range(3)]
+    loss, accuracy, *_ = draw_curves([*lines(10), *knn], 60, "initial weights")
     assert "kNN accuracy" in accuracy
     assert "moving average" in loss
     assert {*re.findall(r'class="([\w-]*band)"', accuracy)} == {"band", "random-band"}
     text = Markup(accuracy).text
     assert "The bands are 95% intervals of 60 images." in text
     assert "50.0% 37.7 to 62.3%" in text
-    _, unknown, *_ = draw_curves([*lines(10), *knn], 0)
+    _, unknown, *_ = draw_curves([*lines(10), *knn], 0, "initial weights")
     assert 'band"' not in unknown
     assert "50.0%" in Markup(unknown).text
 

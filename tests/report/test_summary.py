@@ -12,7 +12,7 @@ from sslfast.report.summary import training_seconds, verdict
 
 
 def knn(trained: float, random: float | None) -> list[dict[str, float]]:
-    before = {} if random is None else {"knn_random_top1": random}
+    before = {} if random is None else {"knn_initial_top1": random}
     return [{"step": 10, "epoch": 1.0, "knn_top1": trained, **before}]
 
 
@@ -23,7 +23,7 @@ def knn(trained: float, random: float | None) -> list[dict[str, float]]:
             0.5,
             0.3,
             500,
-            "kNN is 20.0 points above random weights, on 500 .* do not overlap: the network has",
+            "kNN is 20.0 points above random initialisation, on 500 .* do not overlap: the network has",
         ),
         (0.35, 0.3, 60, "kNN is 5.0 points above .* overlap: so few images cannot tell whether it has learned."),
         (
@@ -37,7 +37,7 @@ def knn(trained: float, random: float | None) -> list[dict[str, float]]:
     ],
 )
 def test_the_verdict(trained: float, random: float | None, images: int, expected: str) -> None:
-    assert re.match(expected, verdict(knn(trained, random), images))
+    assert re.match(expected, verdict(knn(trained, random), images, "random initialisation"))
 
 
 def test_the_time_of_training_is_that_of_the_steps() -> None:

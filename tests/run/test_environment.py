@@ -48,7 +48,7 @@ def test_a_run_records_its_start_and_its_resumption(tmp_path):
 def test_damaged_lines_are_left_out(tmp_path):
     path = tmp_path / "environment.jsonl"
     assert read_starts(path) == []
-    record_start(path, CPU, 5, 30, 10)
+    record_start(path, CPU, 5, 30, 10, epochs=3, initial_weights=None)
     line = path.read_text()
     path.write_text(f'{line}5\n[]\n{{"date": 3}}\n{line[:40]}\n{line}')
     assert [start.step for start in read_starts(path)] == [5, 5]
@@ -56,4 +56,4 @@ def test_damaged_lines_are_left_out(tmp_path):
 
 def test_a_record_that_cannot_be_written(tmp_path):
     with pytest.raises(TrainingError, match=r"environment\.jsonl: cannot write the environment \(No such file"):
-        record_start(tmp_path / "missing" / "environment.jsonl", CPU, 0, 1, 1)
+        record_start(tmp_path / "missing" / "environment.jsonl", CPU, 0, 1, 1, epochs=1, initial_weights=None)

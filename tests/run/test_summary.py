@@ -17,10 +17,10 @@ SUMMARY = RunSummary(
     std=None,
     even_std=None,
     knn_top1=0.25,
-    knn_random_top1=0.5,
+    knn_initial_top1=0.5,
     val_images=100,
     judged=True,
-    faults=[Fault("loss_at_chance", "the loss ends at 5.500"), Fault("knn_below_random", "kNN ends at 25.0%")],
+    faults=[Fault("loss_at_chance", "the loss ends at 5.500"), Fault("knn_below_initial", "kNN ends at 25.0%")],
 )
 
 

@@ -125,7 +125,7 @@ def test_any_part_missing(run, monkeypatch):
                 state, path[:-1], lambda value, key=path[-1]: {k: v for k, v in value.items() if k != key}
             )
         said = run.resume(state, monkeypatch)
-        assert path[0] in ("optimizer", "random_knn") or (str(run.path) in said and path[-1] in said), path
+        assert path[0] in ("optimizer", "initial_knn") or (str(run.path) in said and path[-1] in said), path
 
 
 KEYS = {
@@ -167,7 +167,7 @@ PLAIN_KEYS = [
     (("rng", "numpy", "state", "pos"), 10**6, "rng.numpy.state.pos: expected 0 to 624, got 1000000"),
     (("rng", "python", 1), (0,) * 624 + (10**6,), "rng: not the state of a generator"),
     (("optimizer", "param_groups", 0, "momentum"), 2.0, "momentum: expected 0.9, got 2.0"),
-    (("random_knn",), "x", "random_knn: expected float, got 'x'"),
+    (("initial_knn",), "x", "initial_knn: expected float, got 'x'"),
 ]
 
 

@@ -40,7 +40,7 @@ def test_a_run_leaves_everything_behind(finished):
     assert all(line["lr"] > 0 and line["skipped_steps"] == 0 for line in steps)
     knn = [line for line in lines(finished) if "knn_top1" in line]
     assert [line["step"] for line in knn] == [0, STEPS]
-    assert knn[0]["knn_top1"] == knn[1]["knn_random_top1"]
+    assert knn[0]["knn_top1"] == knn[1]["knn_initial_top1"]
     assert "kNN top-1 of 18 held-out images" in (finished / "train.log").read_text()
     assert list(finished.glob("events.out.*"))
     assert (finished / "checkpoints" / "last.pt").exists()
@@ -273,7 +273,10 @@ def test_a_run_without_a_finite_step_is_a_failure_however_short(tmp_path, monkey
 
     run, settings = tmp_path / "run", ["train.knn_every=0", f"train.epochs={epochs}", "train.log_every=100"]
     monkeypatch.setitem(METHODS, "moco_v2", AllBad)
-    weights = {1: "nothing is saved yet", 2: "no step was, and the weights in .*checkpoints are still random"}
+    weights = {
+        1: "nothing is saved yet",
+        2: "no step was, and the weights in .* are still the initial ones",
+    }
     with pytest.raises(TrainingError, match=f"in the last {5 * epochs} steps up to .*; {weights[epochs]}: lower"):
         pretrain(tiny(*settings), run)
     assert not (run / "backbone.safetensors").exists()
@@ -285,7 +288,7 @@ def test_a_run_that_was_saved_without_a_finite_step_is_a_failure_when_resumed(fi
     saved = state(run)
     saved["guard"] = {"in_a_row": torch.tensor(STEPS), "total": torch.tensor(STEPS)}
     save(run / "checkpoints" / "last.pt", saved)
-    with pytest.raises(TrainingError, match="no step was, and the weights in .*checkpoints are still random"):
+    with pytest.raises(TrainingError, match="no step was, and the weights in .* are still the initial ones"):
         pretrain(tiny("train.max_bad_steps=100"), run, resume=True)
     assert not (run / "backbone.safetensors").exists()
 

@@ -8,7 +8,7 @@ from sslfast.run.summary import Fault
 from sslfast.train.verdict import Scale, judge
 
 LN_K = math.log(4097)
-SCALE = Scale(chance_loss=LN_K, even_std=0.1, val_images=1000)
+SCALE = Scale(chance_loss=LN_K, even_std=0.1, val_images=1000, initial="random initialisation")
 
 
 def rows(losses, *, log_every=10, knn=None, **values):
@@ -19,8 +19,8 @@ def rows(losses, *, log_every=10, knn=None, **values):
     ]
     if knn:
         top1, random = knn
-        lines.insert(0, {"step": 0, "epoch": 0.0, "knn_top1": random, "knn_random_top1": random})
-        lines.append({"step": log_every * len(losses), "epoch": 4, "knn_top1": top1, "knn_random_top1": random})
+        lines.insert(0, {"step": 0, "epoch": 0.0, "knn_top1": random, "knn_initial_top1": random})
+        lines.append({"step": log_every * len(losses), "epoch": 4, "knn_top1": top1, "knn_initial_top1": random})
     return lines
 
 
@@ -37,7 +37,7 @@ def test_a_run_that_learns():
     assert (summary.steps, summary.epochs, summary.skipped_steps, summary.judged) == (200, 4, 0, True)
     assert (summary.loss, summary.chance_loss) == (6.0, LN_K)
     assert (summary.std, summary.even_std) == (pytest.approx(0.08), 0.1)
-    assert (summary.knn_top1, summary.knn_random_top1, summary.val_images) == (0.5, 0.4, 1000)
+    assert (summary.knn_top1, summary.knn_initial_top1, summary.val_images) == (0.5, 0.4, 1000)
 
 
 @pytest.mark.parametrize("end", [LN_K, 1.5 * LN_K, 0.996 * LN_K])
@@ -65,7 +65,7 @@ def test_embeddings_that_collapse():
 
 def test_knn_that_ends_below_random():
     (fault,) = judge(rows(GOOD, knn=(0.39, 0.4)), 200, 4, SCALE).faults
-    assert fault.kind == "knn_below_random"
+    assert fault.kind == "knn_below_initial"
     assert "kNN ends at 39.0% of 1000 held-out images, below the 40.0% of random initialisation" in fault.message
     assert "by 1.0 points with a standard error of 2.2" in fault.message
     assert kinds(rows(GOOD, knn=(0.4, 0.4))) == []
@@ -83,7 +83,7 @@ def test_most_steps_skipped():
 
 def test_all_at_once():
     lines = rows([LN_K] * 20, std=0.0, knn=(0.1, 0.4))
-    assert kinds(lines) == ["loss_at_chance", "collapsed", "knn_below_random"]
+    assert kinds(lines) == ["loss_at_chance", "collapsed", "knn_below_initial"]
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(99, 4), (200, 1)])
@@ -91,14 +91,14 @@ def test_a_short_run_is_judged_by_knn_alone_and_beyond_doubt(steps, epochs):
     lines = rows([LN_K], log_every=steps, std=0.0, knn=(0.37, 0.4))
     summary = judge(lines, steps, epochs, SCALE)
     assert (summary.judged, summary.faults) == (False, [])  # 3 points, of a standard error of 2.2
-    assert kinds(rows([LN_K], log_every=steps, knn=(0.35, 0.4)), steps, epochs) == ["knn_below_random"]
-    few = Scale(None, None, val_images=18)
+    assert kinds(rows([LN_K], log_every=steps, knn=(0.35, 0.4)), steps, epochs) == ["knn_below_initial"]
+    few = Scale(None, None, val_images=18, initial="initial weights")
     assert kinds(rows([LN_K], log_every=steps, knn=(0.3, 0.6)), steps, epochs, few) == []
 
 
 def test_figures_that_there_are_not():
     """A method without a chance loss, a run without labels, a log that was lost, a loss that was not finite."""
-    none = Scale(None, None, val_images=0)
+    none = Scale(None, None, val_images=0, initial="initial weights")
     summary = judge(rows([LN_K] * 20), 200, 4, none)
     assert (summary.faults, summary.knn_top1, summary.std) == ([], None, None)
     assert judge([], 200, 4, SCALE).loss is None
