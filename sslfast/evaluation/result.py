@@ -25,6 +25,7 @@ HEADINGS = {
     "labels": "labels",
     "k": "k",
     "temperature": "temperature",
+    "weight_decay": "weight decay",
     "train_top1": "train top-1",
     "top1": "held-out top-1",
     "top5": "held-out top-5",

@@ -1,90 +1,26 @@
-"""The linear probe: how well one linear layer on frozen features tells the classes apart."""
+"""The linear probe on features by SGD or LARS."""
 
 from __future__ import annotations
 
 import logging
 import math
-from pathlib import Path
-from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from tqdm import trange
 
-from sslfast.config import DataConfig
-from sslfast.config.fields import STRICT, CountOrZero, NonNegative, Probability
-from sslfast.data import Source
-from sslfast.device import choose_device
-from sslfast.encoders import Encoder
 from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
-from sslfast.evaluation.classification import classification
-from sslfast.evaluation.classifier import Classifier, linear_head
-from sslfast.evaluation.features import train_val_features
-from sslfast.evaluation.options import EvaluationConfig
-from sslfast.evaluation.protocol import Row
-from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy, train_classifier, with_ending
+from sslfast.evaluation.classifier import linear_head
+from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.kernels.optimizers import FusedLARS
 from sslfast.optim.schedules import cosine
 
 log = logging.getLogger(__name__)
 
-# The sources' protocols: what they train the classifier by, on images that are augmented anew each epoch. Learning
-# rates are at a batch of 256. None has a weight decay.
-PUBLISHED: dict[str, dict[str, Any]] = {
-    # He et al. 2020 (arXiv:1911.05722), section 4.1
-    "moco": {"form": "sgd", "epochs": 100, "lr": 30.0, "batch_size": 256},
-    # Chen and He 2021 (arXiv:2011.10566), appendix A
-    "simsiam": {"form": "lars", "epochs": 90, "lr": 0.1, "batch_size": 4096},
-    # MNCL, section 4.1
-    "mncl": {"form": "lars", "epochs": 90, "lr": 0.8, "batch_size": 256},
-    # LEWEL (Huang et al. 2022), section 4.1, its two forms; 3.2 at a batch of 4096, and the steps at 30 and 40
-    "lewel_m": {"form": "lars", "epochs": 90, "lr": 0.2, "batch_size": 4096},
-    "lewel_b": {"form": "sgd", "epochs": 50, "lr": 0.4, "batch_size": 256},
-}
-ON_FEATURES = "features"
 TRUST_COEFFICIENT = 1e-3  # of LARS (You et al. 2017, arXiv:1708.03888)
 ENOUGH_REACH = 3  # lengths of the classifier; from a few on, LARS comes to the training accuracy of SGD
-
-
-@dataclass(config=STRICT)
-class LinearConfig(EvaluationConfig):
-    """A linear classifier on the frozen encoder, the linear probe."""
-
-    protocol: Literal["features", "moco", "simsiam", "mncl", "lewel_m", "lewel_b"] = "features"
-    """What the classifier is trained on, and the defaults. features: features that are computed once, of images as
-    they are; moco, simsiam, mncl, lewel_m, lewel_b: images that are cropped and flipped anew each epoch, by the
-    settings of that paper."""
-    form: Literal["sgd", "lars"] | None = None
-    """Optimizer and schedule. sgd: lr / 10 at 60 % and 80 % of the epochs; lars: a cosine; null: the protocol's,
-    for features sgd."""
-    epochs: CountOrZero = 0
-    """Number of passes over the images; 0: the protocol's, for features 100 (sgd), 90 (lars)."""
-    lr: NonNegative = 0.0
-    """Learning rate at a batch of 256, scaled linearly with it; 0: the protocol's, for features 0.1, or 30 for sgd
-    without standardise."""
-    batch_size: CountOrZero = 0
-    """Number of images in a step, at most all training images; 0: the protocol's, for features 256 (sgd), 4096
-    (lars)."""
-    momentum: Probability = 0.9
-    """Momentum of sgd and lars."""
-    weight_decay: NonNegative = 0.0
-    """Weight decay: an L2 penalty on the classifier."""
-    standardise: bool | None = None
-    """Whether each feature gets mean 0 and variance 1, over the training images or over a batch of augmented ones,
-    or stays as it is; null: for features only."""
-
-    def __post_init__(self) -> None:
-        published = PUBLISHED.get(self.protocol, {})
-        self.form = self.form or published.get("form", "sgd")
-        sgd = self.form == "sgd"
-        if self.standardise is None:
-            self.standardise = self.protocol == ON_FEATURES
-        self.epochs = self.epochs or published.get("epochs", 100 if sgd else 90)
-        self.lr = self.lr or published.get("lr", 30.0 if sgd and not self.standardise else 0.1)
-        self.batch_size = self.batch_size or published.get("batch_size", 256 if sgd else 4096)
 
 
 def linear_probe(
@@ -187,7 +123,7 @@ def standardize(train_x: Tensor, val_x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _optimizer(classifier: nn.Module, config: LinearConfig, lr: float) -> Optimizer:
-    momentum, weight_decay = config.momentum, config.weight_decay
+    momentum, weight_decay = config.momentum, config.weight_decay or 0.0
     if config.form == "sgd":
         return SGD(classifier.parameters(), lr, momentum=momentum, weight_decay=weight_decay)
     return FusedLARS(
@@ -203,33 +139,3 @@ def _learning_rate(step: int, total_steps: int, form: str | None, base: float) -
     if form == "lars":
         return cosine(step, total_steps, base, 0.0)
     return base * 0.1 ** ((step >= 0.6 * total_steps) + (step >= 0.8 * total_steps))
-
-
-def _judge(
-    encoder: Encoder, train: Source, val: Source, data: DataConfig, options: LinearConfig, stem: Path
-) -> list[Row]:
-    classes = len(train.classes)
-    if options.protocol == ON_FEATURES:
-        features = train_val_features(encoder, train, val, data, options)
-        return [linear_probe(*features, config=options, num_classes=classes)]
-    warn_of_short_lars(options, len(train))
-    device = choose_device(options.device)
-    generator = torch.Generator().manual_seed(options.seed)
-    head = linear_head(encoder.feature_dim, classes, generator, standardise=bool(options.standardise))
-    classifier = Classifier(encoder, head, "all").to(device)
-    schedule = Schedule(
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        optimizer=options.form or "sgd",
-        lr=0.0,
-        head_lr=options.lr,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        schedule="cosine" if options.form == "lars" else "steps",
-        seed=options.seed,
-    )
-    train_classifier(classifier, train, data, schedule, device, with_ending(stem, PROGRESS))
-    return [classifier_accuracy(classifier, val, data, device, options.chunk)]
-
-
-LINEAR = classification(LinearConfig, _judge)
