@@ -1,6 +1,8 @@
-"""Top-1 and top-5 accuracy from scores."""
+"""From scores to accuracies, and to what is taken for what."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -41,3 +43,57 @@ def accuracy(class_ranks: Tensor, num_classes: int) -> dict[str, float]:
     if num_classes > 5:
         shares["top5"] = (class_ranks < 5).double().mean().item()
     return shares
+
+
+def predicted_classes(scores: Tensor) -> Tensor:
+    """The class that scores highest for each image, of equal ones the first; C where no score is a finite number.
+
+    Args:
+        scores: (N, C), as `class_ranks` takes them.
+
+    Returns:
+        (N,) int64 in [0, C].
+    """
+    finite = scores.masked_fill(~scores.isfinite(), -torch.inf)
+    best = finite.amax(1, keepdim=True)
+    number = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
+    return number.masked_fill((finite < best) | ~best.isfinite(), scores.shape[1]).amin(1)
+
+
+class Predictions:
+    """What a classifier makes of images, gathered as its scores come.
+
+    Args:
+        num_classes: C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        self._ranks: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._predicted: list[Tensor] = []
+
+    def add(self, scores: Tensor, labels: Tensor) -> None:
+        """Adds images: their scores (N, C), as `class_ranks` takes them, and their right classes (N,) int64."""
+        self._ranks.append(class_ranks(scores, labels))
+        self._labels.append(labels)
+        self._predicted.append(predicted_classes(scores))
+
+    def accuracies(self) -> dict[str, float]:
+        """{"top1", "top5", "class_mean"}, shares in [0, 1]: those of `accuracy`, and `class_mean`."""
+        ranks, labels = torch.cat(self._ranks), torch.cat(self._labels)
+        return {**accuracy(ranks, self.num_classes), "class_mean": class_mean(ranks, labels)}
+
+    def confusion(self) -> list[list[int]]:
+        """[label, predicted class, number of images] of each pair that occurs, in order.
+
+        Images for which a classifier has no finite score are left out: it predicts nothing.
+        """
+        pairs = torch.stack([torch.cat(self._labels), torch.cat(self._predicted)])
+        pairs, counts = pairs[:, pairs[1] < self.num_classes].unique(dim=1, return_counts=True)
+        confusion: list[list[int]] = torch.cat([pairs, counts[None]]).T.tolist()
+        return confusion
+
+    def row(self) -> dict[str, Any]:
+        """The accuracies and the confusion, as of a result's row."""
+        return {**self.accuracies(), "confusion": self.confusion()}

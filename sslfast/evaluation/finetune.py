@@ -23,7 +23,7 @@ from sslfast.evaluation.classification import classification
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
 from sslfast.evaluation.options import EvaluationConfig
 from sslfast.evaluation.protocol import Row
-from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy, train_classifier, with_ending
+from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 # LEWEL's (Huang et al. 2022, section 4.2) rates of the encoder and of the head, at most this share of the labels.
@@ -146,7 +146,7 @@ def _judge(
         seed=options.seed,
     )
     train_classifier(classifier, chosen, data, schedule, device, with_ending(stem, PROGRESS))
-    return [{"labels": len(chosen), **classifier_accuracy(classifier, val, data, device, options.chunk)}]
+    return [{"labels": len(chosen), **predictions(classifier, val, data, device, options.chunk).row()}]
 
 
 def _write_names(source: Source, file: Path) -> None:

@@ -18,7 +18,7 @@ from sslfast.config import DataConfig
 from sslfast.config.fields import STRICT, Count, Positive
 from sslfast.data import Source
 from sslfast.encoders import Encoder
-from sslfast.evaluation.accuracy import accuracy, class_ranks
+from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classification import classification
 from sslfast.evaluation.features import train_val_features
 from sslfast.evaluation.options import EvaluationConfig
@@ -41,7 +41,7 @@ class KNNConfig(EvaluationConfig):
     """Temperatures of the votes, a row of results each: a neighbour's weighs exp(similarity / temperature)."""
 
 
-def knn_accuracies(
+def knn_predictions(
     train_x: Tensor,
     train_y: Tensor,
     val_x: Tensor,
@@ -51,8 +51,8 @@ def knn_accuracies(
     temperatures: Sequence[float],
     num_classes: int,
     check_interrupt: Callable[[], None] = lambda: None,
-) -> dict[tuple[int, float], dict[str, float]]:
-    """The accuracies of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
+) -> dict[tuple[int, float], Predictions]:
+    """The predictions of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
 
     The k training images most similar to a query by cosine s_i vote for their classes, and class c gets
     sum_i exp(s_i / temperature) [y_i = c]. Ours where the paper is silent: equal votes are in the order of the
@@ -74,22 +74,21 @@ def knn_accuracies(
         check_interrupt: is called before each chunk of queries; what it raises ends the classification.
 
     Returns:
-        By k and temperature, {"top1", "top5"}, shares of the queries in [0, 1]; no "top5" with five classes or
-        fewer, where it says nothing.
+        What the queries are taken for, by k and temperature.
     """
     most = min(max(ks), len(train_x))
-    places: dict[tuple[int, float], list[Tensor]] = {pair: [] for pair in itertools.product(ks, temperatures)}
+    every = {pair: Predictions(num_classes) for pair in itertools.product(ks, temperatures)}
     chunk = max(1, min(QUERIES, SIMILARITIES // max(most, num_classes)))
     for query, y in zip(val_x.split(chunk), val_y.split(chunk), strict=True):
         check_interrupt()
         similarity, neighbors = _nearest(F.normalize(query.float(), dim=1), train_x, most)
-        for (k, temperature), found in places.items():
+        for (k, temperature), predictions in every.items():
             # exp((s - s_max) / t) differs from exp(s / t) by a factor a query: same order, no overflow. In float64
             # the order in which a GPU adds the votes cannot matter but to exact ties.
             weight = ((similarity[:, :k] - similarity[:, :1]).double() / temperature).exp()
             votes = weight.new_zeros(len(query), num_classes).scatter_add_(1, train_y[neighbors[:, :k]], weight)
-            found.append(class_ranks(votes.masked_fill_(votes == 0, -torch.inf), y))
-    return {pair: accuracy(torch.cat(found), num_classes) for pair, found in places.items()}
+            predictions.add(votes.masked_fill_(votes == 0, -torch.inf), y)
+    return every
 
 
 def knn_accuracy(
@@ -103,8 +102,8 @@ def knn_accuracy(
     num_classes: int,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """The `knn_accuracies` of one k and one temperature."""
-    every = knn_accuracies(
+    """The accuracies of `knn_predictions` of one k and one temperature."""
+    every = knn_predictions(
         train_x,
         train_y,
         val_x,
@@ -114,7 +113,7 @@ def knn_accuracy(
         num_classes=num_classes,
         check_interrupt=check_interrupt,
     )
-    return every[k, temperature]
+    return every[k, temperature].accuracies()
 
 
 def _nearest(query: Tensor, train_x: Tensor, k: int) -> tuple[Tensor, Tensor]:
@@ -138,8 +137,10 @@ def _judge(
     # More neighbours than images is the vote of all images; the table shows how many voted.
     ks = list(dict.fromkeys(min(k, len(features[0])) for k in options.k))
     temperatures = list(dict.fromkeys(options.temperature))
-    every = knn_accuracies(*features, ks=ks, temperatures=temperatures, num_classes=len(train.classes))
-    return [{"k": k, "temperature": f"{t:g}", **shares} for (k, t), shares in every.items()]
+    every = knn_predictions(*features, ks=ks, temperatures=temperatures, num_classes=len(train.classes))
+    rows: list[Row] = [{"k": k, "temperature": f"{t:g}", **found.accuracies()} for (k, t), found in every.items()]
+    rows[0]["confusion"] = every[ks[0], temperatures[0]].confusion()
+    return rows
 
 
 KNN = classification(KNNConfig, _judge)

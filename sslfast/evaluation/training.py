@@ -12,14 +12,13 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 from tqdm import tqdm
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import LoaderSpec, Source, eval_batches, load_small, make_loader
 from sslfast.errors import UsageError
-from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
+from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classifier import Classifier
 from sslfast.kernels.optimizers import FusedLARS, FusedOptimizer, FusedSGD
 from sslfast.optim.schedules import cosine
@@ -170,21 +169,13 @@ def _resume(classifier: Classifier, optimizer: FusedOptimizer, progress: Path) -
 
 
 @torch.no_grad()
-def classifier_accuracy(
+def predictions(
     classifier: Classifier, source: Source, data: DataConfig, device: torch.device, batch_size: int
-) -> dict[str, float]:
-    """The accuracy of a classifier on images that are not augmented.
-
-    Returns:
-        {"top1", "top5", "class_mean"}, shares in [0, 1] of the images that can be read: as of `accuracy`, and the
-        mean over the classes of each one's top-1 accuracy.
-    """
+) -> Predictions:
+    """What a classifier makes of the images that can be read, which are not augmented."""
     assert source.labels is not None
     classifier.eval()
-    ranks: list[Tensor] = []
-    labels: list[Tensor] = []
+    found = Predictions(len(source.classes))
     for images, index in eval_batches(source, data.size, data, batch_size, device):
-        labels.append(torch.from_numpy(source.labels)[index.cpu()].to(device))
-        ranks.append(class_ranks(classifier(images).float(), labels[-1]))
-    every = torch.cat(ranks)
-    return {**accuracy(every, len(source.classes)), "class_mean": class_mean(every, torch.cat(labels))}
+        found.add(classifier(images).float(), torch.from_numpy(source.labels)[index.cpu()].to(device))
+    return found

@@ -34,9 +34,11 @@ def test_rows_are_of_the_table_and_the_encoder_stays_as_it_is(name: str, tmp_pat
     rows = protocol.judge(encoder, train, val, DATA, options, tmp_path / name)
     assert rows
     for row in rows:
-        assert row.keys() <= HEADINGS.keys() - {"encoder"}
+        assert row.keys() <= HEADINGS.keys() - {"encoder"} | {"confusion"}
         assert all(0 <= value <= 1 for value in row.values() if isinstance(value, float))
         assert row["top1"] > 0.5  # a brightness is plain to any encoder
+    assert sum(images for _, _, images in rows[0]["confusion"]) == len(val)
+    assert {"top1", "class_mean"} <= rows[-1].keys()
     assert rows == protocol.judge(encoder, train, val, DATA, options, tmp_path / name)
     assert not encoder.training
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())

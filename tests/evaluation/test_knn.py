@@ -6,7 +6,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 
 from sslfast.evaluation import knn
-from sslfast.evaluation.knn import knn_accuracies, knn_accuracy
+from sslfast.evaluation.knn import knn_accuracy, knn_predictions
 
 
 def blobs(
@@ -59,21 +59,18 @@ def test_chunks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     assert knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6) == whole
     monkeypatch.setattr(knn, "SIMILARITIES", 13 * 7)  # training images, too, in parts that do not divide them
     assert knn_accuracy(*train, *val, k=20, temperature=0.1, num_classes=6) == whole
-    assert knn_accuracy(*train, *val, k=3, temperature=0.1, num_classes=6) == by_name(train, val, 3)
-
-
-def by_name(train, val, k):
-    top1, top5 = by_query(*train, *val, k, 0.1, 6)
-    return {"top1": top1, "top5": top5}
+    few = knn_accuracy(*train, *val, k=3, temperature=0.1, num_classes=6)
+    assert (few["top1"], few["top5"]) == by_query(*train, *val, 3, 0.1, 6)
 
 
 def test_several_numbers_and_temperatures_are_each_as_alone() -> None:
     train, val = blobs(120, classes=9, noise=1.5), blobs(60, classes=9, noise=1.5, seed=1)
-    every = knn_accuracies(*train, *val, ks=[1, 500, 7], temperatures=[0.07, 1.0], num_classes=9)
+    every = knn_predictions(*train, *val, ks=[1, 500, 7], temperatures=[0.07, 1.0], num_classes=9)
     assert list(every) == [(1, 0.07), (1, 1.0), (500, 0.07), (500, 1.0), (7, 0.07), (7, 1.0)]
     for (k, temperature), result in every.items():
-        assert result == knn_accuracy(*train, *val, k=k, temperature=temperature, num_classes=9)
-    assert len({result["top1"] for result in every.values()}) > 2
+        alone = knn_accuracy(*train, *val, k=k, temperature=temperature, num_classes=9)
+        assert result.accuracies() == alone
+    assert len({result.accuracies()["top1"] for result in every.values()}) > 2
 
 
 def test_features_in_bf16_are_compared_in_fp32() -> None:
@@ -110,12 +107,12 @@ def test_a_class_without_votes_is_not_predicted() -> None:
     result = knn_accuracy(
         x, torch.arange(6), x, torch.tensor([1, 2, 3, 4, 5, 0]), k=1, temperature=0.1, num_classes=6
     )
-    assert result == {"top1": 0, "top5": 0}
+    assert result == {"top1": 0, "top5": 0, "class_mean": 0}
 
 
 def test_no_top5_with_few_classes() -> None:
     train, val = blobs(30, classes=5), blobs(20, classes=5, seed=1)
-    assert knn_accuracy(*train, *val, k=5, temperature=0.1, num_classes=5).keys() == {"top1"}
+    assert knn_accuracy(*train, *val, k=5, temperature=0.1, num_classes=5).keys() == {"top1", "class_mean"}
 
 
 def test_shuffled_labels_give_chance() -> None:

@@ -19,7 +19,7 @@ from sslfast.evaluation.accuracy import class_mean
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
 from sslfast.evaluation.finetune import FinetuneConfig, labeled_subset
 from sslfast.evaluation.linear import PUBLISHED, LinearConfig
-from sslfast.evaluation.training import Schedule, build_optimizer, classifier_accuracy, train_classifier
+from sslfast.evaluation.training import Schedule, build_optimizer, predictions, train_classifier
 from tests.evaluation.pictures import DATA, pictures
 
 CPU = torch.device("cpu")
@@ -83,11 +83,11 @@ def test_a_step_of_one_image_is_refused_where_batch_normalization_is_trained(enc
 
 def test_it_learns_what_the_untrained_does_not_know(encoder, tmp_path):
     classifier = classifier_of(encoder)
-    before = classifier_accuracy(classifier.to(CPU), pictures(30, 1), DATA, CPU, 7)
+    before = predictions(classifier.to(CPU), pictures(30, 1), DATA, CPU, 7).accuracies()
     train_classifier(
         classifier, pictures(48, 0), DATA, dataclasses.replace(SCHEDULE, epochs=8), CPU, tmp_path / "p"
     )
-    after = classifier_accuracy(classifier, pictures(30, 1), DATA, CPU, 7)
+    after = predictions(classifier, pictures(30, 1), DATA, CPU, 7).accuracies()
     assert before["top1"] < 0.6 < 0.9 < after["top1"]
     assert not list(tmp_path.iterdir())  # nothing is left of a training that has ended
 
@@ -147,7 +147,7 @@ def test_the_crops_are_other_ones_each_epoch_and_never_in_the_test(encoder, tmp_
     assert not torch.equal(first, second)
     seen.clear()
     for _ in range(2):
-        classifier_accuracy(classifier, pictures(8, 0), DATA, CPU, 8)
+        predictions(classifier, pictures(8, 0), DATA, CPU, 8)
     assert torch.equal(*seen)
 
 

@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.errors import UsageError
-from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
+from sslfast.evaluation.accuracy import Predictions, accuracy, class_ranks
 from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.evaluation.linear.probe import standardize
+from sslfast.evaluation.protocol import Row
 
 log = logging.getLogger(__name__)
 
@@ -128,7 +129,7 @@ def _parts(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def fast_probe(
     train_x: Tensor, train_y: Tensor, val_x: Tensor, val_y: Tensor, *, config: LinearConfig, num_classes: int
-) -> dict[str, float | str]:
+) -> Row:
     """The accuracy of logistic regression on frozen features, at the weight decay that training images choose.
 
     The choice is made on a part of the training images; then all of them are trained on. The held-out images have
@@ -139,8 +140,7 @@ def fast_probe(
         config: with protocol=fast; a `weight_decay` that is no null is taken as it is.
 
     Returns:
-        {"weight_decay", "train_top1", "top1", "top5", "class_mean"}: the first as text, the others as of
-        `linear_probe`.
+        {"weight_decay"}, as text, and those of `linear_probe`.
 
     Raises:
         UsageError: as of `choose_weight_decay`.
@@ -152,10 +152,6 @@ def fast_probe(
         weight_decay = choose_weight_decay(train_x, train_y, num_classes, config.seed)
     solution = logistic_regression(train_x, train_y, weight_decay, num_classes)
     train = accuracy(class_ranks(scores(train_x, solution), train_y), num_classes)
-    ranks = class_ranks(scores(val_x, solution), val_y)
-    return {
-        "weight_decay": f"{weight_decay:g}",
-        "train_top1": train["top1"],
-        **accuracy(ranks, num_classes),
-        "class_mean": class_mean(ranks, val_y),
-    }
+    held_out = Predictions(num_classes)
+    held_out.add(scores(val_x, solution), val_y)
+    return {"weight_decay": f"{weight_decay:g}", "train_top1": train["top1"], **held_out.row()}

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from tqdm import trange
 
-from sslfast.evaluation.accuracy import accuracy, class_mean, class_ranks
+from sslfast.evaluation.accuracy import Predictions, accuracy, class_ranks
 from sslfast.evaluation.classifier import linear_head
 from sslfast.evaluation.linear.config import LinearConfig
+from sslfast.evaluation.protocol import Row
 from sslfast.kernels.optimizers import FusedLARS
 from sslfast.optim.schedules import cosine
 
@@ -25,7 +26,7 @@ ENOUGH_REACH = 3  # lengths of the classifier; from a few on, LARS comes to the 
 
 def linear_probe(
     train_x: Tensor, train_y: Tensor, val_x: Tensor, val_y: Tensor, *, config: LinearConfig, num_classes: int
-) -> dict[str, float]:
+) -> Row:
     """The accuracy of a linear classifier trained on frozen features by SGD or LARS on the cross-entropy.
 
     The forms are those of MoCo (He et al. 2020, section 4.1: SGD, lr 30, 100 epochs) and SimSiam (Chen and He
@@ -50,8 +51,7 @@ def linear_probe(
         num_classes: number of classes.
 
     Returns:
-        {"train_top1", "top1", "top5", "class_mean"}, shares in [0, 1]; "top5" only with more than five classes;
-        "class_mean" as of `accuracy.class_mean`.
+        {"train_top1"}, a share in [0, 1], and those of `Predictions.row`.
     """
     if config.standardise:
         train_x, val_x = standardize(train_x, val_x)
@@ -76,9 +76,10 @@ def linear_probe(
 
     with torch.no_grad():
         train = accuracy(class_ranks(classifier(train_x), train_y), num_classes)
-        ranks = class_ranks(classifier(val_x), val_y)
+        held_out = Predictions(num_classes)
+        held_out.add(classifier(val_x), val_y)
     warn_of_short_lars(config, len(train_x), f" (training accuracy {train['top1']:.1%})")
-    return {"train_top1": train["top1"], **accuracy(ranks, num_classes), "class_mean": class_mean(ranks, val_y)}
+    return {"train_top1": train["top1"], **held_out.row()}
 
 
 def warn_of_short_lars(config: LinearConfig, num_images: int, outcome: str = "") -> None:

@@ -17,7 +17,7 @@ from sslfast.evaluation.linear.config import FAST, PUBLISHED, LinearConfig
 from sslfast.evaluation.linear.logistic import fast_probe
 from sslfast.evaluation.linear.probe import linear_probe, warn_of_short_lars
 from sslfast.evaluation.protocol import Row
-from sslfast.evaluation.training import PROGRESS, Schedule, classifier_accuracy, train_classifier, with_ending
+from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
 
 
 def _judge(
@@ -27,7 +27,7 @@ def _judge(
     if options.protocol not in PUBLISHED:
         features = train_val_features(encoder, train, val, data, options)
         probe = fast_probe if options.protocol == FAST else linear_probe
-        return [dict(probe(*features, config=options, num_classes=classes))]
+        return [probe(*features, config=options, num_classes=classes)]
     warn_of_short_lars(options, len(train))
     device = choose_device(options.device)
     generator = torch.Generator().manual_seed(options.seed)
@@ -45,7 +45,7 @@ def _judge(
         seed=options.seed,
     )
     train_classifier(classifier, train, data, schedule, device, with_ending(stem, PROGRESS))
-    return [classifier_accuracy(classifier, val, data, device, options.chunk)]
+    return [predictions(classifier, val, data, device, options.chunk).row()]
 
 
 LINEAR = classification(LinearConfig, _judge)
