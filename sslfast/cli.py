@@ -11,6 +11,7 @@ import io
 import itertools
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,8 +102,10 @@ def evaluate(args: argparse.Namespace) -> None:
         args.val,
         args.overrides,
         random_baseline=args.random_baseline,
+        supervised=args.supervised,
         architecture=args.architecture,
         partial=args.partial,
+        command=args.command,
     )
     print(evaluation.table())
 
@@ -197,7 +200,7 @@ def parser() -> Parser:
         usage="sslfast evaluate PROTOCOL ENCODER --data PATH|NAME [--val PATH|NAME] [key=value ...]",
         add_help=False,
     )
-    command.add_argument("protocol", metavar="PROTOCOL", help="knn: nearest neighbours; linear: a linear probe")
+    command.add_argument("protocol", metavar="PROTOCOL", help="see the settings of each below")
     command.add_argument("encoder", metavar="ENCODER", help=ENCODER)
     command.add_argument("--data", metavar="PATH|NAME", required=True, help="labelled images")
     command.add_argument(
@@ -207,6 +210,9 @@ def parser() -> Parser:
         "out, or a fixed 10%%)",
     )
     command.add_argument("--random-baseline", action="store_true", help="test random weights as well")
+    command.add_argument(
+        "--supervised", metavar="ENCODER", help="test another encoder as well, which was trained with labels"
+    )
     command.add_argument(
         "--architecture",
         metavar="NAME",
@@ -295,7 +301,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
                 f"unexpected argument {word!r}; {hint or 'pretrain, evaluate and views take key.sub=value'}"
             )
     check_once(main, args, rest)
-    args.overrides = rest
+    args.overrides, args.command = rest, shlex.join(["sslfast", *argv])
     return args
 
 

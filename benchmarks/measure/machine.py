@@ -2,7 +2,6 @@
 
 import os
 import platform
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +11,7 @@ from pathlib import Path
 import torch
 
 from sslfast.benchmarks.measure.timing import Step, time_on_cpu, time_on_gpu
-from sslfast.run.environment import cpu_name
+from sslfast.run import environment
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
@@ -72,7 +71,7 @@ def describe(device: torch.device) -> dict[str, str]:
     versions += [f"{name} {version(name)}" for name in ("triton", "sslfast") if version(name)]
     description = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "CPU": f"{cpu_name()}, {torch.get_num_threads()} threads",
+        "CPU": f"{environment.cpu_name()}, {torch.get_num_threads()} threads",
         "versions": ", ".join(versions),
         "commit": commit(),
         "command": " ".join(["sslfast", *sys.argv[1:]]),
@@ -104,10 +103,4 @@ def version(package: str) -> str | None:
 
 def commit() -> str:
     """The commit of the source tree, where the package runs from one; "-dirty" where more than results differs."""
-    git = ["git", "-C", str(RESULTS.parent)]
-    try:
-        name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", ":/", ":(exclude)results"], check=False)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return name.stdout.strip() + ("-dirty" if changed.returncode else "")
+    return environment.commit(RESULTS.parent, apart_from=RESULTS.name) or "unknown"

@@ -1,4 +1,4 @@
-"""`sslfast evaluate`: an encoder is judged, beside the same one with random weights."""
+"""`sslfast evaluate`: an encoder is judged, beside the same one with random weights, and a supervised one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from sslfast.config.settings import apply_overrides, nearest, validate
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.judgement import Candidate, forget, judgements
 from sslfast.evaluation.protocol import RunImages
 from sslfast.evaluation.result import Evaluation, result_name
-from sslfast.evaluation.training import with_ending
 from sslfast.run.directory import RunDirectory
+from sslfast.run.environment import device_name, source_commit, versions
 from sslfast.weights import find_encoder
 from sslfast.weights.digest import weights_digest
 
 log = logging.getLogger(__name__)
+
+RANDOM = "random initialisation"
 
 
 def evaluate(
@@ -31,8 +34,10 @@ def evaluate(
     overrides: Sequence[str] = (),
     *,
     random_baseline: bool = True,
+    supervised: str | Path | None = None,
     architecture: str | None = None,
     partial: bool = False,
+    command: str | None = None,
 ) -> Evaluation:
     """Evaluates an encoder and writes evaluation/<kind>-<data>-<...>.json into its run's directory.
 
@@ -51,8 +56,11 @@ def evaluate(
         data: labelled images to train on, as `open_source` takes them.
         val: labelled images to test on; None: the test split of `data`, or a part of it.
         overrides: "key=value" settings of the protocol.
-        random_baseline: evaluate the same architecture with random weights, of the run's seed, as well.
-        architecture, partial: as `sslfast.load_encoder` takes them.
+        random_baseline: evaluate the same architecture with random weights, of the run's seed, as well, and of the
+            seeds after it for other seeds of the evaluation.
+        supervised: another encoder to judge beside it, named likewise, which was trained with labels.
+        architecture, partial: as `sslfast.load_encoder` takes them, for `encoder`.
+        command: the command line that asks for it, for the record.
 
     Raises:
         UsageError: an unknown protocol or setting, no such encoder, data that cannot serve, or a result that
@@ -70,40 +78,48 @@ def evaluate(
         run = RunImages(found.recipe.data, RunDirectory(folder.parent).images)
     images = protocol.open(str(data), None if val is None else str(val), options, run)
 
-    encoders = {"pre-trained": found.encoder}
+    candidates = [Candidate("pre-trained", lambda _: found.encoder, found.data)]
     if random_baseline:
-        encoders["random initialisation"] = found.untrained().to(device)
+        candidates.append(Candidate(RANDOM, lambda n: found.untrained(n).to(device), found.data))
+    beside = None if supervised is None else find_encoder(supervised, device)
+    if beside is not None:
+        candidates.append(Candidate("supervised", lambda _: beside.encoder, beside.data))
     plain = TypeAdapter(protocol.config).dump_python(images.options, mode="json")
     weights = weights_digest(found.encoder)
+    supervised_weights = None if beside is None else weights_digest(beside.encoder)
     stem = folder / result_name(
-        kind, weights, images.data, images.val_data, plain, list(encoders), step=found.step
+        kind,
+        weights,
+        images.data,
+        images.val_data,
+        plain,
+        [candidate.name for candidate in candidates],
+        step=found.step,
+        supervised=supervised_weights,
     )
-    rows = [
-        {"encoder": name, **row}
-        for name, candidate in encoders.items()
-        for row in protocol.judge(
-            candidate,
-            images.train,
-            images.val,
-            found.data,
-            images.options,
-            with_ending(stem, f".{name.replace(' ', '_')}"),
-        )
-    ]
-    counts = protocol.count(images.train, images.val)  # unreadable images are known by now
+    made = judgements(protocol, candidates, images, stem)
     evaluation = Evaluation(
         kind=kind,
         checkpoint=found.name,
         data=images.data,
         val=images.val_data,
         options=plain,
-        **dataclasses.asdict(counts),
-        rows=rows,
+        **dataclasses.asdict(made[0].counts),
+        rows=[row for judgement in made for row in judgement.rows],
         own_split=images.own_split,
         step=found.step,
         weights=weights,
+        supervised=None if beside is None else beside.name,
+        supervised_weights=supervised_weights,
+        versions=versions(),
+        device=device_name(device),
+        commit=source_commit(),
+        command=command,
+        seconds=round(sum(judgement.seconds for judgement in made), 1),
     )
-    log.info("the result is in %s", evaluation.save(folder))
+    path = evaluation.save(folder)
+    forget(stem)
+    log.info("the result is in %s", path)
     return evaluation
 
 

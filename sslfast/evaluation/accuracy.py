@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+
+from sslfast.evaluation.protocol import CONFUSION, Row
 
 
 def class_ranks(scores: Tensor, labels: Tensor) -> Tensor:
@@ -94,6 +94,6 @@ class Predictions:
         confusion: list[list[int]] = torch.cat([pairs, counts[None]]).T.tolist()
         return confusion
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> Row:
         """The accuracies and the confusion, as of a result's row."""
-        return {**self.accuracies(), "confusion": self.confusion()}
+        return {**self.accuracies(), CONFUSION: self.confusion()}

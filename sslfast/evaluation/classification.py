@@ -58,4 +58,5 @@ def count(train: Source, val: Source) -> Counts:
         val_images=len(val),
         classes=len(train.classes),
         chance=np.bincount(val.labels).max().item() / len(val),
+        class_names=list(train.classes),
     )

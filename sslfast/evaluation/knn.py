@@ -22,7 +22,7 @@ from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classification import classification
 from sslfast.evaluation.features import train_val_features
 from sslfast.evaluation.options import EvaluationConfig
-from sslfast.evaluation.protocol import Row
+from sslfast.evaluation.protocol import CONFUSION, Row
 
 KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
 
@@ -139,7 +139,7 @@ def _judge(
     temperatures = list(dict.fromkeys(options.temperature))
     every = knn_predictions(*features, ks=ks, temperatures=temperatures, num_classes=len(train.classes))
     rows: list[Row] = [{"k": k, "temperature": f"{t:g}", **found.accuracies()} for (k, t), found in every.items()]
-    rows[0]["confusion"] = every[ks[0], temperatures[0]].confusion()
+    rows[0][CONFUSION] = every[ks[0], temperatures[0]].confusion()
     return rows
 
 

@@ -33,3 +33,6 @@ class EvaluationConfig:
     """Device to compute on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
     seed: Seed = 0
     """Seed of all random numbers of the evaluation."""
+    seeds: Count = 1
+    """Number of seeds: the evaluation is made with seed, seed + 1, ..., and the table shows mean and standard
+    deviation. The random initialisation has other weights with each."""

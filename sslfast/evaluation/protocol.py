@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +11,10 @@ from sslfast.config import DataConfig
 from sslfast.encoders import Encoder
 from sslfast.evaluation.options import EvaluationConfig
 
-Row = dict[str, Any]  # a line of a result's table: keys out of `result.HEADINGS`, accuracies as shares in [0, 1]
+# A line of a result's table: keys out of `result.HEADINGS`, measures as floats, which are shares in [0, 1].
+# Beside them CONFUSION may stand: [label, predicted class, number of images] of each pair that occurs.
+Row = dict[str, Any]
+CONFUSION = "confusion"
 
 Images = TypeVar("Images")
 
@@ -58,12 +61,14 @@ class Counts:
         classes: number of classes.
         chance: share of the held-out images in their commonest class, which a constant guess reaches; None where
             an image is not of one class.
+        class_names: the classes' names, in the order in which rows count them; empty where no row does.
     """
 
     train_images: int
     val_images: int
     classes: int
     chance: float | None = None
+    class_names: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

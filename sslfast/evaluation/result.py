@@ -8,6 +8,7 @@ import itertools
 import json
 import re
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from pydantic.dataclasses import dataclass
 from sslfast.config.fields import STRICT
 from sslfast.config.paths import user_path
 from sslfast.errors import UsageError, printable
+from sslfast.evaluation.seeds import Spread, over_seeds
 
+NUMBERS = re.compile(r"\[\s+([-+.\d][-+.\w,\s]*?)\s+\]")  # a list of nothing but numbers, a line each
 NAME_PART = 24  # characters of each name in a file's name, of up to 4 bytes: file systems allow 255 in all
 
 # The columns of a table, those of a row that has them, in this order.
@@ -48,10 +51,18 @@ class Evaluation:
         classes: number of classes.
         chance: share of the held-out images in their commonest class, which a constant guess reaches; None where
             an image is not of one class.
-        rows: one a line of the table, keys out of HEADINGS; accuracies are shares in [0, 1].
+        rows: one for each encoder, seed and line of the table; see `protocol.Row`.
         own_split: whether the held-out images are those that the run's pre-training held out.
         step: the checkpoint's number of training steps; None: it does not tell.
         weights: a digest of the pre-trained encoder's weights; None: that of an older sslfast, which had none.
+        class_names: the classes' names, in the order in which the rows count them.
+        supervised: the encoder of the rows "supervised", as it was named; None: there are none.
+        supervised_weights: a digest of its weights.
+        versions: of Python and of packages, by name.
+        device: the accelerator's name, or "CPU".
+        commit: that of sslfast, where it runs from a checkout; "-dirty" where files differ from it.
+        command: the command line; None: the evaluation was called from Python.
+        seconds: the time that the judgement took, without that of opening images and encoders.
     """
 
     kind: str
@@ -67,6 +78,15 @@ class Evaluation:
     own_split: bool = False
     step: int | None = None
     weights: str | None = None
+    class_names: list[str] = field(default_factory=list)
+    supervised: str | None = None
+    supervised_weights: str | None = None
+    # How the result was made, which makes no other one of it.
+    versions: dict[str, str] = field(default_factory=dict, compare=False)
+    device: str | None = field(default=None, compare=False)
+    commit: str | None = field(default=None, compare=False)
+    command: str | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
 
     def save(self, folder: Path) -> Path:
         """Writes `<name>.json` into a folder, which is made if need be; returns the file.
@@ -83,10 +103,15 @@ class Evaluation:
                 if not path.exists() or self._is_at(path):
                     break
                 path = folder / f"{self.name()}-{number}.json"
-            path.write_text(json.dumps(dataclasses.asdict(self), indent=2) + "\n", encoding="utf-8")
+            path.write_text(self._json(), encoding="utf-8")
         except OSError as error:
             raise UsageError(f"{path}: cannot write the evaluation: {error.strerror}") from error
         return path
+
+    def _json(self) -> str:
+        """Its fields as JSON, lists of numbers in a line."""
+        lines = json.dumps(dataclasses.asdict(self), indent=2)
+        return NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", lines) + "\n"
 
     def _is_at(self, path: Path) -> bool:
         """Whether a file holds this result, with whatever spelling of the paths."""
@@ -100,7 +125,14 @@ class Evaluation:
         """The name of its file, without a suffix; see `result_name`."""
         encoders = list(dict.fromkeys(row.get("encoder") for row in self.rows))
         return result_name(
-            self.kind, self.checkpoint_id(), self.data, self.val, self.options, encoders, step=self.step
+            self.kind,
+            self.checkpoint_id(),
+            self.data,
+            self.val,
+            self.options,
+            encoders,
+            step=self.step,
+            supervised=self.supervised_weights,
         )
 
     def checkpoint_id(self) -> str:
@@ -122,9 +154,12 @@ class Evaluation:
         val = f" of {self.val}" if self.val else " as in pre-training" if self.own_split else ""
         chance = "" if self.chance is None else f", chance {self.chance:.1%}"
         step = "" if self.step is None else f" at step {self.step}"
+        supervised = "" if self.supervised is None else f", supervised ones of {self.supervised}"
+        number = len({row.get("seed") for row in self.rows})
+        seeds = f"; {number} seeds: mean ± standard deviation" if number > 1 else ""
         return printable(
             f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
-            f"{self.classes} classes{chance}; weights of {self.checkpoint}{step}"
+            f"{self.classes} classes{chance}; weights of {self.checkpoint}{step}{supervised}{seeds}"
         )
 
     def settings(self) -> str:
@@ -133,10 +168,9 @@ class Evaluation:
 
     def cells(self) -> list[list[str]]:
         """The table's headings, then its rows, as text."""
-        columns = [key for key in HEADINGS if any(key in row for row in self.rows)]
-        return [[HEADINGS[key] for key in columns]] + [
-            [shown(row.get(key)) for key in columns] for row in self.rows
-        ]
+        rows = over_seeds(self.rows)
+        columns = [key for key in HEADINGS if any(key in row for row in rows)]
+        return [[HEADINGS[key] for key in columns]] + [[shown(row.get(key)) for key in columns] for row in rows]
 
     def table(self) -> str:
         """Caption, settings and the table, aligned for a terminal."""
@@ -155,6 +189,7 @@ def result_name(
     encoders: Sequence[Any],
     *,
     step: int | None,
+    supervised: str | None = None,
 ) -> str:
     """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part.
 
@@ -162,9 +197,10 @@ def result_name(
         kind, data, val, options, step: as of an `Evaluation`.
         checkpoint_id: what tells the weights from others.
         encoders: the names of those that are judged.
+        supervised: what tells the weights of the supervised one from others; None: there is none.
     """
     sources = [_place(source) for source in (data, val) if source]
-    inputs = [kind, checkpoint_id, sources, options, list(encoders)]
+    inputs = [kind, checkpoint_id, sources, options, list(encoders), *([supervised] if supervised else [])]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
     parts = [kind, *(Path(source).name for source in sources)]
     parts += [] if step is None else [f"step{step:08d}"]
@@ -182,7 +218,9 @@ def _setting(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of a row as text: a share in [0, 1] as a percentage."""
+    """A value of a row as text: a share in [0, 1] as a percentage, a `Spread` with its deviation in points."""
     if value is None:
         return "-"
+    if isinstance(value, Spread):
+        return f"{value.mean:.1%} ± {100 * value.deviation:.1f}"
     return f"{value:.1%}" if isinstance(value, float) else str(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
@@ -76,7 +77,7 @@ def record_start(
     start = Start(
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         step=step,
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        device=device_name(device),
         cpu=cpu_name(),
         threads=torch.get_num_threads(),
         processes=world_size(),
@@ -118,6 +119,34 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found | ({"CUDA": torch.version.cuda} if torch.version.cuda else {})
+
+
+def device_name(device: torch.device) -> str:
+    """The accelerator's name, or "CPU"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
+def source_commit() -> str | None:
+    """The `commit` of the checkout that sslfast runs from; None where it is installed."""
+    root = Path(__file__).resolve().parents[2]
+    return commit(root) if (root / ".git").exists() else None
+
+
+def commit(folder: Path, apart_from: str | None = None) -> str | None:
+    """The commit of the checkout that holds a folder, "-dirty" where it differs; None where git knows none.
+
+    Args:
+        folder: in the checkout.
+        apart_from: a path in the folder whose changes do not count.
+    """
+    git = ["git", "-C", str(folder)]
+    paths = [":/", *([f":(exclude){apart_from}"] if apart_from else [])]
+    try:
+        name = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *paths], check=False)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name.stdout.strip() + ("-dirty" if changed.returncode else "")
 
 
 def cpu_name() -> str:

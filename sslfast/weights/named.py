@@ -50,10 +50,10 @@ class NamedEncoder:
     step: int | None = None
     file: Path | None = None
 
-    def untrained(self) -> Encoder:
-        """The same architecture as it was initialised: of a run by its seed, else by 0."""
+    def untrained(self, number: int = 0) -> Encoder:
+        """The same architecture with initial weights: of a run by its seed, else by 0; others by other numbers."""
         seed = SEED if self.recipe is None else self.recipe.train.seed
-        return random_encoder(self.config, self.data, seed).eval()
+        return random_encoder(self.config, self.data, seed + number).eval()
 
 
 def load_encoder(

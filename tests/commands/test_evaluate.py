@@ -1,5 +1,7 @@
 """`sslfast evaluate`: from a checkpoint and images to a result in the run's directory."""
 
+import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +11,20 @@ import torch
 import torchvision
 from PIL import Image
 
+from sslfast.commands import evaluate as command
 from sslfast.commands.evaluate import evaluate, results_folder
 from sslfast.config import EncoderConfig, Recipe
 from sslfast.data import open_source, split
 from sslfast.data.inventory import take_inventory
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
+from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation import images as images_of_evaluation
+from sslfast.evaluation.protocol import Row
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
+from sslfast.run.environment import source_commit
 from sslfast.run.inventory import write_inventory
 
 CLASSES = ("blue", "green", "red")
@@ -248,7 +254,7 @@ def test_unreadable_files_up_to_a_share(saved: Path, tmp_path: Path) -> None:
 def test_a_result_that_cannot_be_written(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=4)
     (tmp_path / "run" / "evaluation").touch()
-    with pytest.raises(UsageError, match=r"knn-images-\w+\.json: cannot write the evaluation"):
+    with pytest.raises(UsageError, match=r"knn-images-[\w.-]+: cannot write the evaluation: File exists"):
         evaluate("knn", saved, data)
 
 
@@ -275,6 +281,98 @@ def test_pre_trained_and_random_rows_are_of_different_weights(saved: Path, tmp_p
     data = write_images(tmp_path / "images", classes=("red", "crimson"), each=30)  # no telling them apart
     rows = evaluate("linear", saved, data, overrides=["epochs=2", "val_fraction=0.3"]).rows
     assert rows[0]["train_top1"] != rows[1]["train_top1"]
+
+
+def test_seeds_are_judged_each_with_other_initial_weights(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images", classes=("red", "crimson"), each=30)  # no telling them apart
+    settings = ["epochs=2", "val_fraction=0.3", "batch_size=4"]
+    result = evaluate("linear", saved, data, overrides=[*settings, "seed=7", "seeds=3"])
+    assert [(row["encoder"], row["seed"]) for row in result.rows] == [
+        (name, seed) for name in ("pre-trained", "random initialisation") for seed in (7, 8, 9)
+    ]
+    alone = evaluate("linear", saved, data, overrides=[*settings, "seed=8"])
+    assert alone.rows[0] == result.rows[1]  # the same encoder; the initial weights are those of the run's seed
+    assert len({row["train_top1"] for row in result.rows[3:]}) > 1
+    caption, _, headings, *lines = result.table().splitlines()
+    assert "; 3 seeds: mean ± standard deviation" in caption
+    assert "seed" not in headings
+    assert len(lines) == 2
+    assert all(re.search(r"\d% ± \d", line) for line in lines)
+
+    knn = evaluate("knn", saved, data, overrides=["k=[5]", "seeds=2", "val_fraction=0.3"]).rows
+    assert knn[0] == {**knn[1], "seed": 0}  # which draws nothing
+    assert {**knn[2], "seed": 1} != knn[3]
+
+
+def test_a_supervised_encoder_stands_beside(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images", each=8)
+    torch.manual_seed(5)
+    torch.save(build_encoder(EncoderConfig(width=0.25)).state_dict(), tmp_path / "labels.pth")
+    beside = evaluate("knn", saved, data, overrides=["k=[5]"], supervised=tmp_path / "labels.pth")
+    assert [row["encoder"] for row in beside.rows] == ["pre-trained", "random initialisation", "supervised"]
+    own = evaluate("knn", tmp_path / "labels.pth", data, overrides=["k=[5]"], random_baseline=False)
+    assert {**beside.rows[2], "encoder": "pre-trained"} == own.rows[0]
+    assert f"supervised ones of {tmp_path / 'labels.pth'}" in beside.table()
+    torch.save(build_encoder(EncoderConfig(width=0.25)).state_dict(), tmp_path / "labels.pth")
+    evaluate("knn", saved, data, overrides=["k=[5]"], supervised=tmp_path / "labels.pth")
+    assert len(list((tmp_path / "run" / "evaluation").glob("*.json"))) == 2  # other weights: another result
+
+
+def test_what_was_judged_before_a_kill_is_not_judged_again(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, folder = write_images(tmp_path / "images", each=8), tmp_path / "run" / "evaluation"
+    (tmp_path / "images" / "red" / "3.png").write_bytes(b"")
+    settings = ["seeds=2", "epochs=2", "max_bad=0.1"]
+    whole = evaluate("linear", saved, data, overrides=settings)
+    (path,) = folder.iterdir()  # nothing else is left of an evaluation that has ended
+    path.unlink()
+
+    judge, calls = PROTOCOLS["linear"].judge, []
+
+    def stopped(*arguments: Any) -> list[Row]:
+        calls.append(arguments[4].seed)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return judge(*arguments)
+
+    monkeypatch.setitem(PROTOCOLS, "linear", dataclasses.replace(PROTOCOLS["linear"], judge=stopped))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate("linear", saved, data, overrides=settings)
+    assert len(list(folder.glob("*.finished"))) == 2
+    assert not list(folder.glob("*.json"))
+    assert evaluate("linear", saved, data, overrides=settings) == whole
+    assert calls == [0, 1, 0, 0, 1]
+    assert [file.suffix for file in folder.iterdir()] == [".json"]
+
+
+def test_what_a_kill_left_is_checked(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, folder = write_images(tmp_path / "images", each=8), tmp_path / "run" / "evaluation"
+    monkeypatch.setattr(command, "forget", lambda _: None)
+    before = evaluate("knn", saved, data, random_baseline=False)
+    (left,) = folder.glob("*.finished")
+    (tmp_path / "images" / "red" / "3.png").unlink()
+    after = evaluate("knn", saved, data, random_baseline=False)
+    assert after.train_images + after.val_images == before.train_images + before.val_images - 1
+    assert not list(folder.glob("*.tmp"))
+    for damage in (b"", b"[1]", b"[" * 9999, left.read_bytes()[:-9]):
+        left.write_bytes(damage)
+        with pytest.raises(UsageError, match="finished: cannot be read as what an evaluation left; remove it"):
+            evaluate("knn", saved, data, random_baseline=False)
+
+
+def test_a_result_says_how_it_was_made(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images", each=8)
+    evaluation = evaluate("knn", saved, data, command="sslfast evaluate knn 'a b'")
+    (path,) = (tmp_path / "run" / "evaluation").iterdir()
+    kept = Evaluation.load(path)
+    assert {"python", "torch", "torchvision"} <= kept.versions.keys()
+    assert (kept.device, kept.command) == ("CPU", "sslfast evaluate knn 'a b'")
+    assert kept.commit == source_commit()
+    assert kept.seconds is not None
+    assert 0 < kept.seconds < 60
+    assert kept.class_names == sorted(CLASSES)
+    assert sum(images for _, _, images in kept.rows[0]["confusion"]) == evaluation.val_images
 
 
 def test_errors(saved: Path, tmp_path: Path) -> None:

@@ -87,6 +87,30 @@ def test_the_files_of_older_versions_are_read(tmp_path) -> None:
     assert (old.rows, old.step, old.weights) == (an_evaluation().rows, None, None)
 
 
+def test_how_it_was_made_makes_no_other_result(tmp_path) -> None:
+    first = an_evaluation()
+    again = dataclasses.replace(first, seconds=3.5, versions={"torch": "3"}, commit="abc", device="H", command="c")
+    assert first.save(tmp_path) == again.save(tmp_path)
+    assert Evaluation.load(again.save(tmp_path)).seconds == 3.5
+
+
+def test_lists_of_numbers_are_a_line_of_the_file(tmp_path) -> None:
+    rows = [{"encoder": "a", "top1": 0.5, "confusion": [[0, 0, 12], [1, 0, 3]], "text": "[\\n 1,\\n 2]"}]
+    evaluation = dataclasses.replace(an_evaluation(), rows=rows, class_names=["1", "b"])
+    path = evaluation.save(tmp_path)
+    lines = [line.strip() for line in path.read_text().splitlines()]
+    assert "[0, 0, 12]," in lines
+    assert '"k": [200, 20],' in lines
+    assert Evaluation.load(path) == evaluation
+
+
+def test_the_supervised_encoder_is_a_part_of_the_name() -> None:
+    names = [
+        dataclasses.replace(an_evaluation(), supervised_weights=weights).name() for weights in (None, "a", "b")
+    ]
+    assert len(set(names)) == 3
+
+
 @pytest.mark.parametrize("field", ["options", "rows", "chance", "step", "kind"])
 def test_what_cannot_be_shown_is_no_evaluation(tmp_path, field) -> None:
     path = an_evaluation().save(tmp_path)
