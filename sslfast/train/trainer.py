@@ -127,8 +127,8 @@ class Trainer:
         with written as self.metrics, self.progress() as bar:
             for line in header(self.recipe, self.run, self.train_step, self.train_set, self.val_set):
                 log.info("%s", line)
-            if self.initial and (line := other_statistics(self.recipe, self.initial)):
-                log.warning("%s", line)
+            if self.initial and (warning := other_statistics(self.recipe, self.initial)):
+                log.warning("%s", warning)
             if self.source.bad:
                 log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
             if self.val_set is None:

@@ -121,7 +121,7 @@ def _parts(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
             "protocol=fast: a class has a single training image, expected 2 or more, one of them to choose "
             "weight_decay by; set weight_decay, or use more images"
         )
-    count = max(np.count_nonzero(counts), round(HELD_OUT * len(labels)))
+    count = max(int(np.count_nonzero(counts)), round(HELD_OUT * len(labels)))
     order = np.random.default_rng(seed).permutation(len(labels))
     held_out = order[balanced_subset(labels[order], len(labels), count)]
     return np.setdiff1d(order, held_out), np.sort(held_out)
