@@ -47,7 +47,7 @@ class StoreOnce(argparse.Action):
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, with exit code 2, and whose options are given once."""
+    """A parser whose errors are one line, with exit code 2, and whose options are given once but for "append"."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -178,9 +178,10 @@ def parser() -> Parser:
     )
     command.add_argument(
         "--data",
+        action="append",
         metavar="PATH|NAME",
-        help="an image folder, a .tar or .tar.xz of one, a torchvision data set (CIFAR10, or a split of it: "
-        "CIFAR10:test), or `shapes`",
+        help="an image folder, a .tar or .tar.xz of one, a torchvision data set, each also with a split "
+        "(CIFAR10:test, photographs:val), or `shapes`; given several times, the images of all",
     )
     command.add_argument(
         "--out", metavar="DIR", type=path_argument, help="the run's directory (default: runs/RECIPE)"
@@ -202,9 +203,12 @@ def parser() -> Parser:
     )
     command.add_argument("protocol", metavar="PROTOCOL", help="see the settings of each below")
     command.add_argument("encoder", metavar="ENCODER", help=ENCODER)
-    command.add_argument("--data", metavar="PATH|NAME", required=True, help="labelled images")
+    command.add_argument(
+        "--data", action="append", metavar="PATH|NAME", required=True, help="labelled images, as for pretrain"
+    )
     command.add_argument(
         "--val",
+        action="append",
         metavar="PATH|NAME",
         help="images to test on (default: a data set's test split; of other data those that pre-training held "
         "out, or a fixed 10%%)",
@@ -239,7 +243,7 @@ def parser() -> Parser:
         usage="sslfast views RECIPE [--data PATH|NAME] --out FILE.png [key.sub=value ...]",
     )
     command.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
-    command.add_argument("--data", metavar="PATH|NAME", help="the images (default: the recipe's)")
+    command.add_argument("--data", action="append", metavar="PATH|NAME", help="the images (default: the recipe's)")
     command.add_argument(
         "--out", metavar="FILE.png", type=path_argument, required=True, help="replaced where it exists"
     )
@@ -247,7 +251,9 @@ def parser() -> Parser:
 
     command = commands.add_parser("report", help="draw a run's curves and pictures")
     command.add_argument("run_dir", metavar="RUN_DIR", type=path_argument)
-    command.add_argument("--data", metavar="PATH|NAME", help="the images to show (default: the run's)")
+    command.add_argument(
+        "--data", action="append", metavar="PATH|NAME", help="the images to show (default: the run's)"
+    )
     command.set_defaults(run=report)
 
     command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
@@ -311,7 +317,7 @@ def check_once(main: Parser, args: argparse.Namespace, overrides: Sequence[str])
     for override in overrides:
         key = override.partition("=")[0]
         if key == "data.source" and args.run is not evaluate and args.data is not None:
-            main.error(f"--data {args.data} and {override} both name the images; give one")
+            main.error(f"--data {args.data[0]} and {override} both name the images; give one")
         if key in values:
             log.warning("%s takes the place of %s", override, values[key])
         values[key] = override

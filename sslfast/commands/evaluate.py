@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from sslfast.config.settings import apply_overrides, nearest, validate
+from sslfast.data.sources.names import Names, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
@@ -29,8 +30,8 @@ RANDOM = "random initialisation"
 def evaluate(
     kind: str,
     encoder: str | Path,
-    data: str | Path,
-    val: str | Path | None = None,
+    data: Names,
+    val: Names | None = None,
     overrides: Sequence[str] = (),
     *,
     random_baseline: bool = True,
@@ -46,14 +47,14 @@ def evaluate(
 
     Without `val`, the bare name of a data set with a test split is its training split against its test split; of
     other data a fixed part is held out. On the data that the run was pre-trained on it is the part
-    that pre-training held out, since `limit` and `val_fraction` are then the run's unless overridden; the result
-    states both, and says where the parts are the same. On other data they are "all" and 0.1.
+    that pre-training held out, since `classes`, `limit` and `val_fraction` are then the run's unless overridden;
+    the result states them, and says where the parts are the same. On other data they are "all", "all" and 0.1.
 
     Args:
         kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear" or "finetune".
         encoder: which one, as `sslfast.load_encoder` takes it: a run's directory, a file of weights, a
             library's model.
-        data: labelled images to train on, as `open_source` takes them.
+        data: labelled images to train on, as `open_source` takes them; of several sources a list.
         val: labelled images to test on; None: the test split of `data`, or a part of it.
         overrides: "key=value" settings of the protocol.
         random_baseline: evaluate the same architecture with random weights, of the run's seed, as well, and of the
@@ -76,7 +77,7 @@ def evaluate(
     run = None
     if found.recipe is not None:
         run = RunImages(found.recipe.data, RunDirectory(folder.parent).images)
-    images = protocol.open(str(data), None if val is None else str(val), options, run)
+    images = protocol.open(one_or_list(data), None if val is None else one_or_list(val), options, run)
 
     candidates = [Candidate("pre-trained", lambda _: found.encoder, found.data)]
     if random_baseline:

@@ -13,6 +13,7 @@ from sslfast.config import Recipe
 from sslfast.config.paths import user_path
 from sslfast.data import open_data
 from sslfast.data.inventory import take_inventory
+from sslfast.data.sources.names import Names
 from sslfast.distributed import rank
 from sslfast.distributed.launch import first_alone, joined
 from sslfast.errors import UsageError
@@ -31,7 +32,7 @@ def pretrain(
     recipe: Recipe | str | Path | None,
     out: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Names | None = None,
     overrides: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
@@ -44,7 +45,7 @@ def pretrain(
         recipe: what to run: a recipe, the name of one, or a YAML file, as `load_recipe` takes them; to resume, see
             `sslfast.run.resumption.recipe_to_run`.
         out: the run's directory.
-        data: the images, in place of the recipe's `data.source`; None: those of the recipe.
+        data: the images, in place of the recipe's `data.source`, a list of several; None: those of the recipe.
         overrides: "key.sub=value" settings over those of the recipe.
         resume: go on from the directory's latest checkpoint, if it has one.
         overwrite: replace the run in the directory.

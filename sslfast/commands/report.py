@@ -10,6 +10,7 @@ from pathlib import Path
 from sslfast.config import Recipe
 from sslfast.config.paths import existing_path
 from sslfast.data import Source, open_data, split
+from sslfast.data.sources.names import Names, one_or_list
 from sslfast.errors import UsageError
 from sslfast.report.evaluations import evaluations
 from sslfast.report.features import feature_sections
@@ -27,7 +28,7 @@ from sslfast.run.summary import RunSummary
 log = logging.getLogger(__name__)
 
 
-def write_report(run_dir: str | Path, data: str | None = None) -> Path:
+def write_report(run_dir: str | Path, data: Names | None = None) -> Path:
     """Draws a run, finished or not, as one HTML file, report/index.html, which it returns.
 
     Where the run has nothing to show yet, or its data does not allow a picture, the page says so.
@@ -53,7 +54,7 @@ def write_report(run_dir: str | Path, data: str | None = None) -> Path:
         raise UsageError(f"{where}: cannot draw the report: {error.strerror or error}") from error
 
 
-def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
+def _write(run: RunDirectory, data: Names | None, index: Path) -> Path:
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
     faults = RunSummary.load(run.summary).faults if run.summary.exists() else []  # of a finished run
@@ -72,10 +73,13 @@ def _write(run: RunDirectory, data: str | None, index: Path) -> Path:
     return index
 
 
-def _images(run: RunDirectory, recipe: Recipe, data: str | None) -> Source | UsageError:
+def _images(run: RunDirectory, recipe: Recipe, data: Names | None) -> Source | UsageError:
     """The images to show; of the run's own, if they are not there any more, the reason."""
     try:
-        source = open_data(dataclasses.replace(recipe.data, source=data or recipe.data.source))
+        shown = recipe.data
+        if data:
+            shown = dataclasses.replace(shown, source=one_or_list(data), classes=None)  # which it may not have
+        source = open_data(shown)
         inventory = None if data else read_inventory(run.images)  # to hold out what training did
         return source if inventory is None else inventory.find(source, limited=recipe.data.limit is not None)
     except UsageError as error:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
 # Unknown keys are errors; a field's docstring becomes its line in `sslfast pretrain --help`.
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -41,6 +41,14 @@ def _of_unit_range(statistics: tuple[float, float, float]) -> tuple[float, float
     return statistics
 
 
+def _sources(value: Any) -> str | list[str]:
+    """The name, or several of them; pydantic reports the ValueError where it is neither."""
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError("expected the name or the path of the images, or a list of them")
+    return names[0] if len(names) == 1 else names
+
+
 Probability = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False), AfterValidator(_in_fp32)]
@@ -56,3 +64,4 @@ ValueRange = Annotated[tuple[Finite, Finite], AfterValidator(_apart)]
 Means = Annotated[tuple[float, float, float], AfterValidator(_of_unit_range)]
 Deviations = Annotated[tuple[Positive, Positive, Positive], AfterValidator(_of_unit_range)]
 ShareRange = Annotated[tuple[Share, Share], AfterValidator(_rising)]
+Sources = Annotated[str | list[str], PlainValidator(_sources)]  # a list: of more than one

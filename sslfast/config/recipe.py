@@ -28,6 +28,7 @@ from sslfast.config.fields import (
     Share,
     ShareRange,
     Side,
+    Sources,
     ValueRange,
 )
 
@@ -68,8 +69,13 @@ class ViewConfig:
 class DataConfig:
     """The images, how they are read, and the views that are made of them."""
 
-    source: str = "shapes"
-    """The images: a folder, a .tar(.xz) of one, a torchvision data set's name, or `shapes`; --data sets it."""
+    source: Sources = "shapes"
+    """The images: a folder, a .tar(.xz) of one, a torchvision data set's name, or `shapes`; a list: the images of
+    several, in order; --data sets it."""
+    labels: bool = True
+    """Whether images have the labels of their source; false: none has, and subfolders are no classes."""
+    classes: str | None = None
+    """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all."""
     size: Side = 32
     """Side of a view in pixels, where the view states no other."""
     batch_size: Count = 256

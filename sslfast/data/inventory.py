@@ -75,11 +75,12 @@ class FileInventory:
 
     Attributes:
         source: what the user called them.
-        names: N names, relative to the source's root.
+        names: N names, relative to the source's root; of several roots, after the root's number: "1/cat/2.png".
         sizes: N sizes in bytes; -1 for what was not there.
         labels: N positions in `classes`; None where unlabelled.
         classes: the classes' names.
         left_out: names of the files that had turned out to be unreadable before the first step.
+        num_roots: number of the source's roots.
     """
 
     source: str
@@ -88,6 +89,7 @@ class FileInventory:
     labels: list[int] | None
     classes: list[str]
     left_out: list[str]
+    num_roots: int = 1
 
     @classmethod
     def of(cls, source: Source) -> FileInventory:
@@ -101,6 +103,7 @@ class FileInventory:
             None if source.labels is None else source.labels.tolist(),
             source.classes,
             [name for name, path in zip(names, source.paths, strict=True) if path in source.bad.reasons],
+            len(source.roots),
         )
 
     def find(self, source: Source, *, limited: bool) -> Source:
@@ -117,8 +120,12 @@ class FileInventory:
         """
         if source.paths is None:
             raise _refusal(source, f"it was started on files of {self.source}, and these are an array")
-        assert source.root is not None
-        paths = [source.root / name for name in self.names]
+        if len(source.roots) != self.num_roots:
+            raise _refusal(
+                source,
+                f"it was started on {self.num_roots} folders or archives, and these are {len(source.roots)}",
+            )
+        paths = self._paths(source.roots)
         sizes = _sizes(paths)
         gone = [i for i, size in enumerate(sizes) if size == MISSING and self.sizes[i] != MISSING]
         changed = [i for i, size in enumerate(sizes) if size not in (MISSING, self.sizes[i])]
@@ -144,7 +151,7 @@ class FileInventory:
             labels=labels,
             classes=self.classes,
             paths=paths,
-            root=source.root,
+            roots=source.roots,
             bad=bad,
             value_range=source.value_range,
         )
@@ -172,6 +179,13 @@ class FileInventory:
             rows.append(following)
         return decoded.subset(rows[::-1])
 
+    def _paths(self, roots: Sequence[Path]) -> list[Path]:
+        """Where the files are, below these roots."""
+        if len(roots) == 1:
+            return [roots[0] / name for name in self.names]
+        parts = (name.split("/", 1) for name in self.names)
+        return [roots[int(number)] / name for number, name in parts]
+
     def _differences(self, gone: list[int], changed: list[int], sizes: list[int], new: list[str]) -> str:
         """How many images are others now, and the first of each kind."""
         parts = []
@@ -196,11 +210,15 @@ def take_inventory(source: Source) -> Inventory:
 
 
 def _names(source: Source) -> list[str]:
-    """The names of a source's files, relative to its root."""
-    assert source.root is not None
-    start = str(source.root / "_")[:-1]
-    paths = map(str, source.paths or [])
-    return [path[len(start) :] if path.startswith(start) else os.path.relpath(path, source.root) for path in paths]
+    """The names of a source's files as an inventory has them: relative to the first root that they lie in."""
+    starts = [str(root / "_")[:-1] for root in source.roots]
+    names = []
+    for path in map(str, source.paths or []):
+        number = next((i for i, start in enumerate(starts) if path.startswith(start)), 0)
+        start = starts[number]
+        name = path[len(start) :] if path.startswith(start) else os.path.relpath(path, start)
+        names.append(name if len(starts) == 1 else f"{number}/{name}")
+    return names
 
 
 def _sizes(paths: Sequence[Path]) -> list[int]:

@@ -41,3 +41,10 @@ def split(source: Source, fraction: float) -> tuple[Source, Source]:
     k = np.arange(n)
     chosen = (k + 1) * held_out // n > k * held_out // n
     return source.subset(np.sort(order[~chosen])), source.subset(np.sort(order[chosen]))
+
+
+def untrained_classes(train: Source, held_out: Source) -> list[str]:
+    """The classes of held-out images of which no image is left to train on; both have the same classes."""
+    assert train.labels is not None
+    assert held_out.labels is not None
+    return [train.classes[label] for label in np.setdiff1d(held_out.labels, train.labels)]

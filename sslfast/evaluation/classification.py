@@ -10,6 +10,7 @@ import numpy as np
 
 from sslfast.config import DataConfig
 from sslfast.data import Source
+from sslfast.data.sources.names import Names, one_or_list
 from sslfast.encoders import Encoder
 from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
 from sslfast.evaluation.options import EvaluationConfig
@@ -25,7 +26,9 @@ def classification(
     return Protocol(config, open_images, judge, count)
 
 
-def open_images(data: str, val: str | None, options: EvaluationConfig, run: RunImages | None) -> TrainVal[Source]:
+def open_images(
+    data: Names, val: Names | None, options: EvaluationConfig, run: RunImages | None
+) -> TrainVal[Source]:
     """Opens the labelled images of an evaluation.
 
     Without `val`, a data set's bare name is its training split against its test split; of other data a share is
@@ -42,11 +45,14 @@ def open_images(data: str, val: str | None, options: EvaluationConfig, run: RunI
     own_split = (
         run is not None
         and is_own
-        and (options.limit, options.val_fraction) == (run.data.limit, run.data.val_fraction)
+        and run.data.labels
+        and (options.classes, options.limit, options.val_fraction)
+        == (run.data.classes, run.data.limit, run.data.val_fraction)
     )
     inventory = read_inventory(run.inventory) if run is not None and own_split else None
     train, held_out = open_labeled(data, val, options, inventory)
-    return TrainVal(train, held_out, data, val, options, own_split)
+    names, val_names = one_or_list(data), None if val is None else one_or_list(val)
+    return TrainVal(train, held_out, names, val_names, options, own_split)
 
 
 def count(train: Source, val: Source) -> Counts:

@@ -4,36 +4,33 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
-from pathlib import Path
-
-import numpy as np
+from itertools import product
 
 from sslfast.config import DataConfig
-from sslfast.config.paths import user_path
 from sslfast.data import Source, open_source, split
 from sslfast.data.inventory import Inventory
-from sslfast.data.sources.torchvision_sets import split_name, test_split
+from sslfast.data.sources.classes import names_in_short, read_classes
+from sslfast.data.sources.names import Names, held_out_name, is_same, listed, whole_name
+from sslfast.data.sources.united import real_files, relabeled
+from sslfast.data.split import untrained_classes
 from sslfast.errors import UsageError
 from sslfast.evaluation.options import EvaluationConfig
 
 VAL_FRACTION = 0.1  # held out where neither a setting nor the run tells
 
 
-def is_same_source(data: str, other: str) -> bool:
-    """Whether two arguments of `open_source` mean one thing: the same name and split, or the same place."""
+def is_same_source(data: Names, other: Names) -> bool:
+    """Whether two arguments of `open_source` mean the same images in the same order, by their names."""
+    names, others = listed(data), listed(other)
     try:
-        return user_path(_whole_name(data)).resolve() == user_path(_whole_name(other)).resolve()
+        return len(names) == len(others) and all(map(is_same, names, others))
     except UsageError:  # a run's recipe may name a folder of another machine, which is no path on this one
         return False
 
 
-def _whole_name(data: str) -> str:
-    """An argument of `open_source` with the split that a data set's bare name stands for."""
-    return data if user_path(data).exists() else split_name(data)
-
-
-def train_and_test(data: str, val: str | None, options: EvaluationConfig) -> tuple[str, str | None]:
+def train_and_test(
+    data: Names, val: Names | None, options: EvaluationConfig
+) -> tuple[list[str], list[str] | None]:
     """The training and the held-out images' sources: of a data set's bare name its training and its test split.
 
     Args:
@@ -46,31 +43,52 @@ def train_and_test(data: str, val: str | None, options: EvaluationConfig) -> tup
         (data, val), where a data set's name tells its split; val is None where a part of `data` is to be held out.
 
     Raises:
-        UsageError: both are the same images.
+        UsageError: an image set is in both, or some of `data` have test splits and some none.
     """
-    name = _whole_name(data)
+    given = listed(data)
+    names = [whole_name(name, options.max_unpacked) for name in given]
     if val is None:
-        bare = name != data and options.val_fraction is None
-        return name, test_split(data) if bare else None
-    if is_same_source(data, val):
+        if options.val_fraction is not None or names == given:
+            return names, None
+        return names, _test_splits(given, names, options)
+    held_out = [whole_name(name, options.max_unpacked) for name in listed(val)]
+    for data_name, val_name in product(given, listed(val)):
+        if is_same(data_name, val_name):
+            raise UsageError(
+                f"--val {val_name}: the images of --data {data_name}, which an encoder is not to be tested on; "
+                "name another split or folder, or leave --val out"
+            )
+    return names, held_out
+
+
+def _test_splits(given: list[str], names: list[str], options: EvaluationConfig) -> list[str] | None:
+    """The test splits of data sets' bare names; None: none has one. Raises UsageError where only some have."""
+    tests = {
+        bare: held_out_name(bare, options.max_unpacked) if bare != name else None
+        for bare, name in zip(given, names, strict=True)
+    }
+    found = [test for test in tests.values() if test is not None]
+    if found and len(found) < len(tests):
+        without = next(bare for bare, test in tests.items() if test is None)
         raise UsageError(
-            f"--val {val}: the images of --data {data}, which an encoder is not to be tested on; name another "
-            "split or folder, or leave --val out"
+            f"--data {without}: has no test split that its name leads to, beside {found[0]}; name the images to "
+            f"test on by --val, or hold out a part of all by val_fraction={VAL_FRACTION:g}"
         )
-    return name, _whole_name(val)
+    return found or None
 
 
 def with_split(options: EvaluationConfig, data: DataConfig) -> EvaluationConfig:
-    """The options, with the number of images and the held-out share of pre-training where they give none."""
+    """The options, where they give none with pre-training's classes, number of images and held-out share."""
     return dataclasses.replace(
         options,
+        classes=options.classes or data.classes,
         limit=options.limit or data.limit,
         val_fraction=options.val_fraction or data.val_fraction or VAL_FRACTION,
     )
 
 
 def open_labeled(
-    data: str, val: str | None, options: EvaluationConfig, inventory: Inventory | None = None
+    data: Names, val: Names | None, options: EvaluationConfig, inventory: Inventory | None = None
 ) -> tuple[Source, Source]:
     """Opens the training and the held-out images, labelled by the same classes.
 
@@ -82,32 +100,29 @@ def open_labeled(
 
     Raises:
         UsageError: images cannot be opened or have no labels, are not those of the inventory, or the held-out ones
-            have classes of their own or are among the training images.
+            have classes of their own, or of which no image is to train on, or are among the training images.
     """
     train = _open(data, options, "--data")
     if val is None:
         assert options.val_fraction is not None
         if inventory is not None:
             train = _found(inventory, train, options)
-        return split(train, options.val_fraction)
-    held_out = _open(val, options, "--val")
-    if common := _files(train) & _files(held_out):
+        train, held_out = split(train, options.val_fraction)
+    else:
+        held_out = _open(val, options, "--val")
+        if common := real_files(train) & real_files(held_out):
+            raise UsageError(
+                f"--val {held_out.name}: {len(common)} of its {len(held_out)} images are among those of --data "
+                f"{train.name}; name a split or folder apart from it"
+            )
+        held_out = _relabeled(held_out, train)
+    if untrained := untrained_classes(train, held_out):
         raise UsageError(
-            f"--val {val}: {len(common)} of its {len(held_out)} images are among those of --data {data}; name a "
-            "split or folder apart from it"
+            f"--data {train.name}: of {len(untrained)} classes that are tested no image is left to train on: "
+            f"{names_in_short(untrained)}; give more images, a larger limit or a smaller val_fraction, or choose "
+            "other classes by classes="
         )
-    return train, _relabeled(held_out, train)
-
-
-def _files(source: Source) -> set[str]:
-    """The files of a source by their folders' real paths; empty where the images are an array."""
-    real: dict[Path, str] = {}  # by folder, as the images are many
-    files = set()
-    for path in source.paths or []:
-        if path.parent not in real:
-            real[path.parent] = os.path.realpath(path.parent)
-        files.add(os.path.join(real[path.parent], path.name))
-    return files
+    return train, held_out
 
 
 def readable(source: Source) -> Source:
@@ -117,9 +132,11 @@ def readable(source: Source) -> Source:
     return source.subset([index for index, path in enumerate(source.paths) if path not in source.bad.reasons])
 
 
-def _open(name: str, options: EvaluationConfig, argument: str) -> Source:
+def _open(names: Names, options: EvaluationConfig, argument: str) -> Source:
     source = open_source(
-        name,
+        names,
+        classes=read_classes(options.classes),
+        allow_missing=argument == "--val",  # whose classes may be a part of those of --data
         limit=options.limit,
         max_bad=options.max_bad,
         on_error=options.on_error,
@@ -150,12 +167,13 @@ def _found(inventory: Inventory, source: Source, options: EvaluationConfig) -> S
 def _relabeled(source: Source, like: Source) -> Source:
     """A source with the class numbers that another gives to the same names."""
     if unknown := sorted(set(source.classes) - set(like.classes)):
+        others = sorted(set(like.classes) - set(source.classes))
+        alone = f"; it alone has: {names_in_short(others)}" if others else ""
         raise UsageError(
-            f"--val {source.name}: has classes that --data {like.name} lacks: {', '.join(unknown[:5])}"
-            f"{', ...' if len(unknown) > 5 else ''}; give two parts of one data set"
+            f"--val {source.name}: of its {len(source.classes)} classes --data {like.name} lacks: "
+            f"{names_in_short(unknown)}{alone}; classes go by their names: give two parts of one data set, or "
+            "choose classes by classes="
         )
-    assert source.labels is not None
-    number = np.array([like.classes.index(name) for name in source.classes], dtype=np.int64)
-    relabeled = copy.copy(source)
-    relabeled.labels, relabeled.classes = number[source.labels], like.classes
-    return relabeled
+    changed = copy.copy(source)
+    changed.labels, changed.classes = relabeled(source, like.classes), like.classes
+    return changed

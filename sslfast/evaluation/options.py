@@ -14,6 +14,9 @@ from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed
 class EvaluationConfig:
     """The images of an evaluation, and how they are read."""
 
+    classes: str | None = None
+    """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
+    of the run where a part of its own data is held out."""
     limit: Count | None = None
     """Number of images of each data set to use, balanced over the classes; null: all, or as many as the run used
     where a part of its own data is held out."""

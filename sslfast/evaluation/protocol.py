@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from sslfast.config import DataConfig
+from sslfast.data.sources.names import Names
 from sslfast.encoders import Encoder
 from sslfast.evaluation.options import EvaluationConfig
 
@@ -38,16 +39,16 @@ class TrainVal(Generic[Images]):
 
     Attributes:
         train, val: the training and the held-out images.
-        data: the name of the training images' source.
-        val_data: that of the held-out images' source; None: they are a part of `data`.
+        data: the name of the training images' source, or the names of several.
+        val_data: those of the held-out images' source; None: they are a part of `data`.
         options: the protocol's settings, with what the images made of those that were null.
         own_split: whether the held-out images are those that a run's pre-training held out.
     """
 
     train: Images
     val: Images
-    data: str
-    val_data: str | None
+    data: str | list[str]
+    val_data: str | list[str] | None
     options: Any
     own_split: bool = False
 
@@ -77,8 +78,9 @@ class Protocol(Generic[Images]):
 
     Attributes:
         config: the dataclass of its settings; its docstring says what the protocol is.
-        open: (data, val, options, run) -> the images. `data` and `val` are as the user typed them, `val` may be
-            None; `options` are an instance of `config`; `run` is what the encoder was pre-trained on, or None.
+        open: (data, val, options, run) -> the images. `data` and `val` are as the user typed them, a list where
+            these are several; `val` may be None; `options` are an instance of `config`; `run` is what the encoder
+            was pre-trained on, or None.
         judge: (encoder, train, val, data, options, stem) -> rows. The encoder is on the device to compute on, and
             stays as it is; `data` has the size and the normalisation of the encoder's input. The names of files
             that a judgement writes begin with `stem`, and it goes on where another one of the same stem was
@@ -87,6 +89,6 @@ class Protocol(Generic[Images]):
     """
 
     config: type[EvaluationConfig]
-    open: Callable[[str, str | None, Any, RunImages | None], TrainVal[Images]]
+    open: Callable[[Names, Names | None, Any, RunImages | None], TrainVal[Images]]
     judge: Callable[[Encoder, Images, Images, DataConfig, Any, Path], list[Row]]
     count: Callable[[Images, Images], Counts]

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from sslfast.config.fields import STRICT
-from sslfast.config.paths import user_path
+from sslfast.config.fields import STRICT, Sources
+from sslfast.data.sources.names import Names, joined, listed, one_or_list, parse
 from sslfast.errors import UsageError, printable
 from sslfast.evaluation.seeds import Spread, over_seeds
 
@@ -43,8 +43,8 @@ class Evaluation:
     Attributes:
         kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`.
         checkpoint: the checkpoint or the run that was evaluated.
-        data: the training images' source.
-        val: the held-out images' source; None: a part of `data`.
+        data: the training images' source, or several.
+        val: the held-out images' source, or several; None: a part of `data`.
         options: the protocol's settings, plain values.
         train_images: number of training images.
         val_images: number of held-out images.
@@ -67,8 +67,8 @@ class Evaluation:
 
     kind: str
     checkpoint: str
-    data: str
-    val: str | None
+    data: Sources
+    val: Sources | None
     options: dict[str, Any]
     train_images: int
     val_images: int
@@ -151,15 +151,16 @@ class Evaluation:
 
     def caption(self) -> str:
         """The protocol, the data and their numbers, in a line, `printable`."""
-        val = f" of {self.val}" if self.val else " as in pre-training" if self.own_split else ""
+        val = f" of {joined(self.val)}" if self.val else " as in pre-training" if self.own_split else ""
         chance = "" if self.chance is None else f", chance {self.chance:.1%}"
         step = "" if self.step is None else f" at step {self.step}"
         supervised = "" if self.supervised is None else f", supervised ones of {self.supervised}"
         number = len({row.get("seed") for row in self.rows})
         seeds = f"; {number} seeds: mean ± standard deviation" if number > 1 else ""
         return printable(
-            f"{self.kind} on {self.data}: {self.train_images} training images, {self.val_images} held out{val}, "
-            f"{self.classes} classes{chance}; weights of {self.checkpoint}{step}{supervised}{seeds}"
+            f"{self.kind} on {joined(self.data)}: {self.train_images} training images, "
+            f"{self.val_images} held out{val}, {self.classes} classes{chance}; "
+            f"weights of {self.checkpoint}{step}{supervised}{seeds}"
         )
 
     def settings(self) -> str:
@@ -183,8 +184,8 @@ class Evaluation:
 def result_name(
     kind: str,
     checkpoint_id: str,
-    data: str,
-    val: str | None,
+    data: Names,
+    val: Names | None,
     options: dict[str, Any],
     encoders: Sequence[Any],
     *,
@@ -199,18 +200,21 @@ def result_name(
         encoders: the names of those that are judged.
         supervised: what tells the weights of the supervised one from others; None: there is none.
     """
-    sources = [_place(source) for source in (data, val) if source]
-    inputs = [kind, checkpoint_id, sources, options, list(encoders), *([supervised] if supervised else [])]
+    sources = [listed(names) for names in (data, val) if names]
+    places = [one_or_list([_place(source) for source in names]) for names in sources]
+    inputs = [kind, checkpoint_id, places, options, list(encoders), *([supervised] if supervised else [])]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [kind, *(Path(source).name for source in sources)]
+    parts = [kind, *("+".join(Path(source).name for source in names) for names in sources)]
     parts += [] if step is None else [f"step{step:08d}"]
     return "-".join([re.sub(r"[^\w.-]+", "_", part)[:NAME_PART] for part in parts] + [digest])
 
 
 def _place(source: str) -> str:
-    """The real path of a source that is one; a data set's name as it is."""
-    path = user_path(source)
-    return str(path.resolve()) if path.exists() else source
+    """The real path of a source that is one, with its split; a data set's name as it is."""
+    path, split = parse(source)
+    if path is None:
+        return source
+    return f"{path.resolve()}:{split}" if split else str(path.resolve())
 
 
 def _setting(value: Any) -> str:

@@ -18,6 +18,7 @@ from sslfast.config.fields import STRICT
 from sslfast.config.paths import existing_path, user_path
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.config.settings import apply_overrides, nearest, shown, validate
+from sslfast.data.sources.names import Names, one_or_list
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.presets import PRESETS
@@ -47,7 +48,7 @@ def recipes() -> dict[str, Path]:
 
 
 def load_recipe(
-    recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: str | Path | None = None
+    recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: Names | None = None
 ) -> Recipe:
     """A recipe with overrides applied.
 
@@ -55,13 +56,13 @@ def load_recipe(
         recipe: the name of a recipe of the package, that of a method, for its recipe for photographs at 128
             pixels, the path of a YAML file, or a recipe that is loaded already.
         overrides: "key.sub=value"; the value is read as YAML, a number as a key indexes a list.
-        data: the images, in place of the recipe's `data.source`; None: those of the recipe.
+        data: the images, in place of the recipe's `data.source`, a list of several; None: those of the recipe.
 
     Raises:
         UsageError: no such recipe, unreadable YAML, an unknown key, or a value of the wrong type or range.
     """
     if data is not None:
-        overrides = [*overrides, f"data.source={json.dumps(str(data))}"]  # JSON: no YAML in a path
+        overrides = [*overrides, f"data.source={json.dumps(one_or_list(data))}"]  # JSON: no YAML in a path
     if isinstance(recipe, Recipe):
         if not overrides:
             return recipe

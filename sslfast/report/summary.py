@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sslfast.config import Recipe
+from sslfast.data.sources.names import joined
 from sslfast.evaluation.interval import wilson_interval
 from sslfast.report.curves import Metrics, is_finite, series, shares
 from sslfast.report.numbers import accuracy, duration
@@ -17,7 +18,9 @@ from sslfast.run.summary import Fault
 
 def lead(recipe: Recipe) -> str:
     """The method, the encoder and the images of a run, in a line."""
-    return f"{recipe.method.name}, {recipe.encoder.name}, {recipe.data.source} at {recipe.data.size} pixels"
+    return (
+        f"{recipe.method.name}, {recipe.encoder.name}, {joined(recipe.data.source)} at {recipe.data.size} pixels"
+    )
 
 
 def summary(

@@ -32,6 +32,7 @@ from sslfast.run.metrics import read_metrics
 # Settings that a resumed run may change, since no weight depends on them up to the step it resumes from.
 CHANGEABLE = {
     "data.source",
+    "data.classes",  # as the inventory has the images' labels
     "data.workers",
     "data.prefetch",
     "data.on_error",
@@ -191,9 +192,14 @@ def check_same(now: Recipe, before: Recipe) -> None:
     changed = [
         f"{key} was {shown(old.get(key))} and is {shown(new.get(key))}"
         for key in dict.fromkeys([*new, *old])
-        if key not in CHANGEABLE and old.get(key) != new.get(key)
+        if not _is_changeable(key) and old.get(key) != new.get(key)
     ]
     if changed:
         more = [f"and {len(changed) - MANY} more"] if len(changed) > MANY else []
         settings = ", ".join(changed[:MANY] + more)
         raise UsageError(f"--resume: the run was started otherwise: {settings}; use another --out")
+
+
+def _is_changeable(key: str) -> bool:
+    """Whether a setting, or the list that it is an item of, is one that a resumed run may change."""
+    return key in CHANGEABLE or key.rpartition(".")[0] in CHANGEABLE

@@ -61,14 +61,20 @@ def _checked(inventory: Inventory) -> Inventory:
     else:
         count, labels = len(inventory.names), inventory.labels
         texts = [inventory.source, *inventory.names, *inventory.classes, *inventory.left_out]
-        numbers = [*inventory.sizes, *(labels or [])]
+        numbers = [inventory.num_roots, *inventory.sizes, *(labels or [])]
         whole = (
             isinstance(inventory.names, list)
             and set(map(type, texts)) <= {str}
             and set(map(type, numbers)) <= {int}
             and len(inventory.sizes) == count
+            and (inventory.num_roots == 1 or all(_root(name) < inventory.num_roots for name in inventory.names))
             and (labels is None or (len(labels) == count and set(labels) <= set(range(len(inventory.classes)))))
         )
     if not whole:
         raise ValueError("fields of other types or lengths")
     return inventory
+
+
+def _root(name: str) -> int:
+    """The number of the root that leads a file's name. Raises ValueError where none does."""
+    return int(name[: name.index("/")])

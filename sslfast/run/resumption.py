@@ -11,6 +11,7 @@ from sslfast.config.paths import user_path
 from sslfast.config.settings import flat
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
+from sslfast.data.sources.names import Names
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
 from sslfast.run.directory import RunDirectory, read_recipe
@@ -24,7 +25,7 @@ def recipe_to_run(
     run: RunDirectory,
     overrides: Sequence[str] = (),
     *,
-    data: str | Path | None = None,
+    data: Names | None = None,
     resume: bool = False,
 ) -> Recipe:
     """The recipe that is to run in a directory.

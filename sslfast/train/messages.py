@@ -12,6 +12,7 @@ from torch import nn
 from sslfast.config import Recipe
 from sslfast.data import Source
 from sslfast.data.pipeline import is_resident
+from sslfast.data.sources.names import listed
 from sslfast.distributed import world_size
 from sslfast.run.backbone import initial_name
 from sslfast.run.directory import RunDirectory
@@ -138,8 +139,10 @@ def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool
     yield f"weights: {run.backbone}"
     folder = shlex.quote(str(run.path))
     yield f"next: sslfast report {folder}"
-    data = shlex.quote(recipe.data.source) if labeled else "LABELED_IMAGES"
-    yield f"next: sslfast evaluate linear {folder} --data {data} --random-baseline"
+    names = map(shlex.quote, listed(recipe.data.source)) if labeled else ["LABELED_IMAGES"]
+    data = " ".join(f"--data {name}" for name in names)
+    classes = f" {shlex.quote(f'classes={recipe.data.classes}')}" if labeled and recipe.data.classes else ""
+    yield f"next: sslfast evaluate linear {folder} {data} --random-baseline{classes}"
 
 
 def stopped(signal_name: str, step: int, total_steps: int, run: RunDirectory) -> str:

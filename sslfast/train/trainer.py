@@ -25,6 +25,8 @@ from tqdm import tqdm
 from sslfast.config import Recipe
 from sslfast.data import Batch, Source, load_small, split
 from sslfast.data.inventory import Inventory
+from sslfast.data.sources.classes import names_in_short
+from sslfast.data.split import untrained_classes
 from sslfast.distributed import broadcast_, largest, mean, rank
 from sslfast.distributed.launch import own_device
 from sslfast.errors import TrainingError, UsageError
@@ -99,6 +101,11 @@ class Trainer:
         train_set = self.source
         if self.source.labels is not None and data.val_fraction:
             train_set, held_out = split(self.source, data.val_fraction)
+            if untrained := untrained_classes(train_set, held_out):
+                log.warning(
+                    "%s: all images of %d classes are held out, %s; data.val_fraction=0 trains on all images",
+                    *(self.source.name, len(untrained), names_in_short(untrained)),
+                )
             held_out = load_small(held_out, data, self.device)
         loaded = load_small(train_set, data, self.device)
         return inventory.places(train_set, loaded) if inventory else loaded, held_out
@@ -318,7 +325,7 @@ class Trainer:
         check_same(self.recipe, from_stored(state["config"], origin=str(path)))
         if state["images"] != len(self.train_set):
             raise UsageError(
-                f"--resume: the run was started on {state['images']} images of {self.recipe.data.source}, "
+                f"--resume: the run was started on {state['images']} images of {self.source.name}, "
                 f"which now has {len(self.train_set)}; restore them, or use another --out"
             )
         with self._fitting(path):

@@ -1,13 +1,19 @@
 """`pretrain` from Python; what a run leaves and how it goes on is in tests/train/test_trainer.py."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
+from sslfast.commands.evaluate import evaluate
 from sslfast.commands.pretrain import pretrain
+from sslfast.commands.report import write_report
+from sslfast.data import open_source, split
 from sslfast.errors import UsageError
+from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import load_recipe
 from sslfast.run.directory import read_recipe
 from sslfast.run.lock import locked
@@ -70,3 +76,58 @@ def test_a_run_is_locked_until_it_ends(tmp_path: Path, monkeypatch: pytest.Monke
     pretrain("moco_v2_shapes", tmp_path / "run", overrides=TINY)
     with locked(tmp_path / "run"):
         pass
+
+
+def test_several_folders_moved_and_resumed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """To the same bits as without; the report and an evaluation take the run's images from both."""
+    sources = [str(tmp_path / name) for name in ("first", "second")]
+    for number, (folder, names) in enumerate(zip(sources, ("ab", "bc"), strict=True)):
+        for name in names:
+            (Path(folder) / name).mkdir(parents=True)
+            for i in range(12):
+                Image.new("RGB", (16, 16), (20 * i, 50 * number, ord(name))).save(f"{folder}/{name}/{i}.png")
+    settings = [*TINY, "data.limit=null", "data.size=16", "train.epochs=2"]
+    pretrain("moco_v2_shapes", tmp_path / "whole", data=sources, overrides=settings)
+    assert read_recipe(tmp_path / "whole" / "config.yaml").data.source == sources
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    (tmp_path / "run" / "backbone.safetensors").unlink()
+    (tmp_path / "run" / "checkpoints" / "last.pt").unlink()
+    max((tmp_path / "run" / "checkpoints").glob("*.pt")).unlink()  # the last epoch's
+    moved = [str(Path(source).rename(f"{source} moved")) for source in sources]
+    with pytest.raises(UsageError, match="it was started on 2 folders or archives, and these are 1"):
+        pretrain(None, tmp_path / "run", data=moved[0], resume=True)
+    pretrain(None, tmp_path / "run", data=moved, resume=True)
+    weights, resumed = (load_file(tmp_path / name / "backbone.safetensors") for name in ("whole", "run"))
+    assert all(torch.equal(weight, resumed[name]) for name, weight in weights.items())
+    evaluation = evaluate("knn", tmp_path / "run", moved, random_baseline=False)
+    assert (evaluation.own_split, evaluation.train_images + evaluation.val_images, evaluation.classes) == (
+        True,
+        48,
+        3,
+    )
+    assert (
+        Evaluation.load(next((tmp_path / "run" / "evaluation").glob("knn-first_moved_second_moved-*")))
+        == evaluation
+    )
+    assert "first moved + " in evaluation.caption()
+    assert "first moved + " in write_report(tmp_path / "run").read_text()
+
+
+def test_without_labels_none_is_held_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        pretrain("moco_v2_shapes", tmp_path / "run", overrides=[*TINY, "data.labels=false"])
+    assert "data: shapes, 40 images, no labels, 0 held out" in caplog.text
+    evaluation = evaluate("knn", tmp_path / "run", "shapes", random_baseline=False)
+    assert (evaluation.own_split, evaluation.train_images, evaluation.val_images) == (False, 36, 4)
+
+
+def test_a_class_that_is_held_out_whole_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in map(str, range(20)):
+        (tmp_path / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (16, 16), (int(name), 0, 0)).save(tmp_path / "images" / name / "only.png")
+    settings = [*TINY, "data.size=16", "data.val_fraction=0.1"]
+    pretrain("moco_v2_shapes", tmp_path / "run", data=tmp_path / "images", overrides=settings)
+    held_out = [str(path.parent.name) for path in split(open_source(str(tmp_path / "images")), 0.1)[1].paths or []]
+    assert (
+        f"images: all images of 2 classes are held out, {', '.join(held_out)}; data.val_fraction=0" in caplog.text
+    )

@@ -32,7 +32,7 @@ def found(inventory, root, *, limited=False, **options):
 
 def assert_same(source, other, root):
     assert [str(p.relative_to(root)) for p in source.paths] == [
-        str(p.relative_to(other.root)) for p in other.paths
+        str(p.relative_to(other.roots[0])) for p in other.paths
     ]
     assert source.classes == other.classes
     assert np.array_equal(source.labels, other.labels)
@@ -59,6 +59,28 @@ def test_the_same_images_in_another_folder(root, tmp_path, limit):
         source = found(inventory, tmp_path / place.partition("/")[0], limit=limit, limited=limit is not None)
         assert_same(source, before, tmp_path / place)
         assert not source.bad
+
+
+def test_several_folders_are_found_each_in_its_place(make_folder, root, tmp_path):
+    """One was renamed, the other wrapped."""
+    other = make_folder(classes=("ant", "cat"), per_class=2, root=tmp_path / "other")
+    before = open_source([str(root), str(other)], limit=9)
+    inventory = take_inventory(before)
+    assert inventory.names[0] == "0/cat/000.png"
+    assert inventory.names[-1] == "1/cat/000.png"
+    shutil.copytree(root, tmp_path / "renamed")
+    shutil.copytree(other, tmp_path / "moved" / "set")
+    places = [str(tmp_path / name) for name in ("renamed", "moved")]
+    source = inventory.find(open_source(places, limit=9), limited=True)
+    assert [path.parts[-3:] for path in source.paths] == [
+        ("renamed" if path.parts[-3] == "images" else "set", *path.parts[-2:]) for path in before.paths
+    ]
+    assert np.array_equal(source.labels, before.labels)
+    assert not source.bad
+    with pytest.raises(UsageError, match="it was started on 2 folders or archives, and these are 1"):
+        found(inventory, root)
+    with pytest.raises(UsageError, match="7 are missing, the first 0/cat/002.png"):
+        inventory.find(open_source(places[::-1]), limited=True)
 
 
 def test_names_are_bytes(root, tmp_path):

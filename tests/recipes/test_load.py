@@ -42,6 +42,27 @@ def test_stored_recipes_without_a_range_are_read():
     assert from_stored(stored, "config.yaml") == load_recipe("moco_v2")
 
 
+def test_stored_recipes_without_choices_of_images_are_read():
+    recipe = load_recipe("moco_v2", ["data.labels=false", "data.classes=imagenet100"])
+    stored = to_dict(recipe)
+    assert from_stored(stored, "config.yaml") == recipe
+    assert (stored["data"].pop("labels"), stored["data"].pop("classes")) == (False, "imagenet100")
+    assert from_stored(stored, "config.yaml") == load_recipe("moco_v2")
+
+
+def test_images_of_one_source_or_several():
+    assert load_recipe("moco_v2", data=Path("a")).data.source == "a"
+    assert load_recipe("moco_v2", data=["a"]).data.source == "a"
+    assert load_recipe("moco_v2", ["data.source=[a]"]).data.source == "a"
+    several = load_recipe("moco_v2", data=["a: b", Path("c")])
+    assert several.data.source == ["a: b", "c"]
+    assert from_dict(yaml.safe_load(to_yaml(several))) == several
+    for value in ("5", "[]", "[a, 5]", "{a: 1}", "null"):
+        with pytest.raises(UsageError, match=r"data\.source: .*expected the name or the path .*, got") as refusal:
+            load_recipe("moco_v2", [f"data.source={value}"])
+        assert "; " not in str(refusal.value)
+
+
 def test_every_method_has_a_recipe():
     assert {load_recipe(name).method.name for name in recipes()} == set(METHODS)
 

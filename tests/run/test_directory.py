@@ -152,6 +152,15 @@ def test_a_resumed_run_may_change_what_no_weight_depends_on(run):
         run.check_usable(recipe("optim.lr=0.5", "train.log_every=77"), resume=True, overwrite=False)
 
 
+def test_a_resumed_runs_images_may_have_moved(run):
+    for source in ("elsewhere", '["elsewhere", "and here"]'):
+        moved = recipe(f"data.source={source}")
+        run.check_usable(moved, resume=True, overwrite=False)
+        check_same(moved, recipe())
+        check_same(recipe(), moved)
+    check_same(recipe("data.source=[a, b]"), recipe("data.source=[c, d]"))
+
+
 def test_the_changeable_settings_are_settings():
     settings = {f"{section}.{key}" for section in ("data", "train") for key in vars(getattr(recipe(), section))}
     assert settings >= CHANGEABLE

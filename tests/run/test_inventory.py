@@ -1,5 +1,6 @@
 """The file of a run that lists its images."""
 
+import dataclasses
 import gzip
 import json
 import random
@@ -12,11 +13,14 @@ from sslfast.errors import TrainingError, UsageError
 from sslfast.run.inventory import read_inventory, write_inventory
 
 FILES = FileInventory("a", ["cat/caf\udce9\n.png", "dog/1.png"], [12, -1], [0, 1], ["cat", "dog"], ["dog/1.png"])
+SEVERAL = FileInventory("a + b", ["0/cat/1.png", "1/2.png"], [12, 3], None, [], [], 2)
 UNLABELED = FileInventory("a", ["1.png"], [12], None, [], [])
 ARRAY = ArrayInventory("CIFAR10", 3, "ab12")
 
 
-@pytest.mark.parametrize("inventory", [FILES, UNLABELED, ARRAY], ids=["files", "unlabeled", "array"])
+@pytest.mark.parametrize(
+    "inventory", [FILES, SEVERAL, UNLABELED, ARRAY], ids=["files", "several", "unlabeled", "array"]
+)
 def test_what_is_written_is_read(tmp_path, inventory):
     path = tmp_path / "images.json.gz"
     assert read_inventory(path) is None
@@ -25,6 +29,23 @@ def test_what_is_written_is_read(tmp_path, inventory):
     assert read_inventory(path) == inventory
     write_inventory(path, inventory)
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["2/1.png", "1.png", "1"])
+def test_names_below_a_folder_that_is_none_of_theirs(tmp_path, name):
+    path = tmp_path / "images.json.gz"
+    write_inventory(path, dataclasses.replace(SEVERAL, names=["0/a.png", name]))
+    with pytest.raises(UsageError, match="images.json.gz: not a list of images, or damaged"):
+        read_inventory(path)
+
+
+def test_one_of_an_earlier_version_is_of_one_folder(tmp_path):
+    path = tmp_path / "images.json.gz"
+    write_inventory(path, FILES)
+    content = json.loads(gzip.decompress(path.read_bytes()))
+    assert content.pop("num_roots") == 1
+    path.write_bytes(gzip.compress(json.dumps(content).encode()))
+    assert read_inventory(path) == FILES
 
 
 def test_another_version(tmp_path):
@@ -53,6 +74,8 @@ def test_another_version(tmp_path):
         {"kind": "array"},
         {"more": 1},
         {"source": None},
+        {"num_roots": "1"},
+        {"num_roots": 2},
     ],
     ids=str,
 )

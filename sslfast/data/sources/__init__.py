@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from sslfast.config import DataConfig
 from sslfast.config.paths import user_path
-from sslfast.data.sources.archive import SUFFIXES, extracted
+from sslfast.data.sources.archive import SUFFIXES
 from sslfast.data.sources.bad_files import BadFiles, Policy
 from sslfast.data.sources.base import Source
+from sslfast.data.sources.classes import read_classes, with_classes
 from sslfast.data.sources.folder import open_folder
+from sslfast.data.sources.folder_splits import folder_splits
+from sslfast.data.sources.names import Names, folder_of, listed, parse, place, split_folder
 from sslfast.data.sources.shapes import open_shapes
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.data.sources.torchvision_sets import SETS, is_torchvision, open_torchvision
+from sslfast.data.sources.united import united
+from sslfast.data.sources.val_annotations import is_annotated, open_annotated
 from sslfast.data.sources.values import with_range
 from sslfast.errors import UsageError
 
@@ -22,13 +29,15 @@ __all__ = ["Source", "open_data", "open_source"]
 
 
 def open_data(data: DataConfig) -> Source:
-    """Open the images of a recipe, by its `data` section's limit, max_bad, on_error, max_unpacked and range.
+    """Open the images of a recipe, by what its `data` section says of them.
 
     Raises:
         UsageError: as `open_source`.
     """
     source = open_source(
         data.source,
+        labels=data.labels,
+        classes=read_classes(data.classes),
         limit=data.limit,
         max_bad=data.max_bad,
         on_error=data.on_error,
@@ -38,50 +47,80 @@ def open_data(data: DataConfig) -> Source:
 
 
 def open_source(
-    name_or_path: str,
+    names: Names,
     *,
+    labels: bool = True,
+    classes: Sequence[str] | None = None,
+    allow_missing: bool = False,
     limit: int | None = None,
     max_bad: float = 0.01,
     on_error: Policy = "skip",
     max_unpacked: float | None = None,
 ) -> Source:
-    """Open a source by the name or path that the user typed. An existing path wins over a name.
+    """Open a source by the name or path that the user typed, or several as one. An existing path wins over a name.
 
     Args:
-        name_or_path: a folder of images (class subfolders optional), a .tar of one (compressed or not), the name
-            of a torchvision data set (CIFAR10, its training split, or CIFAR10:test), or `shapes`.
+        names: a folder of images (class subfolders optional), a .tar of one (compressed or not), the name of a
+            torchvision data set (CIFAR10), each also with a split (CIFAR10:test, photographs:val) in place of the
+            training split, or `shapes`; or a list of these, whose images follow each other.
+        labels: whether to take the images' labels.
+        classes: keep the images of these classes, which are numbered in this order; None: all.
+        allow_missing: whether some of `classes` may be missing.
         limit: keep so many images, balanced over the classes; the same ones every time.
         max_bad: share of the images that may be unreadable.
         on_error: "skip" unreadable files, or "stop" at the first.
         max_unpacked: GiB that an archive may unpack to; None: 20 times its size, and at least 1.
 
     Raises:
-        UsageError: there is no such path or name, or it holds no usable images.
+        UsageError: there is no such path, name or split, it holds no usable images, or not of all `classes`; of
+            several sources, one is named twice, or they are of different kinds, see `united`.
     """
-    source = _open(name_or_path, max_unpacked)
+    names = listed(names)
+    _check_different(names, max_unpacked)
+    sources = [_open(name, max_unpacked) for name in names]
+    if not labels and classes is None:
+        sources = [_unlabeled(source) for source in sources]
+    source = sources[0] if len(sources) == 1 else united(sources)
+    if classes is not None:
+        source = with_classes(source, classes, allow_missing=allow_missing)
+    if not labels:
+        source = _unlabeled(source)
     if limit is not None and limit < len(source):
         source = source.subset(balanced_subset(source.labels, len(source), limit))
-    source.bad = BadFiles(name_or_path, len(source), max_bad, on_error)
+    source.bad = BadFiles(source.name, len(source), max_bad, on_error)
     return source
 
 
+def _check_different(names: list[str], max_unpacked: float | None) -> None:
+    """Refuses one source by two names."""
+    name_at: dict[str, str] = {}
+    for name in names if len(names) > 1 else []:
+        where = place(name, max_unpacked)
+        if where in name_at:
+            raise UsageError(f"{name}: the images of {name_at[where]}, which are given already; name each once")
+        name_at[where] = name
+
+
 def _open(name: str, max_unpacked: float | None) -> Source:
-    if not name:  # an unset variable, say; as a path it would be the current folder
-        raise UsageError("no data is named; give a folder, an archive or the name of a data set")
-    path = user_path(name)
-    if path.is_dir():
-        return open_folder(path, name)
-    if path.exists():
-        if not (path.is_file() and path.name.lower().endswith(SUFFIXES)):
-            raise UsageError(
-                f"{name}: expected a folder or an archive ({' '.join(SUFFIXES)}), got another kind of file"
-            )
-        return open_folder(extracted(path, max_unpacked), name)
-    if name == "shapes":
-        return open_shapes()
-    if is_torchvision(name):
-        return open_torchvision(name)
-    raise UsageError(_not_found(name, path, [*SETS, "shapes"]))
+    path, split = parse(name)
+    if path is None:
+        if name == "shapes":
+            return open_shapes()
+        if is_torchvision(name):
+            return open_torchvision(name)
+        raise UsageError(_not_found(name, user_path(name), [*SETS, "shapes"]))
+    folder = folder_of(path, name, max_unpacked)
+    if split is None and (splits := folder_splits(folder)) and splits.train:
+        name, split = f"{name}:{splits.train}", splits.train
+    if split is not None:
+        folder = split_folder(folder, name, split)
+    return open_annotated(folder, name) if is_annotated(folder) else open_folder(folder, name)
+
+
+def _unlabeled(source: Source) -> Source:
+    source = copy.copy(source)
+    source.labels, source.classes = None, []
+    return source
 
 
 def _not_found(name: str, path: Path, names: list[str]) -> str:

@@ -22,7 +22,8 @@ class Source:
         labels: int64 (N,), positions in `classes`; None where unlabelled.
         classes: the classes' names; empty where unlabelled.
         paths: N files; None where the images are an array.
-        root: the folder that all files lie in, and relative to which they are named; None where nobody names them.
+        roots: the folders that the files lie in, one for each source that was opened, and relative to which they
+            are named; empty where nobody names them.
         images: uint8 (N, H, W, 3), RGB; None where they are files.
         sizes: int64 (N, 2), height and width of each image of the array, in the upper left corner of its H x W
             pixels; None where all fill theirs, or are files.
@@ -40,7 +41,7 @@ class Source:
         paths: Sequence[Path] | None = None,
         images: NDArray[np.uint8] | None = None,
         sizes: NDArray[np.int64] | None = None,
-        root: Path | None = None,
+        roots: Sequence[Path] = (),
         bad: BadFiles | None = None,
         value_range: ValueRange | None = None,
     ) -> None:
@@ -52,7 +53,7 @@ class Source:
         self.paths = None if paths is None else list(paths)
         self.images = images
         self.sizes = sizes
-        self.root = root
+        self.roots = tuple(roots)
         self.value_range = value_range
         self.bad = BadFiles(name, len(self)) if bad is None else bad
 
@@ -84,7 +85,7 @@ class Source:
             paths=None if self.paths is None else [self.paths[i] for i in chosen],
             images=None if self.images is None else self.images[chosen],
             sizes=None if self.sizes is None else self.sizes[chosen],
-            root=self.root,
+            roots=self.roots,
             bad=self.bad,
             value_range=self.value_range,
         )

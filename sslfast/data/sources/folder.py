@@ -59,7 +59,7 @@ def open_folder(root: Path, name: str) -> Source:
     if beside:
         if beside < len(images):
             logger.warning("%s: %d images lie beside folders of images: no labels are taken", name, beside)
-        return Source(name, paths=images, root=base)
+        return Source(name, paths=images, roots=[base])
     folders = [p[wrappers] for p in parts]
     counts = Counter(folders)
     classes = sorted(counts)
@@ -70,7 +70,28 @@ def open_folder(root: Path, name: str) -> Source:
         logger.warning("%s: its classes hold splits (%s), all of which are taken", name, shown)
     position = {folder: i for i, folder in enumerate(classes)}
     labels = np.array([position[f] for f in folders], dtype=np.int64)
-    return Source(name, labels=labels, classes=classes, paths=images, root=base)
+    return Source(name, labels=labels, classes=classes, paths=images, roots=[base])
+
+
+def subfolders(folder: Path) -> list[str]:
+    """The names of a folder's subfolders, sorted, hidden ones passed over; none where an image lies beside them.
+
+    Raises:
+        UsageError: the folder cannot be listed.
+    """
+    names = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or entry.name == "__MACOSX":
+                    continue
+                if os.path.isdir(entry.path):
+                    names.append(entry.name)
+                elif os.path.splitext(entry.name)[1].lower() in EXTENSIONS:
+                    return []
+    except OSError as error:
+        raise UsageError(f"cannot list {folder}: {error.strerror}") from error
+    return sorted(names)
 
 
 def _splits_message(name: str, base: Path, splits: list[str], counts: dict[str, int]) -> str:

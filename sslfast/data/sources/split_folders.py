@@ -47,6 +47,12 @@ def split_folders(names: Collection[str]) -> list[str]:
     return [name for name in names if name in found] if are_splits else []
 
 
+def kind_of(name: str) -> str | None:
+    """The kind of split that a folder's name tells, a key of WORDS; None where it tells none."""
+    parsed = _parse(name)
+    return parsed and parsed[0]
+
+
 def _parse(name: str) -> tuple[str, frozenset[str]] | None:
     """The kind of split that a folder's name tells, and its other words; None where it tells none."""
     words = re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower())

@@ -5,37 +5,19 @@ from __future__ import annotations
 import inspect
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torchvision
 from numpy.typing import NDArray
 
-from sslfast.config.settings import nearest
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.cache import cache_folder
+from sslfast.data.sources.splits import Splits, check_split
 from sslfast.errors import UsageError
 
 logger = logging.getLogger(__name__)
-
-
-class Splits(NamedTuple):
-    """The splits of a data set, by torchvision's names for them.
-
-    Attributes:
-        train: the split that the data set's bare name stands for; None: the data set has one part only.
-        test: the labelled split to test on; None: there is none.
-        others: further splits.
-    """
-
-    train: str | None = "train"
-    test: str | None = "test"
-    others: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name in (self.train, self.test, *self.others) if name]
 
 
 # torchvision's sets of labelled images that it can download, in the forms that `_from_data_set` reads.
@@ -71,18 +53,6 @@ def is_torchvision(name: str) -> bool:
     return set_name in SETS or (inspect.isclass(found) and issubclass(found, torchvision.datasets.VisionDataset))
 
 
-def split_name(name: str) -> str:
-    """The name of a data set with the split that its bare name stands for, CIFAR10:train; others as they are."""
-    splits = SETS.get(name)
-    return f"{name}:{splits.train}" if splits and splits.train else name
-
-
-def test_split(name: str) -> str | None:
-    """The name of the labelled test split of a data set's bare name, CIFAR10:test; None: there is none."""
-    splits = SETS.get(name)
-    return f"{name}:{splits.test}" if splits and splits.test else None
-
-
 def open_torchvision(name: str) -> Source:
     """Open a split of a torchvision data set, downloading it unless the cache has it.
 
@@ -100,9 +70,8 @@ def open_torchvision(name: str) -> Source:
             "pass a folder of its images instead"
         )
     splits = SETS[set_name]
-    if colon and split not in splits.names:
-        hint = nearest(split, splits.names) if splits.names else "; it has no splits"
-        raise UsageError(f"{name}: {set_name} has no split {split!r}{hint}")
+    if colon:
+        check_split(name, set_name, split, splits)
     root = cache_folder() / "torchvision" / set_name
     root.mkdir(parents=True, exist_ok=True)
     chosen = split or splits.train
@@ -138,7 +107,7 @@ def _from_data_set(name: str, data: Any, root: Path) -> Source:
             raise UsageError(f"{name}: not an image classification set; pass its folder of images instead")
         files = [file for file, _ in samples]
         classes, labels = _labels(name, data, [label for _, label in samples])
-    return Source(name, labels=labels, classes=classes, paths=[Path(file) for file in files], root=root)
+    return Source(name, labels=labels, classes=classes, paths=[Path(file) for file in files], roots=[root])
 
 
 def _labels(name: str, data: Any, targets: Any) -> tuple[list[str], NDArray[np.int64] | None]:

@@ -88,21 +88,26 @@ def test_folder_without_images(tmp_path):
         open_source(str(tmp_path))
 
 
-def test_folder_of_splits(tmp_path, make_image):
-    for path in ("train/cat/1.png", "val/cat/2.png"):
+def test_folder_of_splits_of_which_none_is_plainly_for_training(tmp_path, make_image):
+    for path in ("train_0/cat/1.png", "train_1/cat/2.png"):
         make_image(tmp_path / path)
-    with pytest.raises(UsageError, match=r"holds splits of a data set, not classes.*train \(1 images\) or --data"):
+    with pytest.raises(
+        UsageError, match=r"holds splits of a data set, not classes.*train_0 \(1 images\) or --data"
+    ):
         open_source(str(tmp_path))
 
 
 def test_what_to_type_for_one_of_the_splits(tmp_path, make_image):
-    for path in ("my set/Training/cat/1.png", "my set/Training/dog/2.png", "my set/Testing/cat/3.png"):
+    for path in ("my set/seen train/cat/1.png", "my set/seen train/dog/2.png", "my set/unseen train/cat/3.png"):
+        make_image(tmp_path / path)
+    for path in ("my set/seen test/cat/1.png", "my set/unseen test/cat/3.png"):
         make_image(tmp_path / path)
     (tmp_path / "my set" / "readme.txt").touch()
     with pytest.raises(UsageError) as refusal:
         open_source(str(tmp_path))
     lines = re.findall("--data (.+?) [(]([0-9]+) images[)]", str(refusal.value))
-    assert [(len(open_source(*shlex.split(path))), int(count)) for path, count in lines] == [(1, 1), (2, 2)]
+    found = [(len(open_source(*shlex.split(path))), int(count)) for path, count in lines]
+    assert found == [(1, 1), (2, 2), (1, 1), (1, 1)]
     assert "\n" not in str(refusal.value)
 
 

@@ -85,7 +85,7 @@ def test_files(stand_in, make_folder, form):
     source = open_source("CIFAR10", limit=4)
     assert source.labels.tolist() == [0, 0, 1, 1]
     assert set(source.paths) < set(files)
-    assert source.root == root
+    assert source.roots == (root,)
 
 
 def test_other_kinds_are_refused(stand_in):
