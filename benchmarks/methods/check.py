@@ -71,7 +71,7 @@ def run_all(
     failed: dict[str, str] = {}
     for seed in range(seeds):
         jobs = []
-        for method in [RANDOM, *([] if task.whole else [SUPERVISED]), *methods]:
+        for method in dict.fromkeys([RANDOM, *([] if task.whole else [SUPERVISED]), *methods]):
             done = record.find(method, task.settings(method))
             if seed not in done and method not in failed:
                 jobs.append(Job(method, seed, next((run.epochs for run in done.values()), None)))

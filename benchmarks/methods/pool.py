@@ -14,15 +14,15 @@ from typing import NamedTuple
 
 import torch
 
-from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Run
-from sslfast.benchmarks.methods.run import Task, run_method, run_random, run_supervised
+from sslfast.benchmarks.methods.record import RANDOM, Run
+from sslfast.benchmarks.methods.run import Task, run_method, run_random
 from sslfast.errors import TrainingError, UsageError
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when its parent ends
 
 
 class Job(NamedTuple):
-    """A run to make: a method's, random initialisation's or the supervised one's."""
+    """A run to make: a method's, or random initialisation's."""
 
     method: str
     seed: int
@@ -41,8 +41,6 @@ def do(task: Task, job: Job) -> Run | Failure:
     try:
         if job.method == RANDOM:
             return run_random(job.seed, task)
-        if job.method == SUPERVISED:
-            return run_supervised(job.seed, task, job.epochs)
         return run_method(job.method, job.seed, task, job.epochs)
     except (UsageError, TrainingError) as error:
         return Failure(job.method, str(error))

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sslfast.errors import UsageError
 from sslfast.run.atomic import atomic_write
 
-RANDOM, SUPERVISED = "random initialisation", "supervised"  # the runs that are no method's
+RANDOM, SUPERVISED = "random initialisation", "supervised"  # what the other methods stand between
 SCORES = ("knn", "linear")
 
 

@@ -14,8 +14,7 @@ import torch
 
 from sslfast.benchmarks.measure.machine import commit, wait_for
 from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Run
-from sslfast.benchmarks.methods.short import Scale, recipe, settings, supervised
-from sslfast.benchmarks.methods.supervised import SupervisedTrainer
+from sslfast.benchmarks.methods.short import Scale, recipe, settings
 from sslfast.config import DataConfig, Recipe
 from sslfast.data import Source
 from sslfast.encoders import Encoder
@@ -107,25 +106,15 @@ def _recipe_in(run: RunDirectory, recipe_of: Callable[[int], Recipe], epochs: in
     return before if before == recipe_of(epochs or before.train.epochs) else None
 
 
-def run_supervised(seed: int, task: Task, epochs: int | None) -> Run:
-    """Trains the same encoder under a linear classifier, always from the beginning, and evaluates it."""
-    trainer_of = partial(SupervisedTrainer, supervised(task.scale), task.train_set, task.device, seed)
-    trainer = trainer_of(epochs or task.length(partial(seconds_per_epoch, lambda: trainer_of(PROBED))))
-    before = accuracies(trainer.encoder, trainer.recipe.data, task)
-    seconds = timed(trainer.fit, task.device)
-    after = accuracies(trainer.encoder, trainer.recipe.data, task)
-    return Run(SUPERVISED, seed, [], trainer.epochs, seconds, after, before, commit())
-
-
 def run_random(seed: int, task: Task) -> Run:
     """Evaluates the encoder at its random initialisation."""
-    shared = supervised(task.scale)
+    shared = recipe(SUPERVISED, task.data, task.scale, 1, seed=seed)
     encoder = random_encoder(shared.encoder, shared.data, seed).to(task.device)
     scores = accuracies(encoder, shared.data, task)
     return Run(RANDOM, seed, [], 0, 0.0, scores, scores, commit())
 
 
-def seconds_per_epoch(make_trainer: Callable[[], Trainer | SupervisedTrainer]) -> float:
+def seconds_per_epoch(make_trainer: Callable[[], Trainer]) -> float:
     """The seconds of an epoch's steps, by their median, and of what precedes them, such as a clustering."""
     trainer = make_trainer()
     batches = trainer.batches()

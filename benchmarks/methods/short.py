@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sslfast.config import DataConfig, EncoderConfig, OptimConfig, Recipe, ViewConfig
+from sslfast.config import Recipe
 from sslfast.recipes.load import load_recipe
 
 
@@ -207,26 +207,6 @@ def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whol
         f"train.seed={seed}",
     ]
     return load_recipe(f"{method}_cifar10", [*changed, *run])
-
-
-@dataclass(frozen=True)
-class SupervisedRecipe:
-    """The supervised run: crops and flips, cross-entropy, SGD with a cosine (our choice, as is usual on CIFAR)."""
-
-    encoder: EncoderConfig
-    data: DataConfig
-    optim: OptimConfig
-
-
-def supervised(scale: Scale) -> SupervisedRecipe:
-    view = ViewConfig(scale=(0.4, 1.0), jitter=0.0, grayscale=0.0)
-    return SupervisedRecipe(
-        EncoderConfig(name="resnet18", stem="cifar", width=scale.width),
-        DataConfig(
-            size=32, batch_size=128, views=[view], mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.201)
-        ),
-        OptimConfig(lr=0.2, weight_decay=5e-4),
-    )
 
 
 def scale_of(device: torch.device) -> Scale:

@@ -19,6 +19,7 @@ FEWER = {
     "deepcluster": ("method.clusters=1000",),
     "pcl": ("method.clusters=[1000, 2000, 4000]",),
 }
+OF_NOISE = {"supervised": (f"method.num_classes={NUM_CLASSES}",)}  # what a run's images tell it
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ def recipe_of(method: str, case: TrainCase) -> Recipe:
         f"encoder.width={case.width:g}",
         "train.knn_every=0",
         "train.compile=false",  # done here, once the networks' calls are known
+        *OF_NOISE.get(method, ()),
         *(FEWER.get(method, ()) if case.recipes == LARGE else ()),
     ]
     return load_recipe(names[0] if names else f"{method}_{case.recipes[0]}", settings)

@@ -74,7 +74,7 @@ def pretrain(
             if resume:
                 trainer.resume()
             if rank() == 0:
-                run.start(recipe, resume=resume)  # not before it is known that the run can be
+                run.start(trainer.recipe, resume=resume)  # not before it is known that the run can be
                 if inventory is None:
                     write_inventory(run.images, take_inventory(source))
             recorded = log_to(run.log, progress_bar=sys.stderr.isatty()) if rank() == 0 else nullcontext()

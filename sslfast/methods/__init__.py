@@ -27,6 +27,7 @@ from sslfast.methods.rotation import Rotation
 from sslfast.methods.simclr import SimCLR
 from sslfast.methods.simsiam import SimSiam
 from sslfast.methods.supcon import SupCon
+from sslfast.methods.supervised import Supervised
 from sslfast.methods.swav import SwAV
 
 METHODS: dict[str, type[Method]] = {
@@ -56,6 +57,7 @@ METHODS: dict[str, type[Method]] = {
     "simclr": SimCLR,
     "simsiam": SimSiam,
     "supcon": SupCon,
+    "supervised": Supervised,
     "swav": SwAV,
 }
 

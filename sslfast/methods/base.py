@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sslfast.config import Recipe
-from sslfast.data import Batch
+from sslfast.data import Batch, Source
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.methods.parts.momentum_copy import MomentumCopy
@@ -166,6 +166,15 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
             About 1 / sqrt(D); None for methods that log none.
         """
         return None
+
+    @classmethod
+    def of_images(cls, recipe: Recipe[Settings], source: Source) -> Recipe[Settings]:
+        """The recipe with the settings that the images tell, as they are: a number of classes, for example.
+
+        Raises:
+            UsageError: the recipe has them otherwise.
+        """
+        return recipe
 
     @classmethod
     def check(cls, recipe: Recipe[Settings], num_images: int) -> None:

@@ -74,6 +74,10 @@ PRESETS: dict[str, list[View]] = {
     "pirl": [{**PIRL, **FROM_008}, {**PIRL, "size": 255}],
     "pirl_128": [{**PIRL, **FROM_008}, {**PIRL, "size": 147}],
     "pirl_cifar": [{}, {"size": 48, "scale": [0.6, 1.0]}],
+    # Goyal et al. 2017 (arXiv:1706.02677), section 5.1: crops and flips.
+    "supervised": [{**WITHOUT_COLOR, **FROM_008}],
+    # Ours, for the usual shifts by up to 4 pixels, and flips.
+    "supervised_cifar": [{**WITHOUT_COLOR, "scale": [0.4, 1.0]}],
     # Van den Oord et al. 2018 (arXiv:1807.03748), section 3.2: 256 pixels out of 300, flips, always grayscale.
     "cpc": [{**SQUARE_CROP, "scale": [0.5, 0.73], "grayscale": 1.0}],
     # Henaff et al. 2020 (arXiv:1905.09272): in colour, which `views.drop_colors` drops patch by patch.

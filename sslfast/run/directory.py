@@ -49,6 +49,9 @@ CHANGEABLE = {
     "train.max_bad_steps",
 }
 
+# Settings that a recipe may leave to the images, see `Method.of_images`: a run has them as its images tell.
+OF_IMAGES = {"method.num_classes"}
+
 
 class RunDirectory:
     """The paths in a run's directory."""
@@ -192,7 +195,7 @@ def check_same(now: Recipe, before: Recipe) -> None:
     changed = [
         f"{key} was {shown(old.get(key))} and is {shown(new.get(key))}"
         for key in dict.fromkeys([*new, *old])
-        if not _is_changeable(key) and old.get(key) != new.get(key)
+        if key not in OF_IMAGES and not _is_changeable(key) and old.get(key) != new.get(key)
     ]
     if changed:
         more = [f"and {len(changed) - MANY} more"] if len(changed) > MANY else []

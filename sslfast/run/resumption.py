@@ -14,7 +14,7 @@ from sslfast.data.inventory import Inventory
 from sslfast.data.sources.names import Names
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
-from sslfast.run.directory import RunDirectory, read_recipe
+from sslfast.run.directory import OF_IMAGES, RunDirectory, read_recipe
 from sslfast.run.environment import read_starts
 
 log = logging.getLogger(__name__)
@@ -67,9 +67,11 @@ def recipe_to_run(
 
 
 def _different(recipe: Recipe, other: Recipe) -> list[str]:
-    """The whole keys of the settings in which two recipes differ."""
+    """The whole keys of the settings in which two recipes differ, without those that the images tell."""
     ours, theirs = (dict(flat(to_dict(each))) for each in (recipe, other))
-    return [key for key in dict.fromkeys([*ours, *theirs]) if ours.get(key) != theirs.get(key)]
+    return [
+        key for key in dict.fromkeys([*ours, *theirs]) if key not in OF_IMAGES and ours.get(key) != theirs.get(key)
+    ]
 
 
 def check_initial_weights(digest: str, recipe: Recipe, run: RunDirectory) -> None:

@@ -42,6 +42,7 @@ def build_step(
     spec = LoaderSpec(train_set, recipe.data, recipe.train.seed, device, rank(), world_size(), dtype)
     loader = make_loader(spec)
     check_source(recipe, train_set)
+    recipe = METHODS[recipe.method.name].of_images(recipe, train_set)
     method = build_method(recipe, len(train_set), device, initial)
     return TrainStep(method, recipe, loader.steps_per_epoch), loader
 
@@ -100,7 +101,8 @@ class TrainStep:
 
     Args:
         method: what to train, on its device, as `build_method` gives it.
-        recipe: its `optim` and `train` sections, and the batch size, by which the learning rate is scaled.
+        recipe: what is trained; the step reads its `optim` and `train` sections, and the batch size, by which the
+            learning rate is scaled.
         steps_per_epoch: batches of an epoch.
 
     Attributes:

@@ -55,7 +55,7 @@ class Trainer:
     """A run: its images, its step, and the loop around them.
 
     Args:
-        recipe: what to run.
+        recipe: what to run; the attribute has the settings that the images tell, too.
         run: the run's directory, which is written to while it trains.
         source: the images, of which `data.val_fraction` are held out where they have labels.
         inventory: those that a run to resume was started on; None: it starts on these.
@@ -86,6 +86,7 @@ class Trainer:
         self.train_step, self.loader = build_step(
             recipe, self.train_set, self.device, initial.tensors if initial else None
         )
+        self.recipe = recipe = self.train_step.recipe  # with what the images tell
         self.method, self.total_steps = self.train_step.method, self.train_step.total_steps
         self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
         self.saved_step = -1  # that of the latest checkpoint

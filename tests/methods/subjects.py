@@ -55,6 +55,7 @@ SUBJECTS: dict[str, Subject] = {
     "simclr": Subject("simclr_cifar10", HEAD, moves=False),
     "simsiam": Subject("simsiam_cifar10", (*HEAD, "method.predictor_hidden=8"), moves=False),
     "supcon": Subject("supcon_cifar10", HEAD, moves=False),
+    "supervised": Subject("supervised_cifar10", ("method.num_classes=10",), moves=False),
     "swav": Subject(
         "swav_cifar10", ("method.prototypes=12", "method.queue_size=32", "method.queue_epoch=0"), epoch=1
     ),

@@ -40,6 +40,7 @@ CHANCE = {
     "rotation": math.log(4),
     "simclr": math.log(31),
     "supcon": 0.1 / 0.07 * math.log(31),
+    "supervised": math.log(10),
     "swav": math.log(12),
 }
 OTHER_FORMS = {
@@ -66,6 +67,7 @@ INEXACT = (
     "jigsaw",
     "pirl",
     "rotation",
+    "supervised",
     "swav",
 )
 

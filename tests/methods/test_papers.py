@@ -56,6 +56,7 @@ TRAINING = {
     "pcl": ("sgd", 256, 0.03, 0, 1e-4, True, 200),
     "pirl": ("sgd", 1024, 0.12, 1e-3, 1e-4, False, 800),
     "simclr": ("lars", 4096, 4.8, 0, 1e-6, False, 100),
+    "supervised": ("sgd", 256, 0.1, 0, 1e-4, False, 90),
 }
 
 

@@ -1,10 +1,8 @@
 """The command that checks the methods, on few images."""
 
-import dataclasses
-
 import pytest
 
-from sslfast.benchmarks.methods import check, run, short
+from sslfast.benchmarks.methods import check
 from sslfast.benchmarks.methods.short import SHORT, Short
 from tests.benchmarks.methods.small import SMALL, noise
 
@@ -14,13 +12,7 @@ def command(tmp_path, monkeypatch):
     """Runs the command on few images, with moco_v2 made small."""
     monkeypatch.setattr(check, "open_source", noise)
     monkeypatch.setitem(SHORT, "moco_v2", Short(SMALL, "a test"))
-    whole = short.supervised
-
-    def supervised(scale):
-        recipe = whole(scale)
-        return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, batch_size=16))
-
-    monkeypatch.setattr(run, "supervised", supervised)
+    monkeypatch.setitem(SHORT, "supervised", Short(("data.batch_size=16",), "a test"))
 
     def main(*arguments, out="out"):
         common = ["--data", "noise", "--images", "64", "--held-out", "32", "--width", "0.125"]

@@ -18,7 +18,13 @@ def test_an_interrupted_run_goes_on_and_ends_as_if_it_had_not_been(tmp_path, com
     command("--epochs", "2", out="whole")
     steps = []
     take_step = TrainStep.__call__
-    monkeypatch.setattr(TrainStep, "__call__", lambda self, batch: steps.append(0) or take_step(self, batch))
+
+    def counted(self, batch):
+        if self.recipe.method.name == "moco_v2":
+            steps.append(0)
+        return take_step(self, batch)
+
+    monkeypatch.setattr(TrainStep, "__call__", counted)
 
     class AfterSix(Interrupt):
         @property
