@@ -86,10 +86,20 @@ def pretrain(args: argparse.Namespace) -> None:
 
     recipe, out = named_run(args.recipe, args.out, resume=args.resume)
     if args.print_config:
-        resolved = recipe_to_run(recipe, RunDirectory(out), args.overrides, data=args.data, resume=args.resume)
+        resolved = recipe_to_run(
+            recipe, RunDirectory(out), args.overrides, data=args.data, resume=args.resume, extend=args.extend
+        )
         print(to_yaml(resolved), end="")
         return
-    run(recipe, out, data=args.data, overrides=args.overrides, resume=args.resume, overwrite=args.overwrite)
+    run(
+        recipe,
+        out,
+        data=args.data,
+        overrides=args.overrides,
+        resume=args.resume,
+        overwrite=args.overwrite,
+        extend=args.extend,
+    )
 
 
 def evaluate(args: argparse.Namespace) -> None:
@@ -167,7 +177,7 @@ def parser() -> Parser:
         "pretrain",
         help="pre-train an encoder",
         usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--overwrite]\n"
-        "       sslfast pretrain --resume RUN_DIR [--data PATH|NAME] [key.sub=value ...]",
+        "       sslfast pretrain --resume RUN [--extend train.epochs=N] [--data PATH|NAME] [key.sub=value ...]",
         add_help=False,
     )
     command.add_argument(
@@ -191,6 +201,11 @@ def parser() -> Parser:
         "--resume", action="store_true", help="go on with a run, by the settings that it was started with"
     )
     existing.add_argument("--overwrite", action="store_true", help="replace the run in --out")
+    command.add_argument(
+        "--extend",
+        metavar="train.epochs=N",
+        help="with --resume: go on with a run, finished or not, to more epochs; its schedules are then those of N",
+    )
     command.add_argument("--print-config", action="store_true", help="print the recipe that would run, and stop")
     add_help(command, recipe_help)
     command.set_defaults(run=pretrain)

@@ -36,6 +36,7 @@ def pretrain(
     overrides: Sequence[str] = (),
     resume: bool = False,
     overwrite: bool = False,
+    extend: str | None = None,
 ) -> None:
     """Pre-trains an encoder and leaves a run directory (see `sslfast.run.directory`).
 
@@ -49,6 +50,7 @@ def pretrain(
         overrides: "key.sub=value" settings over those of the recipe.
         resume: go on from the directory's latest checkpoint, if it has one.
         overwrite: replace the run in the directory.
+        extend: "train.epochs=N", more epochs than a run to resume was to have: it goes on to so many.
 
     Raises:
         UsageError: settings or data that cannot work, found before training.
@@ -56,11 +58,11 @@ def pretrain(
         SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
     """
     run = RunDirectory(_out(out))
-    recipe = recipe_to_run(recipe, run, overrides, data=data, resume=resume)
+    recipe = recipe_to_run(recipe, run, overrides, data=data, resume=resume, extend=extend)
     with joined(recipe.train.rank_timeout) as ranks:
         check_recipe(recipe)
-        claimed = run.claimed(recipe, resume=resume, overwrite=overwrite) if rank() == 0 else nullcontext()
-        with claimed:
+        claimed = run.claimed(recipe, resume=resume, overwrite=overwrite, extend=extend is not None)
+        with claimed if rank() == 0 else nullcontext():
             resumes = resume and run.has_checkpoint()
             with first_alone(ranks):  # it may download or unpack
                 source = open_data(recipe.data)

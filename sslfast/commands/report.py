@@ -23,7 +23,7 @@ from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.run.environment import Start, read_starts
 from sslfast.run.inventory import read_inventory
 from sslfast.run.metrics import read_metrics
-from sslfast.run.summary import RunSummary
+from sslfast.run.summary import Fault, RunSummary
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,10 @@ def write_report(run_dir: str | Path, data: Names | None = None) -> Path:
 def _write(run: RunDirectory, data: Names | None, index: Path) -> Path:
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
-    faults = RunSummary.load(run.summary).faults if run.summary.exists() else []  # of a finished run
     source = _images(run, recipe, data)
     held_out_images = _held_out_images(starts, recipe, None if data else source)
     body = [
-        *summary(recipe, metrics, starts, held_out_images, faults),
+        *summary(recipe, metrics, starts, held_out_images, _faults(run, recipe)),
         training(metrics, held_out_images, initial_name(recipe.encoder)),
         *evaluations(run.evaluation),
         *_image_sections(run, recipe, source, is_run_data=data is None),
@@ -71,6 +70,14 @@ def _write(run: RunDirectory, data: Names | None, index: Path) -> Path:
     with atomic_write(index) as file:
         file.write(page(run.path.resolve().name, lead(recipe), body).encode())
     return index
+
+
+def _faults(run: RunDirectory, recipe: Recipe) -> list[Fault]:
+    """The signs that a finished run has learned nothing; none of one that was extended and has not ended yet."""
+    if not run.summary.exists():
+        return []
+    ended = RunSummary.load(run.summary)
+    return ended.faults if ended.epochs == recipe.train.epochs else []
 
 
 def _images(run: RunDirectory, recipe: Recipe, data: Names | None) -> Source | UsageError:

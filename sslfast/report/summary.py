@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from sslfast.config import Recipe
 from sslfast.data.sources.names import joined
@@ -82,8 +83,11 @@ def training_seconds(recipe: Recipe, metrics: Metrics) -> float:
 def _facts(recipe: Recipe, metrics: Metrics, starts: Sequence[Start]) -> Iterator[tuple[str, Cell]]:
     if starts:
         yield "started", (_date(starts[0].date), "")
-    for start in starts[1:]:
-        yield "resumed", (_date(start.date), f"at step {start.step:,}")
+    for before, start in pairwise(starts):
+        extended = (
+            f", extended to {start.epochs} epochs" if before.epochs and start.epochs != before.epochs else ""
+        )
+        yield "resumed", (_date(start.date), f"at step {start.step:,}{extended}")
     if seconds := training_seconds(recipe, metrics):
         yield "training", (duration(seconds), "of steps; evaluations and pauses apart")
     if starts:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from sslfast.config import Recipe
@@ -97,19 +98,25 @@ class RunDirectory:
                 ) from error
 
     @contextmanager
-    def claimed(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    def claimed(self, recipe: Recipe, *, resume: bool, overwrite: bool, extend: bool = False) -> Iterator[None]:
         """Keeps the directory, which is made where it is missing, from other runs until the block ends.
 
         Raises:
             UsageError: as `check_usable`, another process runs in it, or it cannot be written to.
         """
-        self.check_usable(recipe, resume=resume, overwrite=overwrite)
-        with lock.locked(self.path):
-            self.check_usable(recipe, resume=resume, overwrite=overwrite)  # a run may have come and gone between
+        self.check_usable(recipe, resume=resume, overwrite=overwrite, extend=extend)
+        with lock.locked(self.path):  # a run may have come and gone between
+            self.check_usable(recipe, resume=resume, overwrite=overwrite, extend=extend)
             yield
 
-    def check_usable(self, recipe: Recipe, *, resume: bool, overwrite: bool) -> None:
+    def check_usable(self, recipe: Recipe, *, resume: bool, overwrite: bool, extend: bool = False) -> None:
         """Refuses a directory that the run cannot have; changes nothing.
+
+        Args:
+            recipe: what is to run.
+            resume: go on with the run in the directory.
+            overwrite: replace it.
+            extend: `recipe` may have more epochs than the run to resume.
 
         Raises:
             UsageError: it holds something that is no run, or a run where neither `resume` nor `overwrite` is
@@ -130,7 +137,7 @@ class RunDirectory:
             return
         if resume:
             if self.config.exists():  # else the checkpoint has the recipe
-                check_same(recipe, read_recipe(self.config))
+                check_same(recipe, read_recipe(self.config), extend=extend)
         elif not overwrite:
             raise UsageError(
                 f"--out {self.path}: holds a run; continue it with --resume, or replace it with --overwrite"
@@ -189,8 +196,18 @@ def read_recipe(path: Path) -> Recipe:
     return from_stored(values, origin=str(path))
 
 
-def check_same(now: Recipe, before: Recipe) -> None:
-    """Raises UsageError, which names them, if settings differ that a resumed run may not change."""
+def check_same(now: Recipe, before: Recipe, *, extend: bool = False) -> None:
+    """Refuses a recipe of other settings than those that a resumed run may change.
+
+    Args:
+        now, before: the recipe to resume by, and that of the run.
+        extend: it may have more epochs, too.
+
+    Raises:
+        UsageError: names the settings that differ.
+    """
+    if extend and now.train.epochs > before.train.epochs:
+        now = replace(now, train=replace(now.train, epochs=before.train.epochs))
     old, new = (dict(flat(to_dict(recipe))) for recipe in (before, now))
     changed = [
         f"{key} was {shown(old.get(key))} and is {shown(new.get(key))}"

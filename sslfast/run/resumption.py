@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sslfast.config import Recipe
 from sslfast.config.paths import user_path
-from sslfast.config.settings import flat
+from sslfast.config.settings import flat, shown
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.names import Names
@@ -16,6 +16,8 @@ from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
 from sslfast.run.directory import OF_IMAGES, RunDirectory, read_recipe
 from sslfast.run.environment import read_starts
+
+EPOCHS = "train.epochs"  # the setting that a run is extended by
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ def recipe_to_run(
     *,
     data: Names | None = None,
     resume: bool = False,
+    extend: str | None = None,
 ) -> Recipe:
     """The recipe that is to run in a directory.
 
@@ -39,11 +42,15 @@ def recipe_to_run(
         overrides: settings over those of the recipe or of the run.
         data: the images, in place of those of either.
         resume: whether to go on with the run in the directory, if it holds one.
+        extend: "train.epochs=N", to which the run is to go on; None: to where it was to go anyway.
 
     Raises:
-        UsageError: no such recipe, settings that cannot work, a run of another method, or no run where there is
-            no recipe.
+        UsageError: no such recipe, settings that cannot work, a run of another method, no run where there is no
+            recipe, or one that cannot be extended so.
     """
+    if extend is not None:
+        check_extension(extend, run, overrides, resume=resume)
+        overrides = [*overrides, extend]
     if isinstance(recipe, Recipe) or not (resume and run.config.exists()):
         if recipe is None:
             raise UsageError(f"--resume {run.path}: holds no run (no {run.config.name}); name the recipe to start")
@@ -64,6 +71,28 @@ def recipe_to_run(
                 ", ".join(different),
             )
     return load_recipe(stored, overrides, data=data)
+
+
+def check_extension(extend: str, run: RunDirectory, overrides: Sequence[str], *, resume: bool) -> None:
+    """Refuses to extend a run by anything but more epochs; by as many as it has, as given before, is no change.
+
+    Raises:
+        UsageError: another setting, fewer epochs, no run to resume, or one without a checkpoint.
+    """
+    if not resume:
+        raise UsageError(f"--extend {extend}: is for a run that goes on; give --resume and the run's directory")
+    if extend.partition("=")[0] != EPOCHS:
+        raise UsageError(f"--extend {shown(extend)}: expected {EPOCHS}=N, as a run is extended by epochs alone")
+    if twice := [override for override in overrides if override.partition("=")[0] == EPOCHS]:
+        raise UsageError(f"--extend {extend} and {twice[0]} both name the epochs; give one")
+    if not run.has_checkpoint():
+        raise UsageError(
+            f"--extend {extend}: {run.path} holds no checkpoint to go on from; start a run of as many"
+        )
+    if run.config.exists():  # else the checkpoint has the recipe
+        stored = read_recipe(run.config)
+        if load_recipe(stored, [extend]).train.epochs < stored.train.epochs:
+            raise UsageError(f"--extend {extend}: expected more than the {stored.train.epochs} epochs of the run")
 
 
 def _different(recipe: Recipe, other: Recipe) -> list[str]:

@@ -14,6 +14,7 @@ from sslfast.data import Source
 from sslfast.data.pipeline import is_resident
 from sslfast.data.sources.names import listed
 from sslfast.distributed import world_size
+from sslfast.optim.schedules import learning_rate
 from sslfast.run.backbone import initial_name
 from sslfast.run.directory import RunDirectory
 from sslfast.run.summary import RunSummary
@@ -59,6 +60,25 @@ def _pipeline(recipe: Recipe, train_set: Source, device: torch.device) -> str:
 
 def _millions(network: nn.Module) -> str:
     return f"{sum(p.numel() for p in network.parameters() if p.requires_grad) / 1e6:.2f} M"
+
+
+def extension_line(train_step: TrainStep, epochs_before: int) -> str:
+    """The line of a run that goes on to more epochs than it was to have: what that does to its schedules.
+
+    Args:
+        train_step: of the extended run, at the step from which it goes on.
+        epochs_before: the epochs that it was to have.
+    """
+    recipe, step, total = train_step.recipe, train_step.steps_done, train_step.total_steps
+    total_before = total // recipe.train.epochs * epochs_before
+    rate_before = learning_rate(step, total_before, train_step.warmup_steps, recipe.optim, train_step.peak_lr)
+    before, now = (train_step.method.momentum(step, steps) for steps in (total_before, total))
+    momentum = "" if before == now else f", the momentum of the moving average from {before:.4g} to {now:.4g}"
+    return (
+        f"extended from {epochs_before} to {recipe.train.epochs} epochs at step {step}: from here on the schedule "
+        f"is that of {total} steps, not {total_before}, by which the learning rate goes from {rate_before:.3g} to "
+        f"{train_step.learning_rate(step):.3g}{momentum}"
+    )
 
 
 def other_statistics(recipe: Recipe, initial: InitialWeights) -> str | None:

@@ -42,7 +42,7 @@ from sslfast.run.logs import MetricsLog, step_log
 from sslfast.run.metrics import read_metrics
 from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
-from sslfast.train.messages import footer, header, knn_line, other_statistics, step_line
+from sslfast.train.messages import extension_line, footer, header, knn_line, other_statistics, step_line
 from sslfast.train.monitor import KNNMonitor
 from sslfast.train.step import build_step
 from sslfast.train.verdict import Scale, judge
@@ -90,6 +90,7 @@ class Trainer:
         self.method, self.total_steps = self.train_step.method, self.train_step.total_steps
         self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
         self.saved_step = -1  # that of the latest checkpoint
+        self.epochs_before = recipe.train.epochs  # those that the run was to have when it was saved
         self.finished = False  # all is done and written
         self.monitor = KNNMonitor(recipe, self.train_set, self.val_set, self.device)
         self.clock = Clock()
@@ -135,6 +136,8 @@ class Trainer:
         with written as self.metrics, self.progress() as bar:
             for line in header(self.recipe, self.run, self.train_step, self.train_set, self.val_set):
                 log.info("%s", line)
+            if self.epochs_before < self.recipe.train.epochs:
+                log.info("%s", extension_line(self.train_step, self.epochs_before))
             if self.initial and (warning := other_statistics(self.recipe, self.initial)):
                 log.warning("%s", warning)
             if self.source.bad:
@@ -323,7 +326,8 @@ class Trainer:
         if state is None:
             log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)
             return
-        check_same(self.recipe, from_stored(state["config"], origin=str(path)))
+        saved = from_stored(state["config"], origin=str(path))
+        check_same(self.recipe, saved, extend=True)
         if state["images"] != len(self.train_set):
             raise UsageError(
                 f"--resume: the run was started on {state['images']} images of {self.source.name}, "
@@ -335,6 +339,7 @@ class Trainer:
             check_rng(state["rng"], "rng")
             self.train_step.load_state_dict(state)
             set_rng_state(state["rng"])
+        self.epochs_before = saved.train.epochs
         self.saved_step = self.step
         self.monitor.initial_top1 = initial_knn
         self.reported_skips, _ = self.train_step.guard.counts()

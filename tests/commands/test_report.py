@@ -190,10 +190,12 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
 def test_a_run_that_has_learned_nothing(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=3))
     fault = Fault("loss_at_chance", "the loss ends at ln K & <so> it has learned nothing; lower optim.lr")
-    RunSummary(200, 4, 0, 5.5, 5.5, None, None, None, None, 0, True, [fault]).save(run / "summary.json")
+    RunSummary(200, 200, 0, 5.5, 5.5, None, None, None, None, 0, True, [fault]).save(run / "summary.json")
     page = read_page(write_report(run))
     assert "The loss ends at ln K & <so> it has learned nothing; lower optim.lr." in page.text
-    RunSummary(200, 4, 0, 3.5, 5.5, None, None, None, None, 0, True, []).save(run / "summary.json")
+    RunSummary(200, 4, 0, 5.5, 5.5, None, None, None, None, 0, True, [fault]).save(run / "summary.json")
+    assert "learned nothing" not in read_page(write_report(run)).text  # it was extended since, and goes on
+    RunSummary(200, 200, 0, 3.5, 5.5, None, None, None, None, 0, True, []).save(run / "summary.json")
     assert "learned nothing" not in read_page(write_report(run)).text
     (run / "summary.json").write_text("{}")
     with pytest.raises(UsageError, match=r"summary\.json: not the summary of a run"):
@@ -261,12 +263,15 @@ def test_when_where_and_how_a_run_was_made(tmp_path: Path) -> None:
 
     date, versions = "2026-11-29T17:26:09+00:00", {"torch": "2.11"}
     start = Start(date, 0, "A GPU", "A CPU", 8, 2, "Linux x86_64", versions, train_images=90, held_out_images=1000)
-    later = dataclasses.replace(start, date="2026-11-30T08:00:00+00:00", step=1200, processes=1, device="CPU")
-    lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in (start, later)]
+    later = dataclasses.replace(
+        start, date="2026-11-30T08:00:00+00:00", step=1200, processes=1, device="CPU", epochs=3
+    )
+    latest = dataclasses.replace(later, step=2400, epochs=9)
+    lines = [json.dumps(dataclasses.asdict(each)) + "\n" for each in (start, later, latest)]
     (run / "environment.jsonl").write_text("".join(lines))
     page = read_page(write_report(run))
     for part in (
-        *("2026-11-29 17:26 UTC", "2026-11-30 08:00 UTC at step 1,200"),
+        *("2026-11-29 17:26 UTC", "2026-11-30 08:00 UTC at step 1,200", "at step 2,400, extended to 9 epochs"),
         *("90 trained on, 1,000 held out", "torch 2.11"),
         "2 processes, each with A GPU; A CPU, 8 threads; Linux x86_64; A CPU, 8 threads; Linux x86_64",
         "kNN is 30.0 points above random initialisation, on 1,000 held-out images; their 95% intervals do not",
