@@ -167,6 +167,14 @@ class Evaluation:
         """The options, in a line, as they are given on the command line."""
         return " ".join(f"{key}={_setting(value)}" for key, value in self.options.items())
 
+    def making(self) -> list[str]:
+        """How it was made, lines of what is known of it."""
+        with_commit = self.versions | ({"commit": self.commit} if self.commit else {})
+        parts = [f"{name} {version}" for name, version in with_commit.items()]
+        parts += [] if self.device is None else [f"on {self.device}"]
+        parts += [] if self.seconds is None else [f"in {self.seconds:g} s"]
+        return [line for line in (self.command, ", ".join(parts)) if line]
+
     def cells(self) -> list[list[str]]:
         """The table's headings, then its rows, as text."""
         rows = over_seeds(self.rows)

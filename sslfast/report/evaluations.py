@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sslfast.errors import UsageError
+from sslfast.evaluation.protocol import CONFUSION
 from sslfast.evaluation.result import HEADINGS, Evaluation, shown
+from sslfast.evaluation.seeds import Spread, over_seeds
+from sslfast.report.confusion import commonest_confusions, draw_confusion
 from sslfast.report.numbers import accuracy
-from sslfast.report.page import Cell, aside, folded, paragraph, section, subheading, table
+from sslfast.report.page import Cell, aside, folded, pair, paragraph, section, subheading, table
+from sslfast.report.pictures import draw_pictures
 
 ACCURACIES = {"train_top1": "train_images", "top1": "val_images", "top5": "val_images"}  # and what they are of
 
 
-def evaluations(folder: Path) -> Iterator[str]:
-    """A section with a table for each evaluation that stands in a folder; none where there is none.
+def evaluations(folder: Path, weights: str | None = None) -> Iterator[str]:
+    """A section with the evaluations that stand in a folder; none where there is none.
+
+    Args:
+        folder: where they are.
+        weights: show those of the encoder with this digest alone; None: all.
 
     Raises:
-        UsageError: a file there is no evaluation.
+        UsageError: a file there is no evaluation, or a picture beside it cannot be read.
     """
-    tables = [_evaluation(path) for path in sorted(folder.glob("*.json"))]
+    found = {path: Evaluation.load(path) for path in sorted(folder.glob("*.json"))}
+    tables = [
+        _evaluation(path, evaluation)
+        for path, evaluation in found.items()
+        if weights is None or evaluation.weights == weights
+    ]
     if not tables:
         return
     yield section(
@@ -28,27 +41,40 @@ def evaluations(folder: Path) -> Iterator[str]:
         paragraph(
             "Labels judge the encoder; below an accuracy stands its 95% interval. Good: pre-trained is "
             "above random initialisation, the same network before training, and their intervals do not overlap. A "
-            "constant guess reaches chance."
+            "constant guess reaches chance. Of several seeds a figure is the mean ± the standard deviation."
         ),
         *tables,
     )
 
 
-def _evaluation(path: Path) -> str:
-    evaluation = Evaluation.load(path)
-    columns = [key for key in HEADINGS if any(key in row for row in evaluation.rows)]
+def _evaluation(path: Path, evaluation: Evaluation) -> str:
     try:
-        rows = [[_cell(evaluation, row, key) for key in columns] for row in evaluation.rows]
+        judged = over_seeds(evaluation.rows)
+        columns = [key for key in HEADINGS if any(key in row for row in judged)]
+        rows = [[_cell(evaluation, row, key) for key in columns] for row in judged]
         return "\n".join(
             [
                 subheading(f"{evaluation.kind} on {evaluation.data}"),
                 table([_heading(evaluation, key) for key in columns], rows),
                 aside(evaluation.caption()),
-                folded("Settings", aside(evaluation.settings())),
+                *_confusion(evaluation, judged),
+                *draw_pictures(path),
+                folded("Settings", "\n".join(map(aside, [evaluation.settings(), *evaluation.making()]))),
             ]
         )
-    except (TypeError, ValueError) as error:  # numbers that are none
+    except (TypeError, ValueError, LookupError) as error:  # numbers that are none
         raise UsageError(f"{path}: not an evaluation of sslfast; evaluate again, or remove it") from error
+
+
+def _confusion(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What the first encoder's classifier takes for what, where that was counted."""
+    confusion = rows[0].get(CONFUSION) if rows else None
+    if confusion:
+        classes = evaluation.class_names
+        yield pair(
+            draw_confusion(rows[0]["encoder"], confusion, classes),
+            f"<div>{commonest_confusions(confusion, classes)}</div>",
+        )
 
 
 def _heading(evaluation: Evaluation, key: str) -> str:
@@ -58,6 +84,7 @@ def _heading(evaluation: Evaluation, key: str) -> str:
 
 def _cell(evaluation: Evaluation, row: Mapping[str, Any], key: str) -> Cell:
     value = row.get(key)
-    if value is not None and key in ACCURACIES:
-        return accuracy(value, getattr(evaluation, ACCURACIES[key]))
-    return shown(value), ""
+    if value is None or key not in ACCURACIES:
+        return shown(value), ""
+    mean = value.mean if isinstance(value, Spread) else value
+    return shown(value), accuracy(mean, getattr(evaluation, ACCURACIES[key]))[1]

@@ -365,7 +365,7 @@ VALID = {
     "changes",
     [
         *({"rows": 5}, {"rows": [5]}, {"rows": ["x"]}, {"rows": [{"top1": "x"}]}, {"rows": [{"top1": -3.0}]}),
-        *({"options": 5}, {"val_images": "x"}, {"val_images": -6}, {"chance": None}, {"unknown": 1}),
+        *({"options": 5}, {"val_images": "x"}, {"val_images": -6}, {"chance": "x"}, {"unknown": 1}),
     ],
 )
 def test_what_is_not_an_evaluation_is_named(tmp_path: Path, changes: dict[str, Any]) -> None:
