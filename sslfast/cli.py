@@ -154,7 +154,7 @@ def views(args: argparse.Namespace) -> None:
 def report(args: argparse.Namespace) -> None:
     from sslfast.commands.report import write_report
 
-    print_path(write_report(args.run_dir, args.data))
+    print_path(write_report(args.encoder, args.data, architecture=args.architecture, partial=args.partial))
 
 
 SHORT_OF_MEMORY = {
@@ -232,12 +232,7 @@ def parser() -> Parser:
     command.add_argument(
         "--supervised", metavar="ENCODER", help="test another encoder as well, which was trained with labels"
     )
-    command.add_argument(
-        "--architecture",
-        metavar="NAME",
-        help="the network of a state dict that is no ResNet's, as encoder.name of a recipe takes it",
-    )
-    command.add_argument("--partial", action="store_true", help="of a state dict take what fits")
+    add_state_dict(command)
     add_help(command, evaluation_help)
     command.set_defaults(run=evaluate)
 
@@ -264,11 +259,15 @@ def parser() -> Parser:
     )
     command.set_defaults(run=views)
 
-    command = commands.add_parser("report", help="draw a run's curves and pictures")
-    command.add_argument("run_dir", metavar="RUN_DIR", type=path_argument)
+    command = commands.add_parser("report", help="draw a run's curves and pictures, or those of an encoder")
+    command.add_argument("encoder", metavar="ENCODER", help=ENCODER)
     command.add_argument(
-        "--data", action="append", metavar="PATH|NAME", help="the images to show (default: the run's)"
+        "--data",
+        action="append",
+        metavar="PATH|NAME",
+        help="the images to show (default: those of a run's directory)",
     )
+    add_state_dict(command)
     command.set_defaults(run=report)
 
     command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
@@ -286,6 +285,16 @@ def parser() -> Parser:
     command = commands.add_parser("info", help="versions, GPU, and which kernels are usable and why not")
     command.set_defaults(run=info)
     return main
+
+
+def add_state_dict(command: argparse.ArgumentParser) -> None:
+    """Gives a command the options that tell how to take a state dict of other software."""
+    command.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="the network of a state dict that is no ResNet's, as encoder.name of a recipe takes it",
+    )
+    command.add_argument("--partial", action="store_true", help="of a state dict take what fits")
 
 
 def path_argument(text: str) -> Path:

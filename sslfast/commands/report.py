@@ -1,16 +1,19 @@
-"""`sslfast report`: from a run's directory to the page in its report/."""
+"""`sslfast report`: from a run or another encoder to a page."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sslfast.commands.evaluate import results_folder
 from sslfast.config import Recipe
-from sslfast.config.paths import existing_path
+from sslfast.config.paths import user_path
 from sslfast.data import Source, open_data, split
 from sslfast.data.sources.names import Names, one_or_list
+from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.report.evaluations import evaluations
 from sslfast.report.features import feature_sections
@@ -24,37 +27,68 @@ from sslfast.run.environment import Start, read_starts
 from sslfast.run.inventory import read_inventory
 from sslfast.run.metrics import read_metrics
 from sslfast.run.summary import Fault, RunSummary
+from sslfast.weights import NamedEncoder, find_encoder
+from sslfast.weights.digest import weights_digest
 
 log = logging.getLogger(__name__)
 
 
-def write_report(run_dir: str | Path, data: Names | None = None) -> Path:
-    """Draws a run, finished or not, as one HTML file, report/index.html, which it returns.
+def write_report(
+    encoder: str | Path, data: Names | None = None, *, architecture: str | None = None, partial: bool = False
+) -> Path:
+    """Draws a run, finished or not, or another encoder, as one HTML file, which it returns.
 
-    Where the run has nothing to show yet, or its data does not allow a picture, the page says so.
+    Of a run's directory it is report/index.html there; where the run has nothing to show yet, or its data does not
+    allow a picture, the page says so. Of another encoder the page, report/<its name>.html beside the folder of its
+    evaluations, has what needs no run: these, its neighbors and its embedding.
 
     Args:
-        run_dir: a run's directory.
+        encoder: a run's directory, or what `sslfast.load_encoder` takes.
         data: the images to show, as `open_source` takes them; None: those that the run was trained on.
+        architecture, partial: as `sslfast.load_encoder` takes them.
 
     Raises:
-        UsageError: the directory holds no run, `data` cannot be opened, or the report cannot be written.
+        UsageError: the directory holds no run, there is no such encoder, `data` cannot be opened or an encoder
+            lacks it, or the report cannot be written.
     """
-    run_dir = existing_path(run_dir)
-    run = RunDirectory(run_dir)
-    if not run.config.is_file():
-        raise UsageError(
-            f"{run_dir}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain"
-        )
-    index = run.report / "index.html"
+    path = user_path(str(encoder))
     try:
-        return _write(run, data, index)
+        if path.is_dir():
+            return _of_run(path, data)
+        if data is None:
+            raise UsageError(f"{encoder}: no run's directory, which tells the images to show; give --data")
+        found = find_encoder(encoder, choose_device("auto"), architecture=architecture, partial=partial)
+        return _of_encoder(found, data)
     except OSError as error:
-        where = error.filename or index
-        raise UsageError(f"{where}: cannot draw the report: {error.strerror or error}") from error
+        raise UsageError(
+            f"{error.filename or encoder}: cannot draw the report: {error.strerror or error}"
+        ) from error
 
 
-def _write(run: RunDirectory, data: Names | None, index: Path) -> Path:
+def _of_encoder(found: NamedEncoder, data: Names) -> Path:
+    folder = results_folder(found.file)
+    name = found.name if found.file is None else found.file.name
+    shown = dataclasses.replace(found.data, source=one_or_list(data), classes=None)
+    body = [
+        *evaluations(folder, weights_digest(found.encoder)),
+        *feature_sections(found, open_data(shown), is_run_data=False),
+    ]
+    about = f"{found.config.name}, {found.encoder.feature_dim} features, images of {found.data.size} pixels"
+    file = re.sub(r"[^\w.-]+", "_", name)
+    return _save(page(found.name, about, body), folder.parent / "report" / f"{file}.html")
+
+
+def _save(html: str, path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    with atomic_write(path) as file:
+        file.write(html.encode())
+    return path
+
+
+def _of_run(path: Path, data: Names | None) -> Path:
+    run = RunDirectory(path)
+    if not run.config.is_file():
+        raise UsageError(f"{path}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain")
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
     source = _images(run, recipe, data)
@@ -66,10 +100,7 @@ def _write(run: RunDirectory, data: Names | None, index: Path) -> Path:
         *_image_sections(run, recipe, source, is_run_data=data is None),
         section("Configuration", folded(run.config.name, preformatted(run.config.read_text(encoding="utf-8")))),
     ]
-    index.parent.mkdir(exist_ok=True)
-    with atomic_write(index) as file:
-        file.write(page(run.path.resolve().name, lead(recipe), body).encode())
-    return index
+    return _save(page(run.path.resolve().name, lead(recipe), body), run.report / "index.html")
 
 
 def _faults(run: RunDirectory, recipe: Recipe) -> list[Fault]:
@@ -113,7 +144,8 @@ def _image_sections(
         yield section("Images", paragraph(f"Not shown: {source}. Give --data."))
         return
     if run.has_checkpoint():
-        yield from feature_sections(run.path, source, recipe, is_run_data=is_run_data)
+        found = find_encoder(run.path, choose_device("auto"))
+        yield from feature_sections(found, source, is_run_data=is_run_data)
     else:
         yield section("Features", paragraph("The run has no checkpoint yet."))
     yield views(source, recipe)

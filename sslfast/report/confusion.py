@@ -45,8 +45,8 @@ def draw_confusion(encoder: str, confusion: Confusion, classes: Sequence[str]) -
             *parts,
             "</svg>",
             aside(
-                "A row is a class, a column what it is taken for; a cell's share, in percent, is of its row. Good: a "
-                "diagonal, and little beside it."
+                "A row is a class, a column what it is taken for; a cell's share, in percent, is of its row. "
+                "Good: a diagonal, and little beside it."
             ),
             "</figure>",
         ]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sslfast.data.sources.names import joined
 from sslfast.errors import UsageError
 from sslfast.evaluation.protocol import CONFUSION
 from sslfast.evaluation.result import HEADINGS, Evaluation, shown
@@ -54,7 +55,7 @@ def _evaluation(path: Path, evaluation: Evaluation) -> str:
         rows = [[_cell(evaluation, row, key) for key in columns] for row in judged]
         return "\n".join(
             [
-                subheading(f"{evaluation.kind} on {evaluation.data}"),
+                subheading(f"{evaluation.kind} on {joined(evaluation.data)}"),
                 table([_heading(evaluation, key) for key in columns], rows),
                 aside(evaluation.caption()),
                 *_confusion(evaluation, judged),

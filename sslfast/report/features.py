@@ -1,54 +1,51 @@
-"""The sections of a report about the features of a run's latest checkpoint."""
+"""The sections of a report about the features of an encoder."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslfast.config import Recipe
+from sslfast.config import DataConfig
 from sslfast.data import Source, split
 from sslfast.data.sources.subset import balanced_subset
-from sslfast.device import choose_device
 from sslfast.encoders import Encoder
 from sslfast.evaluation.features import features
+from sslfast.evaluation.images import VAL_FRACTION
 from sslfast.report.embedding import FEWEST, draw_embedding, legend
 from sslfast.report.neighbors import NEIGHBORS, draw_neighbors
 from sslfast.report.page import pair, paragraph, section
-from sslfast.run.backbone import random_encoder
-from sslfast.weights import load_encoder
+from sslfast.weights import NamedEncoder
 
 # Images whose features are computed: a report is to take a minute on a CPU, not to measure anything.
 BANK, HELD_OUT = 2000, 500
 TRAINED, RANDOM = "pre-trained", "random weights"
 
 
-def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_data: bool) -> Iterator[str]:
+def feature_sections(found: NamedEncoder, source: Source, *, is_run_data: bool) -> Iterator[str]:
     """The nearest neighbors of held-out images, and their embedding, each beside that of random weights.
 
     Args:
-        run_dir: a run's directory, with a checkpoint.
+        found: the encoder, on the device to compute on.
         source: the images.
-        recipe: the run's.
         is_run_data: the images are those that the run was trained on.
 
     Raises:
-        UsageError: no checkpoint can be read, or too few images can.
+        UsageError: too few images can be read.
     """
-    device = choose_device("auto")
-    trained = load_encoder(run_dir, device)
-    random = random_encoder(recipe.encoder, recipe.data, recipe.train.seed).to(device)
+    data, trained = found.data, found.encoder
+    device = next(trained.parameters()).device
+    random = found.untrained().to(device)
     bank, held_out = (
         part.subset(balanced_subset(part.labels, len(part), most))
-        for part, most in zip(split(source, recipe.data.val_fraction or 0.1), (BANK, HELD_OUT), strict=True)
+        for part, most in zip(split(source, data.val_fraction or VAL_FRACTION), (BANK, HELD_OUT), strict=True)
     )
-    bank, trained_bank = _unit_features(trained, bank, recipe, device)
-    held_out, trained_held_out = _unit_features(trained, held_out, recipe, device)
-    bank, random_bank = _unit_features(random, bank, recipe, device)
-    held_out, random_held_out = _unit_features(random, held_out, recipe, device)
+    bank, trained_bank = _unit_features(trained, bank, data, device)
+    held_out, trained_held_out = _unit_features(trained, held_out, data, device)
+    bank, random_bank = _unit_features(random, bank, data, device)
+    held_out, random_held_out = _unit_features(random, held_out, data, device)
 
     neighbors, right = draw_neighbors(
         bank, held_out, {TRAINED: (trained_bank, trained_held_out), RANDOM: (random_bank, random_held_out)}
@@ -66,7 +63,7 @@ def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_da
             f"{right[TRAINED]} neighbors shown are of the query's class, and {right[RANDOM]} with random weights."
         )
     if is_run_data:  # which training splits in the same way, if it does
-        all_trained_on = source.labels is None or not recipe.data.val_fraction
+        all_trained_on = source.labels is None or not data.val_fraction
         lines.append(
             "The run trained on all of them." if all_trained_on else "The run did not train on the queries."
         )
@@ -96,8 +93,8 @@ def feature_sections(run_dir: Path, source: Source, recipe: Recipe, *, is_run_da
 
 
 def _unit_features(
-    encoder: Encoder, source: Source, recipe: Recipe, device: torch.device
+    encoder: Encoder, source: Source, data: DataConfig, device: torch.device
 ) -> tuple[Source, Tensor]:
     """The images that can be read, and their features at unit norm (N, D), on the CPU."""
-    x, index = features(encoder, source, recipe.data, device)
+    x, index = features(encoder, source, data, device)
     return source.subset(index.numpy()), F.normalize(x, dim=1).cpu()

@@ -11,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
+from sslfast.commands import report as command
+from sslfast.commands.evaluate import evaluate
 from sslfast.commands.pretrain import pretrain
 from sslfast.commands.report import write_report
+from sslfast.config import DataConfig, EncoderConfig
 from sslfast.data import Source, open_source, split
 from sslfast.data.inventory import take_inventory
 from sslfast.encoders import build_encoder
@@ -29,6 +33,7 @@ from sslfast.run.backbone import random_encoder
 from sslfast.run.environment import Start
 from sslfast.run.inventory import write_inventory
 from sslfast.run.summary import Fault, RunSummary
+from sslfast.weights import NamedEncoder
 from tests.report.markup import Page
 
 HOSTILE = "<script>alert(1)<script>&$x$"  # as a folder's name
@@ -40,7 +45,7 @@ ALL = CURVES | PICTURES | {"t-SNE"}
 
 def read_page(path: Path) -> Page:
     """The page, which is the only file beside it."""
-    assert [file.name for file in path.parent.iterdir()] == ["index.html"]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     return Page(path.read_text())
 
 
@@ -325,6 +330,45 @@ def test_an_unreadable_image_stops_it_where_the_recipe_says_so(tmp_path: Path) -
     (run / "config.yaml").write_text(yaml.safe_dump(config))
     with pytest.raises(UsageError, match=r"cannot read .*b/1\.png .*on_error=skip"):
         write_report(run)
+
+
+def test_an_encoder_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its evaluations and what its features show; not the evaluations of others that lie there too."""
+    data = write_images(tmp_path / "images", ["a", "b"], each=12)
+    torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / "theirs.pth")
+    torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / "others.pth")
+    settings = ["k=[5]", "val_fraction=0.5", "limit=8"]
+    for file in ("theirs.pth", "others.pth"):
+        evaluate("knn", tmp_path / file, str(data), overrides=settings, random_baseline=False)
+    assert len(list((tmp_path / "evaluation").glob("*.json"))) == 2
+    index = write_report(tmp_path / "theirs.pth", str(data))
+    assert index == tmp_path / "report" / "theirs.pth.html"
+    page = read_page(index)
+    assert page.sections() == ["Evaluations", "Nearest neighbors", "Embedding"]
+    assert sum("knn on" in text for _, text in page.headings) == 1
+    assert "resnet18, 64 features, images of 224 pixels" in page.text
+    assert "The run" not in page.text
+
+    config = EncoderConfig(stem="cifar", width=0.125)
+    library = NamedEncoder("timm/a<b>", build_encoder(config).eval(), config, DataConfig(size=16))
+    monkeypatch.setattr(command, "find_encoder", lambda *_, **__: library)
+    monkeypatch.chdir(tmp_path)
+    assert write_report("timm/a<b>", str(data)) == Path("report") / "timm_a_b_.html"
+    page = Page((tmp_path / "report" / "timm_a_b_.html").read_text())
+    assert page.sections() == ["Nearest neighbors", "Embedding"]
+    assert page.headings[0] == (1, "timm/a<b>")
+
+
+def test_an_encoder_without_images_or_that_is_none(tmp_path: Path) -> None:
+    torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / "theirs.pth")
+    with pytest.raises(UsageError, match=r"theirs\.pth: no run's directory, .* give --data"):
+        write_report(tmp_path / "theirs.pth")
+    with pytest.raises(UsageError, match=r"their\.pth.*expected a run's directory, a file of weights"):
+        write_report(tmp_path / "their.pth", "shapes")
+    (tmp_path / "report").touch()
+    data = write_images(tmp_path / "images", ["a", "b"], each=10)
+    with pytest.raises(UsageError, match=r"report: cannot draw the report: File exists"):
+        write_report(tmp_path / "theirs.pth", str(data))
 
 
 def test_no_run(tmp_path: Path) -> None:
