@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ from sslfast.data import Source
 from sslfast.data.sources.names import Names, one_or_list
 from sslfast.encoders import Encoder
 from sslfast.evaluation.images import is_same_source, open_labeled, readable, train_and_test, with_split
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import Counts, Protocol, Row, RunImages, TrainVal
 from sslfast.run.inventory import read_inventory
 
 
 def classification(
-    config: type[EvaluationConfig],
+    config: type[ClassificationConfig],
     judge: Callable[[Encoder, Source, Source, DataConfig, Any, Path], list[Row]],
 ) -> Protocol[Source]:
     """A protocol whose training and held-out images are labelled by the same classes."""
@@ -27,7 +28,7 @@ def classification(
 
 
 def open_images(
-    data: Names, val: Names | None, options: EvaluationConfig, run: RunImages | None
+    data: Names, val: Names | None, options: ClassificationConfig, run: RunImages | None
 ) -> TrainVal[Source]:
     """Opens the labelled images of an evaluation.
 
@@ -41,7 +42,8 @@ def open_images(
     data, val = train_and_test(data, val, options)
     is_own = val is None and run is not None and is_same_source(data, run.data.source)
     if val is None:
-        options = with_split(options, run.data if run is not None and is_own else DataConfig())
+        of_run = run.data if run is not None and is_own else DataConfig()
+        options = dataclasses.replace(with_split(options, of_run), classes=options.classes or of_run.classes)
     own_split = (
         run is not None
         and is_own

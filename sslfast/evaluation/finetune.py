@@ -21,7 +21,7 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.classification import classification
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import Row
 from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
 
@@ -31,7 +31,7 @@ RATES = {0.01: (1e-4, 1.0), 0.1: (1e-2, 0.1), 1.0: (1e-2, 0.1)}  # all labels: o
 
 
 @dataclass(config=STRICT)
-class FinetuneConfig(EvaluationConfig):
+class FinetuneConfig(ClassificationConfig):
     """An encoder that is trained with a classifier on few labels or all: LEWEL's protocol (Huang et al. 2022)."""
 
     labels: str = "100%"

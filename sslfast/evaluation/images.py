@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from itertools import product
+from typing import TypeVar
 
 from sslfast.config import DataConfig
 from sslfast.data import Source, open_source, split
@@ -14,7 +15,9 @@ from sslfast.data.sources.names import Names, held_out_name, is_same, listed, wh
 from sslfast.data.sources.united import real_files, relabeled
 from sslfast.data.split import untrained_classes
 from sslfast.errors import UsageError
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import ClassificationConfig, EvaluationConfig
+
+Options = TypeVar("Options", bound=EvaluationConfig)
 
 VAL_FRACTION = 0.1  # held out where neither a setting nor the run tells
 
@@ -77,18 +80,17 @@ def _test_splits(given: list[str], names: list[str], options: EvaluationConfig) 
     return found or None
 
 
-def with_split(options: EvaluationConfig, data: DataConfig) -> EvaluationConfig:
-    """The options, where they give none with pre-training's classes, number of images and held-out share."""
+def with_split(options: Options, data: DataConfig) -> Options:
+    """The options, with the number of images and the held-out share of pre-training where they give none."""
     return dataclasses.replace(
         options,
-        classes=options.classes or data.classes,
         limit=options.limit or data.limit,
         val_fraction=options.val_fraction or data.val_fraction or VAL_FRACTION,
     )
 
 
 def open_labeled(
-    data: Names, val: Names | None, options: EvaluationConfig, inventory: Inventory | None = None
+    data: Names, val: Names | None, options: ClassificationConfig, inventory: Inventory | None = None
 ) -> tuple[Source, Source]:
     """Opens the training and the held-out images, labelled by the same classes.
 
@@ -132,7 +134,7 @@ def readable(source: Source) -> Source:
     return source.subset([index for index, path in enumerate(source.paths) if path not in source.bad.reasons])
 
 
-def _open(names: Names, options: EvaluationConfig, argument: str) -> Source:
+def _open(names: Names, options: ClassificationConfig, argument: str) -> Source:
     source = open_source(
         names,
         classes=read_classes(options.classes),

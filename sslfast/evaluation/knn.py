@@ -21,7 +21,7 @@ from sslfast.encoders import Encoder
 from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classification import classification
 from sslfast.evaluation.features import train_val_features
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import CONFUSION, Row
 
 KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
@@ -32,7 +32,7 @@ QUERIES = 1024  # of a chunk, at most
 
 
 @dataclass(config=STRICT)
-class KNNConfig(EvaluationConfig):
+class KNNConfig(ClassificationConfig):
     """The weighted vote of the nearest training images, by the cosine of the features."""
 
     k: Annotated[list[Count], Field(min_length=1)] = field(default_factory=lambda: [200, 20])

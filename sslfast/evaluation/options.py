@@ -14,9 +14,6 @@ from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed
 class EvaluationConfig:
     """The images of an evaluation, and how they are read."""
 
-    classes: str | None = None
-    """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
-    of the run where a part of its own data is held out."""
     limit: Count | None = None
     """Number of images of each data set to use, balanced over the classes; null: all, or as many as the run used
     where a part of its own data is held out."""
@@ -39,3 +36,12 @@ class EvaluationConfig:
     seeds: Count = 1
     """Number of seeds: the evaluation is made with seed, seed + 1, ..., and the table shows mean and standard
     deviation. The random initialisation has other weights with each."""
+
+
+@dataclass(config=STRICT)
+class ClassificationConfig(EvaluationConfig):
+    """The classes of an evaluation by classes, beside what all evaluations share."""
+
+    classes: str | None = None
+    """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
+    of the run where a part of its own data is held out."""

@@ -159,6 +159,21 @@ def test_the_runs_own_data_is_split_as_in_pre_training(
     assert not evaluated("images").own_split
 
 
+def test_a_runs_own_classes_are_those_of_its_evaluation(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images", each=10)
+    (tmp_path / "two.txt").write_text("red\nblue\n")
+    state = checkpoint.load(saved)
+    state["config"]["data"] |= {"source": data, "classes": str(tmp_path / "two.txt")}
+    checkpoint.save(saved, state)
+    own = evaluate("knn", saved, data, random_baseline=False)
+    assert (own.classes, own.train_images, own.val_images, own.own_split) == (2, 18, 2, True)
+    (tmp_path / "one.txt").write_text("red\n")
+    other = evaluate("knn", saved, data, overrides=[f"classes={tmp_path / 'one.txt'}"], random_baseline=False)
+    assert (other.classes, other.train_images, other.val_images, other.own_split) == (1, 9, 1, False)
+    elsewhere = evaluate("knn", saved, write_images(tmp_path / "other", each=10), random_baseline=False)
+    assert elsewhere.classes == 3
+
+
 def test_the_split_stays_that_of_pre_training_when_an_image_is_gone(
     saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

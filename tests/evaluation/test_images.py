@@ -8,9 +8,9 @@ from PIL import Image
 from sslfast.data import Source
 from sslfast.errors import UsageError
 from sslfast.evaluation.images import is_same_source, open_labeled, train_and_test
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import ClassificationConfig
 
-OPTIONS = EvaluationConfig()
+OPTIONS = ClassificationConfig()
 
 
 def write_images(folder: Path, classes: str, each: int = 1) -> str:
@@ -33,7 +33,7 @@ def test_a_folder_of_splits_is_as_a_data_sets_name(tmp_path: Path) -> None:
         write_images(tmp_path / "set" / split, "ab")
     assert train_and_test(root, None, OPTIONS) == ([f"{root}:train"], [f"{root}:val"])
     assert train_and_test(f"{root}:train", None, OPTIONS) == ([f"{root}:train"], None)
-    assert train_and_test(root, None, EvaluationConfig(val_fraction=0.5)) == ([f"{root}:train"], None)
+    assert train_and_test(root, None, ClassificationConfig(val_fraction=0.5)) == ([f"{root}:train"], None)
     assert train_and_test(f"{root}/train", f"{root}:val", OPTIONS) == ([f"{root}/train"], [f"{root}:val"])
     with pytest.raises(UsageError, match=r"--val .*set/train: the images of --data .*set, which an encoder"):
         train_and_test(root, f"{root}/train", OPTIONS)
@@ -85,7 +85,7 @@ def test_classes_that_differ_are_listed_from_both_sides(tmp_path: Path) -> None:
 def test_chosen_classes_are_those_of_both_sides(tmp_path: Path) -> None:
     data, val = write_images(tmp_path / "data", "abcd"), write_images(tmp_path / "val", "bcde")
     (tmp_path / "list.txt").write_text("d\nb\na\n")
-    options = EvaluationConfig(classes=str(tmp_path / "list.txt"))
+    options = ClassificationConfig(classes=str(tmp_path / "list.txt"))
     train, test = open_labeled(data, val, options)
     assert (train.classes, classes_of(train)) == (["d", "b", "a"], ["a", "b", "d"])
     assert (test.classes, classes_of(test)) == (["d", "b", "a"], ["b", "d"])
@@ -97,6 +97,6 @@ def test_a_class_without_an_image_to_train_on(tmp_path: Path) -> None:
     data, val = write_images(tmp_path / "data", "abcdef"), write_images(tmp_path / "val", "abcdef", 3)
     match = r"--data .*data: of 1 classes that are tested no image is left to train on: [a-f]; give more images"
     with pytest.raises(UsageError, match=match):
-        open_labeled(data, None, EvaluationConfig(val_fraction=0.1))
+        open_labeled(data, None, ClassificationConfig(val_fraction=0.1))
     with pytest.raises(UsageError, match=r"data: of \d classes that are tested no image is left to train on"):
-        open_labeled(data, val, EvaluationConfig(limit=5))
+        open_labeled(data, val, ClassificationConfig(limit=5))

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import STRICT, CountOrZero, NonNegative, Probability
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import ClassificationConfig
 
 # The sources' protocols: what they train the classifier by, on images that are augmented anew each epoch. Learning
 # rates are at a batch of 256. None has a weight decay.
@@ -27,7 +27,7 @@ MOMENTUM = 0.9
 
 
 @dataclass(config=STRICT)
-class LinearConfig(EvaluationConfig):
+class LinearConfig(ClassificationConfig):
     """A linear classifier on the frozen encoder, the linear probe."""
 
     protocol: Literal["features", "fast", "moco", "simsiam", "mncl", "lewel_m", "lewel_b"] = "features"
