@@ -27,7 +27,7 @@ ENCODER = (
     "a run's directory, a checkpoint, a file of weights (.safetensors, or .pth of other software), "
     "torchvision/<model>[@<weights>], timm/<model>[@<tag>], or random"
 )
-COMMANDS = ("pretrain", "evaluate", "export", "list", "views", "report", "bench", "info")
+COMMANDS = ("pretrain", "evaluate", "export", "list", "views", "report", "compare", "bench", "info")
 
 
 class StoreOnce(argparse.Action):
@@ -157,6 +157,12 @@ def report(args: argparse.Namespace) -> None:
     print_path(write_report(args.encoder, args.data, architecture=args.architecture, partial=args.partial))
 
 
+def compare(args: argparse.Namespace) -> None:
+    from sslfast.commands.compare import compare as run
+
+    print_path(run(args.run_dirs, args.out))
+
+
 SHORT_OF_MEMORY = {
     pretrain: "lower data.batch_size, data.size, encoder.width or method.queue_size; "
     "if the images themselves do not fit, set data.pipeline=dali",
@@ -269,6 +275,17 @@ def parser() -> Parser:
     )
     add_state_dict(command)
     command.set_defaults(run=report)
+
+    command = commands.add_parser("compare", help="set runs side by side: settings, curves, evaluations")
+    command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", type=path_argument, help="two or more")
+    command.add_argument(
+        "--out",
+        metavar="DIR",
+        type=path_argument,
+        default=Path("compare"),
+        help="for compare.html, compare.md and compare.csv, which are replaced (default: %(default)s)",
+    )
+    command.set_defaults(run=compare)
 
     command = commands.add_parser("bench", help="time the kernels beside PyTorch's eager and compiled forms")
     command.add_argument("--op", metavar="NAME", help="one op (default: all)")

@@ -22,7 +22,7 @@ from sslfast.report.sections import training, views
 from sslfast.report.summary import lead, summary
 from sslfast.run.atomic import atomic_write
 from sslfast.run.backbone import initial_name
-from sslfast.run.directory import RunDirectory, read_recipe
+from sslfast.run.directory import RunDirectory, existing_run, read_recipe
 from sslfast.run.environment import Start, read_starts
 from sslfast.run.inventory import read_inventory
 from sslfast.run.metrics import read_metrics
@@ -86,9 +86,7 @@ def _save(html: str, path: Path) -> Path:
 
 
 def _of_run(path: Path, data: Names | None) -> Path:
-    run = RunDirectory(path)
-    if not run.config.is_file():
-        raise UsageError(f"{path}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain")
+    run = existing_run(path)
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
     source = _images(run, recipe, data)

@@ -28,6 +28,7 @@ class Line:
         y: a finite value for each.
         band: the (lowest, highest) value around each, or none.
         marked: whether its points are marked.
+        color: a color in place of its class's; empty: the class's.
     """
 
     name: str
@@ -36,6 +37,11 @@ class Line:
     y: Sequence[float]
     band: Sequence[tuple[float, float]] = ()
     marked: bool = False
+    color: str = ""
+
+    def style(self) -> str:
+        """The attribute of its color, if it has one of its own."""
+        return f' style="stroke:{self.color}"' if self.color else ""
 
 
 def chart(
@@ -159,17 +165,17 @@ def _band(scale: Scale, line: Line) -> str:
 
 def _path(scale: Scale, line: Line) -> str:
     places = [f"{scale.x(x)} {scale.y(y)}" for x, y in thinned(line.x, line.y)]
-    path = f'<path class="{line.kind}" d="M{"L".join(places)}"/>'
+    path = f'<path class="{line.kind}" d="M{"L".join(places)}"{line.style()}/>'
     if not line.marked and len(places) > 1:
         return path
     # A line of no length with round ends is a dot.
-    return path + f'<path class="mark" d="{"".join(f"M{place}h0" for place in places)}"/>'
+    return path + f'<path class="mark" d="{"".join(f"M{place}h0" for place in places)}"{line.style()}/>'
 
 
 def _legend(lines: Sequence[Line]) -> str:
     items = (
-        f'<li><svg viewBox="0 0 22 12" aria-hidden="true"><path class="{line.kind}" d="M0 6H22"/></svg>'
-        f"{escape(line.name)}</li>"
+        f'<li><svg viewBox="0 0 22 12" aria-hidden="true"><path class="{line.kind}" d="M0 6H22"{line.style()}/>'
+        f"</svg>{escape(line.name)}</li>"
         for line in lines
     )
     return f'<ul class="legend">{"".join(items)}</ul>'

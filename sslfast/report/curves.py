@@ -62,15 +62,20 @@ def draw_curves(metrics: Metrics, held_out_images: int, initial: str) -> Iterato
         yield _speed(*speed)
 
 
-def _smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
-    """The logged values, and their moving average."""
+def moving_average(epochs: list[float], values: list[float]) -> tuple[list[float], list[float]]:
+    """The (epochs, means) of the moving average of logged values, of which there is one."""
     # At as many places as can be seen: at all, the work would grow with the square of a run's length.
     stride = math.ceil(len(values) / MOST_POINTS)
     places = range(stride // 2, len(values), stride)
     means = smoothed(values, round(SMOOTHING * len(values)), places)
+    return [epochs[place] for place in places], means
+
+
+def _smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
+    """The logged values, and their moving average."""
     return [
         Line("logged steps", "steps", epochs, values),
-        Line("moving average", "mean", [epochs[place] for place in places], means),
+        Line("moving average", "mean", *moving_average(epochs, values)),
     ]
 
 

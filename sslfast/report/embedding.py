@@ -6,12 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 
-from sslfast.report.page import aside, escape
+from sslfast.report.page import COLORS, aside, escape
 
 PERPLEXITY = 30.0  # scikit-learn's default
 FEWEST = 10  # images that make a picture
 SAME = 1e-6  # spread of features of unit norm that is but rounding
-COLORS = 10  # of the page's style
 NAMED = 2 * COLORS  # classes with a color and a marker of their own: dots, then triangles
 SIDE, MARGIN = 400, 8  # of a drawing
 DOT = 6  # across

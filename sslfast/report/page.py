@@ -14,6 +14,7 @@ from sslfast.errors import printable
 
 PIXEL_ART = 64  # pixels: up to this side an image is kept exactly, and its pixels are shown as squares
 JPEG_QUALITY = 85
+COLORS = 10  # of the style, var(--class-0) and so on
 
 Cell = tuple[str, str]  # a text, and a smaller one below it, which may be empty
 

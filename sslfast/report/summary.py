@@ -28,21 +28,21 @@ def summary(
     recipe: Recipe, metrics: Metrics, starts: Sequence[Start], held_out_images: int, faults: Sequence[Fault] = ()
 ) -> Iterator[str]:
     """The latest figures of a run, what they mean, the signs that it has learned nothing, and its facts."""
-    figures = list(_figures(recipe, metrics, held_out_images))
-    yield definitions("figures", figures)
+    yield definitions("figures", figures(recipe, metrics, held_out_images))
     for fault in faults:
-        yield warning(_sentence(fault.message))
+        yield warning(sentence(fault.message))
     if any(shares(metrics, "knn_top1")):
         yield paragraph(verdict(metrics, held_out_images, initial_name(recipe.encoder)))
     yield definitions("facts", _facts(recipe, metrics, starts))
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """A text that begins with a capital and ends with a full stop."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
-def _figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator[tuple[str, Cell]]:
+def figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator[tuple[str, Cell]]:
+    """The latest figures of a run by what they are."""
     epoch = max((line["epoch"] for line in metrics if is_finite(line["epoch"])), default=0)
     state = "complete" if epoch >= recipe.train.epochs else "not finished; goes on with --resume"
     yield "epochs", (f"{epoch:.4g} of {recipe.train.epochs}", state)

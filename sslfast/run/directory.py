@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sslfast.config import Recipe
+from sslfast.config.paths import existing_path
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.config.settings import MANY, flat, shown
 from sslfast.errors import UsageError
@@ -162,6 +163,14 @@ class RunDirectory:
                 file.write(to_yaml(recipe).encode())
         except OSError as error:
             raise UsageError(f"--out {self.path}: cannot write: {error.strerror}") from error
+
+
+def existing_run(path: str | Path) -> RunDirectory:
+    """The run in a directory. Raises UsageError where there is none."""
+    run = RunDirectory(existing_path(path))
+    if not run.config.is_file():
+        raise UsageError(f"{path}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain")
+    return run
 
 
 def _is_part(path: Path) -> bool:

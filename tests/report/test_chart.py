@@ -38,6 +38,14 @@ def test_a_single_point_is_a_dot(epoch: float, value: float) -> None:
     assert "inf" not in figure
 
 
+def test_a_line_may_have_a_color_of_its_own() -> None:
+    lines = [Line(name, "values", [0, 1], [1, 2], marked=True, color=f"var(--class-{name})") for name in "01"]
+    figure = drawn(*lines)
+    for name in "01":
+        assert figure.count(f'style="stroke:var(--class-{name})"') == 3  # line, points, legend
+    assert "style=" not in drawn(Line("loss", "values", [0, 1], [1, 2], marked=True))
+
+
 def test_a_legend_and_bands_where_there_are_several_lines() -> None:
     band = [(0.1, 0.3), (0.2, 0.6)]
     figure = drawn(
