@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -59,7 +60,8 @@ def eval_batches(
     if source.paths is not None and not is_resident(source, data, device) and has_dali():
         from sslfast.data.dali.evaluation import dali_crops
 
-        crops = partial(dali_crops, threads=data.workers, prefetch=data.prefetch)
+        threads = max(data.workers, len(os.sched_getaffinity(0)) // world_size)  # nothing else is to be done
+        crops = partial(dali_crops, threads=threads, prefetch=data.prefetch)
     first, last = (len(source) * part // world_size for part in (rank, rank + 1))
     part = source if world_size == 1 else source.subset(np.arange(first, last))
     for images, index in crops(part, size, batch_size, device):

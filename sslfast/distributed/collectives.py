@@ -45,14 +45,19 @@ def gather(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
 
 @torch.no_grad()
 def gather_uneven(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """`gather` of ranks that may have different numbers of rows, without gradient. Waits for the device."""
+    """`gather` of ranks that may have different numbers of rows, without gradient. Waits for the device.
+
+    Beside the ranks' own rows it takes no memory but the result's.
+    """
     if world_size(group) == 1:
         return rows
     counts = gather(torch.tensor([len(rows)], device=rows.device), group).tolist()
-    padded = rows.new_zeros((max(counts), *rows.shape[1:]))
-    padded[: len(rows)] = rows
-    parts = gather(padded, group).split(len(padded))
-    return torch.cat([part[:count] for part, count in zip(parts, counts, strict=True)])
+    gathered = rows.new_empty((sum(counts), *rows.shape[1:]))
+    parts = gathered.split(counts)
+    parts[rank(group)].copy_(rows)
+    for source, part in enumerate(parts):
+        dist.broadcast(part, group=group, group_src=source)
+    return gathered
 
 
 def local_rows(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 
@@ -27,6 +28,16 @@ class Encoder(nn.Module, ABC):
     def stages(self) -> list[nn.Module]:
         """The parts that images pass, in order, for what trains only the last ones; itself, if it has none."""
         return [self]
+
+    def for_inference(self, dtype: torch.dtype) -> nn.Module:
+        """A form that is faster where only features are wanted, equal but for rounding; itself, if it has none.
+
+        The encoder has to be in evaluation mode, and the form is of the weights that it has now.
+
+        Args:
+            dtype: to compute in; that of a form without one of its own is autocast's.
+        """
+        return self
 
     @abstractmethod
     def forward(self, x: Tensor, dense: bool = False) -> Tensor: ...

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import resnet
 
 from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
+from sslfast.encoders.fused import BATCH_NORMS, FusedResNet
 from sslfast.encoders.norm import norm_layer
 
 # Block type and blocks a stage (He et al. 2016, table 1).
@@ -71,6 +73,9 @@ class ResNet(resnet.ResNet, Encoder):
     def stages(self) -> list[nn.Module]:
         layers = [self.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]
         return [nn.ModuleList([self.conv1, self.get_submodule("bn1")]), *layers]
+
+    def for_inference(self, dtype: torch.dtype) -> nn.Module:
+        return FusedResNet(self, dtype) if isinstance(self.bn1, BATCH_NORMS) else self
 
     def _scale(self, channels: int) -> int:
         return max(8, round(channels * self.width))

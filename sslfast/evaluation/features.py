@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,14 @@ def features(
     device: torch.device,
     *,
     batch_size: int = 256,
+    compute_dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype = torch.float32,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
     """The features of every image that can be read: resized, centre-cropped, not augmented.
 
-    The encoder runs in evaluation mode and is put back into the mode it was in. Of several processes each embeds
-    its part of the images, and gets the features of all.
+    The encoder runs in evaluation mode, in its form for inference where it has one, and stays as it was. Of several
+    processes each embeds its part of the images, and gets the features of all.
 
     Args:
         encoder: any network of (B, 3, S, S) -> (B, feature_dim), on `device`.
@@ -39,34 +42,52 @@ def features(
         data: `size`, `mean` and `std` of the encoder's input.
         device: where to compute.
         batch_size: number of images at once; changes no feature beyond rounding.
+        compute_dtype: fp32, or bf16: the encoder's arithmetic.
+        dtype: of the features that are returned. No other copy of them is held meanwhile.
         check_interrupt: is called before each batch, equally often on every rank; what it raises ends the pass.
 
     Returns:
-        (features, index): fp32 (M, feature_dim) on `device`, and int64 (M,) on the CPU, the images' positions in
+        (features, index): `dtype` (M, feature_dim) on `device`, and int64 (M,) on the CPU, the images' positions in
         the source in rising order; M < N where images cannot be read.
 
     Raises:
         UsageError: no image can be read.
     """
-    rows, positions = [], []
-    was_training = encoder.training
-    encoder.eval()
-    try:
-        batches = eval_batches(source, data.size, data, batch_size, device, rank(), world_size())
-        most = math.ceil(math.ceil(len(source) / world_size()) / batch_size)  # that any rank has
+    batches = eval_batches(source, data.size, data, batch_size, device, rank(), world_size())
+    most = math.ceil(len(source) / world_size())  # images that any rank has
+    rows, positions, count = torch.empty(0), torch.empty(most, dtype=torch.int64), 0
+    with (
+        _evaluating(encoder),
         # A compiled part of the network would compile anew for this mode and these shapes.
-        with torch.compiler.set_stance("force_eager"):
-            for _ in trange(most, desc="features", unit="batch", leave=False, disable=None):
-                check_interrupt()
-                if (batch := next(batches, None)) is not None:
-                    images, index = batch
-                    rows.append(encoder(images).float())
-                    positions.append(index.cpu())
-    finally:
-        encoder.train(was_training)
-    if not rows:
+        torch.compiler.set_stance("force_eager"),
+        torch.autocast(device.type, torch.bfloat16, enabled=compute_dtype == torch.bfloat16),
+    ):
+        network = encoder.for_inference(compute_dtype) if isinstance(encoder, Encoder) else encoder
+        for _ in trange(math.ceil(most / batch_size), desc="features", unit="batch", leave=False, disable=None):
+            check_interrupt()
+            if (batch := next(batches, None)) is not None:
+                images, index = batch
+                new = network(images)
+                if not count:
+                    rows = new.new_empty((most, new.shape[1]), dtype=dtype)
+                rows[count : count + len(new)] = new
+                positions[count : count + len(new)] = index
+                count += len(new)
+    if not count:
         raise UsageError(f"{source.name}: none of its {len(source)} images can be read")
-    return gather_uneven(torch.cat(rows)), gather_uneven(torch.cat(positions))
+    return gather_uneven(rows[:count]), gather_uneven(positions[:count])
+
+
+@contextmanager
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Puts a network into evaluation mode for a while, and then each of its modules back into its own."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def labeled_features(

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from sslfast.config import DataConfig, EncoderConfig
@@ -41,11 +42,15 @@ def test_are_the_encoders_outputs_in_evaluation_mode(encoder: Encoder) -> None:
 @pytest.mark.parametrize("training", [True, False])
 def test_leave_the_encoder_as_it_was(encoder: Encoder, training: bool) -> None:
     encoder.train(training)
+    encoder.get_submodule("layer1").train(not training)
     before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    modes = [module.training for module in encoder.modules()]
     features(encoder, pictures(5), DATA, CPU)
-    assert all(module.training == training for module in encoder.modules())
+    assert [module.training for module in encoder.modules()] == modes
     for name, value in encoder.state_dict().items():
         assert torch.equal(value, before[name]), name
+        assert value.stride() == before[name].stride(), name
+        assert value.requires_grad == before[name].requires_grad
 
 
 def test_compile_nothing(encoder: Encoder) -> None:
@@ -60,10 +65,10 @@ def test_compile_nothing(encoder: Encoder) -> None:
 
 
 def test_restore_the_mode_after_an_error(encoder: Encoder) -> None:
-    encoder.train().layer4 = nn.Linear(1, 1)
-    with pytest.raises(RuntimeError):
-        features(encoder, pictures(5), DATA, CPU)
-    assert encoder.training
+    network = nn.Sequential(encoder, nn.Linear(1, 1)).train()
+    with pytest.raises(RuntimeError, match="shapes"):
+        features(network, pictures(5), DATA, CPU)
+    assert all(module.training for module in network.modules())
 
 
 def test_labels_stay_with_their_images_when_one_cannot_be_read(encoder: Encoder, tmp_path: Path) -> None:
@@ -85,3 +90,18 @@ def test_no_readable_image_is_an_error(encoder: Encoder, tmp_path: Path) -> None
     (tmp_path / "0.png").write_bytes(b"no image")
     with pytest.raises(UsageError, match="0.png|read"):
         features(encoder, open_source(str(tmp_path), max_bad=1.0), DATA, CPU)
+
+
+def test_bf16_rounds_features_and_no_weight(encoder: Encoder) -> None:
+    """In bf16 the arithmetic, or what is kept of it."""
+    source = pictures(10)
+    exact, _ = features(encoder, source, DATA, CPU)
+    computed, _ = features(encoder, source, DATA, CPU, compute_dtype=torch.bfloat16)
+    kept, _ = features(encoder, source, DATA, CPU, dtype=torch.bfloat16)
+    assert computed.dtype == torch.float32
+    assert not torch.equal(computed, exact)
+    assert F.cosine_similarity(computed, exact).min() > 0.999
+    assert torch.equal(kept, exact.bfloat16())
+    wrapped, _ = features(nn.Sequential(encoder), source, DATA, CPU, compute_dtype=torch.bfloat16)
+    assert F.cosine_similarity(wrapped, exact).min() > 0.999  # by autocast
+    assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())

@@ -15,6 +15,7 @@ from sslfast.data.sources import Source
 from sslfast.data.sources.images import UnreadableImage
 
 AHEAD = 256  # decoded images that wait at most
+BLOCK = 8  # images that a thread reads at a time: one by one, small ones take as long to hand over
 
 
 def read_all(
@@ -30,29 +31,24 @@ def read_all(
         UsageError: more files than the source allows cannot be read.
     """
 
-    def read(index: int) -> NDArray[np.uint8] | None:
-        try:
-            return np.array(convert(source.image(index)))
-        except UnreadableImage as error:
-            assert source.paths is not None
-            source.bad.add(source.paths[index], error)
-            return None
+    def read(start: int) -> list[tuple[int, NDArray[np.uint8]]]:
+        block = []
+        for index in range(start, min(start + BLOCK, len(source))):
+            try:
+                block.append((index, np.array(convert(source.image(index)))))
+            except UnreadableImage as error:
+                assert source.paths is not None
+                source.bad.add(source.paths[index], error)
+        return block
 
-    pending: deque[tuple[int, Future[NDArray[np.uint8] | None]]] = deque()
+    pending: deque[Future[list[tuple[int, NDArray[np.uint8]]]]] = deque()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            for index in range(len(source)):
-                pending.append((index, pool.submit(read, index)))
-                if len(pending) > AHEAD:
-                    yield from _result(*pending.popleft())
+            for start in range(0, len(source), BLOCK):
+                pending.append(pool.submit(read, start))
+                if len(pending) > AHEAD // BLOCK:
+                    yield from pending.popleft().result()
             while pending:
-                yield from _result(*pending.popleft())
+                yield from pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)  # when the consumer stops early, or after an error
-
-
-def _result(index: int, future: Future[NDArray[np.uint8] | None]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The image and its position, or nothing where it cannot be read."""
-    pixels = future.result()
-    if pixels is not None:
-        yield index, pixels
