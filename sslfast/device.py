@@ -1,8 +1,8 @@
-"""Devices: the choice of one, and copies to it."""
+"""Devices: the choice of one and of the precision there, and copies to it."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sslfast.errors import UsageError
+
+Precision = Literal["fp32", "bf16"]
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -29,6 +32,17 @@ def choose_device(name: str) -> torch.device:
     if device is None:
         raise UsageError(f"device {name!r}: kernels and data pipelines have no form for it; use auto, cpu or cuda")
     return device
+
+
+def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """Choose a precision by its name; "auto" is bf16 on a GPU and on a CPU that multiplies in it, else fp32.
+
+    Such a CPU has AVX512-BF16 or AMX-BF16. Others only emulate bf16, which takes longer than fp32.
+    """
+    if name != "auto":
+        return name
+    found = torch.cpu.get_capabilities()
+    return "bf16" if device.type == "cuda" or found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:

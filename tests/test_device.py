@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sslfast.device import choose_device, to_device
+from sslfast.device import choose_device, choose_precision, to_device
 from sslfast.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -27,6 +27,16 @@ def test_no_device_at_all_is_one_sentence():
     with pytest.raises(UsageError, match="device 'gpu': .*use auto, cpu or cuda") as refusal:
         choose_device("gpu")
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("found", "precision"), [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")]
+)
+def test_auto_is_bf16_on_a_gpu_and_on_a_cpu_that_has_it(monkeypatch, found, precision):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, **found})
+    assert choose_precision("auto", CPU) == precision
+    assert choose_precision("auto", torch.device("cuda")) == "bf16"
+    assert [choose_precision(name, CPU) for name in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 
 def test_arrays_of_any_strides_are_copied():

@@ -194,7 +194,8 @@ class TrainConfig:
     device: str = "auto"
     """Device to train on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of the arithmetic. bf16: views in bf16, and autocast; auto: bf16 on a GPU, fp32 on the CPU."""
+    """Precision of the arithmetic. bf16: views in bf16, and autocast; auto: bf16 on a GPU and on a CPU with
+    AVX512-BF16 or AMX-BF16, else fp32. A run keeps what it was started in."""
     compile: bool | None = None
     """Whether torch.compile compiles the encoders; null: on a GPU only."""
     threads: Count | None = None

@@ -1,7 +1,7 @@
-"""ResNets for inference: batch norm is folded into the convolutions, and these add and rectify their own outputs.
+"""ResNets for inference: batch norm is folded into the convolutions, and these add and rectify their outputs.
 
-By a convolution, a batch norm, an addition and a ReLU, each for itself, a CPU writes and reads a map of features up
-to four times; in one, it is written once.
+By a convolution, a batch norm, an addition and a ReLU, each for itself, a CPU writes a map of features four times;
+in one, it is written once.
 """
 
 from __future__ import annotations

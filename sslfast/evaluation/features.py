@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +13,11 @@ from tqdm import trange
 
 from sslfast.config import DataConfig
 from sslfast.data import Source, eval_batches
-from sslfast.device import choose_device
+from sslfast.device import DTYPES, choose_device, choose_precision
 from sslfast.distributed import gather_uneven, rank, world_size
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.options import FeaturesConfig
 
 
 @torch.no_grad()
@@ -33,8 +34,8 @@ def features(
 ) -> tuple[Tensor, Tensor]:
     """The features of every image that can be read: resized, centre-cropped, not augmented.
 
-    The encoder runs in evaluation mode, in its form for inference where it has one, and stays as it was. Of several
-    processes each embeds its part of the images, and gets the features of all.
+    The encoder runs in evaluation mode, in its form for inference where it has one, and stays as it was. Of
+    several processes each embeds its part of the images, and gets the features of all.
 
     Args:
         encoder: any network of (B, 3, S, S) -> (B, feature_dim), on `device`.
@@ -47,8 +48,8 @@ def features(
         check_interrupt: is called before each batch, equally often on every rank; what it raises ends the pass.
 
     Returns:
-        (features, index): `dtype` (M, feature_dim) on `device`, and int64 (M,) on the CPU, the images' positions in
-        the source in rising order; M < N where images cannot be read.
+        (features, index): of `dtype`, (M, feature_dim), on `device`, and int64 (M,) on the CPU, the images'
+        positions in the source in rising order; M < N where images cannot be read.
 
     Raises:
         UsageError: no image can be read.
@@ -91,29 +92,34 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 
 
 def labeled_features(
-    encoder: Encoder,
-    source: Source,
-    data: DataConfig,
-    device: torch.device,
-    *,
-    batch_size: int = 256,
-    check_interrupt: Callable[[], None] = lambda: None,
+    encoder: Encoder, source: Source, data: DataConfig, device: torch.device, **settings: Any
 ) -> tuple[Tensor, Tensor]:
-    """The `features` of a labelled source, and its labels.
+    """The `features` of a labelled source, by any settings that these have, and its labels.
 
     Returns:
-        (features, labels): fp32 (M, feature_dim) and int64 (M,), both on `device`.
+        (features, labels): (M, feature_dim) and int64 (M,), both on `device`.
     """
     assert source.labels is not None
-    x, index = features(encoder, source, data, device, batch_size=batch_size, check_interrupt=check_interrupt)
+    x, index = features(encoder, source, data, device, **settings)
     return x, torch.from_numpy(source.labels)[index].to(device)
 
 
 def train_val_features(
-    encoder: Encoder, train: Source, val: Source, data: DataConfig, options: EvaluationConfig
+    encoder: Encoder,
+    train: Source,
+    val: Source,
+    data: DataConfig,
+    options: FeaturesConfig,
+    *,
+    train_dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The `labeled_features` of training and held-out images: (train_x, train_y, val_x, val_y)."""
+    """The `labeled_features` of training and held-out images: (train_x, train_y, val_x, val_y).
+
+    Those of the training images are of `train_dtype`, the others fp32.
+    """
     device = choose_device(options.device)
-    train_x, train_y = labeled_features(encoder, train, data, device, batch_size=options.chunk)
-    val_x, val_y = labeled_features(encoder, val, data, device, batch_size=options.chunk)
+    compute_dtype = DTYPES[choose_precision(options.precision, device)]
+    settings = {"batch_size": options.chunk, "compute_dtype": compute_dtype}
+    train_x, train_y = labeled_features(encoder, train, data, device, dtype=train_dtype, **settings)
+    val_x, val_y = labeled_features(encoder, val, data, device, **settings)
     return train_x, train_y, val_x, val_y

@@ -8,6 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed
+from sslfast.device import choose_device, choose_precision
 
 
 @dataclass(config=STRICT)
@@ -45,3 +46,15 @@ class ClassificationConfig(EvaluationConfig):
     classes: str | None = None
     """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
     of the run where a part of its own data is held out."""
+
+
+@dataclass(config=STRICT)
+class FeaturesConfig(ClassificationConfig):
+    """The images of an evaluation by features that are computed once, and how these are."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Precision in which the encoder computes features once. auto: bf16 on a GPU and on a CPU with AVX512-BF16 or
+    AMX-BF16, else fp32; the result says which it was."""
+
+    def __post_init__(self) -> None:
+        self.precision = choose_precision(self.precision, choose_device(self.device))

@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
+import torch
 import yaml
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -114,7 +115,8 @@ def from_dict(values: dict[str, Any], origin: str = "recipe") -> Recipe:
 def from_stored(values: dict[str, Any], origin: str) -> Recipe:
     """The recipe of a run on disk, as `from_dict` reads it; also that of an earlier version.
 
-    DenseCL, LEWEL_M and PCL once had all settings of MoCo v1, two of which could only be what they do anyway.
+    DenseCL, LEWEL_M and PCL once had all settings of MoCo v1, two of which could only be what they do anyway. A
+    run that was stored with train.precision=auto is of a version to which that was fp32 on every CPU.
 
     Args:
         values: as config.yaml or a checkpoint holds them.
@@ -127,7 +129,12 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
     if isinstance(method, dict) and method.get("name") in ("densecl", "lewel_m", "pcl"):
         method = {key: value for key, value in method.items() if key not in ("negatives", "bank_momentum")}
         values = {**values, "method": method}
-    return from_dict(values, origin)
+    recipe = from_dict(values, origin)
+    train = recipe.train
+    if train.precision == "auto":
+        on_gpu = train.device.startswith("cuda") or (train.device == "auto" and torch.cuda.is_available())
+        train.precision = "bf16" if on_gpu else "fp32"
+    return recipe
 
 
 def _with_preset_views(values: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sslfast.config import Recipe
@@ -12,6 +13,7 @@ from sslfast.config.settings import flat, shown
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.names import Names
+from sslfast.device import choose_device, choose_precision
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
 from sslfast.run.directory import OF_IMAGES, RunDirectory, read_recipe
@@ -31,7 +33,7 @@ def recipe_to_run(
     resume: bool = False,
     extend: str | None = None,
 ) -> Recipe:
-    """The recipe that is to run in a directory.
+    """The recipe that is to run in a directory, in a precision that `auto` leaves no longer open.
 
     A run is resumed with the settings that it was started with, out of its config.yaml, and not with those that a
     recipe of this name or a YAML file has now; a line of the log names where the two differ.
@@ -51,13 +53,13 @@ def recipe_to_run(
     if extend is not None:
         check_extension(extend, run, overrides, resume=resume)
         overrides = [*overrides, extend]
-    if isinstance(recipe, Recipe) or not (resume and run.config.exists()):
+    stored = read_recipe(run.config) if resume and run.config.exists() else None
+    if isinstance(recipe, Recipe) or stored is None:
         if recipe is None:
             raise UsageError(f"--resume {run.path}: holds no run (no {run.config.name}); name the recipe to start")
-        return load_recipe(recipe, overrides, data=data)
-    stored = read_recipe(run.config)
+        return _with_precision(load_recipe(recipe, overrides, data=data), stored)
     if recipe is not None:
-        named = load_recipe(recipe, overrides, data=data)
+        named = _with_precision(load_recipe(recipe, overrides, data=data), stored)
         if named.method.name != stored.method.name:
             raise UsageError(
                 f"--resume: {run.path} holds a run of {stored.method.name}, and {recipe} is of "
@@ -70,7 +72,17 @@ def recipe_to_run(
                 recipe,
                 ", ".join(different),
             )
-    return load_recipe(stored, overrides, data=data)
+    return _with_precision(load_recipe(stored, overrides, data=data), stored)
+
+
+def _with_precision(recipe: Recipe, stored: Recipe | None) -> Recipe:
+    """The recipe with the precision that `auto` is: that of the run to resume, or the best on this machine."""
+    train = recipe.train
+    if train.precision == "auto":
+        device = choose_device(train.device)
+        precision = stored.train.precision if stored else choose_precision("auto", device)
+        recipe = replace(recipe, train=replace(train, precision=precision))
+    return recipe
 
 
 def check_extension(extend: str, run: RunDirectory, overrides: Sequence[str], *, resume: bool) -> None:

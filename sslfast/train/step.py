@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sslfast.config import Recipe, TrainConfig
 from sslfast.data import Batch, Loader, LoaderSpec, Source, make_loader
+from sslfast.device import DTYPES, choose_precision
 from sslfast.distributed import average_, rank, world_size
 from sslfast.encoders import build_encoder, try_encoder
 from sslfast.encoders.norm import synchronized
@@ -82,8 +83,7 @@ def build_method(
 
 def _view_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     """The dtype of a step's views: fp32, or bf16 where the step is under autocast."""
-    in_bf16 = config.precision == "bf16" or (config.precision == "auto" and device.type == "cuda")
-    return torch.bfloat16 if in_bf16 else torch.float32
+    return DTYPES[choose_precision(config.precision, device)]
 
 
 class TrainStep:

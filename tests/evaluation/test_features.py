@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from sslfast.benchmarks.measure.memory import extra_memory
 from sslfast.config import DataConfig, EncoderConfig
 from sslfast.data import Source, eval_batches, open_source
 from sslfast.encoders import Encoder, build_encoder
@@ -105,3 +106,24 @@ def test_bf16_rounds_features_and_no_weight(encoder: Encoder) -> None:
     wrapped, _ = features(nn.Sequential(encoder), source, DATA, CPU, compute_dtype=torch.bfloat16)
     assert F.cosine_similarity(wrapped, exact).min() > 0.999  # by autocast
     assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
+
+
+class Wide(nn.Module):
+    """Many features of an image, at no cost."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.mean(dim=(1, 2, 3))[:, None] * torch.ones(2048)
+
+
+def test_what_is_kept_is_held_once() -> None:
+    source = Source("pictures", images=np.zeros((20_000, 8, 8, 3), dtype=np.uint8))
+    data, held = DataConfig(size=8), 20_000 * 2048 * 2
+
+    def embed() -> None:
+        features(Wide(), source, data, CPU, dtype=torch.bfloat16)
+
+    embed()  # what the first call loads
+    extra = extra_memory(embed, CPU)
+    if extra is None:
+        pytest.skip("the peak of memory cannot be read here")
+    assert held <= extra < 1.3 * held

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
+from sslfast.benchmarks.measure.memory import extra_memory
 from sslfast.evaluation import knn
 from sslfast.evaluation.knn import knn_accuracy, knn_predictions
 
@@ -121,3 +122,21 @@ def test_shuffled_labels_give_chance() -> None:
     top1 = knn_accuracy(x, y, val_x, val_y, k=20, temperature=0.1, num_classes=4)["top1"]
     # 4 clusters, each a lottery among 4 classes with a slight majority: far from the 100 % of true labels.
     assert top1 < 0.5
+
+
+@pytest.mark.parametrize("queries", [1, 300])
+def test_no_second_copy_of_the_training_features_is_made(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in fp32 of those in bf16, nor normalised, nor one similarity for each of them and each query."""
+    monkeypatch.setattr(knn, "SIMILARITIES", 2**18)
+    train_x = torch.ones(100_000, 256, dtype=torch.bfloat16)  # 49 MiB
+    train_y = torch.zeros(len(train_x), dtype=torch.int64)
+    val = torch.ones(queries, 256), torch.zeros(queries, dtype=torch.int64)
+
+    def classify() -> None:
+        knn_accuracy(train_x, train_y, *val, k=20, temperature=0.1, num_classes=2)
+
+    classify()  # what the first call loads
+    extra = extra_memory(classify, torch.device("cpu"))
+    if extra is None:
+        pytest.skip("the peak of memory cannot be read here")
+    assert extra < 20 * 2**20

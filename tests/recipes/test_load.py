@@ -4,12 +4,15 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.check import check_recipe
 from sslfast.recipes.load import from_dict, from_stored, load_recipe, recipes, to_dict, to_yaml
+
+FP32 = ["train.precision=fp32"]  # a stored recipe says which it is
 
 
 @pytest.mark.parametrize("name", recipes())
@@ -23,9 +26,18 @@ def test_recipes_survive_yaml(name):
     assert from_dict(yaml.safe_load(to_yaml(recipe))) == recipe
 
 
+def test_stored_recipes_of_a_version_without_bf16_on_the_cpu_are_read(monkeypatch):
+    stored = to_dict(load_recipe("moco_v2"))
+    assert stored["train"]["precision"] == "auto"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    assert from_stored(stored, "config.yaml").train.precision == "fp32"
+    stored["train"]["device"] = "cuda:1"
+    assert from_stored(stored, "config.yaml").train.precision == "bf16"
+
+
 @pytest.mark.parametrize("name", ["densecl", "lewel_m", "pcl"])
 def test_stored_recipes_of_an_earlier_version_are_read(name):
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, FP32)
     stored = to_dict(recipe)
     stored["method"] |= {"negatives": "queue", "bank_momentum": 0.5}
     assert from_stored(stored, "config.yaml") == recipe
@@ -35,19 +47,19 @@ def test_stored_recipes_of_an_earlier_version_are_read(name):
 
 def test_stored_recipes_without_a_range_are_read():
     """Those of runs that are older than the setting."""
-    recipe = load_recipe("moco_v2", ["data.range=[0, 4095]"])
+    recipe = load_recipe("moco_v2", ["data.range=[0, 4095]", *FP32])
     stored = to_dict(recipe)
     assert from_stored(stored, "config.yaml") == recipe
     assert stored["data"].pop("range") == [0, 4095]
-    assert from_stored(stored, "config.yaml") == load_recipe("moco_v2")
+    assert from_stored(stored, "config.yaml") == load_recipe("moco_v2", FP32)
 
 
 def test_stored_recipes_without_choices_of_images_are_read():
-    recipe = load_recipe("moco_v2", ["data.labels=false", "data.classes=imagenet100"])
+    recipe = load_recipe("moco_v2", ["data.labels=false", "data.classes=imagenet100", *FP32])
     stored = to_dict(recipe)
     assert from_stored(stored, "config.yaml") == recipe
     assert (stored["data"].pop("labels"), stored["data"].pop("classes")) == (False, "imagenet100")
-    assert from_stored(stored, "config.yaml") == load_recipe("moco_v2")
+    assert from_stored(stored, "config.yaml") == load_recipe("moco_v2", FP32)
 
 
 def test_images_of_one_source_or_several():

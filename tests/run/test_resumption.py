@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from sslfast.cli import main
 from sslfast.commands.pretrain import pretrain
@@ -63,7 +64,8 @@ def test_settings_that_a_run_may_not_change_are_refused_by_name(started: RunDire
 
 def test_no_run_to_resume_is_a_run_to_start_where_there_is_a_recipe(tmp_path: Path) -> None:
     run = RunDirectory(tmp_path / "run")
-    assert recipe_to_run("moco_v2_shapes", run, TINY, resume=True) == load_recipe("moco_v2_shapes", TINY)
+    begun = [*TINY, "train.device=cpu", "train.precision=fp32"]
+    assert recipe_to_run("moco_v2_shapes", run, begun, resume=True) == load_recipe("moco_v2_shapes", begun)
     with pytest.raises(UsageError, match=r"run: holds no run \(no config.yaml\); name the recipe"):
         recipe_to_run(None, run, resume=True)
 
@@ -105,3 +107,16 @@ def test_a_recipe_is_needed_to_start_a_run(capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit, match="2"):
         main(["pretrain", "--data", "shapes"])
     assert "give a RECIPE, or --resume and a run's directory" in capsys.readouterr().err
+
+
+def test_a_run_keeps_the_precision_that_it_was_started_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a machine, or by a recipe, to which `auto` is another."""
+    run, recipe = RunDirectory(tmp_path), load_recipe("moco_v2_shapes", [*TINY, "train.device=cpu"])
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    begun = recipe_to_run(recipe, run)
+    assert (begun.train.precision, recipe.train.precision) == ("bf16", "auto")
+    run.start(begun, resume=False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    assert recipe_to_run(recipe, RunDirectory(tmp_path / "other")).train.precision == "fp32"
+    for again in (recipe, "moco_v2_shapes", None):
+        assert recipe_to_run(again, run, resume=True).train.precision == "bf16"

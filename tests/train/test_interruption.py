@@ -16,10 +16,10 @@ from sslfast.evaluation import knn
 from sslfast.evaluation.features import features
 from sslfast.methods.parts import clustering
 from sslfast.methods.parts.clustering import kmeans
-from sslfast.run.directory import RunDirectory
+from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.train.trainer import Trainer
 from tests.methods.runs import small_recipe
-from tests.train.runs import assert_same, lines, state, tiny
+from tests.train.runs import assert_same, lines, signal_after, state, tiny
 
 RUN = ["train.epochs=2", "train.knn_every=1"]
 EPOCH = 5
@@ -161,3 +161,19 @@ def test_a_clustering_ends_between_iterations():
     with pytest.raises(Stop):
         kmeans(points, 3, seed=0, epoch=0, iterations=4, check_interrupt=after(3))
     kmeans(points, 3, seed=0, epoch=0, iterations=4, check_interrupt=after(4))
+
+
+def test_a_run_in_bf16_goes_on_to_the_same_bits_where_auto_is_fp32(tmp_path, monkeypatch):
+    """`auto` is resolved where a run is started, and its choice is kept."""
+    whole, run, short = tmp_path / "whole", tmp_path / "run", ["train.epochs=2", "train.knn_every=0"]
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    pretrain(tiny(*short), whole)
+    with monkeypatch.context() as patch:
+        signal_after(patch, 7)
+        with pytest.raises(SystemExit, match="143"):
+            pretrain(tiny(*short), run)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    pretrain(tiny(*short), run, resume=True)
+    assert read_recipe(RunDirectory(run).config).train.precision == "bf16"
+    assert "bf16" in (run / "train.log").read_text()
+    assert_same(state(run), state(whole))

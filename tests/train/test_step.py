@@ -163,3 +163,12 @@ def test_a_step_and_its_loader():
     assert views.views[0].dtype == torch.bfloat16
     assert train_step(views)["loss"].dtype == torch.float32
     assert train_step.method.encoder.conv1.weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("capable", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_auto_is_bf16_on_a_cpu_that_has_it(monkeypatch, capable, dtype):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": capable})
+    recipe = load_recipe("moco_v2_shapes", [*MOCO, "data.limit=40", "train.device=cpu"])
+    train_step, loader = build_step(recipe, open_source("shapes", limit=40), torch.device("cpu"))
+    assert train_step.in_bf16 == capable
+    assert next(loader.epoch(0)).views[0].dtype == dtype

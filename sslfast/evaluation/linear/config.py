@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import STRICT, CountOrZero, NonNegative, Probability
-from sslfast.evaluation.options import ClassificationConfig
+from sslfast.evaluation.options import FeaturesConfig
 
 # The sources' protocols: what they train the classifier by, on images that are augmented anew each epoch. Learning
 # rates are at a batch of 256. None has a weight decay.
@@ -27,7 +27,7 @@ MOMENTUM = 0.9
 
 
 @dataclass(config=STRICT)
-class LinearConfig(ClassificationConfig):
+class LinearConfig(FeaturesConfig):
     """A linear classifier on the frozen encoder, the linear probe."""
 
     protocol: Literal["features", "fast", "moco", "simsiam", "mncl", "lewel_m", "lewel_b"] = "features"
@@ -55,6 +55,14 @@ class LinearConfig(ClassificationConfig):
     or stays as it is; null: for features and fast only."""
 
     def __post_init__(self) -> None:
+        if self.protocol in PUBLISHED:
+            if self.precision == "bf16":
+                raise ValueError(
+                    f"precision=bf16: protocol={self.protocol} trains on augmented images, in fp32; leave it out, "
+                    "or use protocol=features or fast"
+                )
+            self.precision = "fp32"
+        super().__post_init__()
         if self.standardise is None:
             self.standardise = self.protocol not in PUBLISHED
         if self.protocol == FAST:
