@@ -1,0 +1,1 @@
+"""The extraction of features, beside the loop that a careful user writes."""
