@@ -12,6 +12,7 @@ from torch import Tensor
 from sslfast.errors import UsageError
 
 Precision = Literal["fp32", "bf16"]
+MOST_SHOWN = 40  # characters of a name in a message
 DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -23,14 +24,15 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    shown = repr(name if len(name) <= MOST_SHOWN else f"{name[:MOST_SHOWN]}...")
     try:
         known = torch.device(name).type in ("cpu", "cuda")
         device = torch.empty(0, device=name).device if known else None
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).split("\n")[0]
-        raise UsageError(f"device {name!r}: {reason}; use auto, cpu or cuda") from error
+        reason = str(error).split("\n")[0].replace(name, shown[1:-1])
+        raise UsageError(f"device {shown}: {reason}; use auto, cpu or cuda") from error
     if device is None:
-        raise UsageError(f"device {name!r}: kernels and data pipelines have no form for it; use auto, cpu or cuda")
+        raise UsageError(f"device {shown}: kernels and data pipelines have no form for it; use auto, cpu or cuda")
     return device
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+from sslfast.data.sources.names import joined
 from sslfast.report.comparison.grid import NOTHING, Grid
 from sslfast.report.comparison.run import ComparedRun
 from sslfast.report.curves import series, shares
 from sslfast.report.numbers import duration
 from sslfast.report.page import Cell
 from sslfast.report.summary import figures, sentence, training_seconds, verdict
+from sslfast.run.backbone import initial_name
 
 
 def overview(runs: Sequence[ComparedRun]) -> Grid:
@@ -28,7 +30,7 @@ def _row(run: ComparedRun) -> Iterator[tuple[str, Cell]]:
     recipe = run.recipe
     yield "method", (recipe.method.name, "")
     yield "encoder", (recipe.encoder.name, "" if recipe.encoder.width == 1 else f"width {recipe.encoder.width:g}")
-    yield "images", (recipe.data.source, f"at {recipe.data.size} pixels")
+    yield "images", (joined(recipe.data.source), f"at {recipe.data.size} pixels")
     for name, (text, below) in figures(recipe, run.metrics, run.held_out_images):
         yield name, (text, "" if name == "loss" else below)
     if seconds := training_seconds(recipe, run.metrics):
@@ -40,6 +42,10 @@ def _row(run: ComparedRun) -> Iterator[tuple[str, Cell]]:
 def verdicts(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, list[str]]]:
     """What each run has come to, by its name: a sentence on kNN, and one on each sign that nothing is learned."""
     for run in runs:
-        knn = [verdict(run.metrics, run.held_out_images)] if any(shares(run.metrics, "knn_top1")) else []
+        knn = (
+            [verdict(run.metrics, run.held_out_images, initial_name(run.recipe.encoder))]
+            if any(shares(run.metrics, "knn_top1"))
+            else []
+        )
         faults = [sentence(fault.message) for fault in run.summary.faults] if run.summary else []
         yield run.name, [*knn, *faults] or ["No kNN accuracy is logged."]
