@@ -38,22 +38,21 @@ def train_and_test(
 
     Args:
         data: the training images, as `open_source` takes them.
-        val: the held-out images; None: the test split of a bare name, unless `options.val_fraction` asks for a
-            part of the training split.
+        val: the held-out images; None: the test splits of bare names, if each has one, unless
+            `options.val_fraction` asks for a part of the training images.
         options: the evaluation's settings as they were given.
 
     Returns:
         (data, val), where a data set's name tells its split; val is None where a part of `data` is to be held out.
 
     Raises:
-        UsageError: an image set is in both, or some of `data` have test splits and some none.
+        UsageError: an image set is in both.
     """
     given = listed(data)
     names = [whole_name(name, options.max_unpacked) for name in given]
     if val is None:
-        if options.val_fraction is not None or names == given:
-            return names, None
-        return names, _test_splits(given, names, options)
+        tests = [test for name in given if (test := held_out_name(name, options.max_unpacked))]
+        return names, tests if len(tests) == len(given) and options.val_fraction is None else None
     held_out = [whole_name(name, options.max_unpacked) for name in listed(val)]
     for data_name, val_name in product(given, listed(val)):
         if is_same(data_name, val_name):
@@ -62,22 +61,6 @@ def train_and_test(
                 "name another split or folder, or leave --val out"
             )
     return names, held_out
-
-
-def _test_splits(given: list[str], names: list[str], options: EvaluationConfig) -> list[str] | None:
-    """The test splits of data sets' bare names; None: none has one. Raises UsageError where only some have."""
-    tests = {
-        bare: held_out_name(bare, options.max_unpacked) if bare != name else None
-        for bare, name in zip(given, names, strict=True)
-    }
-    found = [test for test in tests.values() if test is not None]
-    if found and len(found) < len(tests):
-        without = next(bare for bare, test in tests.items() if test is None)
-        raise UsageError(
-            f"--data {without}: has no test split that its name leads to, beside {found[0]}; name the images to "
-            f"test on by --val, or hold out a part of all by val_fraction={VAL_FRACTION:g}"
-        )
-    return found or None
 
 
 def with_split(options: Options, data: DataConfig) -> Options:

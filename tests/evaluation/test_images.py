@@ -47,11 +47,7 @@ def test_several_sources_on_both_sides(tmp_path: Path) -> None:
         [f"{splits}:train", "CIFAR10:train"],
         [f"{splits}:val", "CIFAR10:test"],
     )
-    with pytest.raises(
-        UsageError, match=r"--data .*plain: has no test split .*, beside .*set:val; name the images"
-    ):
-        train_and_test([splits, plain], None, OPTIONS)
-    assert train_and_test([plain, f"{splits}:val"], None, OPTIONS)[1] is None
+    assert train_and_test([splits, plain], None, OPTIONS) == ([f"{splits}:train", plain], None)
     with pytest.raises(UsageError, match=r"--val .*plain: the images of --data .*plain"):
         train_and_test([splits, plain], [f"{splits}:val", plain], OPTIONS)
     train, test = open_labeled([f"{splits}:train", plain], f"{splits}:val", OPTIONS)
