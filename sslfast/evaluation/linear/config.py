@@ -48,8 +48,8 @@ class LinearConfig(FeaturesConfig):
     momentum: Probability = MOMENTUM
     """Momentum of sgd and lars."""
     weight_decay: NonNegative | None = None
-    """Weight decay: an L2 penalty on the classifier; null: 0, for fast the best of 13 from 1 to 1e-6 on a fifth of
-    the training images, of which then all are trained on."""
+    """Weight decay: an L2 penalty on the classifier; null: 0, for fast the best of 15 from 10 to 1e-6 on a fifth
+    of the training images, of which then all are trained on."""
     standardise: bool | None = None
     """Whether each feature gets mean 0 and variance 1, over the training images or over a batch of augmented ones,
     or stays as it is; null: for features and fast only."""

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Ours, beside the mean cross-entropy of standardised features. From strong to weak, as each solution then begins
 # the search for the next one near its end.
-WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
+WEIGHT_DECAYS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 PATIENCE = 3  # weight decays in turn that are worse than the best; weaker ones cost most
 HELD_OUT = 0.2  # of the training images, to choose by
 MOST_STEPS = 1000  # of L-BFGS, as in CLIP (Radford et al. 2021, appendix A.3)
@@ -105,7 +105,7 @@ def choose_weight_decay(x: Tensor, y: Tensor, num_classes: int, seed: int) -> fl
         if worse == PATIENCE:
             break
     log.info(
-        "weight_decay=%g: the best of %d held-out training images, top-1 %.1f%%",
+        "weight_decay=%g: the best on %d held-out training images, top-1 %.1f%%",
         best,
         len(held_out),
         100 * best_accuracy,
