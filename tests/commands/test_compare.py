@@ -51,7 +51,7 @@ def test_the_csv_has_a_line_for_each_run_in_numbers(runs: list[Path], tmp_path: 
     first, second = rows_of(tmp_path / "out")
     assert (first["run"], first["optim.lr"], second["optim.lr"]) == ("r1", "0.1", "0.2")
     assert (float(first["epoch"]), float(first["loss"])) == (2, 4)
-    assert (float(first["knn_top1"]), float(first["knn_random_top1"])) == (0.65, 0.25)
+    assert (float(first["knn_top1"]), float(first["knn_initial_top1"])) == (0.65, 0.25)
     figures = {
         name.partition("held out, ")[2]: value for name, value in first.items() if name.startswith("knn on")
     }
@@ -100,7 +100,7 @@ def test_a_run_that_has_just_begun_stands_beside_one_that_goes_on(tmp_path: Path
 
 def test_signs_that_a_run_has_learned_nothing_are_said(runs: list[Path], tmp_path: Path) -> None:
     summary = {"steps": 8, "epochs": 2, "skipped_steps": 0, "loss": 4.0, "chance_loss": 4.0, "std": None}
-    summary |= {"even_std": None, "knn_top1": 0.65, "knn_random_top1": 0.25, "val_images": 100, "judged": True}
+    summary |= {"even_std": None, "knn_top1": 0.65, "knn_initial_top1": 0.25, "val_images": 100, "judged": True}
     summary["faults"] = [{"kind": "loss_at_chance", "message": "the loss ends at 4.000, which is that of chance"}]
     (runs[1] / "summary.json").write_text(json.dumps(summary))
     assert "The loss ends at 4.000, which is that of chance." in page_of(runs, tmp_path / "out").text

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sslfast.data.sources.names import joined
 from sslfast.errors import UsageError, printable
 from sslfast.evaluation.interval import wilson_interval
 from sslfast.evaluation.result import HEADINGS, Evaluation, shown
+from sslfast.evaluation.seeds import Spread, over_seeds
 from sslfast.report.comparison.grid import NOTHING, Grid
 from sslfast.report.comparison.run import ComparedRun
 from sslfast.report.evaluations import ACCURACIES
@@ -33,8 +35,8 @@ class Figure:
         weights: which of the run's weights were judged, a digest or a path.
         encoder: what was judged: the pre-trained encoder, or what stands beside it.
         options: the settings of the evaluation and of its row, as text by their names.
-        name: the key of the figure, "top1".
-        value: the figure.
+        name: the key of the figure in HEADINGS.
+        value: the figure; a `Spread` where it is of several seeds.
         num_images: the number of images that it is a share of; None: it is no such share.
     """
 
@@ -46,13 +48,18 @@ class Figure:
     value: Any
     num_images: int | None
 
+    def number(self) -> Any:
+        """The figure without its spread over the seeds."""
+        return self.value.mean if isinstance(self.value, Spread) else self.value
+
     def interval(self) -> tuple[float, float] | None:
         """Its 95% interval, where it has one."""
-        return None if self.num_images is None else wilson_interval(self.value, self.num_images)
+        return None if self.num_images is None else wilson_interval(self.number(), self.num_images)
 
     def cell(self) -> Cell:
         """The figure as a cell, with its interval."""
-        return (shown(self.value), "") if self.num_images is None else accuracy(self.value, self.num_images)
+        below = "" if self.num_images is None else accuracy(self.number(), self.num_images)[1]
+        return shown(self.value), below
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,7 @@ class Group:
     def column(self, figure: Figure) -> str:
         """What a figure is, by its name and the options in which the group's figures differ."""
         options = " ".join(f"{key}={value}" for key, value in figure.options.items() if key in self.differing)
-        heading = HEADINGS.get(figure.name, figure.name)
-        return f"{heading}, {options}" if options else heading
+        return HEADINGS[figure.name] + (f", {options}" if options else "")
 
     def row(self, figure: Figure) -> str:
         """What a figure is of beside its run: nothing for the encoder of its only weights."""
@@ -95,7 +101,8 @@ def groups(runs: Sequence[ComparedRun]) -> list[Group]:
     found: defaultdict[tuple[Any, ...], list[tuple[int, Path, Evaluation]]] = defaultdict(list)
     for number, run in enumerate(runs):
         for path, e in run.evaluations.items():
-            images = (e.kind, e.data, e.val or "", e.train_images, e.val_images, e.own_split)
+            val = joined(e.val) if e.val else ""
+            images = (e.kind, joined(e.data), val, e.train_images, e.val_images, e.own_split)
             found[images].append((number, path, e))
     weights = dict(_weights(runs))
     return [_group(members, weights) for _, members in sorted(found.items())]
@@ -116,14 +123,15 @@ def grid(group: Group, runs: Sequence[ComparedRun]) -> Grid:
 
 def _group(members: Sequence[tuple[int, Path, Evaluation]], weights: dict[tuple[int, str], str]) -> Group:
     _, _, first = members[0]
-    held_out = " as in pre-training" if first.own_split else f" of {first.val}" if first.val else ""
+    held_out = " as in pre-training" if first.own_split else f" of {joined(first.val)}" if first.val else ""
+    chance = "" if first.chance is None else f"; a constant guess reaches {first.chance:.1%}"
     figures = [figure for member in members for figure in _figures(*member)]
     return Group(
         title=printable(
-            f"{first.kind} on {first.data}: {first.train_images:,} training images, {first.val_images:,} held "
-            f"out{held_out}"
+            f"{first.kind} on {joined(first.data)}: {first.train_images:,} training images, "
+            f"{first.val_images:,} held out{held_out}"
         ),
-        caption=f"{first.classes} classes; a constant guess reaches {first.chance:.1%}.",
+        caption=f"{first.classes} classes{chance}.",
         figures=figures,
         differing=_differing([figure.options for figure in figures]),
         weights=weights,
@@ -136,11 +144,13 @@ def _differing(options: Sequence[dict[str, str]]) -> set[str]:
 
 
 def _figures(number: int, path: Path, evaluation: Evaluation) -> Iterator[Figure]:
-    for row in evaluation.rows:
+    for row in over_seeds(evaluation.rows):
         identity = {key: row[key] for key in IDENTIFIERS if key in row}
         encoder = str(identity.pop("encoder", TRAINED))
+        if encoder == "supervised" and evaluation.supervised:
+            encoder = f"supervised: {evaluation.supervised}"
         options = {key: value for key, value in evaluation.options.items() if key not in FREE} | identity
-        for name in (key for key in sorted(row, key=_place) if key not in IDENTIFIERS):
+        for name in (key for key in HEADINGS if key in row and key not in IDENTIFIERS):
             is_share = name in ACCURACIES and row[name] is not None
             figure = Figure(
                 run=number,
@@ -156,11 +166,6 @@ def _figures(number: int, path: Path, evaluation: Evaluation) -> Iterator[Figure
             except (TypeError, ValueError, ZeroDivisionError) as error:  # numbers that are none
                 raise UsageError(f"{path}: not an evaluation of sslfast; evaluate again, or remove it") from error
             yield figure
-
-
-def _place(key: str) -> int:
-    """The place of a figure among the columns of a table; those without a heading come last."""
-    return list(HEADINGS).index(key) if key in HEADINGS else len(HEADINGS)
 
 
 def _weights(runs: Sequence[ComparedRun]) -> Iterator[tuple[tuple[int, str], str]]:

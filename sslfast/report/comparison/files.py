@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sslfast.evaluation.seeds import Spread
 from sslfast.report.comparison.curves import comparison_curves
 from sslfast.report.comparison.evaluations import Group, grid, groups
 from sslfast.report.comparison.grid import escaped
@@ -79,7 +80,8 @@ def to_markdown(runs: Sequence[ComparedRun]) -> str:
 def to_csv(runs: Sequence[ComparedRun]) -> str:
     """A line for each run: the settings that differ, its last figures, and those of its evaluations as numbers.
 
-    An accuracy is a share in [0, 1]; beside it stand the ends of its 95% interval.
+    An accuracy is a share in [0, 1]; beside it stand the ends of its 95% interval, and where it is a mean over
+    several seeds their standard deviation.
     """
     settings, evaluated = different_settings(runs), groups(runs)
     rows = [
@@ -101,7 +103,7 @@ def to_csv(runs: Sequence[ComparedRun]) -> str:
 def _last(run: ComparedRun) -> dict[str, float | None]:
     """The last value of each curve, and the epoch at which the curves end."""
     curves = {name: series(run.metrics, name)[1] for name in ("epoch", "loss", "lr", "images_per_second")}
-    curves |= {name: shares(run.metrics, name)[1] for name in ("knn_top1", "knn_random_top1")}
+    curves |= {name: shares(run.metrics, name)[1] for name in ("knn_top1", "knn_initial_top1")}
     return {name: values[-1] if values else None for name, values in curves.items()}
 
 
@@ -111,7 +113,9 @@ def _evaluated(number: int, evaluated: Sequence[Group]) -> Iterator[tuple[str, A
         for figure in (figure for figure in group.figures if figure.run == number):
             part = group.row(figure)
             name = ", ".join([group.title, group.column(figure), *([part] if part else [])])
-            yield name, figure.value
+            yield name, figure.number()
+            if isinstance(figure.value, Spread):
+                yield f"{name}, deviation", figure.value.deviation
             if (interval := figure.interval()) is not None:
                 yield from zip((f"{name}, low", f"{name}, high"), interval, strict=True)
 

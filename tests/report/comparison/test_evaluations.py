@@ -69,8 +69,24 @@ def test_several_weights_of_a_run_have_a_row_each(two: list[Path]) -> None:
     ]
 
 
-def test_a_figure_of_another_kind_of_protocol_is_shown_as_it_is(two: list[Path]) -> None:
-    write_evaluation(two[0], "new", [{"encoder": "pre-trained", "AP50": 0.25, "count": 7, "top1": None}])
+def test_of_several_seeds_stands_the_mean_with_its_deviation(two: list[Path]) -> None:
+    write_evaluation(two[0], "knn", [knn_row(top1, seed=n) for n, top1 in enumerate((0.4, 0.5, 0.6))])
+    write_evaluation(two[1], "knn", [knn_row(0.5, seed=0, confusion=[[0, 0, 50]])], chance=None)
     (table,) = grids(two).values()
-    assert table.headings == ["run", "held-out top-1", "AP50", "count"]
-    assert table.rows[0][1:] == [("-", ""), ("25.0%", ""), ("7", "")]
+    assert table.headings == ["run", "held-out top-1"]
+    assert [row[1] for row in table.rows] == [("50.0% ± 10.0", "40.4 to 59.6%"), ("50.0%", "40.4 to 59.6%")]
+
+
+def test_supervised_encoders_beside_a_run_are_told_apart(two: list[Path]) -> None:
+    for name in ("x", "y"):
+        row = knn_row(0.5, "supervised")
+        write_evaluation(two[0], name, [row], supervised=name, supervised_weights=name)
+    (table,) = grids(two).values()
+    assert [row[0] for row in table.rows] == [("a", "supervised: x"), ("a", "supervised: y"), ("b", "")]
+
+
+def test_an_accuracy_that_was_not_measured(two: list[Path]) -> None:
+    write_evaluation(two[0], "knn", [knn_row(0.5) | {"top1": None}], data=["a", "b"])
+    ((title, table),) = grids(two).items()
+    assert title.startswith("knn on a + b: ")
+    assert [row[1] for row in table.rows] == [("-", ""), ("-", "")]
