@@ -1,9 +1,9 @@
-# make demo | test | lint | bench | bench-views | bench-train | methods-check | sanitize | static | results |
-# architecture: each first makes the virtual environment .venv and builds the extensions.
+# make demo | test | lint | bench | bench-views | bench-features | bench-train | methods-check | sanitize | static |
+# results | architecture: each first makes the virtual environment .venv and builds the extensions.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-train methods-check bench-compare gpu-check sanitize static results architecture lint lock clean
+.PHONY: demo test bench bench-views bench-features bench-train methods-check bench-compare gpu-check sanitize static results architecture lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -21,6 +21,10 @@ bench: .venv/built
 # The input pipelines beside torchvision's; ARGS="--data photographs/ --json views.json"
 bench-views: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.views.bench $(ARGS)
+
+# The extraction of features beside torchvision and a DataLoader; ARGS="--photographs photographs/ --json features.json"
+bench-features: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.features.bench $(ARGS)
 
 # Training steps of every method beside other packages'; ARGS="--method moco_v2 --json train.json"
 bench-train: .venv/built

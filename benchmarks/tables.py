@@ -168,6 +168,20 @@ def views() -> str:
     return by_machine("views.json", ["machine", "views", "pipeline", "images/s", "x torchvision"], rows)
 
 
+def features() -> str:
+    """The table of the extraction of features, by what `make bench-features` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for r in content["results"]:
+            shares = (f"{r['convolutions'][name]:.0%}" for name in ("ours", "reference"))
+            ratios = (f"**{r['ratio']:.2f}x**", f"{r['processor_ratio']:.2f}x")
+            yield [r["case"], f"{r['ours']:,.1f}", f"{r['reference']:,.1f}", *ratios, *shares]
+
+    speeds = ["images/s", "reference", "x reference", "x processor time"]
+    columns = ["images, encoder", *speeds, "in convolutions", "reference"]
+    return by_machine("features.json", ["machine", *columns], rows, devices=["CPU"])
+
+
 def input_share() -> str:
     """The table of what training loses to its input, by what `make bench-views` recorded."""
 
@@ -256,6 +270,7 @@ def generate(text: str) -> str:
         "implementations": implementations(),
         "views": views(),
         "input": input_share(),
+        "features": features(),
         "methods": methods(),
         "published": published(),
         "train": train(),

@@ -36,7 +36,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+def device_type(name: str) -> str:
+    """The type of the device that a name means, such as "cuda", whether there is one or not."""
+    return choose_device(name).type if name == "auto" else name.partition(":")[0]
+
+
+def choose_precision(name: Literal["auto", "fp32", "bf16"], device_type: str) -> Precision:
     """Choose a precision by its name; "auto" is bf16 on a GPU and on a CPU that multiplies in it, else fp32.
 
     Such a CPU has AVX512-BF16 or AMX-BF16. Others only emulate bf16, which takes longer than fp32.
@@ -44,7 +49,7 @@ def choose_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device
     if name != "auto":
         return name
     found = torch.cpu.get_capabilities()
-    return "bf16" if device.type == "cuda" or found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
+    return "bf16" if device_type == "cuda" or found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sslfast.device import choose_device, choose_precision, to_device
+from sslfast.device import choose_device, choose_precision, device_type, to_device
 from sslfast.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -34,9 +34,14 @@ def test_no_device_at_all_is_one_sentence():
 )
 def test_auto_is_bf16_on_a_gpu_and_on_a_cpu_that_has_it(monkeypatch, found, precision):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, **found})
-    assert choose_precision("auto", CPU) == precision
-    assert choose_precision("auto", torch.device("cuda")) == "bf16"
-    assert [choose_precision(name, CPU) for name in ("fp32", "bf16")] == ["fp32", "bf16"]
+    assert choose_precision("auto", "cpu") == precision
+    assert choose_precision("auto", "cuda") == "bf16"
+    assert [choose_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
+
+
+def test_the_type_of_a_device_needs_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert [device_type(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == ["cpu", "cpu", "cuda", "cuda"]
 
 
 def test_arrays_of_any_strides_are_copied():

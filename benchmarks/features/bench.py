@@ -104,7 +104,7 @@ def measure(case: FeaturesCase, source: Source, rounds: int) -> FeaturesResult:
 def profiled(embed: Callable[[], Tensor]) -> tuple[Tensor, float]:
     """The features of a pass, and the share of its time in which the encoder's thread is in a convolution."""
     start = time.perf_counter()
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         found = embed()
         seconds = time.perf_counter() - start
     convolutions = (event for event in profiler.key_averages() if "convolution" in event.key)

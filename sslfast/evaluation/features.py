@@ -118,7 +118,7 @@ def train_val_features(
     Those of the training images are of `train_dtype`, the others fp32.
     """
     device = choose_device(options.device)
-    compute_dtype = DTYPES[choose_precision(options.precision, device)]
+    compute_dtype = DTYPES[choose_precision(options.precision, device.type)]
     settings = {"batch_size": options.chunk, "compute_dtype": compute_dtype}
     train_x, train_y = labeled_features(encoder, train, data, device, dtype=train_dtype, **settings)
     val_x, val_y = labeled_features(encoder, val, data, device, **settings)

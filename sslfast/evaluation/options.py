@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed
-from sslfast.device import choose_device, choose_precision
+from sslfast.device import choose_precision, device_type
 
 
 @dataclass(config=STRICT)
@@ -57,4 +57,4 @@ class FeaturesConfig(ClassificationConfig):
     AMX-BF16, else fp32; the result says which it was."""
 
     def __post_init__(self) -> None:
-        self.precision = choose_precision(self.precision, choose_device(self.device))
+        self.precision = choose_precision(self.precision, device_type(self.device))

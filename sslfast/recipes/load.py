@@ -9,7 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-import torch
 import yaml
 from pydantic import Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -20,6 +19,7 @@ from sslfast.config.paths import existing_path, user_path
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.config.settings import apply_overrides, nearest, shown, validate
 from sslfast.data.sources.names import Names, one_or_list
+from sslfast.device import device_type
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.presets import PRESETS
@@ -132,8 +132,7 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
     recipe = from_dict(values, origin)
     train = recipe.train
     if train.precision == "auto":
-        on_gpu = train.device.startswith("cuda") or (train.device == "auto" and torch.cuda.is_available())
-        train.precision = "bf16" if on_gpu else "fp32"
+        train.precision = "bf16" if device_type(train.device) == "cuda" else "fp32"
     return recipe
 
 

@@ -13,7 +13,7 @@ from sslfast.config.settings import flat, shown
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.names import Names
-from sslfast.device import choose_device, choose_precision
+from sslfast.device import choose_precision, device_type
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict
 from sslfast.run.directory import OF_IMAGES, RunDirectory, read_recipe
@@ -79,8 +79,7 @@ def _with_precision(recipe: Recipe, stored: Recipe | None) -> Recipe:
     """The recipe with the precision that `auto` is: that of the run to resume, or the best on this machine."""
     train = recipe.train
     if train.precision == "auto":
-        device = choose_device(train.device)
-        precision = stored.train.precision if stored else choose_precision("auto", device)
+        precision = stored.train.precision if stored else choose_precision("auto", device_type(train.device))
         recipe = replace(recipe, train=replace(train, precision=precision))
     return recipe
 

@@ -83,7 +83,7 @@ def build_method(
 
 def _view_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
     """The dtype of a step's views: fp32, or bf16 where the step is under autocast."""
-    return DTYPES[choose_precision(config.precision, device)]
+    return DTYPES[choose_precision(config.precision, device.type)]
 
 
 class TrainStep:

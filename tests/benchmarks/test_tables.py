@@ -10,7 +10,16 @@ from sslfast.kernels.common import op as lib
 
 TABLES = {
     "README.md": ["summary"],
-    "RESULTS.md": ["records", "figures cpu-2-cores", "views", "input", "train", "methods", "published"],
+    "RESULTS.md": [
+        "records",
+        "figures cpu-2-cores",
+        "views",
+        "input",
+        "features",
+        "train",
+        "methods",
+        "published",
+    ],
     "kernels.md": ["implementations"],
 }
 
@@ -89,6 +98,18 @@ def test_input_pipelines_by_machine(tmp_path, monkeypatch):
     assert tables.views().splitlines()[2:] == [
         "| box | 2 of CIFAR, 32 | kornia | 1,234 | 0.52x |",
         "| GPU | not measured yet | | | |",
+    ]
+
+
+def test_features_by_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.features().count("not measured yet") == 1
+    (tmp_path / "box").mkdir()
+    result = {"case": "CIFAR", "ours": 2000.0, "reference": 1000.4, "ratio": 1.999, "processor_ratio": 2.1}
+    result["convolutions"] = {"ours": 0.912, "reference": 0.5}
+    (tmp_path / "box" / "features.json").write_text(json.dumps({"header": {"CPU": "one"}, "results": [result]}))
+    assert tables.features().splitlines()[2:] == [
+        "| box | CIFAR | 2,000.0 | 1,000.4 | **2.00x** | 2.10x | 91% | 50% |"
     ]
 
 

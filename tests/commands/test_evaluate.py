@@ -82,6 +82,27 @@ def test_knn(saved: Path, tmp_path: Path) -> None:
     assert evaluation.options["k"] == [5, 200, 1000]
 
 
+def test_the_precision_that_auto_was_stands_in_the_result(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, settings = write_images(tmp_path / "images"), ["val_fraction=0.25", "device=cpu", "bank=bf16"]
+    found = {}
+    for capable, precision in ((False, "fp32"), (True, "bf16")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda capable=capable: {"amx_bf16": capable})
+        found[precision] = evaluate("knn", saved, data, overrides=settings, random_baseline=False)
+        assert found[precision].options["precision"] == precision
+        assert found[precision].rows[0]["top1"] > 0.9
+    assert found["fp32"].name() != found["bf16"].name()
+    given = evaluate("knn", saved, data, overrides=[*settings, "precision=fp32"], random_baseline=False)
+    assert given == found["fp32"]
+
+
+def test_a_protocol_that_trains_on_images_has_no_bf16(saved: Path, tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images")
+    with pytest.raises(UsageError, match="precision=bf16: protocol=moco trains on augmented images, in fp32"):
+        evaluate("linear", saved, data, overrides=["protocol=moco", "precision=bf16"])
+
+
 def test_linear_writes_its_result_into_the_run(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images")
     evaluation = evaluate("linear", saved, data, overrides=["epochs=30"], random_baseline=False)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.benchmarks.measure.memory import extra_memory
 from sslfast.nn.compat import lightly
 from tests.methods.harness import build_method, tiny_batch
 
@@ -91,6 +92,11 @@ def check_second_derivatives():
 def check_plain_collectives(rank):
     everyones = [torch.arange(3.0).view(-1, 1), torch.tensor([[7.0]])]  # of different numbers of rows
     assert torch.equal(distributed.gather_uneven(everyones[rank]), torch.cat(everyones))
+    narrow = [rows.bfloat16() for rows in everyones]
+    assert torch.equal(distributed.gather_uneven(narrow[rank]), torch.cat(narrow))
+    many = torch.ones(2**21 + rank, 2)  # 16 MiB, of which all are gathered into 32
+    extra = extra_memory(lambda: distributed.gather_uneven(many), torch.device("cpu"))
+    assert extra is None or extra < 48 * 2**20
     assert torch.equal(distributed.local_rows(torch.arange(6)), torch.arange(6).chunk(RANKS)[rank])
     assert distributed.largest(3 - rank) == 3
     assert distributed.world() is dist.group.WORLD
