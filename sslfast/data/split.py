@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sslfast.data.sources import Source
 from sslfast.errors import UsageError
@@ -26,21 +27,39 @@ def split(source: Source, fraction: float) -> tuple[Source, Source]:
     Raises:
         UsageError: the fraction is out of range, or nothing would be left to train on.
     """
-    n = len(source)
+    chosen = held_out(source.name, len(source), fraction, source.labels)
+    return source.subset(np.flatnonzero(~chosen)), source.subset(np.flatnonzero(chosen))
+
+
+def held_out(
+    name: str, num_images: int, fraction: float, labels: NDArray[np.int64] | None = None
+) -> NDArray[np.bool_]:
+    """Which images `split` holds out, bool (num_images,).
+
+    Args:
+        name: the source's, for messages.
+        num_images: of the source.
+        fraction: the held-out share.
+        labels: int64 (num_images,); None: unlabelled.
+
+    Raises:
+        UsageError: as `split`.
+    """
     if not 0 <= fraction < 1:
         raise UsageError(f"data.val_fraction: expected a share in [0, 1), got {fraction:g}")
-    held_out = max(1, round(fraction * n)) if fraction else 0
-    if held_out >= n:
+    count = max(1, round(fraction * num_images)) if fraction else 0
+    if count >= num_images:
         raise UsageError(
-            f"{source.name}: {n} images are too few to hold out data.val_fraction={fraction:g} of them"
+            f"{name}: {num_images} images are too few to hold out data.val_fraction={fraction:g} of them"
         )
-    order = permutation(SPLIT_SEED, 0, n)
-    if source.labels is not None:
-        order = order[np.argsort(source.labels[order], kind="stable")]
-    # Along the classes, one after the other, the running count of held-out images keeps to k * held_out / n.
-    k = np.arange(n)
-    chosen = (k + 1) * held_out // n > k * held_out // n
-    return source.subset(np.sort(order[~chosen])), source.subset(np.sort(order[chosen]))
+    order = permutation(SPLIT_SEED, 0, num_images)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    # Along the classes, one after the other, the running count of held-out images keeps to k * count / num_images.
+    k = np.arange(num_images)
+    chosen = np.empty(num_images, dtype=bool)
+    chosen[order] = (k + 1) * count // num_images > k * count // num_images
+    return chosen
 
 
 def untrained_classes(train: Source, held_out: Source) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from sslfast.data.sources.images import UnreadableImage
 
 AHEAD = 256  # decoded images that wait at most
 BLOCK = 8  # images that a thread reads at a time: one by one, small ones take as long to hand over
+
+T, R = TypeVar("T"), TypeVar("R")
 
 
 def read_all(
@@ -41,14 +44,26 @@ def read_all(
                 source.bad.add(source.paths[index], error)
         return block
 
-    pending: deque[Future[list[tuple[int, NDArray[np.uint8]]]]] = deque()
+    for block in in_threads(read, range(0, len(source), BLOCK), AHEAD // BLOCK):
+        yield from block
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T], ahead: int = AHEAD) -> Iterator[R]:
+    """The results of a function of each item, in order, computed ahead by threads.
+
+    Args:
+        function: safe to call from several threads.
+        items: taken as they are needed; may be endless.
+        ahead: results that wait at most.
+    """
+    pending: deque[Future[R]] = deque()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            for start in range(0, len(source), BLOCK):
-                pending.append(pool.submit(read, start))
-                if len(pending) > AHEAD // BLOCK:
-                    yield from pending.popleft().result()
+            for item in items:
+                pending.append(pool.submit(function, item))
+                if len(pending) > ahead:
+                    yield pending.popleft().result()
             while pending:
-                yield from pending.popleft().result()
+                yield pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)  # when the consumer stops early, or after an error

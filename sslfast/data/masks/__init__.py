@@ -1,0 +1,6 @@
+"""Images with masks: the class of every pixel, for semantic segmentation."""
+
+from sslfast.data.masks.base import IGNORED, MaskedImages
+from sslfast.data.masks.opening import mask_splits, open_masked
+
+__all__ = ["IGNORED", "MaskedImages", "mask_splits", "open_masked"]
