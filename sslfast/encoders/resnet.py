@@ -39,6 +39,9 @@ class ResNet(resnet.ResNet, Encoder):
         norm_layer: channels -> normalisation.
         channels: of the images.
         zero_init_residual: the last normalisation of every block starts with a scale of 0.
+
+    Attributes:
+        stride: pixels between two places of its map of features.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class ResNet(resnet.ResNet, Encoder):
         zero_init_residual: bool = False,
     ) -> None:
         self.width = width
+        self.stride = STRIDES[stem]
         super().__init__(block, layers, norm_layer=norm_layer, zero_init_residual=zero_init_residual)
         planes = self._scale(STEM_CHANNELS)
         if stem == "cifar":

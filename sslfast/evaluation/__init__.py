@@ -6,12 +6,14 @@ from sslfast.evaluation.finetune import FINETUNE
 from sslfast.evaluation.knn import KNN
 from sslfast.evaluation.linear import LINEAR
 from sslfast.evaluation.protocol import Protocol
+from sslfast.evaluation.segmentation import SEGMENT
 
 # A protocol's images are of its own type, which only its own functions see.
 PROTOCOLS: dict[str, Protocol[Any]] = {
     "knn": KNN,
     "linear": LINEAR,
     "finetune": FINETUNE,
+    "segment": SEGMENT,
 }
 
 __all__ = ["PROTOCOLS", "Protocol"]

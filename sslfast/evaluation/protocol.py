@@ -13,9 +13,10 @@ from sslfast.encoders import Encoder
 from sslfast.evaluation.options import EvaluationConfig
 
 # A line of a result's table: keys out of `result.HEADINGS`, measures as floats, which are shares in [0, 1].
-# Beside them CONFUSION may stand: [label, predicted class, number of images] of each pair that occurs.
+# Beside them may stand CONFUSION: [label, predicted class, number of images] of each pair that occurs; and IOU: a
+# measure, or None, of each class by its name.
 Row = dict[str, Any]
-CONFUSION = "confusion"
+CONFUSION, IOU = "confusion", "iou"
 
 Images = TypeVar("Images")
 

@@ -32,6 +32,8 @@ HEADINGS = {
     "train_top1": "train top-1",
     "top1": "held-out top-1",
     "top5": "held-out top-5",
+    "miou": "held-out mIoU",
+    "pixel_accuracy": "pixels",
     "class_mean": "mean of classes",
 }
 

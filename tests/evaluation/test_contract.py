@@ -1,6 +1,7 @@
 """What every protocol promises."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,18 +11,29 @@ from sslfast.encoders import build_encoder
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.help import describe
 from sslfast.evaluation.options import EvaluationConfig
+from sslfast.evaluation.protocol import CONFUSION, IOU
 from sslfast.evaluation.result import HEADINGS
 from tests.evaluation.pictures import DATA, pictures
+from tests.evaluation.segmentation.halves import halves
 
 QUICK = {
     "linear": {"epochs": 2},
     "finetune": {"epochs": 6, "head_lr": 1.0},
+    "segment": {"iterations": 20, "batch_size": 8, "size": 32, "lr": 0.2},
 }  # settings that a test has the time for
+MEASURES = {"segment": ("miou", 0.3)}  # what a row is judged by, and the least of it; of others the top-1
 
 
 @pytest.fixture(params=sorted(PROTOCOLS))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+def images(name: str, folder: Path) -> tuple[Any, Any]:
+    """Training and held-out images of a protocol, plain to any encoder by their brightness or their colors."""
+    if name == "segment":
+        return halves(folder / "train", 24, 0), halves(folder / "val", 8, 1)
+    return pictures(30, 0), pictures(12, 1)
 
 
 def test_rows_are_of_the_table_and_the_encoder_stays_as_it_is(name: str, tmp_path: Path) -> None:
@@ -30,15 +42,17 @@ def test_rows_are_of_the_table_and_the_encoder_stays_as_it_is(name: str, tmp_pat
     before = {key: value.clone() for key, value in encoder.state_dict().items()}
     protocol = PROTOCOLS[name]
     options = protocol.config(device="cpu", **QUICK.get(name, {}))
-    train, val = pictures(30, 0), pictures(12, 1)
+    train, val = images(name, tmp_path)
+    measure, least = MEASURES.get(name, ("top1", 0.5))
     rows = protocol.judge(encoder, train, val, DATA, options, tmp_path / name)
     assert rows
     for row in rows:
-        assert row.keys() <= HEADINGS.keys() - {"encoder"} | {"confusion"}
+        assert row.keys() <= HEADINGS.keys() - {"encoder"} | {CONFUSION, IOU}
         assert all(0 <= value <= 1 for value in row.values() if isinstance(value, float))
-        assert row["top1"] > 0.5  # a brightness is plain to any encoder
-    assert sum(images for _, _, images in rows[0]["confusion"]) == len(val)
-    assert {"top1", "class_mean"} <= rows[-1].keys()
+        assert row[measure] > least
+    if measure == "top1":
+        assert sum(images for _, _, images in rows[0][CONFUSION]) == len(val)
+    assert {measure, "class_mean"} <= rows[-1].keys()
     assert rows == protocol.judge(encoder, train, val, DATA, options, tmp_path / name)
     assert not encoder.training
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())

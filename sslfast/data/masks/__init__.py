@@ -2,5 +2,6 @@
 
 from sslfast.data.masks.base import IGNORED, MaskedImages
 from sslfast.data.masks.opening import mask_splits, open_masked
+from sslfast.data.masks.polygons import BACKGROUND
 
-__all__ = ["IGNORED", "MaskedImages", "mask_splits", "open_masked"]
+__all__ = ["BACKGROUND", "IGNORED", "MaskedImages", "mask_splits", "open_masked"]

@@ -1,0 +1,110 @@
+"""The images of an evaluation by masks: a training part and a held-out part, of the same classes."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from sslfast.config import DataConfig
+from sslfast.data.masks import IGNORED, MaskedImages, mask_splits, open_masked
+from sslfast.data.sources.images import UnreadableImage
+from sslfast.data.sources.reading import in_threads
+from sslfast.data.split import held_out
+from sslfast.errors import UsageError, printable
+from sslfast.evaluation.images import with_split
+from sslfast.evaluation.protocol import Counts, RunImages, TrainVal
+from sslfast.evaluation.segmentation.config import SegmentConfig
+
+log = logging.getLogger(__name__)
+
+TRAIN, VAL = "train", "val"  # the splits that a name without one stands for, where it has both
+
+
+def open_images(
+    data: str, val: str | None, options: SegmentConfig, run: RunImages | None
+) -> TrainVal[MaskedImages]:
+    """Opens the training and the held-out images, and reads each once, so that what is wrong is known at once.
+
+    Without `val`, data with the splits train and val, named without one, are the former against the latter; of
+    others a share is held out. What a run was pre-trained on has no masks, and makes no difference.
+
+    Raises:
+        UsageError: they cannot be opened, a mask does not fit, or the two parts share images or no class.
+    """
+    if val is None and options.val_fraction is None:
+        splits = mask_splits(data, options.max_unpacked)
+        if TRAIN in splits and VAL in splits:
+            data, val = f"{data}:{TRAIN}", f"{data}:{VAL}"
+    train = _open(data, options)
+    if val is None:
+        options = with_split(options, DataConfig())
+        chosen = held_out(train.name, len(train), options.val_fraction)
+        train, test = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+    else:
+        test = _open(val, options).with_classes(train.classes)
+        if common := {path.resolve() for path in train.paths} & {path.resolve() for path in test.paths}:
+            raise UsageError(
+                f"--val {val}: {len(common)} of its {len(test)} images are among those of --data {data}; name a "
+                "split or folder apart from it"
+            )
+    train, trained = readable(train)
+    test, tested = readable(test)
+    _warn_of_unknown(test, trained, tested)
+    return TrainVal(train, test, data, val, options)
+
+
+def count(train: MaskedImages, val: MaskedImages) -> Counts:
+    """The numbers of the images and classes."""
+    return Counts(train_images=len(train), val_images=len(val), classes=len(train.classes))
+
+
+def readable(images: MaskedImages) -> tuple[MaskedImages, NDArray[np.int64]]:
+    """The images that can be read with their masks, and the number of pixels of each class, int64 (C,).
+
+    Raises:
+        UsageError: too many cannot be read, a mask does not fit, or all pixels are ignored.
+    """
+
+    def pixels(index: int) -> NDArray[np.int64] | UnreadableImage:
+        try:
+            return np.bincount(images.pair(index)[1].ravel(), minlength=IGNORED + 1)
+        except UnreadableImage as error:
+            return error
+
+    total, found = np.zeros(IGNORED + 1, dtype=np.int64), []
+    counted = in_threads(pixels, range(len(images)))
+    for index, counts in enumerate(tqdm(counted, "masks", len(images), leave=False, disable=None)):
+        if isinstance(counts, UnreadableImage):
+            images.bad.add(images.paths[index], counts)
+        else:
+            total += counts
+            found.append(index)
+    per_class = total[: len(images.classes)]
+    if not per_class.any():
+        raise UsageError(f"{images.name}: no pixel of its {len(images)} masks has a class; all are ignored")
+    return images.subset(found), per_class
+
+
+def _open(name: str, options: SegmentConfig) -> MaskedImages:
+    return open_masked(
+        name,
+        limit=options.limit,
+        max_bad=options.max_bad,
+        on_error=options.on_error,
+        max_unpacked=options.max_unpacked,
+    )
+
+
+def _warn_of_unknown(test: MaskedImages, trained: NDArray[np.int64], tested: NDArray[np.int64]) -> None:
+    """Says which classes are tested and in no training mask: their IoU can only be 0."""
+    unknown = [test.classes[number] for number in np.flatnonzero((tested > 0) & (trained == 0))]
+    if unknown:
+        log.warning(
+            "%s: %d classes of the held-out masks are in no training mask: %s",
+            test.name,
+            len(unknown),
+            printable(", ".join(unknown[:5])),
+        )

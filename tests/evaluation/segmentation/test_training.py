@@ -1,0 +1,111 @@
+"""Networks for segmentation are trained, and the training goes on after a kill."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from sslfast.config import DataConfig, EncoderConfig
+from sslfast.encoders import build_encoder
+from sslfast.errors import TrainingError, UsageError
+from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.segmentation import training as module
+from sslfast.evaluation.segmentation.config import SegmentConfig
+from sslfast.evaluation.segmentation.fcn import FCN
+from sslfast.evaluation.segmentation.training import learning_rate, train_network
+from tests.evaluation.segmentation.halves import CLASSES, SIDE, halves
+
+CPU, DATA = torch.device("cpu"), DataConfig(size=32)
+QUICK = SegmentConfig(device="cpu", iterations=5, batch_size=4, size=SIDE, lr=0.05)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return build_encoder(EncoderConfig(width=0.125)).eval()
+
+
+@pytest.fixture
+def images(tmp_path):
+    return halves(tmp_path / "images", 6, 0)
+
+
+def trained(encoder, images, options, progress):
+    torch.manual_seed(1)
+    network = FCN(encoder, 3, SIDE)
+    train_network(network, images, DATA, options, CPU, progress)
+    return network.state_dict()
+
+
+def test_it_learns_what_the_untrained_does_not_know(encoder, tmp_path):
+    train, val = halves(tmp_path / "train", 24, 0), halves(tmp_path / "val", 6, 1)
+    options = dataclasses.replace(QUICK, batch_size=8, lr=0.2)
+    judge, stem = PROTOCOLS["segment"].judge, tmp_path / "s"
+    (before,) = judge(encoder, train, val, DATA, dataclasses.replace(options, iterations=1), stem)
+    (after,) = judge(encoder, train, val, DATA, dataclasses.replace(options, iterations=40), stem)
+    assert before["miou"] < 0.25 < 0.45 < after["miou"]
+    assert list(after["iou"]) == CLASSES
+    assert after["miou"] == pytest.approx(sum(after["iou"].values()) / 3)
+    json.dumps(after)
+    pictures = sorted(path.name for path in tmp_path.glob("s.*"))  # and no progress
+    assert pictures == [f"s.picture-{n}.jpg" for n in (1, 2, 3, 4)]
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, images, tmp_path, monkeypatch):
+    state = torch.get_rng_state()
+    expected = trained(encoder, images, QUICK, tmp_path / "p")
+
+    def killed(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    save = module.checkpoint.save
+    monkeypatch.setattr(module.checkpoint, "save", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            trained(encoder, images, QUICK, tmp_path / "p")
+    monkeypatch.undo()
+    torch.manual_seed(77)
+    found = trained(encoder, images, QUICK, tmp_path / "p")
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    assert not (tmp_path / "p").exists()
+    torch.set_rng_state(state)
+
+
+def test_dropout_leaves_torchs_generator_as_it_was(encoder, images, tmp_path):
+    network = FCN(encoder, 3, SIDE)
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    train_network(network, images, DATA, dataclasses.replace(QUICK, iterations=1), CPU, tmp_path / "p")
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize("state", [{}, {"network": {"x": torch.zeros(1)}}, {"network": 3}])
+def test_progress_of_another_training_is_refused(encoder, images, tmp_path, state):
+    module.checkpoint.save(tmp_path / "p", state)
+    with pytest.raises(UsageError, match=r"p: not of this training \(.*\); remove it to begin anew"):
+        trained(encoder, images, QUICK, tmp_path / "p")
+
+
+def test_a_training_that_diverges_stops(encoder, images, tmp_path):
+    with pytest.raises(TrainingError, match="evaluate segment: the loss is nan at step .; set a lower lr"):
+        trained(encoder, images, dataclasses.replace(QUICK, lr=1e30), tmp_path / "p")
+
+
+def test_the_rate_falls_as_mmsegmentations_poly():
+    assert learning_rate(0, 100, 0.01) == pytest.approx(0.01)
+    assert learning_rate(50, 100, 0.01) == pytest.approx(1e-4 + 0.0099 * 0.5**0.9)
+    assert learning_rate(100, 100, 0.01) == pytest.approx(1e-4)
+    assert learning_rate(50, 100, 1e-5) == pytest.approx(1e-5)
+
+
+def test_the_protocols_and_their_settings():
+    config = SegmentConfig(protocol="voc")
+    assert (config.iterations, config.batch_size, config.size, config.lr) == (20_000, 16, 512, 0.01)
+    assert (config.momentum, config.weight_decay) == (0.9, 5e-4)
+    assert SegmentConfig(protocol="voc", lr=0.1, iterations=7).iterations == 7
+    assert SegmentConfig().iterations == 300
+    with pytest.raises(ValueError, match="size=8: expected 16 to 16384 pixels"):
+        SegmentConfig(size=8)
