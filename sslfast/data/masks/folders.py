@@ -28,8 +28,8 @@ def folder_splits(root: Path) -> dict[str, tuple[Path, Path]]:
         parts = [entry.name for entry in entries if entry.is_dir() and (masks / entry.name).is_dir()]
         is_split = parts and not any(_is_image(entry) for entry in entries)
         return {part: (images / part, masks / part) for part in parts} if is_split else {WHOLE: (images, masks)}
-    parts = [entry for entry in sorted(root.iterdir()) if (entry / IMAGES).is_dir() and (entry / MASKS).is_dir()]
-    return {part.name: (part / IMAGES, part / MASKS) for part in parts}
+    pairs = {entry.name: (entry / IMAGES, entry / MASKS) for entry in sorted(root.iterdir())}
+    return {part: pair for part, pair in pairs.items() if all(folder.is_dir() for folder in pair)}
 
 
 def open_folders(name: str, root: Path, split: str) -> MaskFiles:

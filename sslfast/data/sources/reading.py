@@ -18,7 +18,8 @@ from sslfast.data.sources.images import UnreadableImage
 AHEAD = 256  # decoded images that wait at most
 BLOCK = 8  # images that a thread reads at a time: one by one, small ones take as long to hand over
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def read_all(

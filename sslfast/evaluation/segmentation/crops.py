@@ -5,7 +5,7 @@ A batch is a pure function of (seed, iteration): training goes on anywhere witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import count, islice
 
 import numpy as np
@@ -29,7 +29,7 @@ Draws = NDArray[np.float64]
 
 def crop_batches(
     images: MaskedImages, mean: Sequence[float], *, size: int, batch_size: int, iterations: range, seed: int
-) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+) -> Generator[tuple[NDArray[np.uint8], NDArray[np.uint8]], None, None]:
     """The batches of some iterations.
 
     The images come in an order of their own in each pass over them; the passes follow each other without a gap.
@@ -118,5 +118,5 @@ def padded(
     """A crop and its mask with a margin of `fill` and of IGNORED at the right and below, size x size pixels."""
     pixels = np.full((size, size, 3), fill, dtype=np.uint8)
     classes = np.full((size, size), IGNORED, dtype=np.uint8)
-    pixels[: image.height, : image.width], classes[: image.height, : image.width] = image, mask
+    pixels[: image.height, : image.width], classes[: image.height, : image.width] = np.asarray(image), mask
     return pixels, classes

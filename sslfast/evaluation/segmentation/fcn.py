@@ -40,6 +40,7 @@ class FCNHead(nn.Module):
         self.dropout = nn.Dropout2d(DROPOUT)
         self.classifier = nn.Conv2d(inner, num_classes, kernel_size=1)
         nn.init.normal_(self.classifier.weight, std=0.01)
+        assert self.classifier.bias is not None
         nn.init.zeros_(self.classifier.bias)
 
     def forward(self, x: Tensor) -> Tensor:

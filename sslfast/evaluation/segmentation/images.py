@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from sslfast.config import DataConfig
 from sslfast.data.masks import IGNORED, MaskedImages, mask_splits, open_masked
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.reading import in_threads
 from sslfast.data.split import held_out
 from sslfast.errors import UsageError, printable
-from sslfast.evaluation.images import with_split
+from sslfast.evaluation.images import VAL_FRACTION
 from sslfast.evaluation.protocol import Counts, RunImages, TrainVal
 from sslfast.evaluation.segmentation.config import SegmentConfig
 
@@ -40,8 +40,9 @@ def open_images(
             data, val = f"{data}:{TRAIN}", f"{data}:{VAL}"
     train = _open(data, options)
     if val is None:
-        options = with_split(options, DataConfig())
-        chosen = held_out(train.name, len(train), options.val_fraction)
+        fraction = options.val_fraction or VAL_FRACTION
+        options = dataclasses.replace(options, val_fraction=fraction)
+        chosen = held_out(train.name, len(train), fraction)
         train, test = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
     else:
         test = _open(val, options).with_classes(train.classes)
@@ -74,7 +75,8 @@ def readable(images: MaskedImages) -> tuple[MaskedImages, NDArray[np.int64]]:
         except UnreadableImage as error:
             return error
 
-    total, found = np.zeros(IGNORED + 1, dtype=np.int64), []
+    total = np.zeros(IGNORED + 1, dtype=np.int64)
+    found: list[int] = []
     counted = in_threads(pixels, range(len(images)))
     for index, counts in enumerate(tqdm(counted, "masks", len(images), leave=False, disable=None)):
         if isinstance(counts, UnreadableImage):
