@@ -225,7 +225,11 @@ def parser() -> Parser:
     command.add_argument("protocol", metavar="PROTOCOL", help="see the settings of each below")
     command.add_argument("encoder", metavar="ENCODER", help=ENCODER)
     command.add_argument(
-        "--data", action="append", metavar="PATH|NAME", required=True, help="labelled images, as for pretrain; for segment with masks"
+        "--data",
+        action="append",
+        metavar="PATH|NAME",
+        required=True,
+        help="labelled images, as for pretrain; for segment with masks",
     )
     command.add_argument(
         "--val",

@@ -34,3 +34,11 @@ def test_rows_of_one_seed_and_of_older_versions_stay() -> None:
 def test_confusions_are_added_up() -> None:
     rows = [{"encoder": "a", "seed": seed, "confusion": [[0, 0, 3], [0, seed, 1]]} for seed in (1, 2)]
     assert over_seeds(rows) == [{"encoder": "a", "confusion": [[0, 0, 6], [0, 1, 1], [0, 2, 1]]}]
+
+
+def test_the_iou_of_a_class_is_the_mean_over_the_seeds_that_have_one():
+    rows = [
+        {"encoder": "a", "seed": seed, "iou": {"cat": iou, "dog": None, "cow": 0.5}}
+        for seed, iou in enumerate((0.25, None, 0.75))
+    ]
+    assert over_seeds(rows) == [{"encoder": "a", "iou": {"cat": 0.5, "dog": None, "cow": 0.5}}]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslfast.data.sources.bad_files import BadFiles
+from sslfast.data.sources.classes import names_in_short
 from sslfast.errors import UsageError
 
 IGNORED = 255  # in a mask: a pixel that is neither trained on nor counted
@@ -72,8 +73,8 @@ class MaskedImages(ABC):
         """
         if unknown := [name for name in self.classes if name not in classes]:
             raise UsageError(
-                f"{self.name}: has classes that the training images lack: {', '.join(unknown[:5])}"
-                f"{', ...' if len(unknown) > 5 else ''}; give two parts of one data set"
+                f"{self.name}: has classes that the training images lack: {names_in_short(unknown)}; give two "
+                "parts of one data set"
             )
         changed = copy.copy(self)
         changed.classes = list(classes)

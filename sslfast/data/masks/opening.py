@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslfast.config.paths import user_path
 from sslfast.data.annotations import open_annotated
 from sslfast.data.annotations.files import choose_split
 from sslfast.data.masks.base import MaskedImages
@@ -13,8 +12,8 @@ from sslfast.data.masks.polygons import OutlinedImages
 from sslfast.data.masks.voc import is_voc, open_voc, voc_splits
 from sslfast.data.sources.archive import SUFFIXES, extracted
 from sslfast.data.sources.bad_files import BadFiles, Policy
+from sslfast.data.sources.names import parse
 from sslfast.data.sources.subset import balanced_subset
-from sslfast.errors import UsageError
 
 
 def open_masked(
@@ -38,7 +37,7 @@ def open_masked(
     Raises:
         UsageError: there is nothing of that name, no such split, or it lacks masks, classes or images.
     """
-    path, split = _located(name)
+    path, split = parse(name)
     root = _root(path, max_unpacked)
     if root is None or not (is_voc(root) or folder_splits(root)):
         annotated = open_annotated(name, max_bad=max_bad, on_error=on_error, max_unpacked=max_unpacked)
@@ -52,38 +51,28 @@ def open_masked(
     return images
 
 
-def _open(name: str, root: Path, split: str) -> MaskedImages:
+def _open(name: str, root: Path, split: str | None) -> MaskedImages:
     """The split of a folder with masks; of VOC's, several that a plus joins."""
-    splits = _splits(root)
+    splits = [known for known in _splits(root) if known != WHOLE or split is None]
     parts = [
-        choose_split(name, part or None, [known for known in splits if known or not part], str(root))
-        for part in (split.split("+") if is_voc(root) else [split])
+        choose_split(name, part, splits, str(root))
+        for part in (split.split("+") if split is not None and is_voc(root) else [split])
     ]
     return open_voc(name, root, parts) if is_voc(root) else open_folders(name, root, parts[0])
 
 
 def mask_splits(name: str, max_unpacked: float | None = None) -> list[str]:
     """The splits of the data of a name without one; empty where it tells its split, or there is one part only."""
-    path, split = _located(name)
+    path, split = parse(name)
     root = None if split else _root(path, max_unpacked)
     return [] if root is None else [known for known in _splits(root) if known != WHOLE]
 
 
-def _located(name: str) -> tuple[Path, str]:
-    """The path in a name and the split after it; a path that has a colon in itself wins."""
-    if not name:  # an unset variable, say; as a path it would be the current folder
-        raise UsageError("no data is named; give a folder of images with masks or an archive of one")
-    before, colon, split = name.rpartition(":")
-    if colon and before and not user_path(name).exists():
-        return user_path(before), split
-    return user_path(name), WHOLE
-
-
-def _root(path: Path, max_unpacked: float | None) -> Path | None:
-    """The folder of data, within those that hold nothing else; None where the path is no folder and no archive."""
-    if path.is_file() and path.name.lower().endswith(SUFFIXES):
+def _root(path: Path | None, max_unpacked: float | None) -> Path | None:
+    """The folder of data, within those that hold nothing else; None where a path is no folder and no archive."""
+    if path is not None and path.name.lower().endswith(SUFFIXES) and path.is_file():
         path = extracted(path, max_unpacked)
-    if not path.is_dir():
+    if path is None or not path.is_dir():
         return None
     while len(inner := [entry for entry in path.iterdir() if not entry.name.startswith(".")]) == 1:
         if not inner[0].is_dir():

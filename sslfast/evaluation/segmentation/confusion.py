@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from sslfast.evaluation.protocol import IOU
+
 
 def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
     """The number of pixels of each class that each class is predicted for, on their device.
@@ -40,7 +42,5 @@ def measures(confusion: Tensor, classes: Sequence[str]) -> dict[str, Any]:
         "miou": iou.nanmean().item(),
         "pixel_accuracy": (right.sum() / true.sum()).item(),
         "class_mean": (right / true).nanmean().item(),
-        "iou": {
-            name: None if value != value else value for name, value in zip(classes, iou.tolist(), strict=True)
-        },
+        IOU: {name: None if value != value else value for name, value in zip(classes, iou.tolist(), strict=True)},
     }

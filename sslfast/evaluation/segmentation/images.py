@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from sslfast.data.masks import IGNORED, MaskedImages, mask_splits, open_masked
+from sslfast.data.sources.classes import names_in_short
 from sslfast.data.sources.images import UnreadableImage
+from sslfast.data.sources.names import Names, listed
 from sslfast.data.sources.reading import in_threads
 from sslfast.data.split import held_out
-from sslfast.errors import UsageError, printable
+from sslfast.errors import UsageError
 from sslfast.evaluation.images import VAL_FRACTION
 from sslfast.evaluation.protocol import Counts, RunImages, TrainVal
 from sslfast.evaluation.segmentation.config import SegmentConfig
@@ -24,7 +26,7 @@ TRAIN, VAL = "train", "val"  # the splits that a name without one stands for, wh
 
 
 def open_images(
-    data: str, val: str | None, options: SegmentConfig, run: RunImages | None
+    names: Names, val_names: Names | None, options: SegmentConfig, run: RunImages | None
 ) -> TrainVal[MaskedImages]:
     """Opens the training and the held-out images, and reads each once, so that what is wrong is known at once.
 
@@ -32,8 +34,14 @@ def open_images(
     others a share is held out. What a run was pre-trained on has no masks, and makes no difference.
 
     Raises:
-        UsageError: they cannot be opened, a mask does not fit, or the two parts share images or no class.
+        UsageError: they cannot be opened, a mask does not fit, the two parts share images, or the held-out one has
+            classes of its own; or a choice of classes is asked for.
     """
+    if options.classes is not None:
+        raise UsageError(
+            f"classes={options.classes}: evaluate segment takes all classes of the masks; leave it out"
+        )
+    data, val = _only(names, "--data"), None if val_names is None else _only(val_names, "--val")
     if val is None and options.val_fraction is None:
         splits = mask_splits(data, options.max_unpacked)
         if TRAIN in splits and VAL in splits:
@@ -90,6 +98,16 @@ def readable(images: MaskedImages) -> tuple[MaskedImages, NDArray[np.int64]]:
     return images.subset(found), per_class
 
 
+def _only(names: Names, argument: str) -> str:
+    """The name of a single source. Raises UsageError where there are several."""
+    if len(several := listed(names)) > 1:
+        raise UsageError(
+            f"{argument}: evaluate segment takes one source, got {len(several)}; of Pascal VOC's layout a plus "
+            "joins several lists, VOC2012:train+aug"
+        )
+    return several[0]
+
+
 def _open(name: str, options: SegmentConfig) -> MaskedImages:
     return open_masked(
         name,
@@ -108,5 +126,5 @@ def _warn_of_unknown(test: MaskedImages, trained: NDArray[np.int64], tested: NDA
             "%s: %d classes of the held-out masks are in no training mask: %s",
             test.name,
             len(unknown),
-            printable(", ".join(unknown[:5])),
+            names_in_short(unknown),
         )

@@ -25,7 +25,7 @@ def test_the_result_and_its_pictures_lie_beside_the_weights(weights, tmp_path):
     assert (evaluation.train_images, evaluation.val_images, evaluation.classes) == (11, 1, 3)
     assert [row["encoder"] for row in evaluation.rows] == ["pre-trained", "random initialisation"]
     for row in evaluation.rows:
-        assert row.keys() == {"encoder", "miou", "pixel_accuracy", "class_mean", "iou"}
+        assert row.keys() == {"encoder", "seed", "miou", "pixel_accuracy", "class_mean", "iou"}
     heading = evaluation.table().splitlines()[2]
     assert "held-out mIoU" in heading
     assert "iou" not in heading.split()
