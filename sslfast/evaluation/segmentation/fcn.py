@@ -88,21 +88,18 @@ class FCN(nn.Module):
         self.auxiliary = None if before is None else FCNHead(before.shape[1], num_classes, auxiliary=True)
         self.to(device)
 
-    def loss(self, images: Tensor, masks: Tensor) -> Tensor:
-        """The cross-entropy of all pixels, 0 of ignored ones, and AUXILIARY_WEIGHT times that of the other head.
+    def losses(self, images: Tensor, masks: Tensor) -> dict[str, Tensor]:
+        """The losses of the heads, see `pixel_loss`, that of the auxiliary one times AUXILIARY_WEIGHT.
 
         Args:
             images: (B, 3, S, S), normalised.
-            masks: uint8 or int64 (B, S, S), positions of classes or IGNORED.
-
-        Returns:
-            The mean over the pixels, ignored ones too as in mmsegmentation.
+            masks: uint8 (B, S, S), positions of classes or IGNORED.
         """
         last, before = self._maps(images)
-        loss = pixel_loss(self.head(last), masks)
+        losses = {"pixels": pixel_loss(self.head(last), masks)}
         if self.auxiliary is not None:
-            loss = loss + AUXILIARY_WEIGHT * pixel_loss(self.auxiliary(before), masks)
-        return loss
+            losses["auxiliary"] = AUXILIARY_WEIGHT * pixel_loss(self.auxiliary(before), masks)
+        return losses
 
     def forward(self, images: Tensor) -> Tensor:
         """The scores of each pixel's classes, (B, C, H, W), of normalised images (B, 3, H, W) of any size."""
@@ -122,7 +119,10 @@ class FCN(nn.Module):
 
 
 def pixel_loss(scores: Tensor, masks: Tensor) -> Tensor:
-    """The mean cross-entropy of scores (B, C, h, w), enlarged to the size of masks (B, H, W)."""
+    """The cross-entropy of scores (B, C, h, w), enlarged to the size of masks (B, H, W), averaged over all pixels.
+
+    Ignored ones have none, but count for the average, as in mmsegmentation: no image weighs more than another.
+    """
     enlarged = F.interpolate(scores, size=masks.shape[-2:], mode="bilinear")
     return F.cross_entropy(enlarged, masks.long(), ignore_index=IGNORED, reduction="none").mean()
 

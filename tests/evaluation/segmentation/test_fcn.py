@@ -41,14 +41,16 @@ def test_the_loss_is_of_both_heads_and_none_of_ignored_pixels():
     images, masks = torch.randn(2, 3, 32, 32), torch.randint(0, 5, (2, 32, 32), dtype=torch.uint8)
     masks[:, :8] = IGNORED
     maps = network._maps(images)
-    expected = 0.0
-    for weight, head, features in zip((1, 0.4), (network.head, network.auxiliary), maps, strict=True):
+    losses = network.losses(images, masks)
+    heads = {"pixels": (1, network.head), "auxiliary": (0.4, network.auxiliary)}
+    assert losses.keys() == heads.keys()
+    for (name, (weight, head)), features in zip(heads.items(), maps, strict=True):
         scores = F.interpolate(head(features), size=(32, 32), mode="bilinear").log_softmax(1)
         right = scores.gather(1, masks.long().clamp(max=4)[:, None])[:, 0]
-        expected -= weight * (right * (masks != IGNORED)).sum() / masks.numel()
-    torch.testing.assert_close(network.loss(images, masks), expected)
-    nothing = network.loss(images, torch.full_like(masks, IGNORED))
-    assert nothing == 0
+        expected = -weight * (right * (masks != IGNORED)).sum() / masks.numel()
+        torch.testing.assert_close(losses[name], expected)
+    nothing = network.losses(images, torch.full_like(masks, IGNORED))
+    assert all(loss == 0 for loss in nothing.values())
 
 
 @pytest.mark.parametrize("settings", [{"width": 0.125}, {"name": "vit_small", "width": 0.1}])
@@ -71,7 +73,7 @@ def test_statistics_are_of_the_whole_batch():
     assert any(isinstance(module, SplitBatchNorm) for module in encoder.modules())
     assert not any(isinstance(module, SplitBatchNorm) for module in network.modules())
     images = torch.randn(3, 3, 32, 32)  # which 4 parts could not share
-    network.train().loss(images, torch.zeros(3, 32, 32, dtype=torch.uint8)).backward()
+    network.train().losses(images, torch.zeros(3, 32, 32, dtype=torch.uint8))
     for key, value in encoder.state_dict().items():
         assert key in network.encoder.state_dict()
         assert value.shape == network.encoder.state_dict()[key].shape
@@ -79,5 +81,6 @@ def test_statistics_are_of_the_whole_batch():
 
 def test_every_parameter_is_trained():
     network = built(name="resnet18", width=0.125).train()
-    network.loss(torch.randn(2, 3, 32, 32), torch.ones(2, 32, 32, dtype=torch.uint8)).backward()
+    losses = network.losses(torch.randn(2, 3, 32, 32), torch.ones(2, 32, 32, dtype=torch.uint8))
+    sum(losses.values()).backward()
     assert [name for name, parameter in network.named_parameters() if parameter.grad is None] == []

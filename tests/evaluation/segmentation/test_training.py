@@ -8,12 +8,11 @@ import torch
 
 from sslfast.config import DataConfig, EncoderConfig
 from sslfast.encoders import build_encoder
-from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation import PROTOCOLS
-from sslfast.evaluation.segmentation import training as module
 from sslfast.evaluation.segmentation.config import SegmentConfig
 from sslfast.evaluation.segmentation.fcn import FCN
 from sslfast.evaluation.segmentation.training import learning_rate, train_network
+from sslfast.run import checkpoint
 from tests.evaluation.segmentation.halves import CLASSES, SIDE, halves
 
 CPU, DATA = torch.device("cpu"), DataConfig(size=32)
@@ -52,48 +51,6 @@ def test_it_learns_what_the_untrained_does_not_know(encoder, tmp_path):
     assert pictures == [f"s.picture-{n}.jpg" for n in (1, 2, 3, 4)]
 
 
-def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, images, tmp_path, monkeypatch):
-    state = torch.get_rng_state()
-    expected = trained(encoder, images, QUICK, tmp_path / "p")
-
-    def killed(*arguments):
-        save(*arguments)
-        raise KeyboardInterrupt
-
-    save = module.checkpoint.save
-    monkeypatch.setattr(module.checkpoint, "save", killed)
-    for _ in range(2):
-        with pytest.raises(KeyboardInterrupt):
-            trained(encoder, images, QUICK, tmp_path / "p")
-    monkeypatch.undo()
-    torch.manual_seed(77)
-    found = trained(encoder, images, QUICK, tmp_path / "p")
-    assert all(torch.equal(value, found[name]) for name, value in expected.items())
-    assert not (tmp_path / "p").exists()
-    torch.set_rng_state(state)
-
-
-def test_dropout_leaves_torchs_generator_as_it_was(encoder, images, tmp_path):
-    network = FCN(encoder, 3, SIDE)
-    torch.manual_seed(5)
-    expected = torch.rand(1)
-    torch.manual_seed(5)
-    train_network(network, images, DATA, dataclasses.replace(QUICK, iterations=1), CPU, tmp_path / "p")
-    assert torch.equal(torch.rand(1), expected)
-
-
-@pytest.mark.parametrize("state", [{}, {"network": {"x": torch.zeros(1)}}, {"network": 3}])
-def test_progress_of_another_training_is_refused(encoder, images, tmp_path, state):
-    module.checkpoint.save(tmp_path / "p", state)
-    with pytest.raises(UsageError, match=r"p: not of this training \(.*\); remove it to begin anew"):
-        trained(encoder, images, QUICK, tmp_path / "p")
-
-
-def test_a_training_that_diverges_stops(encoder, images, tmp_path):
-    with pytest.raises(TrainingError, match="evaluate segment: the loss is nan at step .; set a lower lr"):
-        trained(encoder, images, dataclasses.replace(QUICK, lr=1e30), tmp_path / "p")
-
-
 def test_the_rate_falls_as_mmsegmentations_poly():
     assert learning_rate(0, 100, 0.01) == pytest.approx(0.01)
     assert learning_rate(50, 100, 0.01) == pytest.approx(1e-4 + 0.0099 * 0.5**0.9)
@@ -109,3 +66,19 @@ def test_the_protocols_and_their_settings():
     assert SegmentConfig().iterations == 300
     with pytest.raises(ValueError, match="size=8: expected 16 to 16384 pixels"):
         SegmentConfig(size=8)
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, images, tmp_path, monkeypatch):
+    expected = trained(encoder, images, QUICK, tmp_path / "p")
+
+    def killed(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        trained(encoder, images, QUICK, tmp_path / "p")
+    monkeypatch.undo()
+    found = trained(encoder, images, QUICK, tmp_path / "p")
+    assert all(torch.equal(value, found[name]) for name, value in expected.items())
