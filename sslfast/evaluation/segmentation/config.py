@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 from sslfast.config.fields import STRICT, CountOrZero, NonNegative, Probability
 from sslfast.evaluation.options import EvaluationConfig
 
-LEAST_SIDE, MOST_SIDE = 16, 2**14  # pixels: of a batch of one crop, a map has more than one place to normalise
+LEAST_SIDE, MOST_SIDE = 16, 2**14  # pixels
 
 PUBLISHED: dict[str, dict[str, Any]] = {
     # LEWEL (Huang et al. 2022), section 4.3: 20k iterations of 16 images. It searches the learning rate and states
@@ -48,5 +48,7 @@ class SegmentConfig(EvaluationConfig):
         self.batch_size = self.batch_size or published["batch_size"]
         self.size = self.size or published["size"]
         self.lr = self.lr or published["lr"]
+        if self.batch_size == 1:
+            raise ValueError("batch_size=1: expected at least 2 crops in a step, for batch normalisation")
         if not LEAST_SIDE <= self.size <= MOST_SIDE:
             raise ValueError(f"size={self.size}: expected {LEAST_SIDE} to {MOST_SIDE} pixels")

@@ -66,6 +66,8 @@ def test_the_protocols_and_their_settings():
     assert SegmentConfig().iterations == 300
     with pytest.raises(ValueError, match="size=8: expected 16 to 16384 pixels"):
         SegmentConfig(size=8)
+    with pytest.raises(ValueError, match="batch_size=1: expected at least 2 crops in a step"):
+        SegmentConfig(batch_size=1)
 
 
 def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, images, tmp_path, monkeypatch):
