@@ -35,12 +35,8 @@ def open_images(
 
     Raises:
         UsageError: they cannot be opened, a mask does not fit, the two parts share images, or the held-out one has
-            classes of its own; or a choice of classes is asked for.
+            classes of its own.
     """
-    if options.classes is not None:
-        raise UsageError(
-            f"classes={options.classes}: evaluate segment takes all classes of the masks; leave it out"
-        )
     data, val = _only(names, "--data"), None if val_names is None else _only(val_names, "--val")
     if val is None and options.val_fraction is None:
         splits = mask_splits(data, options.max_unpacked)

@@ -61,11 +61,9 @@ def test_classes_are_matched_by_name_and_images_are_apart(root, tmp_path):
         opened(root, root)
 
 
-def test_several_sources_and_a_choice_of_classes_are_refused(root):
+def test_several_sources_are_refused(root):
     with pytest.raises(UsageError, match="--data: evaluate segment takes one source, got 2; of Pascal VOC's"):
         open_images([str(root), str(root)], None, OPTIONS, None)
-    with pytest.raises(UsageError, match="classes=imagenet100: evaluate segment takes all classes of the masks"):
-        opened(root, classes="imagenet100")
 
 
 def test_unreadable_images_and_masks_are_left_out(root, caplog):
