@@ -129,7 +129,7 @@ def test_what_is_no_comparison_is_refused(runs: list[Path], tmp_path: Path) -> N
     (tmp_path / "link").symlink_to(runs[0])
     (tmp_path / "empty").mkdir()
     for given, message in {
-        (runs[0],): "expected two runs or more, got one",
+        (runs[0],): "expected two runs or more, got 1",
         (runs[0], runs[1], tmp_path / "link"): r"r1 and .*link are the same run; give each run once",
         (runs[0], tmp_path / "empty"): r"empty: holds no run of sslfast \(no config\.yaml\)",
         (runs[0], tmp_path / "r3"): "r3: no such file or folder",

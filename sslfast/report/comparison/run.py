@@ -44,7 +44,7 @@ def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
         UsageError: fewer than two, one of them twice, no run where one should be, or a file of one is damaged.
     """
     if len(paths) < 2:
-        raise UsageError("compare: expected two runs or more, got one; give the directories of others beside it")
+        raise UsageError(f"compare: expected two runs or more, got {len(paths)}; give their directories")
     before: dict[Path, Path] = {}
     for path in paths:
         if (place := existing_run(path).path.resolve()) in before:
