@@ -85,7 +85,7 @@ def test_it_learns_what_the_untrained_does_not_know(encoder, tmp_path):
     classifier = classifier_of(encoder)
     before = predictions(classifier.to(CPU), pictures(30, 1), DATA, CPU, 7).accuracies()
     train_classifier(
-        classifier, pictures(48, 0), DATA, dataclasses.replace(SCHEDULE, epochs=8), CPU, tmp_path / "p"
+        classifier, pictures(48, 0), DATA, dataclasses.replace(SCHEDULE, epochs=20), CPU, tmp_path / "p"
     )
     after = predictions(classifier, pictures(30, 1), DATA, CPU, 7).accuracies()
     assert before["top1"] < 0.6 < 0.9 < after["top1"]

@@ -14,7 +14,7 @@ from sslfast.commands import pretrain as command
 from sslfast.commands.pretrain import pretrain
 from sslfast.data import Source
 from sslfast.errors import PrintableFormatter
-from sslfast.evaluation import linear
+from sslfast.evaluation.linear import probe
 from sslfast.methods import METHODS
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.run.directory import RunDirectory
@@ -105,7 +105,7 @@ def test_a_resumed_run_says_where_it_goes_on(said):
 def test_ctrl_c_ends_a_linear_probe_at_once(said, monkeypatch, capsys):
     """Nothing is left of it, as there is nothing to go on from."""
     run, _ = said
-    steps, cross_entropy = [], linear.F.cross_entropy
+    steps, cross_entropy = [], probe.F.cross_entropy
 
     def interrupted(*args):
         steps.append(args)
@@ -113,7 +113,7 @@ def test_ctrl_c_ends_a_linear_probe_at_once(said, monkeypatch, capsys):
             os.kill(os.getpid(), signal.SIGINT)
         return cross_entropy(*args)
 
-    monkeypatch.setattr(linear.F, "cross_entropy", interrupted)
+    monkeypatch.setattr(probe.F, "cross_entropy", interrupted)
     assert main(["evaluate", "linear", str(run), "--data", "shapes", "limit=60"]) == 130
     assert len(steps) == 3
     assert "sslfast: interrupted" in capsys.readouterr().err
