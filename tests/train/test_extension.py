@@ -8,6 +8,7 @@ import pytest
 from sslfast.cli import main
 from sslfast.commands.pretrain import pretrain
 from sslfast.errors import UsageError
+from sslfast.recipes.load import load_recipe
 from sslfast.run.directory import RunDirectory, read_recipe
 from sslfast.run.environment import read_starts
 from sslfast.run.summary import RunSummary
@@ -60,7 +61,8 @@ def test_it_says_so_in_one_line(extended):
 
 
 def test_config_summary_and_record_are_those_of_the_new_end(finished, extended):
-    assert read_recipe(extended / "config.yaml") == tiny(*SETTINGS, EXTEND)
+    before, after = (read_recipe(run / "config.yaml") for run in (finished, extended))
+    assert after == load_recipe(before, [EXTEND])
     assert [RunSummary.load(run / "summary.json").epochs for run in (finished, extended)] == [2, 4]
     starts = read_starts(extended / "environment.jsonl")
     assert [(start.step, start.epochs) for start in starts] == [(0, 2), (2 * EPOCH, 4)]
