@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from sslfast.config import Recipe
-from sslfast.recipes.load import load_recipe
+from sslfast.recipes.load import load_recipe, with_precision
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whol
         f"train.epochs={epochs}",
         f"train.seed={seed}",
     ]
-    return load_recipe(f"{method}_cifar10", [*changed, *run])
+    return with_precision(load_recipe(f"{method}_cifar10", [*changed, *run]))
 
 
 def scale_of(device: torch.device) -> Scale:

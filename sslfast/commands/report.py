@@ -55,9 +55,9 @@ def write_report(
     try:
         if path.is_dir():
             return _of_run(path, data)
+        found = find_encoder(encoder, choose_device("auto"), architecture=architecture, partial=partial)
         if data is None:
             raise UsageError(f"{encoder}: no run's directory, which tells the images to show; give --data")
-        found = find_encoder(encoder, choose_device("auto"), architecture=architecture, partial=partial)
         return _of_encoder(found, data)
     except OSError as error:
         raise UsageError(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -19,7 +20,7 @@ from sslfast.config.paths import existing_path, user_path
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.config.settings import apply_overrides, nearest, shown, validate
 from sslfast.data.sources.names import Names, one_or_list
-from sslfast.device import device_type
+from sslfast.device import choose_precision, device_type
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.presets import PRESETS
@@ -134,6 +135,15 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
     if train.precision == "auto":
         train.precision = "bf16" if device_type(train.device) == "cuda" else "fp32"
     return recipe
+
+
+def with_precision(recipe: Recipe, precision: Literal["auto", "fp32", "bf16"] | None = None) -> Recipe:
+    """The recipe with a precision where it leaves it open: this one, or the best that its device has here."""
+    train = recipe.train
+    if train.precision != "auto":
+        return recipe
+    chosen = choose_precision(precision or "auto", device_type(train.device))
+    return replace(recipe, train=replace(train, precision=chosen))
 
 
 def _with_preset_views(values: dict[str, Any]) -> dict[str, Any]:

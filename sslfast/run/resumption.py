@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from sslfast.config import Recipe
@@ -13,9 +12,8 @@ from sslfast.config.settings import flat, shown
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.names import Names
-from sslfast.device import choose_precision, device_type
 from sslfast.errors import UsageError
-from sslfast.recipes.load import load_recipe, to_dict
+from sslfast.recipes.load import load_recipe, to_dict, with_precision
 from sslfast.run.directory import OF_IMAGES, RunDirectory, read_recipe
 from sslfast.run.environment import read_starts
 
@@ -54,12 +52,13 @@ def recipe_to_run(
         check_extension(extend, run, overrides, resume=resume)
         overrides = [*overrides, extend]
     stored = read_recipe(run.config) if resume and run.config.exists() else None
+    precision = stored.train.precision if stored else None
     if isinstance(recipe, Recipe) or stored is None:
         if recipe is None:
             raise UsageError(f"--resume {run.path}: holds no run (no {run.config.name}); name the recipe to start")
-        return _with_precision(load_recipe(recipe, overrides, data=data), stored)
+        return with_precision(load_recipe(recipe, overrides, data=data), precision)
     if recipe is not None:
-        named = _with_precision(load_recipe(recipe, overrides, data=data), stored)
+        named = with_precision(load_recipe(recipe, overrides, data=data), precision)
         if named.method.name != stored.method.name:
             raise UsageError(
                 f"--resume: {run.path} holds a run of {stored.method.name}, and {recipe} is of "
@@ -72,16 +71,7 @@ def recipe_to_run(
                 recipe,
                 ", ".join(different),
             )
-    return _with_precision(load_recipe(stored, overrides, data=data), stored)
-
-
-def _with_precision(recipe: Recipe, stored: Recipe | None) -> Recipe:
-    """The recipe with the precision that `auto` is: that of the run to resume, or the best on this machine."""
-    train = recipe.train
-    if train.precision == "auto":
-        precision = stored.train.precision if stored else choose_precision("auto", device_type(train.device))
-        recipe = replace(recipe, train=replace(train, precision=precision))
-    return recipe
+    return with_precision(load_recipe(stored, overrides, data=data), precision)
 
 
 def check_extension(extend: str, run: RunDirectory, overrides: Sequence[str], *, resume: bool) -> None:

@@ -21,6 +21,7 @@ from sslfast.optim.optimizers import build_optimizer
 from sslfast.optim.schedules import learning_rate, scaled_lr, set_learning_rate
 from sslfast.random.generators import seed_everything
 from sslfast.recipes.check import check_source
+from sslfast.recipes.load import with_precision
 from sslfast.run.fits import check_bounds, check_like, check_optimizer
 from sslfast.train.guard import FiniteGuard
 
@@ -39,6 +40,7 @@ def build_step(
     Raises:
         UsageError: settings or images that cannot work together.
     """
+    recipe = with_precision(recipe)
     dtype = _view_dtype(recipe.train, device)
     spec = LoaderSpec(train_set, recipe.data, recipe.train.seed, device, rank(), world_size(), dtype)
     loader = make_loader(spec)

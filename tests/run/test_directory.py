@@ -7,14 +7,14 @@ import pytest
 import yaml
 
 from sslfast.errors import UsageError
-from sslfast.recipes.load import load_recipe
+from sslfast.recipes.load import load_recipe, with_precision
 from sslfast.run import directory, lock
 from sslfast.run.checkpoint import save
 from sslfast.run.directory import CHANGEABLE, RunDirectory, check_same, read_recipe
 
 
 def recipe(*overrides):
-    return load_recipe("moco_v2_shapes", overrides)
+    return with_precision(load_recipe("moco_v2_shapes", overrides))  # as a run's is
 
 
 @pytest.fixture
