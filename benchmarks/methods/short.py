@@ -167,6 +167,10 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, prototypes for 5,000 images, and a rate that leaves the plateau of equal scores",
     ),
+    "vicreg": Short(
+        (MORE_STEPS, "method.dim=256", "method.hidden=256", "optim.name=sgd", "optim.lr=0.06", FROM_IDENTITY),
+        "more steps, narrow heads, an optimizer for small batches",
+    ),
 }
 
 

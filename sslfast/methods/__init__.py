@@ -29,6 +29,7 @@ from sslfast.methods.simsiam import SimSiam
 from sslfast.methods.supcon import SupCon
 from sslfast.methods.supervised import Supervised
 from sslfast.methods.swav import SwAV
+from sslfast.methods.vicreg import VICReg
 
 METHODS: dict[str, type[Method]] = {
     "barlow_twins": BarlowTwins,
@@ -59,6 +60,7 @@ METHODS: dict[str, type[Method]] = {
     "supcon": SupCon,
     "supervised": Supervised,
     "swav": SwAV,
+    "vicreg": VICReg,
 }
 
 __all__ = ["METHODS", "Method"]

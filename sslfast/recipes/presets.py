@@ -46,6 +46,9 @@ PRESETS: dict[str, list[View]] = {
     "byol": [BYOL, BYOL_PRIME],
     # Zbontar et al. 2021 (arXiv:2103.03230), section 2.2: BYOL's.
     "barlow_twins": [BYOL, BYOL_PRIME],
+    # Bardes et al. 2022 (arXiv:2105.04906), their code: BYOL's. On CIFAR: solo-learn's recipe.
+    "vicreg": [BYOL, BYOL_PRIME],
+    "vicreg_cifar": [{"saturation": 0.2, "solarize": 0.1}] * 2,
     # Huang et al. 2022 (CVPR), section 3.3: BYOL's; with MoCo's crops, as in their code.
     "lewel_b": [{**BYOL, "scale": [0.2, 1.0]}, {**BYOL_PRIME, "scale": [0.2, 1.0]}],
     # Chen and He 2021 (arXiv:2011.10566), section 3, "baseline settings": MoCo v2's; appendix D: without blur.

@@ -59,4 +59,5 @@ SUBJECTS: dict[str, Subject] = {
     "swav": Subject(
         "swav_cifar10", ("method.prototypes=12", "method.queue_size=32", "method.queue_epoch=0"), epoch=1
     ),
+    "vicreg": Subject("vicreg_cifar10", HEAD, moves=False),
 }

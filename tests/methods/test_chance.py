@@ -42,6 +42,7 @@ CHANCE = {
     "supcon": 0.1 / 0.07 * math.log(31),
     "supervised": math.log(10),
     "swav": math.log(12),
+    "vicreg": 25 * 2 * 0.99,
 }
 OTHER_FORMS = {
     ("moco_v2", "method.negatives=batch"): math.log(16),

@@ -16,6 +16,7 @@ METHODS = {
     "simclr": HEAD,
     "simsiam": {**HEAD, "predictor_hidden": 4},
     "supcon": HEAD,
+    "vicreg": HEAD,
 }
 
 

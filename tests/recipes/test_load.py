@@ -81,7 +81,7 @@ def test_every_method_has_a_recipe():
 
 SYNCHRONISED = {
     *("barlow_twins", "byol", "deepcluster_v2", "fast_moco", "mncl", "moco_v3", "nnclr", "simclr", "simsiam"),
-    *("supcon", "swav"),
+    *("supcon", "swav", "vicreg"),
 }
 
 
@@ -118,7 +118,7 @@ def test_an_unknown_recipe_suggests_the_nearest():
     [
         ("mocov2", "did you mean 'moco_v2'?"),
         ("MoCo-v2", "did you mean 'moco_v2'?"),
-        ("dino", "recipe 'dino': no such recipe or file; `sslfast list` lists the"),
+        ("zzz", "recipe 'zzz': no such recipe or file; `sslfast list` lists the"),
         ("mine.yml", "mine.yml: no such file or folder; did you mean mine.yaml?"),
         ("here/mine.yaml", "here/mine.yaml: no such file or folder"),
     ],

@@ -62,7 +62,7 @@ def test_two_views_alike(name, scale, jitter, gray, blur):
 def test_recipes_after_lightlys_imagenette_benchmark_have_its_views():
     """Of its collate function, whose colour distortion has a strength of 0.5."""
     after = [path for name, path in recipes().items() if "Imagenette benchmark in lightly" in path.read_text()]
-    assert len(after) == 5
+    assert len(after) == 6
     for path in after:
         assert load_recipe(str(path)).data.views == views("simclr_128")
 
@@ -80,7 +80,9 @@ def test_byols_transformations_are_removed_one_by_one(removed):
     assert shown != views("byol")
 
 
-@pytest.mark.parametrize(("name", "least"), [("byol", 0.08), ("barlow_twins", 0.08), ("lewel_b", 0.2)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("byol", 0.08), ("barlow_twins", 0.08), ("vicreg", 0.08), ("lewel_b", 0.2)]
+)
 def test_byols_pair_is_asymmetric(name, least):
     pair = views(name)
     assert [(view.blur, view.solarize) for view in pair] == [(1, 0), (0.1, 0.2)]
