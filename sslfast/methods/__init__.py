@@ -7,6 +7,7 @@ from sslfast.methods.cmc import CMC
 from sslfast.methods.context_prediction import ContextPrediction
 from sslfast.methods.cpc_v1 import CPCV1
 from sslfast.methods.cpc_v2 import CPCV2
+from sslfast.methods.dcl import DCL
 from sslfast.methods.deepcluster import DeepCluster
 from sslfast.methods.deepcluster_v2 import DeepClusterV2
 from sslfast.methods.densecl import DenseCL
@@ -38,6 +39,7 @@ METHODS: dict[str, type[Method]] = {
     "context_prediction": ContextPrediction,
     "cpc_v1": CPCV1,
     "cpc_v2": CPCV2,
+    "dcl": DCL,
     "deepcluster": DeepCluster,
     "deepcluster_v2": DeepClusterV2,
     "densecl": DenseCL,

@@ -53,17 +53,17 @@ class SimCLR(Method[SimCLRSettings, None]):
         self.head = mlp(encoder.feature_dim, *hidden, config.dim, norm=config.norm, last_norm=last_norm)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
-        z1, z2 = self._embed(batch)
+        z1, z2 = map(gather, self._embed(batch))
         loss, positive_ranks = K.nt_xent(z1, z2, temperature=self.config.temperature, return_rank=True)
         return loss, contrastive_accuracy(positive_ranks), None
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The normalised embeddings of both views, of all ranks' images.
+        """The normalised embeddings of both views, (B, dim) each.
 
         The views pass as one batch, so that batch normalisation takes its statistics over both.
         """
         z1, z2 = F.normalize(self.head(self.encoder(torch.cat(batch.views))), dim=1).chunk(2)
-        return gather(z1), gather(z2)
+        return z1, z2
 
     @classmethod
     def chance_loss(cls, recipe: Recipe[SimCLRSettings], num_images: int) -> float:

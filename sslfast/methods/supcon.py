@@ -36,7 +36,7 @@ class SupCon(SimCLR[SupConConfig]):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         assert batch.label is not None  # the trainer has refused images without
-        features = torch.cat(self._embed(batch))
+        features = torch.cat([gather(z) for z in self._embed(batch)])
         labels = gather(batch.label).repeat(2)
         loss = K.sup_con(features, labels, temperature=self.config.temperature)
         return loss * (self.config.temperature / self.config.base_temperature), {}, None

@@ -35,6 +35,7 @@ SUBJECTS: dict[str, Subject] = {
     "context_prediction": Subject("context_prediction_cifar10", PUZZLE, moves=False),
     "cpc_v1": Subject("cpc_v1_cifar10", CPC, moves=False),
     "cpc_v2": Subject("cpc_v2_cifar10", (*CPC, "method.dim=16"), moves=False),
+    "dcl": Subject("dcl_cifar10", HEAD, moves=False),
     "deepcluster": Subject("deepcluster_imagenette", ("method.clusters=8", "method.components=4"), moves=False),
     "deepcluster_v2": Subject("deepcluster_v2_cifar10", ("method.dim=16", "method.clusters=[8, 12]")),
     "densecl": Subject("densecl_cifar10", MOCO),

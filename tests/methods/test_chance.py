@@ -22,6 +22,7 @@ CHANCE = {
     "context_prediction": math.log(8),
     "cpc_v1": math.log(16 * 49),
     "cpc_v2": math.log(16 * 49),
+    "dcl": math.log(30),
     "deepcluster": math.log(8),
     "deepcluster_v2": (math.log(8) + math.log(12)) / 2,
     "densecl": math.log(33),
@@ -47,6 +48,7 @@ CHANCE = {
 OTHER_FORMS = {
     ("moco_v2", "method.negatives=batch"): math.log(16),
     ("moco_v2", "method.negatives=bank"): math.log(33),
+    ("dcl", "method.sigma=0.5"): math.log(30),
     ("exemplar", "method.sampled=8"): math.log(24),
     ("exemplar", "method.sampled=60"): math.log(64),
     ("exemplar", "method.form=triplet method.members=2 method.margin=0.3"): 0.3,

@@ -18,6 +18,7 @@ from tests.methods.subjects import SUBJECTS
 STEPS = 3  # so that a queue of two batches is used when it is full
 SLOW = ("optim.name=sgd", "optim.lr=1e-4")  # else rounding grows from step to step, to a tenth of some gradients
 EXTRA = {
+    "dcl, weighted": ("dcl", "method.sigma=0.5"),
     "exemplar, triplets": ("exemplar", "method.form=triplet", "method.members=2"),
     "lewel_b, random maps": ("lewel_b", "method.maps=random"),
     "moco_v1, end-to-end": ("moco_v1", "method.negatives=batch"),

@@ -11,6 +11,7 @@ HEAD = {"dim": 8, "hidden": 16}
 METHODS = {
     "barlow_twins": HEAD,
     "byol": HEAD,
+    "dcl": HEAD,
     "moco_v3": HEAD,
     "nnclr": {**HEAD, "predictor_hidden": 16, "queue_size": 32},
     "simclr": HEAD,

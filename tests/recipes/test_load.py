@@ -80,7 +80,18 @@ def test_every_method_has_a_recipe():
 
 
 SYNCHRONISED = {
-    *("barlow_twins", "byol", "deepcluster_v2", "fast_moco", "mncl", "moco_v3", "nnclr", "simclr", "simsiam"),
+    *(
+        "barlow_twins",
+        "byol",
+        "dcl",
+        "deepcluster_v2",
+        "fast_moco",
+        "mncl",
+        "moco_v3",
+        "nnclr",
+        "simclr",
+        "simsiam",
+    ),
     *("supcon", "swav", "vicreg"),
 }
 

@@ -12,6 +12,7 @@ from sslfast.recipes.presets import PRESETS
 PRESET_OF = {  # where its name is not the method's
     "context_prediction": "context",
     "cpc_v1": "cpc",
+    "dcl": "simclr",
     "densecl": "moco_v2",
     "fast_moco": "moco_v2",
     "lewel_m": "moco_v2",
@@ -62,7 +63,7 @@ def test_two_views_alike(name, scale, jitter, gray, blur):
 def test_recipes_after_lightlys_imagenette_benchmark_have_its_views():
     """Of its collate function, whose colour distortion has a strength of 0.5."""
     after = [path for name, path in recipes().items() if "Imagenette benchmark in lightly" in path.read_text()]
-    assert len(after) == 6
+    assert len(after) == 7
     for path in after:
         assert load_recipe(str(path)).data.views == views("simclr_128")
 
