@@ -1,5 +1,6 @@
 """The methods, by the name that recipes use. Adding one: its file here, its line below, a recipe, a test."""
 
+from sslfast.methods.align_uniform import AlignUniform
 from sslfast.methods.barlow_twins import BarlowTwins
 from sslfast.methods.base import Method
 from sslfast.methods.byol import BYOL
@@ -33,6 +34,7 @@ from sslfast.methods.swav import SwAV
 from sslfast.methods.vicreg import VICReg
 
 METHODS: dict[str, type[Method]] = {
+    "align_uniform": AlignUniform,
     "barlow_twins": BarlowTwins,
     "byol": BYOL,
     "cmc": CMC,

@@ -29,6 +29,7 @@ PUZZLE = ("method.trunk=16", "method.hidden=[16]")
 FAST_MOCO = ("method.dim=16", "method.hidden=16", "method.predictor_hidden=8")
 
 SUBJECTS: dict[str, Subject] = {
+    "align_uniform": Subject("align_uniform_cifar10", HEAD, moves=False),
     "barlow_twins": Subject("barlow_twins_cifar10", HEAD, moves=False),
     "byol": Subject("byol_cifar10", HEAD),
     "cmc": Subject("cmc_imagenette", ("method.dim=16", "method.noise=32")),

@@ -9,6 +9,7 @@ from tests.methods.harness import build_method, tiny_batch
 
 HEAD = {"dim": 8, "hidden": 16}
 METHODS = {
+    "align_uniform": HEAD,
     "barlow_twins": HEAD,
     "byol": HEAD,
     "dcl": HEAD,

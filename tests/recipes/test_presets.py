@@ -10,6 +10,7 @@ from sslfast.recipes.load import load_recipe, recipes
 from sslfast.recipes.presets import PRESETS
 
 PRESET_OF = {  # where its name is not the method's
+    "align_uniform": "moco_v2",
     "context_prediction": "context",
     "cpc_v1": "cpc",
     "dcl": "simclr",
