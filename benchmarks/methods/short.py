@@ -135,6 +135,13 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, a faster average, narrow heads, a higher rate",
     ),
+    "msf": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.hidden=256", "method.queue_size=1024"),
+            *("optim.lr=0.5", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, narrow heads, a queue for 5,000 images, a higher rate",
+    ),
     "nnclr": Short(
         (
             MORE_STEPS,

@@ -22,6 +22,7 @@ from sslfast.methods.mncl import MNCL
 from sslfast.methods.moco_v1 import MoCoV1
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.methods.moco_v3 import MoCoV3
+from sslfast.methods.msf import MSF
 from sslfast.methods.nnclr import NNCLR
 from sslfast.methods.pcl import PCL
 from sslfast.methods.pirl import PIRL
@@ -55,6 +56,7 @@ METHODS: dict[str, type[Method]] = {
     "moco_v1": MoCoV1,
     "moco_v2": MoCoV2,
     "moco_v3": MoCoV3,
+    "msf": MSF,
     "nnclr": NNCLR,
     "pcl": PCL,
     "pirl": PIRL,

@@ -69,6 +69,10 @@ PRESETS: dict[str, list[View]] = {
     "pcl": [MOCO_V2] * 2,
     # Li et al. (MNCL), section 4: crops, flips, colour distortion, blur; the strengths are MoCo v2's: ours.
     "mncl": [MOCO_V2] * 3,
+    # Koohpayegani et al. 2021 (arXiv:2105.07269), their code: MoCo v2's to predict from, and for the
+    # target crops and flips.
+    "msf": [MOCO_V2, WITHOUT_COLOR],
+    "msf_cifar": [{}, WITHOUT_COLOR],
     # Tian et al. 2020 (arXiv:1906.05849): their code crops and flips; the colours are the views.
     "cmc": [WITHOUT_COLOR],
     # Misra and van der Maaten 2020 (arXiv:1912.01991), section 3.2, and their code: the image, and what the cells

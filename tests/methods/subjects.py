@@ -50,6 +50,7 @@ SUBJECTS: dict[str, Subject] = {
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),
     "moco_v3": Subject("moco_v3_cifar10", HEAD),
+    "msf": Subject("msf_cifar10", (*HEAD, "method.queue_size=32")),
     "nnclr": Subject("nnclr_cifar10", (*HEAD, "method.predictor_hidden=16", "method.queue_size=32")),
     "pcl": Subject("pcl_cifar10", (*MOCO, "method.clusters=[4, 8]", "method.warmup_epochs=0")),
     "pirl": Subject("pirl_cifar10", ("method.dim=16", "method.noise=32")),

@@ -80,19 +80,8 @@ def test_every_method_has_a_recipe():
 
 
 SYNCHRONISED = {
-    *(
-        "barlow_twins",
-        "byol",
-        "dcl",
-        "deepcluster_v2",
-        "fast_moco",
-        "mncl",
-        "moco_v3",
-        "nnclr",
-        "simclr",
-        "simsiam",
-    ),
-    *("supcon", "swav", "vicreg"),
+    *("barlow_twins", "byol", "dcl", "deepcluster_v2", "fast_moco", "mncl", "moco_v3", "msf", "nnclr"),
+    *("align_uniform", "simclr", "simsiam", "supcon", "swav", "vicreg"),
 }
 
 

@@ -93,6 +93,14 @@ def test_byols_pair_is_asymmetric(name, least):
         assert (view.scale, view.flip, view.grayscale) == ((least, 1), 0.5, 0.2)
 
 
+@pytest.mark.parametrize(("name", "blur"), [("msf", 0.5), ("msf_cifar", 0)])
+def test_msf_predicts_a_weak_view_from_a_strong_one(name, blur):
+    strong, weak = views(name)
+    assert (strengths(strong), strong.grayscale, strong.blur) == ((0.8, (0.4, 0.4, 0.4, 0.1)), 0.2, blur)
+    assert (weak.jitter, weak.grayscale, weak.blur) == (0, 0, 0)
+    assert strong.scale == weak.scale == (0.2, 1)
+
+
 def test_pirls_image_and_the_view_of_its_patches():
     image, patches = views("pirl")
     assert [(view.size, view.scale) for view in (image, patches)] == [(None, (0.08, 1)), (255, (0.6, 1))]
