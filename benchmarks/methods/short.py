@@ -99,6 +99,13 @@ SHORT: dict[str, Short] = {
         "more steps, clusters for 5,000 images, and a rate that leaves the plateau of equal scores",
     ),
     "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "dino": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.prototypes=256"),
+            *("optim.lr=0.3", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, narrow heads, prototypes for 5,000 images, a higher rate",
+    ),
     "exemplar": Short(
         (MORE_STEPS, "method.form=triplet", "method.members=2", "method.sampled=null", "method.dim=128"),
         "a class of each of 5,000 images is met once an epoch: triplets need no classes",

@@ -12,6 +12,7 @@ from sslfast.methods.dcl import DCL
 from sslfast.methods.deepcluster import DeepCluster
 from sslfast.methods.deepcluster_v2 import DeepClusterV2
 from sslfast.methods.densecl import DenseCL
+from sslfast.methods.dino import DINO
 from sslfast.methods.exemplar import Exemplar
 from sslfast.methods.fast_moco import FastMoCo
 from sslfast.methods.instdisc import InstDisc
@@ -46,6 +47,7 @@ METHODS: dict[str, type[Method]] = {
     "deepcluster": DeepCluster,
     "deepcluster_v2": DeepClusterV2,
     "densecl": DenseCL,
+    "dino": DINO,
     "exemplar": Exemplar,
     "fast_moco": FastMoCo,
     "instdisc": InstDisc,

@@ -91,9 +91,6 @@ def swapped_prediction(
             for i in range(G) for v in range(G + L) if v != i
         ) / (G * (G + L - 1))
 
-    The cross-entropy is linear in the codes, so that a crop takes one call, with the sum of all codes that it
-    predicts.
-
     Args:
         global_scores: G >= 1 tensors (B, K), of samples against prototypes.
         local_scores: L >= 2 - G tensors (B, K).
@@ -123,12 +120,43 @@ def swapped_prediction(
         balanced = scores if queue_scores is None else torch.cat([scores, queue_scores[i]])
         code = K.sinkhorn_knopp(balanced.detach(), epsilon=epsilon, iterations=iterations, group=group, impl=impl)
         codes.append(code[: len(scores)])
+    return predict_others(crops, codes, temperature=temperature, reduction=reduction, impl=impl)
+
+
+def predict_others(
+    scores: Sequence[Tensor],
+    targets: Sequence[Tensor],
+    *,
+    temperature: float,
+    reduction: Reduction = "mean",
+    impl: Impl = "auto",
+) -> Tensor:
+    """Computes the mean cross-entropy of each crop's prediction with the targets of all global crops but itself.
+
+    The loss of SwAV (equation 6) and of DINO (Caron et al. 2021, equation 3), which differ in their targets:
+
+        sum(
+            K.soft_cross_entropy(scores[v], targets[i], temperature=temperature)
+            for i in range(G) for v in range(V) if v != i
+        ) / (G * (V - 1))
+
+    The cross-entropy is linear in the targets, so that a crop takes one call, with the sum of all that it
+    predicts.
+
+    Args:
+        scores: V > 1 tensors (B, K), of crops against prototypes; the global crops come first.
+        targets: 1 <= G <= V tensors (B, K), distributions over the prototypes, of the global crops.
+        temperature, reduction, impl: as of `K.soft_cross_entropy`.
+
+    Returns:
+        The loss in fp32: a scalar, or (B,) with reduction="none".
+    """
     losses = []
-    for v, scores in enumerate(crops):
-        predicted = [code for i, code in enumerate(codes) if i != v]
+    for v, crop in enumerate(scores):
+        predicted = [target for i, target in enumerate(targets) if i != v]
         if predicted:  # else it is the only global crop
             target = reduce(torch.add, predicted)
             losses.append(
-                K.soft_cross_entropy(scores, target, temperature=temperature, reduction=reduction, impl=impl)
+                K.soft_cross_entropy(crop, target, temperature=temperature, reduction=reduction, impl=impl)
             )
-    return reduce(torch.add, losses) / (len(codes) * (len(crops) - 1))
+    return reduce(torch.add, losses) / (len(targets) * (len(scores) - 1))

@@ -32,6 +32,8 @@ SQUARE_CROP: View = {**WITHOUT_COLOR, "scale": [0.5, 0.77], "ratio": [1.0, 1.0]}
 # Caron et al. 2020 (arXiv:2006.09882), section 4.1 and appendix A: SimCLR's distortion; crops of two sizes.
 SWAV: View = {**SIMCLR, "scale": [0.14, 1.0]}
 SWAV_LOCAL: View = {**SIMCLR, "scale": [0.05, 0.14], "size": 96}
+DINO_GLOBAL = {"scale": [0.4, 1.0]}
+DINO_LOCAL: View = {**BYOL, "scale": [0.05, 0.4], "blur": 0.5}
 
 PRESETS: dict[str, list[View]] = {
     "moco_v1": [MOCO_V1] * 2,
@@ -61,6 +63,13 @@ PRESETS: dict[str, list[View]] = {
     # The same paper, appendix D.
     "deepcluster_v2": [SWAV] * 2 + [SWAV_LOCAL] * 6,
     "deepcluster_v2_128": [SWAV] * 2 + [{**SWAV_LOCAL, "size": 56}] * 4,
+    # Caron et al. 2021 (arXiv:2104.14294), their code: BYOL's colours, 2 x 224 + 8 x 96 pixels; and for ResNets.
+    "dino": [{**BYOL, **DINO_GLOBAL}, {**BYOL_PRIME, **DINO_GLOBAL}] + [{**DINO_LOCAL, "size": 96}] * 8,
+    "dino_resnet": [{**BYOL, "scale": [0.14, 1.0]}, {**BYOL_PRIME, "scale": [0.14, 1.0]}]
+    + [{**DINO_LOCAL, "scale": [0.05, 0.14], "size": 96}] * 8,
+    # lightly's benchmarks: on Imagenette fewer and smaller local crops, on CIFAR-10 none, and no blur.
+    "dino_128": [{**BYOL, **DINO_GLOBAL}, {**BYOL_PRIME, **DINO_GLOBAL}] + [{**DINO_LOCAL, "size": 64}] * 6,
+    "dino_cifar": [{**BYOL, **DINO_GLOBAL, "blur": 0.0}, {**BYOL_PRIME, **DINO_GLOBAL, "blur": 0.0}],
     # Caron et al. 2018 (arXiv:1807.05520), section 3.3: crops and flips.
     "deepcluster": [{**WITHOUT_COLOR, **FROM_008}],
     # Wu et al. 2018 (arXiv:1805.01978), their code.

@@ -40,6 +40,11 @@ SUBJECTS: dict[str, Subject] = {
     "deepcluster": Subject("deepcluster_imagenette", ("method.clusters=8", "method.components=4"), moves=False),
     "deepcluster_v2": Subject("deepcluster_v2_cifar10", ("method.dim=16", "method.clusters=[8, 12]")),
     "densecl": Subject("densecl_cifar10", MOCO),
+    "dino": Subject(
+        "dino_cifar10",
+        (*HEAD, "method.prototypes=12", "method.frozen_epochs=1", "data.views=swav_cifar"),
+        epoch=1,
+    ),
     "exemplar": Subject("exemplar_cifar10", ("method.dim=16",), moves=False),
     "fast_moco": Subject("fast_moco_cifar10", FAST_MOCO),
     "instdisc": Subject("instdisc_imagenette", ("method.dim=16", "method.noise=32")),

@@ -15,6 +15,7 @@ PRESET_OF = {  # where its name is not the method's
     "cpc_v1": "cpc",
     "dcl": "simclr",
     "densecl": "moco_v2",
+    "dino": "dino_resnet",
     "fast_moco": "moco_v2",
     "lewel_m": "moco_v2",
     "moco_v3": "lewel_b",
@@ -113,6 +114,21 @@ def test_swavs_multi_crop():
     found = [(view.size, view.scale) for view in views("swav")]
     assert found == [(None, (0.14, 1))] * 2 + [(96, (0.05, 0.14))] * 6
     assert {strengths(view) for view in views("swav")} == {(0.8, (0.8, 0.8, 0.8, 0.2))}
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "local"),
+    [("dino", 0.4, 0.4, (8, 96)), ("dino_resnet", 0.14, 0.14, (8, 96)), ("dino_128", 0.4, 0.4, (6, 64))],
+)
+def test_dinos_multi_crop(name, least, most, local):
+    first, second, *small = views(name)
+    assert [(view.blur, view.solarize, view.scale) for view in (first, second)] == [
+        (1, 0, (least, 1)),
+        (0.1, 0.2, (least, 1)),
+    ]
+    assert (len(small), small[0].size) == local
+    assert {(view.blur, view.solarize, view.scale) for view in small} == {(0.5, 0, (0.05, most))}
+    assert {strengths(view) for view in views(name)} == {(0.8, (0.4, 0.4, 0.2, 0.1))}
 
 
 @pytest.mark.parametrize("name", ["jigsaw", "rotation", "context", "cpc", "cmc", "exemplar"])

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def relu() -> nn.ReLU:
+    return nn.ReLU(inplace=True)
 
 
 def mlp(
@@ -14,16 +19,18 @@ def mlp(
     norm: bool | Callable[[int], nn.Module] = False,
     last_norm: Literal["none", "affine", "scale", "plain"] = "none",
     last_bias: bool = True,
+    activation: Callable[[], nn.Module] = relu,
 ) -> nn.Sequential:
-    """Linear layers with ReLU between them: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
+    """Linear layers with an activation between them: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
 
     A layer that batch normalisation follows has no bias.
 
     Args:
         widths: input, hidden and output widths; with two of them it is one linear layer.
-        norm: batch normalisation before each ReLU; or a function that makes the layer for a width.
+        norm: batch normalisation before each activation; or a function that makes the layer for a width.
         last_norm: batch normalisation of the output; scale: without shift, plain: without either.
         last_bias: the output layer has a bias where no batch normalisation follows.
+        activation: makes an activation.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
@@ -35,7 +42,26 @@ def mlp(
             layers.append(nn.BatchNorm1d(fan_out, affine=last_norm != "plain"))
         if i < last:
             layers.extend([hidden_norm(fan_out)] if hidden_norm else [])
-            layers.append(nn.ReLU(inplace=True))
+            layers.append(activation())
     if last_norm == "scale":
         layers[-1].bias.requires_grad_(False)  # stays 0
     return nn.Sequential(*layers)
+
+
+class UnitLinear(nn.Linear):
+    """Inner products with trained vectors that are normalised: a linear layer without bias, its rows of length 1.
+
+    It is weight normalisation with a constant scale of 1 (Salimans and Kingma 2016, arXiv:1602.07868).
+
+    Args:
+        in_features: the vectors' width.
+        out_features: how many there are.
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
+
+    def forward(self, x: Tensor, *, frozen: bool = False) -> Tensor:
+        """(N, in_features) -> (N, out_features); `frozen`: without gradient to the vectors."""
+        weight = self.weight.detach() if frozen else self.weight
+        return F.linear(x, F.normalize(weight, dim=1))

@@ -1,14 +1,15 @@
-"""Crops of several sizes and unit embeddings of them, which SwAV and DeepCluster v2 share."""
+"""Crops of several sizes, and unit embeddings of them, which SwAV, DeepCluster v2 and DINO share."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
-from torch import Tensor
+from torch import Tensor, nn
 
 from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Count, Positive
@@ -44,20 +45,33 @@ class MultiCrop(Method[MultiCropSettings, Kept]):
         self.head = mlp(encoder.feature_dim, self.config.hidden, self.config.dim, norm=True)
 
     def embed(self, views: tuple[Tensor, ...]) -> list[Tensor]:
-        """Unit embeddings (B, dim) of each of the views, each (B, 3, S, S).
-
-        As in the authors' code neighbouring views of one size pass the encoder together, so that batch
-        normalisation sees them together, and all views pass the head together.
-        """
-        sizes = [list(group) for _, group in groupby(views, key=lambda view: view.shape[-1])]
-        features = torch.cat([self.encoder(torch.cat(group)) for group in sizes])
-        return list(F.normalize(self.head(features), dim=1).chunk(len(views)))
+        """Unit embeddings (B, dim) of each of the views, each (B, 3, S, S); they all pass the head together."""
+        return list(F.normalize(self.head(encode_crops(self.encoder, views)), dim=1).chunk(len(views)))
 
     @classmethod
     def check(cls, recipe: Recipe[MultiCropSettings], num_images: int) -> None:
-        num_views, num_global = len(recipe.data.views), recipe.method.global_crops
-        if num_views < 2 or num_global > num_views:
-            raise UsageError(
-                f"data.views: expected at least 2 views, and the method.global_crops={num_global} first among "
-                f"them, got {num_views}"
-            )
+        check_crops(recipe)
+
+
+def encode_crops(encoder: nn.Module, views: Sequence[Tensor]) -> Tensor:
+    """The features (V * B, D) of V views, each (B, 3, S, S): those of the first view, then of the second, ...
+
+    As in the code of SwAV and DINO neighbouring views of one size pass the encoder together, so that batch
+    normalisation sees them together.
+    """
+    sizes = [list(group) for _, group in groupby(views, key=lambda view: view.shape[-1])]
+    return torch.cat([encoder(torch.cat(group)) for group in sizes])
+
+
+def check_crops(recipe: Recipe[MultiCropSettings]) -> None:
+    """Refuses a recipe without two views, or without its global crops among them.
+
+    Raises:
+        UsageError: it has not.
+    """
+    num_views, num_global = len(recipe.data.views), recipe.method.global_crops
+    if num_views < 2 or num_global > num_views:
+        raise UsageError(
+            f"data.views: expected at least 2 views, and the method.global_crops={num_global} first among "
+            f"them, got {num_views}"
+        )
