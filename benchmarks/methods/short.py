@@ -69,6 +69,7 @@ CPC = (
 )
 CPC_REASON = "9 larger patches an image in place of 49: more steps, a narrow context network"
 SHORT: dict[str, Short] = {
+    "align_uniform": Short((MORE_STEPS, "method.hidden=256"), "more steps, a narrow head"),
     "barlow_twins": Short(
         (MORE_STEPS, "method.dim=256", "method.hidden=256", "optim.lr=0.06", FROM_IDENTITY),
         "more steps, narrow heads",

@@ -57,9 +57,9 @@ class DINOConfig(MultiCropConfig, MomentumCopyConfig):
 class DINO(Method[DINOConfig, Tensor]):
     """A student predicts from each crop what its moving average makes of the global crops, centered and sharpened.
 
-    Where the published code differs: its weight decay has a schedule, ours is constant (optim.weight_decay); it
-    clips the gradient of each parameter by itself, ours is clipped as a whole (optim.clip_norm); for its ViT-S the
-    lengths of the prototypes are trained, too.
+    What differs from the paper and its code: the encoder of a run is the student's, theirs the teacher's. The
+    weight decay is constant, theirs rises along a cosine. The gradient is clipped as a whole, theirs for each
+    parameter. Prototypes have length 1, but those of their ViT-S have lengths that are trained.
     """
 
     Config = DINOConfig
