@@ -51,11 +51,13 @@ def evaluate(
     the result states them, and says where the parts are the same. On other data they are "all", "all" and 0.1.
 
     Args:
-        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear", "finetune" or "segment".
+        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear", "finetune", "segment" or
+            "detect".
         encoder: which one, as `sslfast.load_encoder` takes it: a run's directory, a file of weights, a
             library's model.
         data: labelled images to train on, as `open_source` takes them; of several sources a list;
-            of "segment" images with masks, as `sslfast.data.masks.open_masked` does.
+            of "segment" images with masks, as `sslfast.data.masks.open_masked` does; of "detect" images with
+            objects, as `sslfast.data.annotations.open_annotated` does.
         val: labelled images to test on; None: the test split of `data`, or a part of it.
         overrides: "key=value" settings of the protocol.
         random_baseline: evaluate the same architecture with random weights, of the run's seed, as well, and of the

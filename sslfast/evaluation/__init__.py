@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sslfast.evaluation.detection import DETECT
 from sslfast.evaluation.finetune import FINETUNE
 from sslfast.evaluation.knn import KNN
 from sslfast.evaluation.linear import LINEAR
@@ -14,6 +15,7 @@ PROTOCOLS: dict[str, Protocol[Any]] = {
     "linear": LINEAR,
     "finetune": FINETUNE,
     "segment": SEGMENT,
+    "detect": DETECT,
 }
 
 __all__ = ["PROTOCOLS", "Protocol"]

@@ -95,7 +95,7 @@ def open_labeled(
         train, held_out = split(train, options.val_fraction)
     else:
         held_out = _open(val, options, "--val")
-        if common := real_files(train) & real_files(held_out):
+        if common := real_files(train.paths) & real_files(held_out.paths):
             raise UsageError(
                 f"--val {held_out.name}: {len(common)} of its {len(held_out)} images are among those of --data "
                 f"{train.name}; name a split or folder apart from it"

@@ -35,6 +35,18 @@ HEADINGS = {
     "miou": "held-out mIoU",
     "pixel_accuracy": "pixels",
     "class_mean": "mean of classes",
+    "ap": "held-out AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP small",
+    "ap_medium": "AP medium",
+    "ap_large": "AP large",
+    "mask_ap": "mask AP",
+    "mask_ap50": "mask AP50",
+    "mask_ap75": "mask AP75",
+    "mask_ap_small": "mask AP small",
+    "mask_ap_medium": "mask AP medium",
+    "mask_ap_large": "mask AP large",
 }
 
 

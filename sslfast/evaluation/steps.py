@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from textwrap import shorten
 from typing import TypeVar
@@ -16,7 +17,7 @@ from torch.optim import Optimizer
 from tqdm import tqdm
 
 from sslfast.errors import TrainingError, UsageError
-from sslfast.random.philox import words
+from sslfast.random.philox import permutation, words
 from sslfast.run import checkpoint
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,13 @@ def train_by_steps(
                 seen.clear()
                 _save(network, optimizer, progress, done)
     progress.unlink(missing_ok=True)
+
+
+def image_order(num_images: int, seed: int, start: int) -> Iterator[int]:
+    """The images' positions in pass after pass, from the one of number `start` on."""
+    first, skipped = divmod(start, num_images)
+    for epoch in count(first):
+        yield from permutation(seed, epoch, num_images)[skipped if epoch == first else 0 :].tolist()
 
 
 def _report(seen: list[dict[str, Tensor]], done: int, num_steps: int) -> str:

@@ -9,7 +9,7 @@ from torch import nn
 
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation import steps as module
-from sslfast.evaluation.steps import train_by_steps
+from sslfast.evaluation.steps import image_order, train_by_steps
 from sslfast.kernels.optimizers import FusedSGD
 
 STEPS = 45  # a part has two, the last one one
@@ -96,3 +96,12 @@ def test_progress_of_another_training_is_refused(tmp_path, state):
 def test_a_training_that_diverges_stops(tmp_path):
     with pytest.raises(TrainingError, match="the loss is nan in the steps to .* of 45; set a lower lr"):
         train(built(), tmp_path / "p", rate=lambda step: 1e30)
+
+
+def test_every_pass_has_every_image_once_in_another_order():
+    order = image_order(5, 3, 7)
+    rest, second, third = ([next(order) for _ in range(count)] for count in (3, 5, 5))
+    assert sorted(second) == sorted(third) == list(range(5))
+    assert second != third
+    whole = image_order(5, 3, 0)
+    assert [next(whole) for _ in range(10)][7:] == rest

@@ -64,7 +64,7 @@ def open_coco(file: Path, name: str, bad: BadFiles, bad_objects: BadObjects) -> 
     sizes = [
         (_field(images[i], "height", int, where), _field(images[i], "width", int, where)) for i, where in places
     ]
-    bad.total = len(images)
+    bad.total += len(images)
     objects = [
         objects_of(of_image[i], size, bad_objects, has_polygons=has_polygons)
         for (i, _), size in zip(places, sizes, strict=True)

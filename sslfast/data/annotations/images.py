@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from sslfast.data.annotations.objects import Objects
 from sslfast.data.sources.bad_files import BadFiles
 from sslfast.data.sources.header import Header, read_header
 from sslfast.data.sources.images import UnreadableImage, read_rgb, why_unreadable
-from sslfast.errors import UsageError
+from sslfast.data.sources.united import real_files
+from sslfast.errors import UsageError, printable
 
 # From an upright image to how it lies in the file, by EXIF's orientation: of those that height and width tell.
 BACK = {
@@ -95,6 +97,54 @@ class AnnotatedImages:
             [self.sizes[i] for i in indices],
             self.bad,
         )
+
+    def with_classes(self, classes: Sequence[str]) -> AnnotatedImages:
+        """The same images with their labels as positions in another list of classes.
+
+        Raises:
+            UsageError: it lacks one of theirs.
+        """
+        if unknown := [name for name in self.classes if name not in classes]:
+            raise UsageError(
+                f"{self.name}: has classes that the training images lack: {printable(', '.join(unknown[:5]))}"
+                f"{', ...' if len(unknown) > 5 else ''}; give two parts of one data set"
+            )
+        places = np.array([list(classes).index(name) for name in self.classes], dtype=np.int64)
+        objects = [dataclasses.replace(found, labels=places[found.labels]) for found in self._objects]
+        return AnnotatedImages(self.name, classes, self.paths, objects, self.sizes, self.bad)
+
+
+def united(parts: Sequence[AnnotatedImages], name: str) -> AnnotatedImages:
+    """The images of several data sets, which share a record of bad files, in order; classes go by their names.
+
+    Raises:
+        UsageError: a file is in two of them, or some have outlines and others boxes only.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    seen: set[str] = set()
+    for part in parts:
+        if common := seen & (files := real_files(part.paths)):
+            raise UsageError(
+                f"{part.name}: {len(common)} of its {len(part)} images are given twice, the first "
+                f"{printable(min(common))}; name each once"
+            )
+        seen |= files
+        if part.has_masks != parts[0].has_masks:
+            raise UsageError(
+                f"{parts[0].name} and {part.name}: the objects of one have outlines and those of the other boxes "
+                "only; give data sets of one kind"
+            )
+    classes = list(dict.fromkeys(class_name for part in parts for class_name in part.classes))
+    parts = [part.with_classes(classes) for part in parts]
+    return AnnotatedImages(
+        name,
+        classes,
+        [path for part in parts for path in part.paths],
+        [part.objects(index) for part in parts for index in range(len(part))],
+        [size for part in parts for size in part.sizes],
+        parts[0].bad,
+    )
 
 
 def header_of(path: Path) -> Header:

@@ -37,9 +37,9 @@ def voc_folders(root: Path) -> list[Path]:
 
 
 def open_voc(
-    folders: list[Path], split: str | None, name: str, bad: BadFiles, bad_objects: BadObjects
+    folder: Path, split: str | None, name: str, bad: BadFiles, bad_objects: BadObjects
 ) -> AnnotatedImages:
-    """Reads the annotations of all images of a split, those of several folders one after the other.
+    """Reads the annotations of all images of a split.
 
     VOC counts pixels from 1 and a box holds its last one: x1 and y1 are one less than in the file. Objects that
     are marked as difficult are `ignored`.
@@ -47,11 +47,11 @@ def open_voc(
     Raises:
         UsageError: no such split, or a file that is missing or malformed.
     """
-    listed = [pair for folder in folders for pair in _listed(folder, split, name)]
+    listed = _listed(folder, split, name)
     stated = [_read(file) for file, _ in tqdm(listed, desc="annotations", leave=False, disable=None)]
     classes = sorted({found.name for _, objects in stated for found in objects})
     number = {class_name: position for position, class_name in enumerate(classes)}
-    bad.total = len(listed)
+    bad.total += len(listed)
     paths: list[Path] = []
     sizes: list[tuple[int, int]] = []
     every: list[Objects] = []

@@ -36,7 +36,7 @@ def open_yolo(root: Path, split: str | None, name: str, bad: BadFiles, bad_objec
     part = choose_split(name, split, splits, str(root)) if splits or split else ""
     images = images_by_stem(root / "images" / part)
     labels = root / "labels" / part
-    bad.total = len(images)
+    bad.total += len(images)
     if not images:
         raise UsageError(f"{name}: {root / 'images' / part} holds no image")
     unlabeled = sum(not (labels / f"{stem}.txt").is_file() for stem in images)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +31,7 @@ def united(sources: Sequence[Source]) -> Source:
         return Source(name, labels=labels, classes=classes, images=images)
     seen: set[str] = set()
     for source in sources:
-        files = real_files(source)
+        files = real_files(source.paths)
         if common := seen & files:
             raise UsageError(
                 f"{source.name}: {len(common)} of its {len(source)} images are given by another --data already, "
@@ -73,11 +73,11 @@ def relabeled(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array([position[name] for name in source.classes], dtype=np.int64)[source.labels]
 
 
-def real_files(source: Source) -> set[str]:
+def real_files(paths: Iterable[Path] | None) -> set[str]:
     """The files of a source by their folders' real paths; empty where the images are an array."""
     real: dict[Path, str] = {}  # by folder, as the images are many
     files = set()
-    for path in source.paths or []:
+    for path in paths or []:
         if path.parent not in real:
             real[path.parent] = os.path.realpath(path.parent)
         files.add(os.path.join(real[path.parent], path.name))

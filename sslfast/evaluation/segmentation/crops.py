@@ -5,8 +5,8 @@ A batch is a pure function of (seed, iteration): training goes on anywhere witho
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
-from itertools import count, islice
+from collections.abc import Generator, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.reading import in_threads
 from sslfast.errors import UsageError
 from sslfast.evaluation.segmentation.photometric import NUM_DRAWS, distorted
-from sslfast.random.philox import permutation, uniform
+from sslfast.evaluation.steps import image_order
+from sslfast.random.philox import uniform
 
 SCALES = (0.5, 2.0)  # of the shorter side, by the crop's
 LONGEST = 4  # the longer side is at most so many crops times the scale
@@ -64,13 +65,6 @@ def crop_batches(
     while batch := list(islice(crops, batch_size)):
         pixels, masks = zip(*batch, strict=True)
         yield np.stack(pixels), np.stack(masks)
-
-
-def image_order(num_images: int, seed: int, start: int) -> Iterator[int]:
-    """The images' positions in pass after pass, from the one of number `start` on."""
-    first, skipped = divmod(start, num_images)
-    for epoch in count(first):
-        yield from permutation(seed, epoch, num_images)[skipped if epoch == first else 0 :].tolist()
 
 
 def crop(

@@ -201,4 +201,4 @@ def test_data_of_no_form(tmp_path):
         tmp_path, "expected annotated images in the form of VOC .*, COCO .* or YOLO .*, and found none of these"
     )
     (tmp_path / "x.txt").write_text("x")
-    refused(tmp_path / "x.txt", "expected a folder, an archive .* or COCO's JSON")
+    refused(tmp_path / "x.txt", "expected a folder or an archive .*, got another kind")

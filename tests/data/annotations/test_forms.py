@@ -74,6 +74,24 @@ def test_several_voc_folders_are_one_data_set(tmp_path):
     assert images.classes == CLASSES
 
 
+def test_several_names_are_taken_together(tmp_path):
+    write_voc(tmp_path / "a", DRAWN[:1])
+    write_voc(tmp_path / "b", DRAWN[1:])
+    for file in (tmp_path / "b" / "Annotations").iterdir():
+        file.write_text(file.read_text().replace("disk", "ring"))
+    images = open_annotated([str(tmp_path / "a"), str(tmp_path / "b")])
+    assert len(images) == len(DRAWN)
+    found = {images.classes[label] for number in range(1, 4) for label in images.objects(number).labels}
+    assert found == {"ring", "square"}
+    with pytest.raises(UsageError, match="a: 1 of its 1 images are given twice, the first .*png; name each once"):
+        open_annotated([tmp_path / "a", tmp_path / "a"])
+    write_coco(tmp_path / "c", DRAWN)
+    with pytest.raises(
+        UsageError, match="a and .*c: the objects of one have outlines and those of the other boxes"
+    ):
+        open_annotated([tmp_path / "a", tmp_path / "c"])
+
+
 def test_voc_counts_pixels_from_1_and_marks_difficult_objects(tmp_path):
     root = write_voc(tmp_path / "voc", DRAWN[:1])
     (file,) = (root / "Annotations").iterdir()

@@ -7,7 +7,7 @@ from PIL import Image
 from sslfast.data.masks import IGNORED
 from sslfast.errors import UsageError
 from sslfast.evaluation.segmentation import crops as module
-from sslfast.evaluation.segmentation.crops import TRIES, crop, crop_batches, image_order, is_varied, padded
+from sslfast.evaluation.segmentation.crops import TRIES, crop, crop_batches, is_varied, padded
 from sslfast.evaluation.segmentation.photometric import distorted
 from tests.evaluation.segmentation.halves import halves
 
@@ -42,15 +42,6 @@ def test_batches_are_a_function_of_seed_and_iteration(tmp_path):
         assert all(map(np.array_equal, expected, found))
     assert not np.array_equal(whole[0][0], other[0][0])
     assert not np.array_equal(whole[0][0], whole[3][0])
-
-
-def test_every_pass_has_every_image_once_in_another_order():
-    order = image_order(5, 3, 7)
-    rest, second, third = ([next(order) for _ in range(count)] for count in (3, 5, 5))
-    assert sorted(second) == sorted(third) == list(range(5))
-    assert second != third
-    whole = image_order(5, 3, 0)
-    assert [next(whole) for _ in range(10)][7:] == rest
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3, 0.999])

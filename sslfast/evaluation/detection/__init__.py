@@ -1,0 +1,5 @@
+"""The protocol `detect`: an encoder is judged by what a detector of objects becomes of it."""
+
+from sslfast.evaluation.detection.protocol import DETECT
+
+__all__ = ["DETECT"]
