@@ -111,6 +111,8 @@ def _explain(schema: type, values: Any, fault: Any) -> str:
             return f"{key}.name is missing; choose from {', '.join(union_members(below))}"
         case "missing":
             return f"{key} is missing"
+    if not key:  # of settings that do not go together, which their own message names
+        return str(fault["msg"]).removeprefix("Value error, ")
     given = fault["input"]
     if isinstance(given, str) and (union_members(below) or "name" in fields(below)):
         return f"{key}: is a group of settings, got {shown(given)}; did you mean {key}.name={given[:LONGEST]}?"

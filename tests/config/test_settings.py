@@ -158,6 +158,12 @@ def test_a_fault_in_a_union_is_explained_by_the_keys_that_a_person_writes(values
         validate(Drawing, values, "drawing")
 
 
+def test_settings_that_do_not_go_together_are_explained_by_their_own_message():
+    linear = PROTOCOLS["linear"].config
+    with pytest.raises(UsageError, match="^evaluate: lr=3.0: protocol=fast .* or use protocol=features$"):
+        validate(linear, {"protocol": "fast", "lr": 3.0}, "evaluate")
+
+
 def test_a_number_where_a_list_is_meant_is_a_list_of_one():
     assert load_recipe("moco_v2_cifar10", ["optim.step_at=0.5"]).optim.step_at == (0.5,)
     assert load_recipe("pcl", ["method.clusters=50"]).method.clusters == (50,)
