@@ -29,6 +29,7 @@ from sslfast.run.metrics import read_metrics
 from sslfast.run.summary import Fault, RunSummary
 from sslfast.weights import NamedEncoder, find_encoder
 from sslfast.weights.digest import weights_digest
+from sslfast.weights.named import check_unasked
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def write_report(
     path = user_path(str(encoder))
     try:
         if path.is_dir():
+            check_unasked(str(encoder), architecture, partial)
             return _of_run(path, data)
         found = find_encoder(encoder, choose_device("auto"), architecture=architecture, partial=partial)
         if data is None:

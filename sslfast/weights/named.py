@@ -113,18 +113,20 @@ def _find(name: str, architecture: str | EncoderConfig | None, partial: bool) ->
     path = user_path(name)
     if not path.exists():
         if name == RANDOM:
+            check_unasked(name, None, partial)
             return _random(name, architecture)
         for prefix, load_published in libraries.items():
             if name.startswith(prefix):
-                return _published(name, load_published(name), architecture)
+                check_unasked(name, architecture, partial)
+                return _published(name, load_published(name))
         path = _existing(name)
     if path.is_dir() or is_checkpoint(path):
-        _check_unasked(name, architecture)
+        check_unasked(name, architecture, partial)
         state = load_state(path)
         return _of_run(name, path, state["config"], state["method"], ENCODER, state.get("step"))
     file = read_weights(path)
     if file.config is not None:
-        _check_unasked(name, architecture)
+        check_unasked(name, architecture, partial)
         return _of_run(name, path, file.config, file.tensors, "", None)
     return _of_other_software(name, path, named_parts(file.tensors), architecture, partial)
 
@@ -215,7 +217,7 @@ def _resnet(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[EncoderConfig
             return config, own
     raise UsageError(
         f"{path}: its tensors are no ResNet's that sslfast has; name their architecture by --architecture, in a "
-        "recipe by encoder.name"
+        "recipe by encoder.name; for --supervised evaluate it by itself"
     )
 
 
@@ -229,14 +231,15 @@ def _section(architecture: str | EncoderConfig) -> EncoderConfig:
     return EncoderConfig(name=architecture) if isinstance(architecture, str) else architecture
 
 
-def _published(name: str, published: Published, architecture: str | EncoderConfig | None) -> NamedEncoder:
-    _check_unasked(name, architecture)
+def _published(name: str, published: Published) -> NamedEncoder:
     data = DataConfig(size=published.side, mean=published.mean, std=published.std)
     return NamedEncoder(name, published.encoder, published.config, data)
 
 
-def _check_unasked(name: str, architecture: str | EncoderConfig | None) -> None:
-    """Refuses the name of an architecture for what has one. Raises UsageError."""
+def check_unasked(name: str, architecture: str | EncoderConfig | None, partial: bool) -> None:
+    """Refuses what tells how to take a state dict for what has an architecture of its own. Raises UsageError."""
+    if partial:
+        raise UsageError(f"--partial: is for a state dict of other software, and {name} is none; leave it out")
     if isinstance(architecture, str):
         raise UsageError(f"--architecture {architecture}: {name} has one already; leave it out")
 

@@ -371,6 +371,14 @@ def test_an_encoder_without_images_or_that_is_none(tmp_path: Path) -> None:
         write_report(tmp_path / "theirs.pth", str(data))
 
 
+def test_how_to_take_a_state_dict_is_refused_for_a_run(tmp_path: Path) -> None:
+    run = start_run(tmp_path / "run", tmp_path / "moved")
+    with pytest.raises(UsageError, match="--architecture resnet50: .*run has one already"):
+        write_report(run, architecture="resnet50")
+    with pytest.raises(UsageError, match="--partial: .*run is none"):
+        write_report(run, partial=True)
+
+
 def test_no_run(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run"):
         write_report(tmp_path)

@@ -43,6 +43,8 @@ def test_torchvisions_published_weights(offline):
         load_encoder("torchvision/resnet5")
     with pytest.raises(UsageError, match="--architecture resnet50: torchvision/resnet18 has one already"):
         load_encoder("torchvision/resnet18", architecture="resnet50")
+    with pytest.raises(UsageError, match="--partial: .* torchvision/resnet18 is none; leave it out"):
+        load_encoder("torchvision/resnet18", partial=True)
 
 
 def test_timms_published_weights(monkeypatch):

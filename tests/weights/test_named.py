@@ -22,7 +22,8 @@ def run(tmp_path: Path):
     """A run's directory, the state of its encoder, and its recipe."""
     encoder = {"width": 0.125, "stem": "cifar"}
     data = {"size": 16, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.1]}
-    recipe = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder, "data": data})
+    train = {"precision": "fp32"}  # as a run's is settled
+    recipe = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder, "data": data, "train": train})
     network = build_encoder(recipe.encoder)
     weights = perturbed(network)
     method = {f"encoder.{name}": value for name, value in weights.items()}
@@ -58,6 +59,8 @@ def test_an_architecture_for_what_has_one_is_refused(run, what):
     folder, *_ = run
     with pytest.raises(UsageError, match="--architecture vit_small: .*run.* has one already; leave it out"):
         load_encoder(folder / what, architecture="vit_small")
+    with pytest.raises(UsageError, match="--partial: is for a state dict of other software, and .*run.* is none"):
+        load_encoder(folder / what, partial=True)
 
 
 def test_an_encoder_of_colors_keeps_the_normalization_in_its_weights(tmp_path):
@@ -75,6 +78,8 @@ def test_random_weights_are_the_same_every_time():
     assert load_encoder("random", architecture="resnet50").feature_dim == 2048
     with pytest.raises(UsageError, match="encoder.name"):
         load_encoder("random", architecture="resnet5")
+    with pytest.raises(UsageError, match="--partial: .* random is none; leave it out"):
+        load_encoder("random", partial=True)
 
 
 def test_an_existing_path_wins_over_a_name(run, monkeypatch):
