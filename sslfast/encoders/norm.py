@@ -87,3 +87,17 @@ class SplitBatchNorm(_BatchNorm):
 
     def _check_input_dim(self, x: Tensor) -> None:
         """Any number of dimensions may follow the channels."""
+
+
+def use_whole_batches(module: nn.Module) -> None:
+    """Replaces each batch normalisation of several devices, or as of them, by one over the batch of a single one.
+
+    Their parameters and statistics stay.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, (SplitBatchNorm, nn.SyncBatchNorm)):
+            whole = nn.BatchNorm2d(child.num_features, child.eps)
+            whole.load_state_dict(child.state_dict())
+            setattr(module, name, whole.to(child.weight.device))
+        else:
+            use_whole_batches(child)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sslfast.encoders import Encoder
+from sslfast.encoders.norm import use_whole_batches
 from sslfast.errors import UsageError
 
 Frozen = int | Literal["all"]
@@ -16,6 +17,8 @@ Frozen = int | Literal["all"]
 
 class Classifier(nn.Module):
     """A copy of an encoder, and a head from its features to the scores of classes.
+
+    Batch normalisations are over the whole batch, whatever parts of one pre-training had.
 
     Args:
         encoder: is copied, and stays as it is.
@@ -30,6 +33,7 @@ class Classifier(nn.Module):
     def __init__(self, encoder: Encoder, head: nn.Module, frozen: Frozen) -> None:
         super().__init__()
         self.encoder = copy.deepcopy(encoder)
+        use_whole_batches(self.encoder)
         self.encoder.requires_grad_(True)
         self.head = head
         self.probe = frozen == "all"

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sslfast.data.masks import IGNORED
 from sslfast.encoders import Encoder
-from sslfast.encoders.norm import SplitBatchNorm
+from sslfast.encoders.norm import use_whole_batches
 from sslfast.encoders.resnet import CONVOLUTIONAL, ResNet
 from sslfast.evaluation.segmentation.dilation import dilated
 
@@ -125,14 +125,3 @@ def pixel_loss(scores: Tensor, masks: Tensor) -> Tensor:
     """
     enlarged = F.interpolate(scores, size=masks.shape[-2:], mode="bilinear")
     return F.cross_entropy(enlarged, masks.long(), ignore_index=IGNORED, reduction="none").mean()
-
-
-def use_whole_batches(module: nn.Module) -> None:
-    """Replaces each batch normalisation over parts of a batch by one over the whole, of the same parameters."""
-    for name, child in module.named_children():
-        if isinstance(child, SplitBatchNorm):
-            whole = nn.BatchNorm2d(child.num_features, child.eps)
-            whole.load_state_dict(child.state_dict())
-            setattr(module, name, whole.to(child.weight.device))
-        else:
-            use_whole_batches(child)
