@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -15,14 +16,15 @@ from sslfast.config import DataConfig
 from sslfast.config.fields import STRICT, Count, CountOrZero, NonNegative, Probability
 from sslfast.config.paths import existing_path
 from sslfast.data import Source
+from sslfast.data.sources.names import Names
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-from sslfast.evaluation.classification import classification
+from sslfast.evaluation.classification import count, open_images
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
 from sslfast.evaluation.options import ClassificationConfig
-from sslfast.evaluation.protocol import Row
+from sslfast.evaluation.protocol import Protocol, Row, RunImages, TrainVal
 from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -59,13 +61,26 @@ class FinetuneConfig(ClassificationConfig):
     """Weight decay: an L2 penalty on the encoder and the head."""
 
     def __post_init__(self) -> None:
-        stated = SHARE.fullmatch(self.labels)
-        share = float(stated[1]) / 100 if stated else 1.0
-        if not 0 < share <= 1:
-            raise ValueError(f"labels={self.labels}: expected more than 0% and at most 100%")
+        if stated := SHARE.fullmatch(self.labels):
+            share = float(stated[1]) / 100
+            if not 0 < share <= 1:
+                raise ValueError(f"labels={self.labels}: expected more than 0% and at most 100%")
+            self.set_rates(share)
+
+    def set_rates(self, share: float) -> None:
+        """Sets the rates that are not given by the share of the labels that are used."""
         lr, head_lr = next(rates for most, rates in RATES.items() if share <= most)
         self.lr = lr if self.lr is None else self.lr
         self.head_lr = head_lr if self.head_lr is None else self.head_lr
+
+
+def _open(data: Names, val: Names | None, options: FinetuneConfig, run: RunImages | None) -> TrainVal[Source]:
+    """Opens the images as `open_images` does, and sets the rates by the share that a file of names is of them."""
+    images = open_images(data, val, options, run)
+    chosen = labeled_subset(images.train, options.labels, options.seed)
+    options = dataclasses.replace(images.options)
+    options.set_rates(round(len(chosen) / len(images.train), 3))
+    return dataclasses.replace(images, options=options)
 
 
 def labeled_subset(source: Source, labels: str, seed: int) -> Source:
@@ -159,4 +174,4 @@ def _write_names(source: Source, file: Path) -> None:
         file.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
-FINETUNE = classification(FinetuneConfig, _judge)
+FINETUNE = Protocol(FinetuneConfig, _open, _judge, count)

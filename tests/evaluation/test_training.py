@@ -57,6 +57,15 @@ def test_frozen_stages_stay_with_their_statistics_and_the_others_move(encoder, t
     assert classifier.head.bias.any()
 
 
+@pytest.mark.parametrize("norm", ["split", "sync"])
+def test_statistics_are_of_the_whole_batch_of_one_process(tmp_path, norm):
+    encoder = build_encoder(EncoderConfig(stem="cifar", width=0.125, norm=norm)).eval()
+    classifier = classifier_of(encoder)
+    steps = dataclasses.replace(SCHEDULE, batch_size=5, epochs=1)  # which the 8 parts of split could not share
+    train_classifier(classifier, pictures(10, 0), DATA, steps, CPU, tmp_path / "p")
+    assert classifier.encoder.state_dict().keys() == encoder.state_dict().keys()
+
+
 def test_more_frozen_stages_than_there_are_is_refused(encoder):
     with pytest.raises(UsageError, match="frozen=6: the encoder has 5 stages; set as many or less, or frozen=all"):
         classifier_of(encoder, 6)
@@ -240,6 +249,19 @@ def test_lewels_rates_follow_the_share_of_labels():
     assert rates == [(1e-4, 1.0), (1e-2, 0.1), (1e-2, 0.1)]
     config = FinetuneConfig(labels="1%", lr=0.0)
     assert (config.lr, config.head_lr, config.epochs, config.batch_size) == (0.0, 1.0, 50, 256)
+
+
+def test_rates_follow_the_share_that_a_file_names(tmp_path):
+    for part, each in (("train", 50), ("val", 1)):
+        for name in "ab":
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(each):
+                Image.new("RGB", (8, 8)).save(tmp_path / part / name / f"{number}.png")
+    names, finetune = tmp_path / "names.txt", PROTOCOLS["finetune"]
+    for count, rates in ((1, (1e-4, 1.0)), (10, (1e-2, 0.1))):
+        names.write_text("".join(f"a/{number}.png\n" for number in range(count)))
+        options = finetune.open(str(tmp_path), None, FinetuneConfig(labels=str(names)), None).options
+        assert (options.lr, options.head_lr) == rates
 
 
 def test_a_head_with_a_hidden_layer():
