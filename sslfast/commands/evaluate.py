@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from sslfast.config.settings import apply_overrides, nearest, validate
-from sslfast.data.sources.names import Names, one_or_list
+from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
@@ -74,6 +74,11 @@ def evaluate(
         raise UsageError(f"evaluate {kind}: no such evaluation{nearest(kind, PROTOCOLS)}")
     protocol = PROTOCOLS[kind]
     options = validate(protocol.config, apply_overrides(protocol.config, {}, overrides), origin=f"evaluate {kind}")
+    if val is not None and options.val_fraction is not None:
+        raise UsageError(
+            f"--val {joined(val)} and val_fraction={options.val_fraction:g} both say which images are tested; "
+            "give one"
+        )
     device = choose_device(options.device)
     found = find_encoder(encoder, device, architecture=architecture, partial=partial)
     folder = results_folder(found.file)

@@ -28,8 +28,6 @@ class EvaluationConfig:
     stops."""
     max_unpacked: Positive | None = None
     """Largest size in GiB that an archive may have unpacked; null: 20 times the archive's, and at least 1."""
-    chunk: Count = 256
-    """Number of images that go through the encoder at once."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
     seed: Seed = 0
@@ -46,6 +44,8 @@ class ClassificationConfig(EvaluationConfig):
     classes: str | None = None
     """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
     of the run where a part of its own data is held out."""
+    chunk: Count = 256
+    """Number of images that go through the encoder at once, where it is not trained."""
 
 
 @dataclass(config=STRICT)

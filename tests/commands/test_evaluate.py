@@ -340,6 +340,14 @@ def test_seeds_are_judged_each_with_other_initial_weights(saved: Path, tmp_path:
     assert {**knn[2], "seed": 1} != knn[3]
 
 
+@pytest.mark.parametrize("kind", PROTOCOLS)
+def test_images_to_test_on_and_a_part_to_hold_out_are_not_asked_for_together(kind: str, saved: Path) -> None:
+    with pytest.raises(
+        UsageError, match="--val b and val_fraction=0.5 both say which images are tested; give one"
+    ):
+        evaluate(kind, saved, "a", "b", overrides=["val_fraction=0.5"])
+
+
 def test_a_supervised_encoder_stands_beside(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=8)
     torch.manual_seed(5)
