@@ -55,7 +55,9 @@ def choose_split(name: str, split: str | None, splits: list[str], of: str) -> st
         return splits[0]
     if split not in splits:
         base = name.removesuffix(f":{split}")
-        choices = " or ".join(f"{base}:{choice}" for choice in splits[:8]) or "none"
-        problem = "has several splits" if split is None and splits else f"{of} has no split {split or ''}".rstrip()
+        if not splits:
+            raise UsageError(f"{name}: {of} has no splits" + (f"; leave out :{split}" if split else ""))
+        choices = " or ".join(f"{base}:{choice}" for choice in splits[:8])
+        problem = "has several splits" if split is None else f"{of} has no split {split}"
         raise UsageError(f"{name}: {problem}; name one that is there: {choices}")
     return split

@@ -78,5 +78,6 @@ def _open(name: str, max_unpacked: float | None, bad: BadFiles, bad_objects: Bad
         root = inner[0]
     raise UsageError(
         f"{name}: expected annotated images in the form of VOC (JPEGImages, Annotations), COCO "
-        "(annotations/instances_<split>.json) or YOLO (images, labels), and found none of these"
+        "(annotations/instances_<split>.json) or YOLO (images, labels), to segment also the folders images and "
+        "masks, and found none of these"
     )

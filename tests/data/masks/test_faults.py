@@ -128,8 +128,10 @@ def test_lists_that_cannot_serve(tmp_path):
     with pytest.raises(UsageError, match="train.txt: lists no image"):
         open_masked(f"{root}:train")
     file.unlink()
-    with pytest.raises(UsageError, match="has no split train; name one that is there: none"):
+    with pytest.raises(UsageError, match="voc has no splits; leave out :train"):
         open_masked(f"{root}:train")
+    with pytest.raises(UsageError, match="voc has no splits$"):
+        open_masked(str(root))
 
 
 def test_what_is_no_data(tmp_path):
@@ -139,6 +141,10 @@ def test_what_is_no_data(tmp_path):
         open_masked(str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="its objects have boxes only, and masks need their outlines"):
         open_masked(str(write_boxes(tmp_path / "boxes", DRAWN)))
+    (tmp_path / "classes" / "cat").mkdir(parents=True)
+    (tmp_path / "classes" / "dog").mkdir()
+    with pytest.raises(UsageError, match="to segment also the folders images and masks, and found none of these"):
+        open_masked(str(tmp_path / "classes"))
     write_folders(tmp_path / "empty", [])
     with pytest.raises(UsageError, match="has no images"):
         open_masked(str(tmp_path / "empty"))
