@@ -14,9 +14,10 @@ from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
-from sslfast.evaluation.judgement import Candidate, forget, judgements
+from sslfast.evaluation.judgement import UNFINISHED, Candidate, alone, judgements, settle
 from sslfast.evaluation.protocol import RunImages
 from sslfast.evaluation.result import Evaluation, result_name
+from sslfast.evaluation.training import with_ending
 from sslfast.run.directory import RunDirectory
 from sslfast.run.environment import device_name, source_commit, versions
 from sslfast.weights import find_encoder
@@ -106,28 +107,30 @@ def evaluate(
         step=found.step,
         supervised=supervised_weights,
     )
-    made = judgements(protocol, candidates, images, stem)
-    evaluation = Evaluation(
-        kind=kind,
-        checkpoint=found.name,
-        data=images.data,
-        val=images.val_data,
-        options=plain,
-        **dataclasses.asdict(made[0].counts),
-        rows=[row for judgement in made for row in judgement.rows],
-        own_split=images.own_split,
-        step=found.step,
-        weights=weights,
-        supervised=None if beside is None else beside.name,
-        supervised_weights=supervised_weights,
-        versions=versions(),
-        device=device_name(device),
-        commit=source_commit(),
-        command=command,
-        seconds=round(sum(judgement.seconds for judgement in made), 1),
-    )
-    path = evaluation.save(folder)
-    forget(stem)
+    with alone(stem):
+        unfinished = with_ending(stem, UNFINISHED)
+        made = judgements(protocol, candidates, images, unfinished)
+        evaluation = Evaluation(
+            kind=kind,
+            checkpoint=found.name,
+            data=images.data,
+            val=images.val_data,
+            options=plain,
+            **dataclasses.asdict(made[0].counts),
+            rows=[row for judgement in made for row in judgement.rows],
+            own_split=images.own_split,
+            step=found.step,
+            weights=weights,
+            supervised=None if beside is None else beside.name,
+            supervised_weights=supervised_weights,
+            versions=versions(),
+            device=device_name(device),
+            commit=source_commit(),
+            command=command,
+            seconds=round(sum(judgement.seconds for judgement in made), 1),
+        )
+        path = evaluation.save(folder)
+        settle(unfinished, path)
     log.info("the result is in %s", path)
     return evaluation
 

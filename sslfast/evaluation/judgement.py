@@ -7,7 +7,8 @@ import glob
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.protocol import Counts, Protocol, Row, TrainVal
 from sslfast.evaluation.training import with_ending
+from sslfast.locks import Held, held
 from sslfast.run.atomic import atomic_write
 
 log = logging.getLogger(__name__)
 
 FINISHED = ".finished"  # the end of the name of a file with the judgement of a seed, until all are made
+UNFINISHED = ".part"  # follows a result's name in those of its files until it is written
 SEEDS = 2**63  # that there are
 
 
@@ -99,9 +102,35 @@ def judgements(
     return made
 
 
-def forget(stem: Path) -> None:
-    """Removes the files that `judgements` of this stem left, once the result is written."""
-    for file in stem.parent.glob(f"{glob.escape(stem.name)}.*{FINISHED}"):
+@contextmanager
+def alone(stem: Path) -> Iterator[None]:
+    """Keeps other processes from the same evaluation until the block ends.
+
+    Args:
+        stem: how the names of files begin that belong to the result; its folder is made where it is missing.
+
+    Raises:
+        UsageError: another process makes it, or the folder cannot be written to.
+    """
+    with ExitStack() as stack:
+        try:
+            stem.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(with_ending(stem, ".lock"), needed=False))
+        except Held as error:
+            raise UsageError(f"{stem}: another process makes this evaluation; wait for its end") from error
+        except OSError as error:
+            raise UsageError(f"{stem.parent}: cannot write the evaluation: {error.strerror or error}") from error
+        yield
+
+
+def settle(stem: Path, result: Path) -> None:
+    """Names the files that `judgements` of this stem left for the result that is written, and removes the rest."""
+    left = sorted(stem.parent.glob(f"{glob.escape(stem.name)}.*"))
+    needed_no_more = [file for file in left if file.name.endswith((FINISHED, ".tmp"))]
+    for file in left:
+        if file not in needed_no_more:
+            file.replace(result.with_name(result.stem + file.name.removeprefix(stem.name)))
+    for file in needed_no_more:
         file.unlink()
 
 

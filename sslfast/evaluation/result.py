@@ -18,6 +18,7 @@ from sslfast.config.fields import STRICT, Sources
 from sslfast.data.sources.names import Names, joined, listed, one_or_list, parse
 from sslfast.errors import UsageError, printable
 from sslfast.evaluation.seeds import Spread, over_seeds
+from sslfast.run.atomic import atomic_write
 
 NUMBERS = re.compile(r"\[\s+([-+.\d][-+.\w,\s]*?)\s+\]")  # a list of nothing but numbers, a line each
 NAME_PART = 24  # characters of each name in a file's name, of up to 4 bytes: file systems allow 255 in all
@@ -117,9 +118,10 @@ class Evaluation:
                 if not path.exists() or self._is_at(path):
                     break
                 path = folder / f"{self.name()}-{number}.json"
-            path.write_text(self._json(), encoding="utf-8")
+            with atomic_write(path) as file:
+                file.write(self._json().encode())
         except OSError as error:
-            raise UsageError(f"{path}: cannot write the evaluation: {error.strerror}") from error
+            raise UsageError(f"{path}: cannot write the evaluation: {error.strerror or error}") from error
         return path
 
     def _json(self) -> str:

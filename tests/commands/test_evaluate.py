@@ -290,7 +290,7 @@ def test_unreadable_files_up_to_a_share(saved: Path, tmp_path: Path) -> None:
 def test_a_result_that_cannot_be_written(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=4)
     (tmp_path / "run" / "evaluation").touch()
-    with pytest.raises(UsageError, match=r"knn-images-[\w.-]+: cannot write the evaluation: File exists"):
+    with pytest.raises(UsageError, match="run/evaluation: cannot write the evaluation: File exists"):
         evaluate("knn", saved, data)
 
 
@@ -390,9 +390,38 @@ def test_what_was_judged_before_a_kill_is_not_judged_again(
     assert [file.suffix for file in folder.iterdir()] == [".json"]
 
 
+def test_another_result_of_the_same_name_has_files_of_its_own(saved: Path, tmp_path: Path) -> None:
+    """Of the same settings on a folder of which an image has changed."""
+    data, folder = write_images(tmp_path / "images", each=20), tmp_path / "run" / "evaluation"
+    settings = ["labels=50%", "epochs=1"]
+    evaluate("finetune", saved, data, overrides=settings, random_baseline=False)
+    (first,) = folder.glob("*.json")
+    kept = {file.name: file.read_bytes() for file in folder.iterdir()}
+    (tmp_path / "images" / "red" / "3.png").unlink()
+    (tmp_path / "images" / "red" / "5.png").unlink()
+    evaluate("finetune", saved, data, overrides=settings, random_baseline=False)
+    names = [f"{first.stem}{ending}" for ending in (".json", ".pre-trained.labels.txt")]
+    others = [f"{first.stem}-2{ending}" for ending in (".json", ".pre-trained.labels.txt")]
+    assert sorted(file.name for file in folder.iterdir()) == sorted(names + others)
+    assert all((folder / name).read_bytes() == content for name, content in kept.items())
+
+
+def test_two_at_once(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, judge = write_images(tmp_path / "images", each=8), PROTOCOLS["knn"].judge
+
+    def judge_twice(*arguments: Any) -> list[Row]:
+        with pytest.raises(UsageError, match="knn-images-.*: another process makes this evaluation; wait for its"):
+            evaluate("knn", saved, data)
+        return judge(*arguments)
+
+    monkeypatch.setitem(PROTOCOLS, "knn", dataclasses.replace(PROTOCOLS["knn"], judge=judge_twice))
+    evaluate("knn", saved, data)
+    assert [file.suffix for file in (tmp_path / "run" / "evaluation").iterdir()] == [".json"]
+
+
 def test_what_a_kill_left_is_checked(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, folder = write_images(tmp_path / "images", each=8), tmp_path / "run" / "evaluation"
-    monkeypatch.setattr(command, "forget", lambda _: None)
+    monkeypatch.setattr(command, "settle", lambda *_: None)
     before = evaluate("knn", saved, data, random_baseline=False)
     (left,) = folder.glob("*.finished")
     (tmp_path / "images" / "red" / "3.png").unlink()
