@@ -102,7 +102,7 @@ def groups(runs: Sequence[ComparedRun]) -> list[Group]:
     for number, run in enumerate(runs):
         for path, e in run.evaluations.items():
             val = joined(e.val) if e.val else ""
-            images = (e.kind, joined(e.data), val, e.train_images, e.val_images, e.own_split)
+            images = (e.kind, joined(e.data), _classes(e), val, e.train_images, e.val_images, e.own_split)
             found[images].append((number, path, e))
     weights = dict(_weights(runs))
     return [_group(members, weights) for _, members in sorted(found.items())]
@@ -128,7 +128,7 @@ def _group(members: Sequence[tuple[int, Path, Evaluation]], weights: dict[tuple[
     figures = [figure for member in members for figure in _figures(*member)]
     return Group(
         title=printable(
-            f"{first.kind} on {joined(first.data)}: {first.train_images:,} training images, "
+            f"{first.kind} on {joined(first.data)}{_classes(first)}: {first.train_images:,} training images, "
             f"{first.val_images:,} held out{held_out}"
         ),
         caption=f"{first.classes} classes{chance}.",
@@ -136,6 +136,12 @@ def _group(members: Sequence[tuple[int, Path, Evaluation]], weights: dict[tuple[
         differing=_differing([figure.options for figure in figures]),
         weights=weights,
     )
+
+
+def _classes(evaluation: Evaluation) -> str:
+    """The choice of classes, where there is one, as part of a title."""
+    chosen = evaluation.options.get("classes")
+    return "" if chosen is None else f", classes={chosen}"
 
 
 def _differing(options: Sequence[dict[str, str]]) -> set[str]:

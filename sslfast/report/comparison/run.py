@@ -26,7 +26,7 @@ class ComparedRun:
         metrics: the lines of its metrics.jsonl.
         summary: its last figures; None: it is not finished.
         held_out_images: the number of images that its kNN accuracies are of; 0: unknown.
-        evaluations: the results of `sslfast evaluate`, by their files.
+        evaluations: the results of `sslfast evaluate`, by their files; of those of a name the latest is the last.
     """
 
     name: str
@@ -72,5 +72,9 @@ def _read(path: Path, name: str) -> ComparedRun:
         metrics=read_metrics(run.metrics),
         summary=summary,
         held_out_images=recorded or (summary.val_images if summary else 0),
-        evaluations={file: Evaluation.load(file) for file in sorted(run.evaluation.glob("*.json"))},
+        evaluations={file: Evaluation.load(file) for file in sorted(run.evaluation.glob("*.json"), key=_stem)},
     )
+
+
+def _stem(file: Path) -> str:
+    return file.stem  # to which a later result of a name appends its number

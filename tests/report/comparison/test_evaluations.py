@@ -47,6 +47,22 @@ def test_other_images_stand_in_a_table_of_their_own(two: list[Path]) -> None:
     assert all(len(table.rows) == 2 for table in grids(two).values())
 
 
+def test_a_choice_of_classes_is_one_of_images(two: list[Path]) -> None:
+    for run, chosen in zip(two, ("birds.txt", "dogs.txt"), strict=True):
+        write_evaluation(run, "knn", [knn_row(0.5)], options={"classes": chosen})
+    assert [*grids(two)] == [
+        f"knn on CIFAR10, classes={chosen}: 900 training images, 100 held out"
+        for chosen in ("birds.txt", "dogs.txt")
+    ]
+
+
+def test_of_two_results_of_a_name_the_later_one_stands(two: list[Path]) -> None:
+    write_evaluation(two[0], "knn-abc", [knn_row(0.5)])
+    write_evaluation(two[0], "knn-abc-2", [knn_row(0.6)])
+    (table,) = grids(two).values()
+    assert table.rows[0][1][0] == "60.0%"
+
+
 def test_other_options_make_another_column_unless_no_figure_depends_on_them(two: list[Path]) -> None:
     for run, options in zip(two, ({"lr": 1.0, "device": "cpu"}, {"lr": 2.0, "device": "cuda"}), strict=True):
         write_evaluation(run, "linear", [{"encoder": "pre-trained", "top1": 0.5}], kind="linear", options=options)
