@@ -10,6 +10,7 @@ from sslfast.errors import UsageError
 from sslfast.report.comparison.files import to_csv, to_html, to_markdown
 from sslfast.report.comparison.run import read_runs
 from sslfast.run.atomic import atomic_write
+from sslfast.run.directory import RunDirectory
 
 
 def compare(runs: Sequence[str | Path], out: str | Path = "compare") -> Path:
@@ -21,10 +22,12 @@ def compare(runs: Sequence[str | Path], out: str | Path = "compare") -> Path:
 
     Raises:
         UsageError: there is no run where one should be, one is given twice, a file of one is damaged, or the files
-            cannot be written.
+            cannot be written, or would be in a run.
     """
     compared = read_runs([Path(run) for run in runs])
     folder = user_path(out)
+    if RunDirectory(folder).config.exists():  # which would be taken for no run's then
+        raise UsageError(f"--out {folder}: is a run's directory; choose another folder")
     texts = {"html": to_html(compared), "md": to_markdown(compared), "csv": to_csv(compared)}
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -98,6 +98,13 @@ def test_a_run_that_has_just_begun_stands_beside_one_that_goes_on(tmp_path: Path
     assert "No run has logged anything yet." in page_of([begun, going], tmp_path / "out").text
 
 
+def test_it_is_not_written_into_a_run(runs: list[Path]) -> None:
+    before = sorted(runs[0].iterdir())
+    with pytest.raises(UsageError, match="--out .*: is a run's directory; choose another folder"):
+        compare(runs, runs[0])
+    assert sorted(runs[0].iterdir()) == before
+
+
 def test_signs_that_a_run_has_learned_nothing_are_said(runs: list[Path], tmp_path: Path) -> None:
     summary = {"steps": 8, "epochs": 2, "skipped_steps": 0, "loss": 4.0, "chance_loss": 4.0, "std": None}
     summary |= {"even_std": None, "knn_top1": 0.65, "knn_initial_top1": 0.25, "val_images": 100, "judged": True}
