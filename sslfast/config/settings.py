@@ -92,9 +92,20 @@ def _with_lists(schema: type, values: dict[str, Any], error: ValidationError) ->
         of_any_length = get_origin(expected) is list or get_args(expected)[1:] == (...,)
         if fault["type"] in ("list_type", "tuple_type") and of_any_length and not dataclasses.is_dataclass(item):
             value = fault["input"]
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
+            if _is_number(value):
                 values = _set(values, keys, [value], ".".join(keys), None)
     return values
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, or the text of one, as 1e-3 is to YAML."""
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _explain(schema: type, values: Any, fault: Any) -> str:

@@ -169,6 +169,9 @@ def test_a_number_where_a_list_is_meant_is_a_list_of_one():
     assert load_recipe("pcl", ["method.clusters=50"]).method.clusters == (50,)
     knn = PROTOCOLS["knn"].config
     assert validate(knn, apply_overrides(knn, {}, ["k=5"]), "knn").k == [5]
+    assert validate(knn, apply_overrides(knn, {}, ["temperature=1e-2"]), "knn").temperature == [0.01]
+    with pytest.raises(UsageError, match="temperature: input should be a valid list, got 'low'"):
+        validate(knn, {"temperature": "low"}, "knn")
 
 
 def test_every_fault_is_named():
