@@ -50,7 +50,7 @@ def held_out(
     count = max(1, round(fraction * num_images)) if fraction else 0
     if count >= num_images:
         raise UsageError(
-            f"{name}: {num_images} images are too few to hold out data.val_fraction={fraction:g} of them"
+            f"{name}: {num_images} images are too few to hold out a share of {fraction:g} (val_fraction)"
         )
     order = permutation(SPLIT_SEED, 0, num_images)
     if labels is not None:

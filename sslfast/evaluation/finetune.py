@@ -140,8 +140,6 @@ def _judge(
 ) -> list[Row]:
     device = choose_device(options.device)
     chosen = labeled_subset(train, options.labels, options.seed)
-    if len(chosen) < len(train):
-        _write_names(chosen, with_ending(stem, ".labels.txt"))
     generator = torch.Generator().manual_seed(options.seed)
     head = (linear_head if options.head == "linear" else mlp_head)(
         encoder.feature_dim, len(train.classes), generator
@@ -161,6 +159,8 @@ def _judge(
         seed=options.seed,
     )
     train_classifier(classifier, chosen, data, schedule, device, with_ending(stem, PROGRESS))
+    if len(chosen) < len(train):
+        _write_names(chosen, with_ending(stem, ".labels.txt"))
     return [{"labels": len(chosen), **predictions(classifier, val, data, device, options.chunk).row()}]
 
 

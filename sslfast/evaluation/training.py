@@ -20,6 +20,7 @@ from sslfast.data import LoaderSpec, Source, eval_batches, load_small, make_load
 from sslfast.errors import UsageError
 from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classifier import Classifier
+from sslfast.evaluation.divergence import check_finite
 from sslfast.kernels.optimizers import FusedLARS, FusedOptimizer, FusedSGD
 from sslfast.optim.schedules import cosine
 from sslfast.run import checkpoint
@@ -88,7 +89,7 @@ def train_classifier(
     Raises:
         UsageError: a step is of a single image, which batch normalization cannot take; or the file is damaged, or
             of another training.
-        TrainingError: it cannot be written.
+        TrainingError: it cannot be written, or the training has diverged.
     """
     batch_size = min(schedule.batch_size, len(source))
     classifier.train()
@@ -114,6 +115,7 @@ def train_classifier(
                 losses.append(loss.detach())
                 bar.update()
             log.info("epoch %d of %d: loss %.3f", epoch + 1, schedule.epochs, torch.stack(losses).mean())
+            check_finite(torch.stack(losses))
             state = {
                 "epochs": epoch + 1,
                 "classifier": classifier.state_dict(),
@@ -172,10 +174,16 @@ def _resume(classifier: Classifier, optimizer: FusedOptimizer, progress: Path) -
 def predictions(
     classifier: Classifier, source: Source, data: DataConfig, device: torch.device, batch_size: int
 ) -> Predictions:
-    """What a classifier makes of the images that can be read, which are not augmented."""
+    """What a classifier makes of the images that can be read, which are not augmented.
+
+    Raises:
+        TrainingError: the training has diverged.
+    """
     assert source.labels is not None
     classifier.eval()
     found = Predictions(len(source.classes))
     for images, index in eval_batches(source, data.size, data, batch_size, device):
-        found.add(classifier(images).float(), torch.from_numpy(source.labels)[index.cpu()].to(device))
+        scores = classifier(images).float()
+        check_finite(scores)
+        found.add(scores, torch.from_numpy(source.labels)[index.cpu()].to(device))
     return found

@@ -12,7 +12,7 @@ from sslfast.config import EncoderConfig
 from sslfast.config.settings import apply_overrides, validate
 from sslfast.data import Source, open_source
 from sslfast.encoders import build_encoder
-from sslfast.errors import UsageError
+from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation import training as module
 from sslfast.evaluation.accuracy import class_mean
@@ -121,6 +121,17 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, tmp_path, 
     train_classifier(resumed, pictures(24, 0), DATA, schedule, CPU, tmp_path / "p")
     weights = resumed.state_dict()
     assert all(torch.equal(value, weights[name]) for name, value in expected.state_dict().items())
+
+
+def test_a_training_that_diverges_stops(encoder, tmp_path):
+    diverging = dataclasses.replace(SCHEDULE, lr=1e30)
+    with pytest.raises(TrainingError, match="the training has diverged, .*; set a lower lr"):
+        train_classifier(classifier_of(encoder), pictures(24, 0), DATA, diverging, CPU, tmp_path / "p")
+    classifier = classifier_of(encoder)
+    single = dataclasses.replace(diverging, batch_size=24, epochs=1)  # whose loss is that before it
+    train_classifier(classifier, pictures(24, 0), DATA, single, CPU, tmp_path / "q")
+    with pytest.raises(TrainingError, match="the training has diverged"):
+        predictions(classifier, pictures(8, 0), DATA, CPU, 8)
 
 
 @pytest.mark.parametrize("state", [{}, {"classifier": {"x": torch.zeros(1)}}, {"classifier": 3}])

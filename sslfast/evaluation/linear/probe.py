@@ -13,6 +13,7 @@ from tqdm import trange
 
 from sslfast.evaluation.accuracy import Predictions, accuracy, class_ranks
 from sslfast.evaluation.classifier import linear_head
+from sslfast.evaluation.divergence import check_finite
 from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.evaluation.protocol import Row
 from sslfast.kernels.optimizers import FusedLARS
@@ -52,6 +53,9 @@ def linear_probe(
 
     Returns:
         {"train_top1"}, a share in [0, 1], and those of `Predictions.row`.
+
+    Raises:
+        TrainingError: the training has diverged.
     """
     if config.standardise:
         train_x, val_x = standardize(train_x, val_x)
@@ -75,7 +79,9 @@ def linear_probe(
                 optimizer.step()
 
     with torch.no_grad():
-        train = accuracy(class_ranks(classifier(train_x), train_y), num_classes)
+        train_scores = classifier(train_x)
+        check_finite(train_scores)
+        train = accuracy(class_ranks(train_scores, train_y), num_classes)
         held_out = Predictions(num_classes)
         held_out.add(classifier(val_x), val_y)
     warn_of_short_lars(config, len(train_x), f" (training accuracy {train['top1']:.1%})")

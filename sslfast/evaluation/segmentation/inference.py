@@ -16,6 +16,7 @@ from sslfast.data.evaluation import normalize
 from sslfast.data.masks import MaskedImages
 from sslfast.data.sources.reading import in_threads
 from sslfast.device import to_device
+from sslfast.evaluation.divergence import check_finite
 from sslfast.evaluation.segmentation.crops import LONGEST
 from sslfast.evaluation.segmentation.fcn import FCN
 
@@ -40,6 +41,9 @@ def predictions(
 
     Yields:
         (image, mask, int64 (H, W) predicted classes on the device).
+
+    Raises:
+        TrainingError: the training has diverged.
     """
     network.eval()
     for image, mask in in_threads(images.pair, range(len(images)), AHEAD):
@@ -47,5 +51,6 @@ def predictions(
         shape = [max(1, round(side * scale)) for side in image.size]
         pixels = to_device(np.array(image.resize(shape, Image.Resampling.BILINEAR)), device)
         scores = network(normalize(pixels.permute(2, 0, 1)[None], data.mean, data.std))
+        check_finite(scores)
         scores = F.interpolate(scores, size=mask.shape, mode="bilinear")
         yield image, mask, scores[0].argmax(0)

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslfast.config.settings import validate
-from sslfast.errors import UsageError
+from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.linear import LinearConfig, linear_probe
 from sslfast.evaluation.linear.probe import _learning_rate, lars_reach, standardize
 from sslfast.kernels.optimizers import FusedLARS
@@ -31,6 +31,12 @@ def test_mocos_own_setting_on_small_features() -> None:
     config = LinearConfig(standardise=False)
     assert config.lr == 30
     assert linear_probe(x * 0.05, y, val_x * 0.05, val_y, config=config, num_classes=4)["top1"] > 0.99
+
+
+def test_a_training_that_diverges_stops() -> None:
+    (x, y), (val_x, val_y) = separable(40, 0), separable(20, 1)
+    with pytest.raises(TrainingError, match="the training has diverged"):
+        linear_probe(1e6 * x, y, val_x, val_y, config=LinearConfig(lr=1e37, standardise=False), num_classes=4)
 
 
 def test_lars_learns() -> None:
