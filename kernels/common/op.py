@@ -76,9 +76,11 @@ class Op:
         internal: bool = False,
     ) -> None:
         self.name, self.impls, self.dtypes, self.explicit = name, tuple(impls), tuple(dtypes), tuple(explicit)
-        self.differentiable = False
         for impl in self.impls:
             LIBRARY.define(f"{name}.{impl}{schema}")
+        packet = getattr(torch.ops.sslfast, name)
+        self._operators = {impl: getattr(packet, impl) for impl in self.impls}
+        self._functions: dict[str, type[torch.autograd.Function]] = {}
         if not internal:
             OPS[name] = self
 
@@ -97,9 +99,9 @@ class Op:
     def autograd(self, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:
         """Registers the derivative, shared by all implementations. It has no derivative of its own.
 
-        Both functions find the implementation's name in `ctx.impl`.
+        Both functions find the implementation's name in `ctx.impl`. torch gets the derivative for its transforms
+        (torch.compile, torch.func); eager calls take an autograd.Function, which costs the host a third of that.
         """
-        self.differentiable = True
 
         def first_order(ctx: Any, *grads: Tensor) -> Any:
             if torch.is_grad_enabled():
@@ -113,13 +115,12 @@ class Op:
             ctx.impl = impl
             setup_context(ctx, inputs, output)
 
-        for impl in self.impls:
+        for impl, operator in self._operators.items():
+            set_up_impl = functools.partial(set_up, impl)
             torch.library.register_autograd(
-                f"sslfast::{self.name}.{impl}",
-                first_order,
-                setup_context=functools.partial(set_up, impl),
-                lib=LIBRARY,
+                f"sslfast::{self.name}.{impl}", first_order, setup_context=set_up_impl, lib=LIBRARY
             )
+            self._functions[impl] = _function(self.name, operator, set_up_impl, first_order)
 
     def why_not(self, impl: str, device: str, dtype: torch.dtype | None = None) -> str | None:
         """Returns None if `impl` can run on such tensors, else the reason why not, and what to do."""
@@ -171,11 +172,32 @@ class Op:
             forward_ad.unpack_dual(arg).tangent is not None for arg in args if isinstance(arg, Tensor)
         ):
             raise RuntimeError(f"{self.name}: has no forward-mode derivative; use impl='reference'")
-        if self.differentiable and not torch.compiler.is_compiling() and _differentiated_by_functorch(args):
-            raise RuntimeError(
-                f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; use impl='reference'"
-            )
-        return getattr(getattr(torch.ops.sslfast, self.name), impl)(*args)
+        if self._functions and not torch.compiler.is_compiling():
+            if not torch._C._are_functorch_transforms_active():
+                return self._functions[impl].apply(*args)
+            if _differentiated_by_functorch(args):
+                raise RuntimeError(
+                    f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; "
+                    "use impl='reference'"
+                )
+        return self._operators[impl](*args)
+
+
+def _function(
+    name: str, operator: Callable[..., Any], setup_context: Callable[..., None], backward: Callable[..., Any]
+) -> type[torch.autograd.Function]:
+    """The autograd.Function of an operator."""
+
+    def forward(ctx: Any, *args: Any) -> Any:
+        ctx.set_materialize_grads(False)  # of results that have no derivative: zeros that nobody reads
+        with torch._C._AutoDispatchBelowAutograd():
+            output = operator(*args)
+            setup_context(ctx, args, output)
+        return output
+
+    return type(
+        name, (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    )
 
 
 def check_impl(caller: str, impl: str, *ops: Op, over_group: bool = False) -> None:
@@ -193,8 +215,6 @@ def check_impl(caller: str, impl: str, *ops: Op, over_group: bool = False) -> No
 
 def _differentiated_by_functorch(args: tuple[Any, ...]) -> bool:
     """Whether a transform of torch.func (grad, vjp, jacrev, ...) follows one of the tensors."""
-    if not torch._C._are_functorch_transforms_active():
-        return False
     for arg in args:
         while isinstance(arg, Tensor) and functorch.is_functorch_wrapped_tensor(arg):
             if functorch.is_gradtrackingtensor(arg) and arg.requires_grad:

@@ -113,8 +113,7 @@ def in_batch_info_nce(
     need_dq = torch.is_grad_enabled() and query.requires_grad
     need_dk = torch.is_grad_enabled() and keys.requires_grad
     if chosen == "reference":
-        losses, positive_rank = reference.in_batch_info_nce(*inputs, *targets, return_rank)
-        loss = reduce(losses, reduction)
+        loss, positive_rank = reference.in_batch_info_nce(*inputs, *targets, return_rank, reduction)
     elif need_dk and reduction != "none" and len(query):  # the mean of no losses is NaN, but moves no key
         total, _, _, positive_rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
         loss = total / len(query) if reduction == "mean" else total

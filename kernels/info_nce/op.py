@@ -82,11 +82,11 @@ def info_nce(
     checks.check_reduction("info_nce", reduction)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
-        losses, positive_rank = reference.info_nce(query, positive, queue, temperature, return_rank)
+        loss, positive_rank = reference.info_nce(query, positive, queue, temperature, return_rank, reduction)
     else:
         need_dq = torch.is_grad_enabled() and query.requires_grad
         losses, _, positive_rank = OP.call(chosen, query, positive, queue, temperature, need_dq, return_rank)
-    loss = reduce(losses, reduction)
+        loss = reduce(losses, reduction)
     return (loss, positive_rank) if return_rank else loss
 
 

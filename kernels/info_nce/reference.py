@@ -4,13 +4,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.kernels.common.losses import positive_ranks
+from sslfast.kernels.common.losses import Reduction, positive_ranks
 
 
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_positive_rank: bool
+    query: Tensor,
+    positive: Tensor,
+    queue: Tensor,
+    temperature: float,
+    need_positive_rank: bool,
+    reduction: Reduction,
 ) -> tuple[Tensor, Tensor]:
-    """Computes per-sample losses (N,), fp32 (fp64 for fp64 inputs), and positive ranks, (N,) or (0,).
+    """Computes the loss, (N,) or a scalar, in fp32 (fp64 for fp64 inputs), and positive ranks, (N,) or (0,).
 
     Holds the (N, 1 + K) matrix of logits.
     """
@@ -20,5 +25,5 @@ def info_nce(
     if logits.dtype != torch.float64:
         logits = logits.float()
     target = torch.zeros(len(query), dtype=torch.long, device=query.device)  # the positive is column 0
-    losses = F.cross_entropy(logits / temperature, target, reduction="none")
-    return losses, positive_ranks(logits, target, need_positive_rank)
+    loss = F.cross_entropy(logits / temperature, target, reduction=reduction)
+    return loss, positive_ranks(logits, target, need_positive_rank)

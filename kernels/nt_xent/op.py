@@ -88,10 +88,10 @@ def nt_xent(
         impl = "reference"
     chosen = OP.choose(impl, z.device, z.dtype)
     if chosen == "reference":
-        losses, positive_rank = reference.nt_xent(z, temperature, return_rank)
+        loss, positive_rank = reference.nt_xent(z, temperature, return_rank, reduction)
     else:
         losses, *_, positive_rank = OP.call(chosen, z, temperature, return_rank)
-    loss = reduce(losses, reduction)
+        loss = reduce(losses, reduction)
     return (loss, positive_rank) if return_rank else loss
 
 

@@ -4,11 +4,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslfast.kernels.common.losses import positive_ranks
+from sslfast.kernels.common.losses import Reduction, positive_ranks
 
 
-def nt_xent(z: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, Tensor]:
-    """Computes per-sample losses (2N,), fp32 (fp64 for fp64 inputs), and positive ranks, (2N,) or (0,).
+def nt_xent(
+    z: Tensor, temperature: float, need_positive_rank: bool, reduction: Reduction
+) -> tuple[Tensor, Tensor]:
+    """Computes the loss, (2N,) or a scalar, in fp32 (fp64 for fp64 inputs), and positive ranks, (2N,) or (0,).
 
     Holds the (2N, 2N) matrix of logits.
     """
@@ -18,4 +20,4 @@ def nt_xent(z: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Te
     itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
     logits = (logits / temperature).masked_fill(itself, float("-inf"))
     target = torch.arange(len(z), device=z.device).roll(len(z) // 2)  # i and i + N are a pair
-    return F.cross_entropy(logits, target, reduction="none"), positive_ranks(logits, target, need_positive_rank)
+    return F.cross_entropy(logits, target, reduction=reduction), positive_ranks(logits, target, need_positive_rank)

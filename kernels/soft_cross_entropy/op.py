@@ -70,9 +70,8 @@ def soft_cross_entropy(
     checks.check_reduction("soft_cross_entropy", reduction)
     chosen = OP.choose(impl, logits.device, torch.promote_types(logits.dtype, targets.dtype))
     if chosen == "reference" or (impl == "auto" and chosen == "cpp" and logits.numel() < SMALL):
-        losses = reference.soft_cross_entropy(logits, targets, temperature)
-    else:
-        losses, _ = OP.call(chosen, logits, targets, temperature)
+        return reference.soft_cross_entropy(logits, targets, temperature, reduction)
+    losses, _ = OP.call(chosen, logits, targets, temperature)
     return reduce(losses, reduction)
 
 

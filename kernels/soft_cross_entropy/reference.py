@@ -2,10 +2,12 @@
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+from sslfast.kernels.common.losses import Reduction
 
 
-def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> Tensor:
-    """Computes per-sample losses (B,), fp32 (fp64 for fp64 inputs). Holds all log-probabilities, (B, K)."""
+def soft_cross_entropy(logits: Tensor, targets: Tensor, temperature: float, reduction: Reduction) -> Tensor:
+    """Computes the loss, (B,) or a scalar, in fp32 (fp64 for fp64 inputs). Holds all log-probabilities, (B, K)."""
     wide = torch.promote_types(torch.promote_types(logits.dtype, targets.dtype), torch.float32)
-    log_p = (logits.to(wide) / temperature).log_softmax(dim=1)
-    return -(targets * log_p).sum(dim=1)
+    return F.cross_entropy(logits.to(wide) / temperature, targets.to(wide), reduction=reduction)
