@@ -157,6 +157,16 @@ def by_machine(
     return "\n".join([*lines, *(f"| {device} | not measured yet |{empty}" for device in missing)])
 
 
+def host_time() -> str:
+    """The table of the host's time for small calls, by what `host_time` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for r in content["results"]:
+            yield [f"`{r['op']}`", f"{r['ours']:.0f} us", f"{r['eager']:.0f} us", f"{r['ratio']:.2f}x"]
+
+    return by_machine("host_time.json", ["machine", "op", "ours", "eager", "x eager's time"], rows)
+
+
 def views() -> str:
     """The table of the input pipelines, by what `make bench-views` recorded."""
 
@@ -268,6 +278,7 @@ def generate(text: str) -> str:
         "summary": summary(),
         "records": headers(),
         "implementations": implementations(),
+        "host time": host_time(),
         "views": views(),
         "input": input_share(),
         "features": features(),
