@@ -100,7 +100,7 @@ class Op:
         """Registers the derivative, shared by all implementations. It has no derivative of its own.
 
         Both functions find the implementation's name in `ctx.impl`. torch gets the derivative for its transforms
-        (torch.compile, torch.func); eager calls take an autograd.Function, which costs the host a third of that.
+        (torch.compile, torch.func); eager calls take an autograd.Function, which costs the host less.
         """
 
         def first_order(ctx: Any, *grads: Tensor) -> Any:
