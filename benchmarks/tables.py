@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sslfast.benchmarks.downstream.check import ENCODERS, MEASURES, best
 from sslfast.benchmarks.measure.machine import RESULTS
 from sslfast.benchmarks.methods.published import PUBLISHED
 from sslfast.benchmarks.methods.record import SCORES, Run, summarise
@@ -227,6 +228,23 @@ def published() -> str:
     return by_machine("published/methods.json", columns, rows, devices=["GPU"])
 
 
+def downstream() -> str:
+    """The table of every protocol on one small encoder, by what `make downstream-check` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for r in content["results"]:
+            settings = [word for word in r["command"].split() if "=" in word]
+            yield [
+                " ".join([r["kind"], *settings]),
+                MEASURES[r["kind"]],
+                *(f"{best(r, encoder):.1%}" for encoder in ENCODERS),
+                f"{r['seconds'] / 60:.1f}",
+            ]
+
+    columns = ["machine", "protocol", "measure", *ENCODERS, "minutes"]
+    return by_machine("downstream.json", columns, rows, devices=["CPU"])
+
+
 def train() -> str:
     """The table of training steps, by what `make bench-train` recorded: a line a method."""
 
@@ -283,6 +301,7 @@ def generate(text: str) -> str:
         "input": input_share(),
         "features": features(),
         "methods": methods(),
+        "downstream": downstream(),
         "published": published(),
         "train": train(),
         **{f"figures {name}": figures(name) for name in recorded()},

@@ -18,6 +18,7 @@ TABLES = {
         "features",
         "train",
         "methods",
+        "downstream",
         "published",
     ],
     "kernels.md": ["implementations"],

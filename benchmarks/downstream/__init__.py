@@ -1,0 +1,1 @@
+"""The check that an encoder can be judged by every protocol."""
