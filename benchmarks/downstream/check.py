@@ -14,6 +14,7 @@ import dataclasses
 import json
 import os
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,7 +23,6 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from sslfast import cli
 from sslfast.benchmarks.downstream.commands import EVALUATE, PRETRAIN, SUPERVISED
 from sslfast.benchmarks.measure.machine import RESULTS, describe, machine_name
 from sslfast.evaluation.result import Evaluation
@@ -44,12 +44,17 @@ def places(data: Path, runs: Path) -> dict[str, str]:
     }
 
 
+def run(words: Sequence[str]) -> int:
+    """Runs the command line with these arguments; returns its exit code."""
+    return subprocess.run([sys.executable, "-m", "sslfast", *words], check=False).returncode
+
+
 def pretrain(command: str) -> int:
     """Pre-trains by a command, or goes on with what it left."""
     words = shlex.split(command)
     out = Path(words[words.index("--out") + 1])
     resume = ["--resume"] if (out / "config.yaml").exists() else []
-    return cli.main([*words[1:], *resume])
+    return run([*words[1:], *resume])
 
 
 def results(folder: Path) -> Iterator[Evaluation]:
@@ -107,7 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = template.format(**named)
         found = find(folder, command)
         if found is None:
-            if code := cli.main(shlex.split(command)[1:]):
+            if code := run(shlex.split(command)[1:]):
                 return code
             found = find(folder, command)
         assert found is not None

@@ -41,7 +41,7 @@ def judged(monkeypatch):
     """The command lines that ran, in place of which results of given measures are written."""
     ran, measures = [], {"pre-trained": 0.5, "random initialisation": 0.3, "supervised": 0.6}
 
-    def main(argv):
+    def run(argv):
         ran.append(argv[0])
         if argv[0] == "pretrain":
             return 0
@@ -56,7 +56,7 @@ def judged(monkeypatch):
         ).save(check.Path(args.encoder) / "evaluation")
         return 0
 
-    monkeypatch.setattr(check.cli, "main", main)
+    monkeypatch.setattr(check, "run", run)
     return ran, measures
 
 
