@@ -13,6 +13,7 @@ TABLES = {
     "RESULTS.md": [
         "records",
         "figures cpu-2-cores",
+        "host time",
         "views",
         "input",
         "features",
