@@ -34,7 +34,7 @@ EVALUATE = tuple(
         f"finetune {PHOTOGRAPHS} labels=10% epochs=10 batch_size=64 frozen=3",
         f"finetune {PHOTOGRAPHS} labels=10% epochs=10 batch_size=64 frozen=all head=mlp",
         f"finetune {PHOTOGRAPHS} epochs=3 batch_size=64",
-        f"detect {OBJECTS}",
-        f"segment {OBJECTS}",
+        f"detect {OBJECTS} iterations=100 size=160",
+        f"segment {OBJECTS} iterations=150",
     )
 )
