@@ -102,10 +102,10 @@ SHORT: dict[str, Short] = {
     "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
     "dino": Short(
         (
-            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.prototypes=256"),
-            *("optim.lr=0.3", FROM_IDENTITY),
+            *(MORE_STEPS, "method.dim=128", "method.hidden=256", "method.prototypes=256"),
+            *("optim.lr=0.5", FROM_IDENTITY),
         ),
-        "more steps, a faster average, narrow heads, prototypes for 5,000 images, a higher rate",
+        "more steps, narrow heads, prototypes for 5,000 images, a higher rate",
     ),
     "exemplar": Short(
         (MORE_STEPS, "method.form=triplet", "method.members=2", "method.sampled=null", "method.dim=128"),
