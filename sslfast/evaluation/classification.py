@@ -24,7 +24,13 @@ def classification(
     judge: Callable[[Encoder, Source, Source, DataConfig, Any, Path], list[Row]],
 ) -> Protocol[Source]:
     """A protocol whose training and held-out images are labelled by the same classes."""
-    return Protocol(config, open_images, judge, count)
+
+    def judge_in_range(
+        encoder: Encoder, train: Source, val: Source, data: DataConfig, options: Any, stem: Path
+    ) -> list[Row]:
+        return judge(encoder, train, val, dataclasses.replace(data, range=options.range), options, stem)
+
+    return Protocol(config, open_images, judge_in_range, count)
 
 
 def open_images(
@@ -39,6 +45,8 @@ def open_images(
     Raises:
         UsageError: data that cannot serve.
     """
+    if run is not None:
+        options = dataclasses.replace(options, range=options.range or run.data.range)
     data, val = train_and_test(data, val, options)
     is_own = val is None and run is not None and is_same_source(data, run.data.source)
     if val is None:

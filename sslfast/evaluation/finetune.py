@@ -21,10 +21,10 @@ from sslfast.data.sources.subset import balanced_subset
 from sslfast.device import choose_device
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
-from sslfast.evaluation.classification import count, open_images
+from sslfast.evaluation.classification import classification, open_images
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
 from sslfast.evaluation.options import ClassificationConfig
-from sslfast.evaluation.protocol import Protocol, Row, RunImages, TrainVal
+from sslfast.evaluation.protocol import Row, RunImages, TrainVal
 from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
@@ -174,4 +174,4 @@ def _write_names(source: Source, file: Path) -> None:
         file.write_text("\n".join(names) + "\n", encoding="utf-8")
 
 
-FINETUNE = Protocol(FinetuneConfig, _open, _judge, count)
+FINETUNE = dataclasses.replace(classification(FinetuneConfig, _judge), open=_open)

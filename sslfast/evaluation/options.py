@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed
+from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed, ValueRange
 from sslfast.device import choose_precision, device_type
 
 
@@ -44,6 +44,9 @@ class ClassificationConfig(EvaluationConfig):
     classes: str | None = None
     """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
     of the run where a part of its own data is held out."""
+    range: ValueRange | None = None
+    """Values that become black and white in gray images of more than 8 bits, as in data.range of a recipe, for all
+    encoders that are judged; null: those of the run."""
     chunk: Count = 256
     """Number of images that go through the encoder at once, where it is not trained."""
 

@@ -20,6 +20,7 @@ from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation import images as images_of_evaluation
+from sslfast.evaluation.classification import classification
 from sslfast.evaluation.protocol import Row
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict
@@ -388,6 +389,30 @@ def test_what_was_judged_before_a_kill_is_not_judged_again(
     assert evaluate("linear", saved, data, overrides=settings) == whole
     assert calls == [0, 1, 0, 0, 1]
     assert [file.suffix for file in folder.iterdir()] == [".json"]
+
+
+def test_all_encoders_see_images_of_many_bits_by_one_range(
+    recipe: Recipe, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in CLASSES:
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        for number in range(8):
+            pixels = np.random.default_rng(number).integers(0, 4096, (16, 16), dtype=np.uint16)
+            Image.fromarray(pixels).save(tmp_path / "deep" / name / f"{number}.png")
+    of_12_bits = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, range=(0, 4095)))
+    checkpoint.save(saved, {**checkpoint.load(saved), "config": to_dict(of_12_bits)})
+    ranges = []
+
+    def judge(*arguments: Any) -> list[Row]:
+        ranges.append(arguments[3].range)
+        return [{"top1": 0.0}]
+
+    monkeypatch.setitem(PROTOCOLS, "knn", classification(PROTOCOLS["knn"].config, judge))
+    monkeypatch.chdir(tmp_path)  # where the results of random weights lie
+    of_run = evaluate("knn", saved, "deep", supervised="random")
+    given = evaluate("knn", "random", "deep", overrides=["range=[0, 1023]"], random_baseline=False)
+    assert ranges == [(0, 4095)] * 3 + [(0, 1023)]
+    assert (of_run.options["range"], given.options["range"]) == ([0, 4095], [0, 1023])
 
 
 def test_another_result_of_the_same_name_has_files_of_its_own(saved: Path, tmp_path: Path) -> None:

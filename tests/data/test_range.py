@@ -84,7 +84,8 @@ def test_values_that_leave_bits_unused_are_told_once(
     (record,) = caplog.records
     assert record.getMessage() == (
         f"{tmp_path}: {COUNT} gray images of more than 8 bits have values in [{np.min(values)}, "
-        f"{np.max(values)}], {1 + round(np.max(values) / 257)} of 256 levels; set data.range, such as [0, 4095]"
+        f"{np.max(values)}], {1 + round(np.max(values) / 257)} of 256 levels; set data.range (evaluate: range), "
+        "such as [0, 4095]"
     )
 
 
@@ -163,7 +164,8 @@ def test_values_of_unknown_scale_need_a_range(tmp_path: Path, name: str) -> None
     path = tmp_path / "0.tif"
     path.write_bytes(FORMS[name][1])
     with pytest.raises(
-        UnreadableImage, match=r"values have no known scale; set data.range to the values of black"
+        UnreadableImage,
+        match=r"values have no known scale; set data.range \(evaluate: range\) to the values of black",
     ):
         read_rgb(path)
 

@@ -115,7 +115,9 @@ def _scaled(image: Image.Image, samples: Samples, value_range: ValueRange | None
     bounds = value_range or samples.full_range
     if bounds is None:
         kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
-        raise ValueError(f"{kind} values have no known scale; set data.range to the values of black and white")
+        raise ValueError(
+            f"{kind} values have no known scale; set data.range (evaluate: range) to the values of black and white"
+        )
     black, white = bounds
     values = gray_values(image, samples)
     levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)

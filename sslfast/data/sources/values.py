@@ -65,7 +65,10 @@ def _warn(source: Source, found: list[Found]) -> None:
         levels = 1 + max(round(255 * values.high / (values.most or 1)) for values in gray)
         white = 2 ** int(max(values.high for values in gray)).bit_length() - 1
         logger.warning(
-            "%s, %d of 256 levels; set data.range, such as [0, %d]", _shown(source, gray), levels, max(white, 1)
+            "%s, %d of 256 levels; set data.range (evaluate: range), such as [0, %d]",
+            _shown(source, gray),
+            levels,
+            max(white, 1),
         )
     if color and all(_is_narrow(values) for values in color):
         levels = 1 + int(max(values.high for values in color)) // 256
