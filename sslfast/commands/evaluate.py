@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter
 
+from sslfast.config.paths import user_path
 from sslfast.config.settings import apply_overrides, nearest, validate
 from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
@@ -26,6 +29,7 @@ from sslfast.weights.digest import weights_digest
 log = logging.getLogger(__name__)
 
 RANDOM = "random initialisation"
+LISTS = ("classes", "labels")  # settings that may name a file
 
 
 def evaluate(
@@ -95,6 +99,7 @@ def evaluate(
     if beside is not None:
         candidates.append(Candidate("supervised", lambda _: beside.encoder, beside.data))
     plain = TypeAdapter(protocol.config).dump_python(images.options, mode="json")
+    lists = digests_of_lists(plain)
     weights = weights_digest(found.encoder)
     supervised_weights = None if beside is None else weights_digest(beside.encoder)
     stem = folder / result_name(
@@ -106,6 +111,7 @@ def evaluate(
         [candidate.name for candidate in candidates],
         step=found.step,
         supervised=supervised_weights,
+        lists=lists,
     )
     with alone(stem):
         unfinished = with_ending(stem, UNFINISHED)
@@ -123,6 +129,7 @@ def evaluate(
             weights=weights,
             supervised=None if beside is None else beside.name,
             supervised_weights=supervised_weights,
+            lists=lists,
             versions=versions(),
             device=device_name(device),
             commit=source_commit(),
@@ -133,6 +140,14 @@ def evaluate(
         settle(unfinished, path)
     log.info("the result is in %s", path)
     return evaluation
+
+
+def digests_of_lists(options: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the files that settings name, whose content a result depends on, by the settings' names."""
+    files = {key: user_path(options[key]) for key in LISTS if options.get(key)}
+    return {
+        key: hashlib.sha256(file.read_bytes()).hexdigest()[:8] for key, file in files.items() if file.is_file()
+    }
 
 
 def results_folder(file: Path | None) -> Path:

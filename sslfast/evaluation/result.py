@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,7 @@ class Evaluation:
         class_names: the classes' names, in the order in which the rows count them.
         supervised: the encoder of the rows "supervised", as it was named; None: there are none.
         supervised_weights: a digest of its weights.
+        lists: digests of the files that settings name, by the settings' names.
         versions: of Python and of packages, by name.
         device: the accelerator's name, or "CPU".
         commit: that of sslfast, where it runs from a checkout; "-dirty" where files differ from it.
@@ -96,6 +97,7 @@ class Evaluation:
     class_names: list[str] = field(default_factory=list)
     supervised: str | None = None
     supervised_weights: str | None = None
+    lists: dict[str, str] = field(default_factory=dict)
     # How the result was made, which makes no other one of it.
     versions: dict[str, str] = field(default_factory=dict, compare=False)
     device: str | None = field(default=None, compare=False)
@@ -149,6 +151,7 @@ class Evaluation:
             encoders,
             step=self.step,
             supervised=self.supervised_weights,
+            lists=self.lists,
         )
 
     def checkpoint_id(self) -> str:
@@ -215,6 +218,7 @@ def result_name(
     *,
     step: int | None,
     supervised: str | None = None,
+    lists: Mapping[str, str] | None = None,
 ) -> str:
     """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part.
 
@@ -223,10 +227,11 @@ def result_name(
         checkpoint_id: what tells the weights from others.
         encoders: the names of those that are judged.
         supervised: what tells the weights of the supervised one from others; None: there is none.
+        lists: as of an `Evaluation`; None: there are none.
     """
     sources = [listed(names) for names in (data, val) if names]
     places = [one_or_list([_place(source) for source in names]) for names in sources]
-    inputs = [kind, checkpoint_id, places, options, list(encoders), *([supervised] if supervised else [])]
+    inputs = [kind, checkpoint_id, places, options, list(encoders), *filter(None, (supervised, lists))]
     digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
     parts = [kind, *("+".join(Path(source).name for source in names) for names in sources)]
     parts += [] if step is None else [f"step{step:08d}"]

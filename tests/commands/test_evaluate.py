@@ -415,6 +415,18 @@ def test_all_encoders_see_images_of_many_bits_by_one_range(
     assert (of_run.options["range"], given.options["range"]) == ([0, 4095], [0, 1023])
 
 
+def test_a_result_is_of_what_a_list_holds(saved: Path, tmp_path: Path) -> None:
+    data, folder = write_images(tmp_path / "images", each=8), tmp_path / "run" / "evaluation"
+    names = tmp_path / "names.txt"
+    results = []
+    for content in ("red\nblue\n", "blue\nred\n", "red\nblue\n"):
+        names.write_text(content)
+        results.append(evaluate("knn", saved, data, overrides=[f"classes={names}"], random_baseline=False))
+    assert len(list(folder.iterdir())) == 2
+    assert results[0] == results[2] != results[1]
+    assert results[0].name() != results[1].name()
+
+
 def test_another_result_of_the_same_name_has_files_of_its_own(saved: Path, tmp_path: Path) -> None:
     """Of the same settings on a folder of which an image has changed."""
     data, folder = write_images(tmp_path / "images", each=20), tmp_path / "run" / "evaluation"

@@ -156,6 +156,7 @@ def _figures(number: int, path: Path, evaluation: Evaluation) -> Iterator[Figure
         if encoder == "supervised" and evaluation.supervised:
             encoder = f"supervised: {evaluation.supervised}"
         options = {key: value for key, value in evaluation.options.items() if key not in FREE} | identity
+        options |= {f"{key} list": digest for key, digest in evaluation.lists.items()}
         for name in (key for key in HEADINGS if key in row and key not in IDENTIFIERS):
             is_share = name in ACCURACIES and row[name] is not None
             figure = Figure(

@@ -71,6 +71,13 @@ def test_other_options_make_another_column_unless_no_figure_depends_on_them(two:
     assert [row[1][0] for row in table.rows] == ["50.0%", "-"]
 
 
+def test_a_list_of_other_content_makes_another_column(two: list[Path]) -> None:
+    for run, digest in zip(two, ("a1", "b2"), strict=True):
+        write_evaluation(run, "knn", [knn_row(0.5)], options={"classes": "list.txt"}, lists={"classes": digest})
+    (table,) = grids(two).values()
+    assert table.headings == ["run", "held-out top-1, classes list=a1", "held-out top-1, classes list=b2"]
+
+
 def test_several_weights_of_a_run_have_a_row_each(two: list[Path]) -> None:
     write_evaluation(two[0], "early", [knn_row(0.3), knn_row(0.1, "random initialisation")], step=4, weights="b2")
     write_evaluation(two[0], "late", [knn_row(0.5), knn_row(0.1, "random initialisation")])
