@@ -18,6 +18,7 @@ from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.judgement import UNFINISHED, Candidate, alone, judgements, settle
+from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import RunImages
 from sslfast.evaluation.result import Evaluation, result_name
 from sslfast.evaluation.training import with_ending
@@ -86,6 +87,11 @@ def evaluate(
         )
     device = choose_device(options.device)
     found = find_encoder(encoder, device, architecture=architecture, partial=partial)
+    if found.data.range is not None and not isinstance(options, ClassificationConfig):
+        log.warning(
+            "evaluate %s: gray images of more than 8 bits are read by all their bits, not by data.range=%s of %s",
+            *(kind, list(found.data.range), encoder),
+        )
     folder = results_folder(found.file)
     run = None
     if found.recipe is not None:

@@ -392,7 +392,11 @@ def test_what_was_judged_before_a_kill_is_not_judged_again(
 
 
 def test_all_encoders_see_images_of_many_bits_by_one_range(
-    recipe: Recipe, saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Recipe,
+    saved: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     for name in CLASSES:
         (tmp_path / "deep" / name).mkdir(parents=True)
@@ -413,6 +417,9 @@ def test_all_encoders_see_images_of_many_bits_by_one_range(
     given = evaluate("knn", "random", "deep", overrides=["range=[0, 1023]"], random_baseline=False)
     assert ranges == [(0, 4095)] * 3 + [(0, 1023)]
     assert (of_run.options["range"], given.options["range"]) == ([0, 4095], [0, 1023])
+    with pytest.raises(UsageError):
+        evaluate("segment", saved, "deep")
+    assert "read by all their bits, not by data.range=[0, 4095] of" in caplog.text
 
 
 def test_a_result_is_of_what_a_list_holds(saved: Path, tmp_path: Path) -> None:
