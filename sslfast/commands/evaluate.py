@@ -89,8 +89,9 @@ def evaluate(
     found = find_encoder(encoder, device, architecture=architecture, partial=partial)
     if found.data.range is not None and not isinstance(options, ClassificationConfig):
         log.warning(
-            "evaluate %s: gray images of more than 8 bits are read by all their bits, not by data.range=%s of %s",
-            *(kind, list(found.data.range), encoder),
+            "evaluate %s: gray images of more than 8 bits are read by all their bits, not by data.range=[%g, %g] "
+            "of %s",
+            *(kind, *found.data.range, encoder),
         )
     folder = results_folder(found.file)
     run = None
