@@ -69,15 +69,14 @@ def write_report(
 
 def _of_encoder(found: NamedEncoder, data: Names) -> Path:
     folder = results_folder(found.file)
-    name = found.name if found.file is None else found.file.name
+    name = re.sub(r"[^\w.-]+", "_", found.name) if found.file is None else found.file.name
     shown = dataclasses.replace(found.data, source=one_or_list(data), classes=None)
     body = [
         *evaluations(folder, weights_digest(found.encoder)),
         *feature_sections(found, open_data(shown), is_run_data=False),
     ]
     about = f"{found.config.name}, {found.encoder.feature_dim} features, images of {found.data.size} pixels"
-    file = re.sub(r"[^\w.-]+", "_", name)
-    return _save(page(found.name, about, body), folder.parent / "report" / f"{file}.html")
+    return _save(page(found.name, about, body), folder.parent / "report" / f"{name}.html")
 
 
 def _save(html: str, path: Path) -> Path:

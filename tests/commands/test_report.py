@@ -359,6 +359,13 @@ def test_an_encoder_without_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert page.headings[0] == (1, "timm/a<b>")
 
 
+def test_files_of_names_that_are_alike_have_pages_of_their_own(tmp_path: Path) -> None:
+    data = write_images(tmp_path / "images", ["a", "b"], each=10)
+    for name in ("my weights.pth", "my_weights.pth"):
+        torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / name)
+        assert write_report(tmp_path / name, str(data)) == tmp_path / "report" / f"{name}.html"
+
+
 def test_an_encoder_without_images_or_that_is_none(tmp_path: Path) -> None:
     torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / "theirs.pth")
     with pytest.raises(UsageError, match=r"theirs\.pth: no run's directory, .* give --data"):

@@ -74,11 +74,12 @@ def relabeled(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
 
 
 def real_files(paths: Iterable[Path] | None) -> set[str]:
-    """The files of a source by their folders' real paths; empty where the images are an array."""
+    """The real paths of a source's files; empty where the images are an array."""
     real: dict[Path, str] = {}  # by folder, as the images are many
     files = set()
     for path in paths or []:
         if path.parent not in real:
             real[path.parent] = os.path.realpath(path.parent)
-        files.add(os.path.join(real[path.parent], path.name))
+        file = os.path.join(real[path.parent], path.name)
+        files.add(os.path.realpath(file) if os.path.islink(file) else file)
     return files

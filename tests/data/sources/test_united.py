@@ -1,5 +1,7 @@
 """Several sources as one: order, classes by name, and what cannot be taken together."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,11 @@ def test_the_same_images_twice(two, tmp_path, make_folder):
         UsageError, match="bee: 2 of its 2 images are given by another --data already, the first .*000"
     ):
         open_source([first, f"{first}/bee"], labels=False)
+    (tmp_path / "links").mkdir()
+    for file in sorted(Path(first, "bee").iterdir()):
+        (tmp_path / "links" / f"a link to {file.name}").symlink_to(file)
+    with pytest.raises(UsageError, match="links: 2 of its 2 images are given by another --data already"):
+        open_source([first, str(tmp_path / "links")], labels=False)
     splits = tmp_path / "splits"
     for split in ("train", "val"):
         make_folder(per_class=1, root=splits / split)
