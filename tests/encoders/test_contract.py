@@ -1,5 +1,6 @@
 """What every encoder does: it is trained, saved, loaded and evaluated."""
 
+import json
 import math
 
 import pytest
@@ -26,7 +27,7 @@ RUN = [
     "train.epochs=1",
     "train.knn_every=1",
     "train.threads=1",
-    *(f"encoder.{key}={value}" for key, value in to_dict(EncoderConfig()).items()),
+    *(f"encoder.{key}={json.dumps(value)}" for key, value in to_dict(EncoderConfig()).items()),
 ]
 ENCODERS = {
     "resnet": {"name": "resnet18", "stem": "cifar", "width": 0.125, "norm": "sync"},
