@@ -14,7 +14,7 @@ from sslfast.commands.report import write_report
 from sslfast.data import open_source, split
 from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation
-from sslfast.recipes.load import load_recipe
+from sslfast.recipes.load import load_recipe, with_precision
 from sslfast.run.directory import read_recipe
 from sslfast.run.lock import locked
 from sslfast.train.trainer import Trainer
@@ -32,7 +32,7 @@ TINY = [
 
 def test_a_recipe_is_named_and_changed(tmp_path: Path) -> None:
     pretrain("moco_v2_shapes", str(tmp_path / "run"), overrides=TINY)
-    assert read_recipe(tmp_path / "run" / "config.yaml") == load_recipe("moco_v2_shapes", TINY)
+    assert read_recipe(tmp_path / "run" / "config.yaml") == with_precision(load_recipe("moco_v2_shapes", TINY))
     assert (tmp_path / "run" / "backbone.safetensors").exists()
 
 
