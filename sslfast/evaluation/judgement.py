@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,12 +115,18 @@ def alone(stem: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stem.parent.mkdir(parents=True, exist_ok=True)
+            stack.callback(_remove_if_empty, stem.parent)  # once the lock is gone, where nothing else is left
             stack.enter_context(held(with_ending(stem, ".lock"), needed=False))
         except Held as error:
             raise UsageError(f"{stem}: another process makes this evaluation; wait for its end") from error
         except OSError as error:
             raise UsageError(f"{stem.parent}: cannot write the evaluation: {error.strerror or error}") from error
         yield
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def settle(stem: Path, result: Path) -> None:
