@@ -131,10 +131,7 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
         method = {key: value for key, value in method.items() if key not in ("negatives", "bank_momentum")}
         values = {**values, "method": method}
     recipe = from_dict(values, origin)
-    train = recipe.train
-    if train.precision == "auto":
-        train.precision = "bf16" if device_type(train.device) == "cuda" else "fp32"
-    return recipe
+    return with_precision(recipe, "auto" if device_type(recipe.train.device) == "cuda" else "fp32")
 
 
 def with_precision(recipe: Recipe, precision: Literal["auto", "fp32", "bf16"] | None = None) -> Recipe:

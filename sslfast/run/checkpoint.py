@@ -169,7 +169,7 @@ class Checkpoints:
         Raises:
             UsageError: there are files, and none can be read.
         """
-        paths = [path for path in (self.last, *self._numbered()) if path.exists()]
+        paths = self.files()
         for path in paths:
             try:
                 return path, load(path)
@@ -178,6 +178,10 @@ class Checkpoints:
         if paths:
             raise UsageError(f"{self.folder}: none of its {len(paths)} checkpoints can be read; start anew")
         return None
+
+    def files(self) -> list[Path]:
+        """The files, newest first; they need not be whole."""
+        return [path for path in (self.last, *self._numbered()) if path.exists()]
 
     def _numbered(self) -> list[Path]:
         """The numbered checkpoints, newest first."""

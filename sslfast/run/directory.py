@@ -28,7 +28,7 @@ from sslfast.errors import UsageError
 from sslfast.recipes.load import from_stored, to_dict, to_yaml
 from sslfast.run import lock
 from sslfast.run.atomic import atomic_write
-from sslfast.run.checkpoint import load
+from sslfast.run.checkpoint import Checkpoints, load
 from sslfast.run.metrics import read_metrics
 
 # Settings that a resumed run may change, since no weight depends on them up to the step it resumes from.
@@ -73,7 +73,11 @@ class RunDirectory:
 
     def has_checkpoint(self) -> bool:
         """Whether there is a checkpoint, which need not be whole."""
-        return any(self.checkpoints.glob("*.pt"))
+        return bool(self.checkpoint_files())
+
+    def checkpoint_files(self) -> list[Path]:
+        """The checkpoints that a run may go on from, newest first, which need not be whole."""
+        return Checkpoints(self.checkpoints, keep=0).files()
 
     def contents(self) -> list[Path]:
         """The files and folders in the directory that a run left there."""
@@ -89,7 +93,7 @@ class RunDirectory:
         try:
             read_recipe(self.config)
         except UsageError as error:
-            checkpoints = self.checkpoints.glob("*.pt")
+            checkpoints = self.checkpoint_files()
             if not _can_read(read_metrics, self.metrics) and not any(
                 _can_read(load, path) for path in checkpoints
             ):

@@ -19,7 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from sslfast.distributed import world_size
-from sslfast.errors import TrainingError
+from sslfast.errors import TrainingError, UsageError
 
 PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130", "timm")
 
@@ -98,11 +98,19 @@ def record_start(
 
 
 def read_starts(path: Path) -> list[Start]:
-    """The starts of a run, oldest first; without damaged lines, and none of a run that has no such record."""
-    if not path.exists():
+    """The starts of a run, oldest first; without damaged lines, and none of a run that has no such record.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the starts of the run: {error.strerror}") from error
     adapter, starts = TypeAdapter(Start), []
-    for line in path.read_text(errors="replace").splitlines():
+    for line in lines:
         try:
             starts.append(adapter.validate_json(line))
         except ValidationError:  # a killed run may leave half a line

@@ -9,7 +9,7 @@ import yaml
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, with_precision
 from sslfast.run import directory, lock
-from sslfast.run.checkpoint import save
+from sslfast.run.checkpoint import Checkpoints, save
 from sslfast.run.directory import CHANGEABLE, RunDirectory, check_same, read_recipe
 
 
@@ -84,6 +84,16 @@ def test_a_folder_whose_names_are_those_of_a_run_is_never_emptied(tmp_path):
     for overwrite in (False, True):
         with pytest.raises(UsageError):
             RunDirectory(tmp_path).check_usable(recipe(), resume=False, overwrite=overwrite)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"), [("last.pt", True), ("step-00000007.pt", True), ("best.pt", False), ("step-a.pt", False)]
+)
+def test_a_run_has_a_checkpoint_where_it_can_go_on_from_it(run, name, is_one):
+    assert not run.has_checkpoint()
+    save(run.checkpoints / name, {"step": 7})
+    assert run.has_checkpoint() is is_one
+    assert (Checkpoints(run.checkpoints, keep=1).latest() is not None) is is_one
 
 
 def test_a_start_that_is_killed_leaves_a_run(run, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sslfast.data import Source
-from sslfast.errors import TrainingError
+from sslfast.errors import TrainingError, UsageError
 from sslfast.recipes.load import load_recipe
 from sslfast.run.directory import RunDirectory
 from sslfast.run.environment import read_starts, record_start
@@ -52,6 +52,12 @@ def test_damaged_lines_are_left_out(tmp_path):
     line = path.read_text()
     path.write_text(f'{line}5\n[]\n{{"date": 3}}\n{line[:40]}\n{line}')
     assert [start.step for start in read_starts(path)] == [5, 5]
+
+
+def test_a_record_that_cannot_be_read(tmp_path):
+    """As root reads any file: a folder in its place."""
+    with pytest.raises(UsageError, match=f"{tmp_path}: cannot read the starts of the run: Is a directory"):
+        read_starts(tmp_path)
 
 
 def test_a_record_that_cannot_be_written(tmp_path):
