@@ -26,7 +26,7 @@ from sslfast.run.directory import RunDirectory, existing_run, read_recipe
 from sslfast.run.environment import Start, read_starts
 from sslfast.run.inventory import read_inventory
 from sslfast.run.metrics import read_metrics
-from sslfast.run.summary import Fault, RunSummary
+from sslfast.run.summary import finished
 from sslfast.weights import NamedEncoder, find_encoder
 from sslfast.weights.digest import weights_digest
 from sslfast.weights.named import check_unasked
@@ -90,24 +90,16 @@ def _of_run(path: Path, data: Names | None) -> Path:
     run = existing_run(path)
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
-    source = _images(run, recipe, data)
+    source, ended = _images(run, recipe, data), finished(run.summary, recipe.train.epochs)
     held_out_images = _held_out_images(starts, recipe, None if data else source)
     body = [
-        *summary(recipe, metrics, starts, held_out_images, _faults(run, recipe)),
+        *summary(recipe, metrics, starts, held_out_images, ended.faults if ended else ()),
         training(metrics, held_out_images, initial_name(recipe.encoder)),
         *evaluations(run.evaluation),
         *_image_sections(run, recipe, source, is_run_data=data is None),
         section("Configuration", folded(run.config.name, preformatted(run.config.read_text(encoding="utf-8")))),
     ]
     return _save(page(run.path.resolve().name, lead(recipe), body), run.report / "index.html")
-
-
-def _faults(run: RunDirectory, recipe: Recipe) -> list[Fault]:
-    """The signs that a finished run has learned nothing; none of one that was extended and has not ended yet."""
-    if not run.summary.exists():
-        return []
-    ended = RunSummary.load(run.summary)
-    return ended.faults if ended.epochs == recipe.train.epochs else []
 
 
 def _images(run: RunDirectory, recipe: Recipe, data: Names | None) -> Source | UsageError:

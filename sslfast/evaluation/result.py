@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
@@ -15,13 +13,13 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import STRICT, Sources
-from sslfast.data.sources.names import Names, joined, listed, one_or_list, parse
+from sslfast.data.sources.names import joined
 from sslfast.errors import UsageError, printable
+from sslfast.evaluation.name import natural_order, result_name
 from sslfast.evaluation.seeds import Spread, over_seeds
 from sslfast.run.atomic import atomic_write
 
 NUMBERS = re.compile(r"\[\s+([-+.\d][-+.\w,\s]*?)\s+\]")  # a list of nothing but numbers, a line each
-NAME_PART = 24  # characters of each name in a file's name, of up to 4 bytes: file systems allow 255 in all
 
 # The columns of a table, those of a row that has them, in this order.
 HEADINGS = {
@@ -208,44 +206,6 @@ class Evaluation:
         return "\n".join([self.caption(), self.settings(), *lines])
 
 
-def result_name(
-    kind: str,
-    checkpoint_id: str,
-    data: Names,
-    val: Names | None,
-    options: dict[str, Any],
-    encoders: Sequence[Any],
-    *,
-    step: int | None,
-    supervised: str | None = None,
-    lists: Mapping[str, str] | None = None,
-) -> str:
-    """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part.
-
-    Args:
-        kind, data, val, options, step: as of an `Evaluation`.
-        checkpoint_id: what tells the weights from others.
-        encoders: the names of those that are judged.
-        supervised: what tells the weights of the supervised one from others; None: there is none.
-        lists: as of an `Evaluation`; None: there are none.
-    """
-    sources = [listed(names) for names in (data, val) if names]
-    places = [one_or_list([_place(source) for source in names]) for names in sources]
-    inputs = [kind, checkpoint_id, places, options, list(encoders), *filter(None, (supervised, lists))]
-    digest = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:8]
-    parts = [kind, *("+".join(Path(source).name for source in names) for names in sources)]
-    parts += [] if step is None else [f"step{step:08d}"]
-    return "-".join([re.sub(r"[^\w.-]+", "_", part)[:NAME_PART] for part in parts] + [digest])
-
-
-def _place(source: str) -> str:
-    """The real path of a source that is one, with its split; a data set's name as it is."""
-    path, split = parse(source)
-    if path is None:
-        return source
-    return f"{path.resolve()}:{split}" if split else str(path.resolve())
-
-
 def _setting(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).strip('"')
 
@@ -257,3 +217,12 @@ def shown(value: Any) -> str:
     if isinstance(value, Spread):
         return f"{value.mean:.1%} ± {100 * value.deviation:.1f}"
     return f"{value:.1%}" if isinstance(value, float) else str(value)
+
+
+def load_results(folder: Path) -> dict[Path, Evaluation]:
+    """The results in a folder, by their files in natural order: of those of a name the latest is the last.
+
+    Raises:
+        UsageError: a file there is no evaluation.
+    """
+    return {path: Evaluation.load(path) for path in sorted(folder.glob("*.json"), key=natural_order)}

@@ -19,7 +19,7 @@ COMMONEST = 5  # confusions that are listed
 
 
 def draw_confusion(encoder: str, confusion: Confusion, classes: Sequence[str]) -> str:
-    """Draws a confusion matrix as a figure: a row a class, of whose images each cell has a share.
+    """Draws a confusion matrix as a figure: a row a class, of whose images each cell has a share, if it has any.
 
     Args:
         encoder: the name of what is drawn, for the title.
@@ -58,7 +58,7 @@ def commonest_confusions(confusion: Confusion, classes: Sequence[str]) -> str:
     images_of: dict[int, int] = defaultdict(int)
     for label, _, images in confusion:
         images_of[label] += images
-    wrong = [(label, predicted, images) for label, predicted, images in confusion if label != predicted]
+    wrong = [(label, predicted, images) for label, predicted, images in confusion if label != predicted and images]
     if not wrong:
         return aside("No image is confused.")
     most = sorted(wrong, key=lambda pair: -pair[2])[:COMMONEST]
@@ -78,7 +78,7 @@ def _shares(confusion: Confusion) -> dict[tuple[int, int], float]:
     images_of: dict[int, int] = defaultdict(int)
     for label, _, images in confusion:
         images_of[label] += images
-    return {(label, predicted): images / images_of[label] for label, predicted, images in confusion}
+    return {(label, predicted): images / images_of[label] for label, predicted, images in confusion if images}
 
 
 def _cells(shares: dict[tuple[int, int], float], left: float, side: float, right: bool) -> str:

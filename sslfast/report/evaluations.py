@@ -9,7 +9,7 @@ from typing import Any
 from sslfast.data.sources.names import joined
 from sslfast.errors import UsageError
 from sslfast.evaluation.protocol import CONFUSION
-from sslfast.evaluation.result import HEADINGS, Evaluation, shown
+from sslfast.evaluation.result import HEADINGS, Evaluation, load_results, shown
 from sslfast.evaluation.seeds import Spread, over_seeds
 from sslfast.report.confusion import commonest_confusions, draw_confusion
 from sslfast.report.numbers import accuracy
@@ -29,10 +29,9 @@ def evaluations(folder: Path, weights: str | None = None) -> Iterator[str]:
     Raises:
         UsageError: a file there is no evaluation, or a picture beside it cannot be read.
     """
-    found = {path: Evaluation.load(path) for path in sorted(folder.glob("*.json"))}
     tables = [
         _evaluation(path, evaluation)
-        for path, evaluation in found.items()
+        for path, evaluation in load_results(folder).items()
         if weights is None or evaluation.weights == weights
     ]
     if not tables:
@@ -63,7 +62,7 @@ def _evaluation(path: Path, evaluation: Evaluation) -> str:
                 folded("Settings", "\n".join(map(aside, [evaluation.settings(), *evaluation.making()]))),
             ]
         )
-    except (TypeError, ValueError, LookupError) as error:  # numbers that are none
+    except (TypeError, ValueError, LookupError, ArithmeticError) as error:  # numbers that are none
         raise UsageError(f"{path}: not an evaluation of sslfast; evaluate again, or remove it") from error
 
 

@@ -75,3 +75,17 @@ class RunSummary:
             return TypeAdapter(cls).validate_json(path.read_bytes())
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: not the summary of a run; finish the run again with --resume") from error
+
+
+def finished(path: Path, epochs: int) -> RunSummary | None:
+    """The summary of a run that is to have so many epochs; None where it has not come to them yet.
+
+    A run that is extended keeps the summary of its former end until then.
+
+    Raises:
+        UsageError: as `RunSummary.load`.
+    """
+    if not path.exists():
+        return None
+    summary = RunSummary.load(path)
+    return summary if summary.epochs == epochs else None

@@ -111,6 +111,8 @@ def test_signs_that_a_run_has_learned_nothing_are_said(runs: list[Path], tmp_pat
     summary["faults"] = [{"kind": "loss_at_chance", "message": "the loss ends at 4.000, which is that of chance"}]
     (runs[1] / "summary.json").write_text(json.dumps(summary))
     assert "The loss ends at 4.000, which is that of chance." in page_of(runs, tmp_path / "out").text
+    (runs[1] / "summary.json").write_text(json.dumps(summary | {"epochs": 1}))  # it was extended since
+    assert "The loss ends" not in page_of(runs, tmp_path / "out").text
 
 
 def test_runs_of_the_same_name_and_names_that_are_markup(tmp_path: Path) -> None:

@@ -45,3 +45,11 @@ def test_the_commonest_confusions_come_first() -> None:
     many = [[number, number + 1, 100 - number] for number in range(9)]
     assert Markup(commonest_confusions(many, [str(n) for n in range(10)])).text.count(" of ") == 5
     assert "No image is confused." in commonest_confusions([[0, 0, 8]], NAMES)
+
+
+def test_a_class_without_images_has_an_empty_row() -> None:
+    for confusion in ([], [[0, 1, 0]], [[0, 0, 8], [1, 0, 0], [1, 1, 0]]):
+        right = sum(images for _, _, images in confusion)
+        drawn = Markup(draw_confusion("x", confusion, NAMES))
+        assert drawn.charts == [f"What x takes for what: {right} of {right} images are right"]
+        assert "No image is confused." in commonest_confusions(confusion, NAMES)

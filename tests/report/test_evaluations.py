@@ -1,5 +1,6 @@
 """The section about evaluations: confusion, pictures, seeds, how a result was made."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,16 @@ def test_a_confusion_that_is_none_is_no_evaluation(tmp_path: Path, confusion: An
     an_evaluation([{"encoder": "a", "confusion": confusion}], class_names=["cat", "dog"]).save(tmp_path)
     with pytest.raises(UsageError, match="not an evaluation of sslfast"):
         section_of(tmp_path)
+
+
+def test_a_confusion_without_classes_is_no_evaluation(tmp_path: Path) -> None:
+    an_evaluation([{"encoder": "a", "confusion": [[0, 0, 1]]}]).save(tmp_path)
+    with pytest.raises(UsageError, match="not an evaluation of sslfast"):
+        section_of(tmp_path)
+
+
+def test_results_stand_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for top1 in range(12):  # of a name, as `save` numbers them
+        an_evaluation([{"encoder": "a", "top1": top1 / 100}]).save(tmp_path)
+    shown = re.findall(r"(\d+)\.0% ", section_of(tmp_path).text)
+    assert [int(top1) for top1 in shown] == [*range(12)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sslfast.report.chart import Line, chart
 from sslfast.report.comparison.run import ComparedRun
@@ -12,74 +13,97 @@ from sslfast.report.page import COLORS
 Points = tuple[list[float], list[float]]  # epochs and values
 
 
+@dataclass(frozen=True)
+class Curve:
+    """What is drawn of every run in a chart.
+
+    Attributes:
+        title: the chart's.
+        points: returns a run's.
+        form: a value as text.
+        note: how to read the chart.
+        marked: whether the points are marked.
+        from_zero: whether the axis of the values begins at 0.
+    """
+
+    title: str
+    points: Callable[[ComparedRun], Points]
+    form: Callable[[float], str]
+    note: str
+    marked: bool = False
+    from_zero: bool = False
+
+    def draw(self, runs: Mapping[int, ComparedRun]) -> Iterator[str]:
+        """A chart of the runs, each in the color of its number; none where there is nothing to draw."""
+        lines = [
+            Line(
+                run.name,
+                "values" if number < COLORS // 2 else "dashed",
+                epochs,
+                values,
+                marked=self.marked,
+                color=f"var(--class-{number})",
+            )
+            for number, run in runs.items()
+            for epochs, values in [self.points(run)]
+            if values
+        ]
+        if lines:
+            yield chart(self.title, lines, self.form, self.note, from_zero=self.from_zero)
+
+
+def _averages(name: str) -> Callable[[ComparedRun], Points]:
+    """The moving averages of what is logged under a name."""
+
+    def points(run: ComparedRun) -> Points:
+        epochs, values = series(run.metrics, name)
+        return moving_average(epochs, values) if values else ([], [])
+
+    return points
+
+
+LOSS = Curve(
+    "Training loss",
+    _averages("loss"),
+    lambda value: f"{value:.6g}",
+    "Moving averages. Losses of one method can be compared where its settings are the same: a temperature or a "
+    "number of negatives shifts them.",
+)
+# Those that runs of all methods share.
+SHARED = (
+    Curve(
+        "kNN accuracy on held-out images",
+        lambda run: shares(run.metrics, "knn_top1"),
+        lambda value: f"{100 * value:.4g}%",
+        "Good: higher, by more than the intervals in the table of runs are wide, on the same images.",
+        marked=True,
+    ),
+    Curve(
+        "Learning rate",
+        lambda run: series(run.metrics, "lr"),
+        lambda value: f"{value:.3g}",
+        "As the optimizer had it: optim.lr scaled with the batch size.",
+        from_zero=True,
+    ),
+    Curve(
+        "Training speed, images per second",
+        _averages("images_per_second"),
+        lambda value: f"{value:.6g}",
+        "Moving averages. Speeds can be compared where the machine was the same and did nothing else.",
+        from_zero=True,
+    ),
+)
+
+
 def comparison_curves(runs: Sequence[ComparedRun]) -> Iterator[str]:
     """Draws the losses of each method's runs, and of all the kNN accuracy, the learning rate and the speed.
 
     A run has the same color in all of them; beyond the first COLORS runs none is drawn.
     """
+    drawn = dict(enumerate(runs[:COLORS]))
     methods = dict.fromkeys(run.recipe.method.name for run in runs)
     for method in methods:
-        yield from _figure(
-            "Training loss" if len(methods) == 1 else f"Training loss of {method}",
-            {n: _average(run, "loss") for n, run in enumerate(runs) if run.recipe.method.name == method},
-            runs,
-            lambda value: f"{value:.6g}",
-            "Moving averages. Losses of one method can be compared where its settings are the same: a temperature "
-            "or a number of negatives shifts them.",
-        )
-    yield from _figure(
-        "kNN accuracy on held-out images",
-        {n: shares(run.metrics, "knn_top1") for n, run in enumerate(runs)},
-        runs,
-        lambda value: f"{100 * value:.4g}%",
-        "Good: higher, by more than the intervals in the table of runs are wide, on the same images.",
-        marked=True,
-    )
-    yield from _figure(
-        "Learning rate",
-        {n: series(run.metrics, "lr") for n, run in enumerate(runs)},
-        runs,
-        lambda value: f"{value:.3g}",
-        "As the optimizer had it: optim.lr scaled with the batch size.",
-        from_zero=True,
-    )
-    yield from _figure(
-        "Training speed, images per second",
-        {n: _average(run, "images_per_second") for n, run in enumerate(runs)},
-        runs,
-        lambda value: f"{value:.6g}",
-        "Moving averages. Speeds can be compared where the machine was the same and did nothing else.",
-        from_zero=True,
-    )
-
-
-def _average(run: ComparedRun, name: str) -> Points:
-    epochs, values = series(run.metrics, name)
-    return moving_average(epochs, values) if values else ([], [])
-
-
-def _figure(
-    title: str,
-    points: dict[int, Points],
-    runs: Sequence[ComparedRun],
-    form: Callable[[float], str],
-    note: str,
-    *,
-    marked: bool = False,
-    from_zero: bool = False,
-) -> Iterator[str]:
-    """A chart of the runs' points, by the runs' numbers; none where there is nothing to draw."""
-    lines = [
-        Line(
-            runs[number].name,
-            "values" if number < COLORS // 2 else "dashed",
-            epochs,
-            values,
-            marked=marked,
-            color=f"var(--class-{number})",
-        )
-        for number, (epochs, values) in points.items()
-        if values and number < COLORS
-    ]
-    if lines:
-        yield chart(title, lines, form, note, from_zero=from_zero)
+        curve = LOSS if len(methods) == 1 else replace(LOSS, title=f"{LOSS.title} of {method}")
+        yield from curve.draw({n: run for n, run in drawn.items() if run.recipe.method.name == method})
+    for curve in SHARED:
+        yield from curve.draw(drawn)

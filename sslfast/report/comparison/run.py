@@ -9,11 +9,11 @@ from typing import Any
 
 from sslfast.config import Recipe
 from sslfast.errors import UsageError, printable
-from sslfast.evaluation.result import Evaluation
+from sslfast.evaluation.result import Evaluation, load_results
 from sslfast.run.directory import existing_run, read_recipe
 from sslfast.run.environment import read_starts
 from sslfast.run.metrics import read_metrics
-from sslfast.run.summary import RunSummary
+from sslfast.run.summary import RunSummary, finished
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ComparedRun:
         metrics: the lines of its metrics.jsonl.
         summary: its last figures; None: it is not finished.
         held_out_images: the number of images that its kNN accuracies are of; 0: unknown.
-        evaluations: the results of `sslfast evaluate`, by their files; of those of a name the latest is the last.
+        evaluations: the results of `sslfast evaluate`, as `load_results` has them.
     """
 
     name: str
@@ -63,18 +63,14 @@ def names(places: Sequence[Path]) -> list[str]:
 
 def _read(path: Path, name: str) -> ComparedRun:
     run = existing_run(path)
-    starts = read_starts(run.environment)
-    summary = RunSummary.load(run.summary) if run.summary.exists() else None
+    recipe, starts = read_recipe(run.config), read_starts(run.environment)
+    summary = finished(run.summary, recipe.train.epochs)
     recorded = starts[-1].held_out_images if starts else 0
     return ComparedRun(
         name=name,
-        recipe=read_recipe(run.config),
+        recipe=recipe,
         metrics=read_metrics(run.metrics),
         summary=summary,
         held_out_images=recorded or (summary.val_images if summary else 0),
-        evaluations={file: Evaluation.load(file) for file in sorted(run.evaluation.glob("*.json"), key=_stem)},
+        evaluations=load_results(run.evaluation),
     )
-
-
-def _stem(file: Path) -> str:
-    return file.stem  # to which a later result of a name appends its number
