@@ -13,10 +13,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from sslfast.encoders.norm import SplitBatchNorm
-
-BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, SplitBatchNorm)  # in evaluation all do the same
-
 
 class FusedConvolution(nn.Module):
     """A convolution with the batch norm after it, and the addition and the ReLU after that.

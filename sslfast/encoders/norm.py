@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -89,15 +90,31 @@ class SplitBatchNorm(_BatchNorm):
         """Any number of dimensions may follow the channels."""
 
 
-def use_whole_batches(module: nn.Module) -> None:
-    """Replaces each batch normalisation of several devices, or as of them, by one over the batch of a single one.
+# Of the encoders, which do the same in evaluation. Kinds that are derived from one, as timm's, do more than this.
+BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, SplitBatchNorm)
 
-    Their parameters and statistics stay.
+
+def replace_norms(module: nn.Module, replacement: Callable[[Any], nn.Module]) -> None:
+    """Replaces each batch normalisation of a module that is one of BATCH_NORMS; parameters and statistics stay.
+
+    Args:
+        module: is changed in place.
+        replacement: one of them -> what is to stand in its place, with parameters of the same names.
     """
     for name, child in module.named_children():
-        if isinstance(child, (SplitBatchNorm, nn.SyncBatchNorm)):
-            whole = nn.BatchNorm2d(child.num_features, child.eps)
-            whole.load_state_dict(child.state_dict())
-            setattr(module, name, whole.to(child.weight.device))
+        if type(child) in BATCH_NORMS:
+            new = replacement(child)
+            new.load_state_dict(child.state_dict())
+            setattr(module, name, new.to(next(child.parameters()).device).train(child.training))
         else:
-            use_whole_batches(child)
+            replace_norms(child, replacement)
+
+
+def whole_batch_norm(norm: _BatchNorm) -> nn.BatchNorm2d:
+    """A normalisation over the batch of one device, for one of several devices or as of them."""
+    return nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum)
+
+
+def use_whole_batches(module: nn.Module) -> None:
+    """Replaces each batch normalisation of a module by one over the batch of a single device."""
+    replace_norms(module, whole_batch_norm)

@@ -12,8 +12,8 @@ from torchvision.models import resnet
 
 from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
-from sslfast.encoders.fused import BATCH_NORMS, FusedResNet
-from sslfast.encoders.norm import norm_layer
+from sslfast.encoders.fused import FusedResNet
+from sslfast.encoders.norm import BATCH_NORMS, norm_layer
 
 # Block type and blocks a stage (He et al. 2016, table 1).
 RESNETS: dict[str, tuple[type[nn.Module], list[int]]] = {

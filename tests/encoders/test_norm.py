@@ -6,7 +6,7 @@ from torch import nn
 
 from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
-from sslfast.encoders.norm import SplitBatchNorm, synchronized
+from sslfast.encoders.norm import SplitBatchNorm, synchronized, use_whole_batches
 from sslfast.errors import UsageError
 from tests.methods.harness import build_method
 
@@ -70,3 +70,31 @@ def test_sync_reaches_the_heads_and_the_target_still_follows():
     method.target.update(0.0)
     online = [*method.encoder.parameters(), *method.projector.parameters()]
     assert all(map(torch.equal, method.target.parameters(), online))
+
+
+@pytest.mark.parametrize(
+    "kind", [nn.BatchNorm2d, nn.SyncBatchNorm, lambda *_, **m: SplitBatchNorm(3, splits=2, **m)]
+)
+@pytest.mark.parametrize("training", [False, True])
+def test_whole_batches_keep_parameters_statistics_momentum_and_mode(kind, training):
+    norm = kind(3, momentum=0.3)
+    norm.load_state_dict({name: value + 1 for name, value in norm.state_dict().items()})
+    module = nn.Sequential(nn.Sequential(norm)).train(training)
+    use_whole_batches(module)
+    whole = module[0][0]
+    assert (type(whole), whole.momentum, whole.eps, whole.training) == (nn.BatchNorm2d, 0.3, norm.eps, training)
+    assert whole.state_dict().keys() == norm.state_dict().keys()
+    assert all(map(torch.equal, whole.state_dict().values(), norm.state_dict().values()))
+    assert all(parameter.requires_grad for parameter in whole.parameters())
+
+
+def test_norms_that_do_more_stay():
+    """As timm's, which have an activation."""
+
+    class WithActivation(nn.SyncBatchNorm):
+        def forward(self, x):
+            return super().forward(x).relu()
+
+    module = nn.Sequential(WithActivation(3))
+    use_whole_batches(module)
+    assert module(torch.randn(4, 3, 2, 2)).min() == 0

@@ -15,15 +15,15 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredic
 from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
-from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops import FrozenBatchNorm2d, MultiScaleRoIAlign
 
 from sslfast.config import DataConfig
 from sslfast.encoders import Encoder
+from sslfast.encoders.norm import replace_norms, use_whole_batches
 from sslfast.encoders.resnet import CONVOLUTIONAL, ResNet
 from sslfast.errors import UsageError
 from sslfast.evaluation.detection.c4 import C4Heads
 from sslfast.evaluation.detection.config import DetectConfig
-from sslfast.evaluation.detection.norm import replace_norm
 
 # The numbers are detectron2's, Base-RCNN-C4 and Base-RCNN-FPN; lengths are of images of 800 pixels.
 FULL_SIDE = 800
@@ -64,7 +64,10 @@ def build_detector(
             f"{type(encoder).__name__}; name another encoder"
         )
     encoder = copy.deepcopy(encoder).requires_grad_(True)
-    replace_norm(encoder, frozen=options.norm == "frozen")
+    if options.norm == "frozen":
+        replace_norms(encoder, lambda norm: FrozenBatchNorm2d(norm.num_features, eps=norm.eps))
+    else:  # the regions of a head are of any number, which split batch normalisation would refuse
+        use_whole_batches(encoder)
     scale = options.size / FULL_SIDE
     anchors = tuple(round(side * scale) for side in ANCHORS)
     build = _c4 if options.detector == "c4" else _pyramid

@@ -68,8 +68,11 @@ def test_images_that_patches_do_not_tile():
 
 
 def test_statistics_are_of_the_whole_batch():
-    encoder = build_encoder(EncoderConfig(width=0.125, norm="split", norm_splits=4))
+    encoder = build_encoder(EncoderConfig(width=0.125, norm="split", norm_splits=4)).eval()
     network = FCN(encoder, 5, 32)
+    assert all(
+        torch.equal(value, network.encoder.state_dict()[key]) for key, value in encoder.state_dict().items()
+    )
     assert any(isinstance(module, SplitBatchNorm) for module in encoder.modules())
     assert not any(isinstance(module, SplitBatchNorm) for module in network.modules())
     images = torch.randn(3, 3, 32, 32)  # which 4 parts could not share
