@@ -18,11 +18,10 @@ from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.judgement import UNFINISHED, Candidate, alone, judgements, settle
-from sslfast.evaluation.name import result_name
+from sslfast.evaluation.name import result_name, with_ending
 from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import RunImages
 from sslfast.evaluation.result import Evaluation
-from sslfast.evaluation.training import with_ending
 from sslfast.run.directory import RunDirectory
 from sslfast.run.environment import device_name, source_commit, versions
 from sslfast.weights import find_encoder

@@ -23,9 +23,11 @@ from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.classification import classification, open_images
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
+from sslfast.evaluation.name import with_ending
 from sslfast.evaluation.options import ClassificationConfig
+from sslfast.evaluation.progress import PROGRESS
 from sslfast.evaluation.protocol import Row, RunImages, TrainVal
-from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
+from sslfast.evaluation.training import Schedule, predictions, train_classifier
 
 SHARE = re.compile(r"(\d+(?:\.\d+)?)%")
 # LEWEL's (Huang et al. 2022, section 4.2) rates of the encoder and of the head, at most this share of the labels.

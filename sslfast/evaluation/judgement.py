@@ -18,8 +18,8 @@ from pydantic.dataclasses import dataclass
 from sslfast.config import DataConfig
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
+from sslfast.evaluation.name import with_ending
 from sslfast.evaluation.protocol import Counts, Protocol, Row, TrainVal
-from sslfast.evaluation.training import with_ending
 from sslfast.locks import Held, held
 from sslfast.run.atomic import atomic_write
 

@@ -1,4 +1,4 @@
-"""The name of a result's file, which holds all that the result depends on."""
+"""The names of a result's files, which hold all that the result depends on."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ def _place(source: str) -> str:
     if path is None:
         return source
     return f"{path.resolve()}:{split}" if split else str(path.resolve())
+
+
+def with_ending(stem: Path, ending: str) -> Path:
+    """The file whose name is that of `stem` and an ending."""
+    return stem.with_name(stem.name + ending)
 
 
 def natural_order(file: Path) -> list[str | int]:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
-from textwrap import shorten
 from typing import TypeVar
 
 import torch
@@ -16,9 +15,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from tqdm import tqdm
 
-from sslfast.errors import TrainingError, UsageError
+from sslfast.errors import TrainingError
+from sslfast.evaluation.progress import restore_progress, save_progress
 from sslfast.random.philox import permutation, words
-from sslfast.run import checkpoint
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +60,7 @@ def train_by_steps(
         UsageError: the file is damaged, or of another training.
         TrainingError: it cannot be written, or the loss is not finite.
     """
-    first = _resume(network, optimizer, progress) if progress.exists() else 0
+    first = restore_progress(progress, network, optimizer, "step")
     part = max(1, num_steps // PARTS)
     seen: list[dict[str, Tensor]] = []
     with (
@@ -82,7 +81,7 @@ def train_by_steps(
             if (done := step + 1) % part == 0 or done == num_steps:
                 bar.set_postfix(loss=_report(seen, done, num_steps))
                 seen.clear()
-                _save(network, optimizer, progress, done)
+                save_progress(progress, network, optimizer, done)
     progress.unlink(missing_ok=True)
 
 
@@ -102,23 +101,3 @@ def _report(seen: list[dict[str, Tensor]], done: int, num_steps: int) -> str:
     shares = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
     log.info("step %d of %d: loss %.3f%s", done, num_steps, total, f" ({shares})" if len(means) > 1 else "")
     return f"{total:.3f}"
-
-
-def _save(network: nn.Module, optimizer: Optimizer, progress: Path, steps: int) -> None:
-    state = {"steps": steps, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-    progress.parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(progress, state)
-
-
-def _resume(network: nn.Module, optimizer: Optimizer, progress: Path) -> int:
-    """Restores what a training left; returns the number of its steps."""
-    state = checkpoint.load(progress)
-    try:
-        network.load_state_dict(state["network"])
-        optimizer.load_state_dict(state["optimizer"])
-        steps = int(state["steps"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = shorten(str(error), 200)
-        raise UsageError(f"{progress}: not of this training ({reason}); remove it to begin anew") from error
-    log.info("%s: goes on after step %d", progress, steps)
-    return steps

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import shorten
 from typing import Literal
 
 import torch
@@ -21,15 +20,14 @@ from sslfast.errors import UsageError
 from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classifier import Classifier
 from sslfast.evaluation.divergence import check_finite
+from sslfast.evaluation.progress import restore_progress, save_progress
 from sslfast.kernels.optimizers import FusedLARS, FusedOptimizer, FusedSGD
 from sslfast.optim.schedules import cosine
-from sslfast.run import checkpoint
 
 log = logging.getLogger(__name__)
 
 # Of images to train a classifier on: a random resized crop and a flip, as in the papers' linear protocols.
 CROP_AND_FLIP = ViewConfig(scale=(0.08, 1.0), jitter=0.0, grayscale=0.0)
-PROGRESS = ".progress.pt"  # the end of the name of a file that an interrupted training leaves
 STEPS, FACTOR = (0.6, 0.8), 0.1  # the rate is divided by ten at these shares of training
 
 
@@ -97,7 +95,7 @@ def train_classifier(
     data = dataclasses.replace(data, batch_size=batch_size, views=[CROP_AND_FLIP])
     loader = make_loader(LoaderSpec(load_small(source, data, device), data, schedule.seed, device))
     optimizer, total = build_optimizer(classifier, schedule, batch_size), schedule.epochs * loader.steps_per_epoch
-    first = _resume(classifier, optimizer, progress) if progress.exists() else 0
+    first = restore_progress(progress, classifier, optimizer, "epoch")
     with tqdm(
         total=total, initial=first * loader.steps_per_epoch, desc="classifier", leave=False, disable=None
     ) as bar:
@@ -116,13 +114,7 @@ def train_classifier(
                 bar.update()
             log.info("epoch %d of %d: loss %.3f", epoch + 1, schedule.epochs, torch.stack(losses).mean())
             check_finite(torch.stack(losses))
-            state = {
-                "epochs": epoch + 1,
-                "classifier": classifier.state_dict(),
-                "optimizer": optimizer.state_dict(),
-            }
-            progress.parent.mkdir(parents=True, exist_ok=True)
-            checkpoint.save(progress, state)
+            save_progress(progress, classifier, optimizer, epoch + 1)
     progress.unlink()
 
 
@@ -133,11 +125,6 @@ def check_step(classifier: Classifier, batch_size: int, schedule: Schedule, sour
             f"batch_size={schedule.batch_size}, {len(source)} images of {source.name}: expected at least 2 images "
             "in a step, for batch normalization"
         )
-
-
-def with_ending(stem: Path, ending: str) -> Path:
-    """The file whose name is that of `stem` and an ending."""
-    return stem.with_name(stem.name + ending)
 
 
 def build_optimizer(classifier: Classifier, schedule: Schedule, batch_size: int) -> FusedOptimizer:
@@ -154,20 +141,6 @@ def build_optimizer(classifier: Classifier, schedule: Schedule, batch_size: int)
         momentum=schedule.momentum,
         weight_decay=schedule.weight_decay,
     )
-
-
-def _resume(classifier: Classifier, optimizer: FusedOptimizer, progress: Path) -> int:
-    """Restores what a training left; returns the number of its epochs."""
-    state = checkpoint.load(progress)
-    try:
-        classifier.load_state_dict(state["classifier"])
-        optimizer.load_state_dict(state["optimizer"])
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = shorten(str(error), 200)
-        raise UsageError(f"{progress}: not of this training ({reason}); remove it to begin anew") from error
-    log.info("%s: goes on after epoch %d", progress, state["epochs"])
-    epochs: int = state["epochs"]
-    return epochs
 
 
 @torch.no_grad()

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from sslfast.errors import TrainingError, UsageError
-from sslfast.evaluation import steps as module
+from sslfast.errors import TrainingError
 from sslfast.evaluation.steps import image_order, train_by_steps
 from sslfast.kernels.optimizers import FusedSGD
+from sslfast.run import checkpoint
 
 STEPS = 45  # a part has two, the last one one
 
@@ -60,8 +60,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, monkeypat
         save(*arguments)
         raise KeyboardInterrupt
 
-    save = module.checkpoint.save
-    monkeypatch.setattr(module.checkpoint, "save", killed)
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", killed)
     for seed in range(2):
         torch.manual_seed(seed)  # which is nothing to the training
         with pytest.raises(KeyboardInterrupt):
@@ -84,13 +84,6 @@ def test_the_rate_is_that_of_the_step(tmp_path):
     seen = []
     train(built(), tmp_path / "p", rate=lambda step: seen.append(step) or 0.0)
     assert seen == list(range(STEPS))
-
-
-@pytest.mark.parametrize("state", [{}, {"network": {"x": torch.zeros(1)}}, {"network": 3}])
-def test_progress_of_another_training_is_refused(tmp_path, state):
-    module.checkpoint.save(tmp_path / "p", state)
-    with pytest.raises(UsageError, match=r"p: not of this training \(.*\); remove it to begin anew"):
-        train(built(), tmp_path / "p")
 
 
 def test_a_training_that_diverges_stops(tmp_path):

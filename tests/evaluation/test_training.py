@@ -14,12 +14,12 @@ from sslfast.data import Source, open_source
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation import PROTOCOLS
-from sslfast.evaluation import training as module
 from sslfast.evaluation.accuracy import class_mean
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
 from sslfast.evaluation.finetune import FinetuneConfig, labeled_subset
 from sslfast.evaluation.linear import PUBLISHED, LinearConfig
 from sslfast.evaluation.training import Schedule, build_optimizer, predictions, train_classifier
+from sslfast.run import checkpoint
 from tests.evaluation.pictures import DATA, pictures
 
 CPU = torch.device("cpu")
@@ -111,8 +111,8 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(encoder, tmp_path, 
         save(*arguments)
         raise KeyboardInterrupt
 
-    save = module.checkpoint.save
-    monkeypatch.setattr(module.checkpoint, "save", killed)
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             train_classifier(classifier_of(encoder), pictures(24, 0), DATA, schedule, CPU, tmp_path / "p")
@@ -132,13 +132,6 @@ def test_a_training_that_diverges_stops(encoder, tmp_path):
     train_classifier(classifier, pictures(24, 0), DATA, single, CPU, tmp_path / "q")
     with pytest.raises(TrainingError, match="the training has diverged"):
         predictions(classifier, pictures(8, 0), DATA, CPU, 8)
-
-
-@pytest.mark.parametrize("state", [{}, {"classifier": {"x": torch.zeros(1)}}, {"classifier": 3}])
-def test_progress_of_another_training_is_refused(encoder, tmp_path, state):
-    module.checkpoint.save(tmp_path / "p", state)
-    with pytest.raises(UsageError, match=r"p: not of this training \(.*\); remove it to begin anew"):
-        train_classifier(classifier_of(encoder), pictures(24, 0), DATA, SCHEDULE, CPU, tmp_path / "p")
 
 
 def test_rates_of_encoder_and_head_are_apart_and_scale_with_the_batch(encoder):

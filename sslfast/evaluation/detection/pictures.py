@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, resize, to_pil_image
 from torchvision.utils import draw_bounding_boxes, draw_segmentation_masks, make_grid
 
-from sslfast.errors import UsageError, printable
-from sslfast.run.atomic import atomic_write
+from sslfast.errors import printable
+from sslfast.evaluation.jpeg import write_jpeg
 
 LEAST_SCORE, MOST = 0.3, 20  # of detections that are drawn
 SIDE = 640  # pixels, the longer side of each of the two
@@ -34,13 +34,8 @@ def draw_detections(
     """
     sure = detections["scores"] >= LEAST_SCORE
     shown = {key: value[sure][:MOST] for key, value in detections.items()}
-    sheet = to_pil_image(make_grid([_drawn(image, part, classes) for part in (objects, shown)], padding=4))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            sheet.save(file, format="JPEG", quality=90)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot write: {error.strerror or error}") from error
+    sheet = make_grid([_drawn(image, part, classes) for part in (objects, shown)], padding=4)
+    write_jpeg(path, to_pil_image(sheet))
 
 
 def _drawn(image: Tensor, found: dict[str, Tensor], classes: Sequence[str]) -> Tensor:

@@ -21,8 +21,9 @@ from sslfast.evaluation.detection.images import count, open_images, with_objects
 from sslfast.evaluation.detection.model import build_detector
 from sslfast.evaluation.detection.pictures import draw_detections
 from sslfast.evaluation.detection.training import train_detector
+from sslfast.evaluation.name import with_ending
+from sslfast.evaluation.progress import PROGRESS
 from sslfast.evaluation.protocol import Protocol, Row
-from sslfast.evaluation.training import PROGRESS, with_ending
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,10 @@ from sslfast.evaluation.features import train_val_features
 from sslfast.evaluation.linear.config import FAST, PUBLISHED, LinearConfig
 from sslfast.evaluation.linear.logistic import fast_probe
 from sslfast.evaluation.linear.probe import linear_probe, warn_of_short_lars
+from sslfast.evaluation.name import with_ending
+from sslfast.evaluation.progress import PROGRESS
 from sslfast.evaluation.protocol import Row
-from sslfast.evaluation.training import PROGRESS, Schedule, predictions, train_classifier, with_ending
+from sslfast.evaluation.training import Schedule, predictions, train_classifier
 
 
 def _judge(

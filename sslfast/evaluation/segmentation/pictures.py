@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sslfast.data.masks import BACKGROUND, IGNORED
-from sslfast.errors import UsageError, printable
-from sslfast.run.atomic import atomic_write
+from sslfast.errors import printable
+from sslfast.evaluation.jpeg import write_jpeg
 
 SIDE = 480  # pixels, the longer side of each of the three
 GAP, LINE = 8, 18  # pixels
@@ -50,12 +50,7 @@ def draw_prediction(
         top = height + LINE * row
         draw.rectangle((0, top + 4, LINE - 4, top + LINE - 2), color(number))
         draw.text((LINE, top + 2), printable(classes[number]), "black", font)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_write(path) as file:
-            sheet.save(file, format="JPEG", quality=90)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot write: {error.strerror or error}") from error
+    write_jpeg(path, sheet)
 
 
 def tints_of(classes: Sequence[str]) -> NDArray[np.float64]:

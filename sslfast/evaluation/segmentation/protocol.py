@@ -11,6 +11,8 @@ from sslfast.config import DataConfig
 from sslfast.data.masks import MaskedImages
 from sslfast.device import choose_device, to_device
 from sslfast.encoders import Encoder
+from sslfast.evaluation.name import with_ending
+from sslfast.evaluation.progress import PROGRESS
 from sslfast.evaluation.protocol import Protocol, Row
 from sslfast.evaluation.segmentation.config import SegmentConfig
 from sslfast.evaluation.segmentation.confusion import confusion_matrix, measures
@@ -19,7 +21,6 @@ from sslfast.evaluation.segmentation.images import count, open_images
 from sslfast.evaluation.segmentation.inference import predictions
 from sslfast.evaluation.segmentation.pictures import draw_prediction
 from sslfast.evaluation.segmentation.training import train_network
-from sslfast.evaluation.training import PROGRESS, with_ending
 
 PICTURES = 4  # held-out images whose predictions are drawn
 
