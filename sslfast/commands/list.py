@@ -10,8 +10,9 @@ from sslfast.config.help import first_sentence
 from sslfast.config.settings import nearest
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
+from sslfast.recipes import families
 from sslfast.recipes.help import describe_method
-from sslfast.recipes.load import recipes
+from sslfast.recipes.load import FOLDER, recipes
 
 METHODS_HEADING = "methods (a name alone is the method's recipe for photographs at 128 pixels):"
 
@@ -24,6 +25,7 @@ def listing(word: str = "") -> str:
     """
     methods = {name: describe_method(method) for name, method in METHODS.items()}
     files = {name: first_sentence(leading_comment(path)) for name, path in recipes().items()}
+    files |= {name: member.named(files[name]) for name, member in families.members(FOLDER).items()}
     sections = {METHODS_HEADING: methods, "recipes:": files}
     chosen = {heading: _holding(word, sentences) for heading, sentences in sections.items()}
     if not any(chosen.values()):

@@ -203,7 +203,7 @@ class TrainConfig:
     log_every: Count = 10
     """Number of steps between lines of metrics.jsonl."""
     knn_every: CountOrZero = 10
-    """Number of epochs between evaluations by kNN on the held-out images; 0: no evaluation."""
+    """Number of epochs between evaluations of the features, by kNN where images are held out; 0: no evaluation."""
     knn_k: Count = 200
     """Number of neighbours that vote in these evaluations."""
     checkpoint_every: Count = 1

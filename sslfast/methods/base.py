@@ -43,6 +43,9 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         num_views: how many views of an image it takes; None: as many as `check` allows.
         needs_labels: it learns from labels.
         needs_map: it takes the encoder's map of features.
+        bounds_information: its loss L is InfoNCE, the mean cross-entropy of picking a positive out of N, and
+            `chance_loss` is log N: log N - L is a lower bound on their mutual information, in nats (van den Oord
+            et al. 2018, arXiv:1807.03748, section 2.3).
         constant_lr: the parts whose learning rate stays at its peak.
         config: its settings.
         encoder: the backbone that pre-training is for.
@@ -52,6 +55,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
     num_views: ClassVar[int | None]
     needs_labels: ClassVar[bool] = False
     needs_map: ClassVar[bool] = False
+    bounds_information: ClassVar[bool] = False
     constant_lr: tuple[str, ...] = ()
     encoder: Encoder
 

@@ -126,6 +126,7 @@ class CPCV1(Method[CPCSettings, None]):
 
     Config: ClassVar[type[CPCV1Config]] = CPCV1Config
     num_views = 1
+    bounds_information = True
 
     def __init__(self, recipe: Recipe[CPCSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

@@ -33,6 +33,7 @@ class DCL(SimCLR[DCLConfig]):
     """
 
     Config = DCLConfig
+    bounds_information = False
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         config = self.config

@@ -78,6 +78,7 @@ class FastMoCo(FastMoCoNetworks[FastMoCoConfig, None]):
 
     Config = FastMoCoConfig
     num_views = 2
+    bounds_information = True
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         view1, view2 = batch.views

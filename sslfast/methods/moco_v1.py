@@ -177,6 +177,7 @@ class MoCoV1(MoCo[MoCoV1Settings]):
     """
 
     Config: ClassVar[type[NegativesConfig]] = MoCoV1Config
+    bounds_information = True
 
     def __init__(self, recipe: Recipe[MoCoV1Settings], encoder: Encoder, num_images: int) -> None:
         head = projection_head(recipe, encoder.feature_dim, recipe.method.dim)

@@ -47,6 +47,7 @@ class NNCLR(Method[NNCLRConfig, Tensor]):
 
     Config = NNCLRConfig
     num_views = 2
+    bounds_information = True
 
     def __init__(self, recipe: Recipe[NNCLRConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

@@ -44,6 +44,7 @@ class SimCLR(Method[SimCLRSettings, None]):
 
     Config: ClassVar[type[SimCLRConfig]] = SimCLRConfig
     num_views = 2
+    bounds_information = True
 
     def __init__(self, recipe: Recipe[SimCLRSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

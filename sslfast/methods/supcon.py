@@ -33,6 +33,7 @@ class SupCon(SimCLR[SupConConfig]):
 
     Config = SupConConfig
     needs_labels = True
+    bounds_information = False
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         assert batch.label is not None  # the trainer has refused images without

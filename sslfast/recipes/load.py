@@ -23,6 +23,7 @@ from sslfast.data.sources.names import Names, one_or_list
 from sslfast.device import choose_precision, device_type
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
+from sslfast.recipes import families
 from sslfast.recipes.presets import PRESETS
 
 PHOTOGRAPHS = "imagenette"  # the folder of the recipes that a method's bare name stands for
@@ -43,10 +44,17 @@ class AnyRecipe(Recipe[Any]):
     method: AnyMethod
 
 
+FOLDER = Path(str(resources.files("sslfast"))) / "recipes"
+
+
 def recipes() -> dict[str, Path]:
-    """The recipes that come with the package: cifar10/moco_v2.yaml is "moco_v2_cifar10"."""
-    folder = Path(str(resources.files("sslfast"))) / "recipes"
-    return {f"{path.stem}_{path.parent.name}": path for path in sorted(folder.glob("*/*.yaml"))}
+    """The recipes that come with the package by name, and the files that they are written in.
+
+    cifar10/moco_v2.yaml is "moco_v2_cifar10"; of a family, a file is several.
+    """
+    files = sorted(path for path in FOLDER.glob("*/*.yaml") if path.parent.name != families.FOLDER)
+    members = {name: member.family for name, member in families.members(FOLDER).items()}
+    return {f"{path.stem}_{path.parent.name}": path for path in files} | members
 
 
 def load_recipe(
@@ -78,6 +86,8 @@ def load_recipe(
 
 def _read(recipe: str) -> dict[str, Any]:
     """The values of a recipe's file, which is found as `load_recipe` says."""
+    if member := families.members(FOLDER).get(recipe):
+        return member.values()
     known = recipes()
     path = known.get(recipe) or known.get(f"{recipe}_{PHOTOGRAPHS}")
     if path is None and (os.sep in recipe or recipe.endswith((".yaml", ".yml"))):

@@ -71,7 +71,7 @@ def moving_average(epochs: list[float], values: list[float]) -> tuple[list[float
     return [epochs[place] for place in places], means
 
 
-def _smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
+def smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
     """The logged values, and their moving average."""
     return [
         Line("logged steps", "steps", epochs, values),
@@ -82,7 +82,7 @@ def _smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
 def _loss(epochs: list[float], values: list[float]) -> str:
     return chart(
         "Training loss",
-        _smoothed_lines(epochs, values),
+        smoothed_lines(epochs, values),
         lambda value: f"{value:.6g}",
         "Good: it falls, then levels off. Flat from the start, nothing is learned. Its height says nothing by "
         "itself: methods have losses of their own.",
@@ -102,7 +102,7 @@ def _learning_rate(epochs: list[float], values: list[float]) -> str:
 def _speed(epochs: list[float], values: list[float]) -> str:
     return chart(
         "Training speed, images per second",
-        _smoothed_lines(epochs, values),
+        smoothed_lines(epochs, values),
         lambda value: f"{value:.6g}",
         "Good: level. A dip means that the machine did something else, or that images came too slowly.",
         from_zero=True,

@@ -11,12 +11,13 @@ from sslfast.config import Recipe
 from sslfast.data import Source
 from sslfast.report.curves import Metrics, draw_curves
 from sslfast.report.page import escape, pair, paragraph, picture, section
+from sslfast.report.quality import draw_quality
 from sslfast.report.views import Pixels, view_rows
 
 
 def training(metrics: Metrics, held_out_images: int, initial: str) -> str:
     """The curves of the run, which started from weights that are called `initial`."""
-    curves = list(draw_curves(metrics, held_out_images, initial))
+    curves = [*draw_curves(metrics, held_out_images, initial), *draw_quality(metrics)]
     if not curves:
         return section("Training", paragraph("The run has logged nothing yet."))
     return section("Training", pair(*curves))

@@ -96,18 +96,24 @@ def other_statistics(recipe: Recipe, initial: InitialWeights) -> str | None:
     )
 
 
-def knn_line(epoch: int, num_images: int, top1: float, before: float | None, recipe: Recipe) -> str:
+def evaluation_line(
+    epoch: int, values: Mapping[str, float], num_images: int, feature_dim: int, recipe: Recipe
+) -> str:
     """The line of an evaluation.
 
     Args:
         epoch: epochs done.
+        values: of `FeatureMonitor.evaluate`.
         num_images: number of held-out images.
-        top1: the share that kNN classifies rightly.
-        before: that by the initial weights; None: unknown.
+        feature_dim: number of features.
         recipe: what runs.
     """
-    beside = "" if before is None else f" ({initial_name(recipe.encoder)} {before:.1%})"
-    return f"epoch {epoch}: kNN top-1 of {num_images} held-out images {top1:.1%}{beside}"
+    parts = [f"effective rank {values['feature_rank']:.3g} of {feature_dim} features"]
+    if "knn_top1" in values:
+        before = values.get("knn_initial_top1")
+        beside = "" if before is None else f" ({initial_name(recipe.encoder)} {before:.1%})"
+        parts.insert(0, f"kNN top-1 of {num_images} held-out images {values['knn_top1']:.1%}{beside}")
+    return f"epoch {epoch}: {', '.join(parts)}"
 
 
 def step_line(

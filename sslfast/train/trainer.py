@@ -42,10 +42,10 @@ from sslfast.run.logs import MetricsLog, step_log
 from sslfast.run.metrics import read_metrics
 from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
-from sslfast.train.messages import extension_line, footer, header, knn_line, other_statistics, step_line
-from sslfast.train.monitor import KNNMonitor
+from sslfast.train.messages import evaluation_line, extension_line, footer, header, other_statistics, step_line
+from sslfast.train.monitor import FeatureMonitor
 from sslfast.train.step import build_step
-from sslfast.train.verdict import Scale, judge
+from sslfast.train.verdict import Scale, judge, rank_warning
 from sslfast.weights.initial import InitialWeights
 
 log = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ class Trainer:
         self.saved_step = -1  # that of the latest checkpoint
         self.epochs_before = recipe.train.epochs  # those that the run was to have when it was saved
         self.finished = False  # all is done and written
-        self.monitor = KNNMonitor(recipe, self.train_set, self.val_set, self.device)
+        self.monitor = FeatureMonitor(recipe, self.train_set, self.val_set, self.device)
         self.clock = Clock()
         self.reported_skips = 0  # steps that the guard skipped, as far as they were reported
         self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
@@ -215,7 +215,15 @@ class Trainer:
             images_per_second=round(batch_size / lap.seconds_per_step, 1),
             skipped_steps=skipped,
             **numbers,
+            **self.information(numbers["loss"]),
         )
+
+    def information(self, loss: float) -> dict[str, float]:
+        """The bound log N - L on the mutual information of two views, in nats, where the loss gives one."""
+        chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
+        if not self.method.bounds_information or chance_loss is None:
+            return {}
+        return {"mi_bound": chance_loss - loss}
 
     def check_finite(self, skipped: int, in_a_row: int) -> None:
         """Raises TrainingError if the latest steps were all skipped: many of them, or all there are."""
@@ -240,16 +248,19 @@ class Trainer:
         self.evaluate()
 
     def evaluate(self) -> None:
-        """Logs the accuracy of kNN between epochs, if it is due and is not in the log yet."""
+        """Logs the figures of the features between epochs, if they are due and are not in the log yet."""
         epoch = self.step // self.loader.steps_per_epoch
-        logged = self.metrics is not None and self.metrics.had("knn_top1", self.step)
+        logged = self.metrics is not None and self.metrics.had("feature_rank", self.step)
         if not self.monitor.is_due(epoch) or largest(int(logged)):
             return
-        top1, before = self.monitor.evaluate(self.method.encoder, epoch, self.check_interrupt)
+        encoder = self.method.encoder
+        values = self.monitor.evaluate(encoder, epoch, self.check_interrupt)
         if self.metrics is not None:
-            accuracies = {"knn_top1": top1} if before is None else {"knn_top1": top1, "knn_initial_top1": before}
-            self.metrics.write(self.step, epoch, **accuracies)
-            log.info("%s", knn_line(epoch, self.monitor.num_images, top1, before, self.recipe))
+            self.metrics.write(self.step, epoch, **values)
+            line = evaluation_line(epoch, values, self.monitor.num_images, encoder.feature_dim, self.recipe)
+            log.info("%s", line)
+            if warning := rank_warning(read_metrics(self.run.metrics), initial_name(self.recipe.encoder)):
+                log.warning("%s", warning)
 
     def conclude(self) -> None:
         """Leaves the weights and the summary, and says how the run went and what can be done with it."""

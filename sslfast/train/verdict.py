@@ -16,6 +16,9 @@ END = 0.1  # share of the steps whose mean is a run's last figure
 AT_CHANCE = 0.995  # share of the chance loss; below it a run has learned something
 COLLAPSED = 0.1  # share of the standard deviation of embeddings that are spread evenly
 DOUBT = 2  # standard errors
+# Share of the initial weights' effective rank. On generated shapes SimSiam raises it to more than twice that
+# within two epochs; without its stop-gradient it falls to about half.
+COLLAPSED_RANK = 0.75
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,29 @@ def judge(rows: Sequence[dict[str, Any]], steps: int, epochs: int, scale: Scale)
         faults=[],
     )
     return replace(summary, faults=list(_faults(summary, scale.initial)))
+
+
+def rank_warning(rows: Sequence[dict[str, Any]], initial: str) -> str | None:
+    """The sentence of a run whose features have come to vary along fewer directions than at its start.
+
+    Args:
+        rows: the lines of its metrics.jsonl up to now.
+        initial: what the initial weights are called, `initial_name`.
+
+    Returns:
+        The sentence; None where the rank has not fallen so low, or had at the evaluation before, which said so.
+    """
+    evaluated = [row for row in rows if math.isfinite(row.get("feature_rank", math.nan))]
+    if len(evaluated) < 2 or evaluated[0]["step"]:
+        return None
+    first, before, last = (evaluated[number]["feature_rank"] for number in (0, -2, -1))
+    lowest = COLLAPSED_RANK * first
+    if last >= lowest or before < lowest:
+        return None
+    return (
+        f"a sign of collapse: at epoch {evaluated[-1]['epoch']:g} the effective rank of the features is "
+        f"{last:.3g}, and {first:.3g} for {initial}: lower optim.lr, or go back to the method's recipe"
+    )
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:

@@ -66,7 +66,7 @@ def test_a_signal_during_an_evaluation(finished, tmp_path, monkeypatch, evaluati
 
     def signalled(source, *args):
         passes.append(len(source))
-        if len(passes) == 2 * evaluation_number + 1:  # each evaluation passes over both parts of the images
+        if len(passes) == 3 * evaluation_number + 1:  # over both parts of the images, and over some mirrored
             assert evaluation_number == 0 or state(run)["step"] == EPOCH * evaluation_number
             os.kill(os.getpid(), signal.SIGTERM)
         return eval_batches(source, *args)
@@ -75,7 +75,7 @@ def test_a_signal_during_an_evaluation(finished, tmp_path, monkeypatch, evaluati
         patch.setattr(evaluation, "eval_batches", signalled)
         with pytest.raises(SystemExit, match="143"):
             pretrain(tiny(*RUN), run)
-    assert len(passes) == 2 * evaluation_number + 1  # not the one over the held-out images
+    assert len(passes) == 3 * evaluation_number + 1  # not the one over the held-out images
     assert state(run)["step"] == EPOCH * evaluation_number
     assert [line["step"] for line in lines(run) if "knn_top1" in line] == [0, EPOCH][:evaluation_number]
     assert not (run / "backbone.safetensors").exists()

@@ -79,6 +79,15 @@ SHARED = (
         marked=True,
     ),
     Curve(
+        "Effective rank of the features",
+        lambda run: series(run.metrics, "feature_rank"),
+        lambda value: f"{value:.4g}",
+        "Good: it rises; below that of the initial weights features collapse. Encoders of as many features can be "
+        "compared.",
+        marked=True,
+        from_zero=True,
+    ),
+    Curve(
         "Learning rate",
         lambda run: series(run.metrics, "lr"),
         lambda value: f"{value:.3g}",
@@ -96,7 +105,7 @@ SHARED = (
 
 
 def comparison_curves(runs: Sequence[ComparedRun]) -> Iterator[str]:
-    """Draws the losses of each method's runs, and of all the kNN accuracy, the learning rate and the speed.
+    """Draws the losses of each method's runs, and of all the kNN accuracy, the rank, the learning rate, the speed.
 
     A run has the same color in all of them; beyond the first COLORS runs none is drawn.
     """
