@@ -28,6 +28,8 @@ class BYOLConfig(MomentumCopyConfig):
     """Width of an embedding."""
     hidden: Count = 4096
     """Width of the hidden layers of projector and predictor."""
+    stop_gradient: bool = True
+    """Targets are a moving average's, without gradient; else the online network's own, with it: BYOL collapses."""
 
 
 BYOLSettings = TypeVar("BYOLSettings", bound=BYOLConfig)
@@ -46,7 +48,10 @@ class BYOL(Method[BYOLSettings, None]):
     def __init__(self, recipe: Recipe[BYOLSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)
         self.projector, self.predictor = self._heads(encoder.feature_dim)
-        self.target = MomentumCopy(nn.Sequential(encoder, self.projector), buffers=self.config.target_norm)
+        self.target = None
+        if self.config.stop_gradient:
+            online = nn.Sequential(encoder, self.projector)
+            self.target = MomentumCopy(online, buffers=self.config.target_norm)
 
     def _heads(self, width: int) -> tuple[nn.Module, nn.Module]:
         """The projector of features of a width, and the predictor."""
@@ -60,16 +65,17 @@ class BYOL(Method[BYOLSettings, None]):
 
     def _embed(self, view: Tensor) -> tuple[Tensor, Tensor]:
         """The online network's prediction and the target network's projection, not normalised."""
-        return self.predictor(self.projector(self.encoder(view))), self.target(view)
+        z = self.projector(self.encoder(view))
+        return self.predictor(z), z if self.target is None else self.target(view)
 
-    def momentum_copy(self) -> MomentumCopy:
+    def momentum_copy(self) -> MomentumCopy | None:
         return self.target
 
     def momentum(self, step: int, total_steps: int) -> float:
         return self.config.momentum_at(step, total_steps)
 
     def compiled(self) -> list[nn.Module]:
-        return [self.encoder, self.target.module.get_submodule("0")]
+        return [self.encoder, *([] if self.target is None else [self.target.module.get_submodule("0")])]
 
     @classmethod
     def even_std(cls, recipe: Recipe[BYOLSettings]) -> float | None:

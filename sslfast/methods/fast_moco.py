@@ -30,6 +30,8 @@ class FastMoCoConfig(MomentumCopyConfig):
     """Width of an embedding."""
     hidden: Count = 2048
     """Width of the projector's two hidden layers."""
+    first_hidden: Count | None = None
+    """Width of the first of them alone, where it is another; null: hidden."""
     predictor_hidden: Count = 512
     """Width of the predictor's hidden layer."""
     combine: Annotated[int, Field(ge=1, le=4, strict=True)] = 2
@@ -47,9 +49,8 @@ class FastMoCoNetworks(Method[FastMoCoSettings, Kept]):
     def __init__(self, recipe: Recipe[FastMoCoSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)
         config = self.config
-        self.projector = mlp(
-            encoder.feature_dim, config.hidden, config.hidden, config.dim, norm=True, last_norm="affine"
-        )
+        hidden = config.first_hidden or config.hidden, config.hidden
+        self.projector = mlp(encoder.feature_dim, *hidden, config.dim, norm=True, last_norm="affine")
         self.predictor = mlp(config.dim, config.predictor_hidden, config.dim, norm=True)
         self.target = MomentumCopy(nn.Sequential(encoder, self.projector), buffers=config.target_norm)
 

@@ -34,6 +34,9 @@ class LEWELBConfig(LEWELConfig, MomentumCopyConfig):
     """Width of an aligned embedding (c)."""
     hidden: Count = 4096
     """Width of the hidden layer of projectors and predictors."""
+    symmetric: bool = True
+    """Each view predicts the other and the loss is the sum, as in BYOL; else the first the second, as the paper's
+    equations are written."""
 
 
 class LEWELB(Method[LEWELBConfig, None]):
@@ -59,9 +62,11 @@ class LEWELB(Method[LEWELBConfig, None]):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         view1, view2 = batch.views
-        global1, aligned1, z = self._one_way(view1, view2)
-        global2, aligned2, _ = self._one_way(view2, view1)
-        global_loss, aligned_loss, beta = global1 + global2, aligned1 + aligned2, self.config.beta
+        global_loss, aligned_loss, z = self._one_way(view1, view2)
+        if self.config.symmetric:
+            other_global, other_aligned, _ = self._one_way(view2, view1)
+            global_loss, aligned_loss = global_loss + other_global, aligned_loss + other_aligned
+        beta = self.config.beta
         values = {
             "global_loss": global_loss.detach(),
             "aligned_loss": aligned_loss.detach(),

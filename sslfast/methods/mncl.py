@@ -31,6 +31,8 @@ class MNCLConfig(FastMoCoConfig):
     """Weight of one of the two losses, the paper's lambda."""
     weighed: Literal["global", "local"] = "global"
     """Loss that lambda weighs; global: as in the paper's algorithm 1 and ablation; local: as in its equation 7."""
+    reduction: Literal["sum", "mean"] = "sum"
+    """Each of the two losses is the sum or the mean of its two terms."""
     one_embedding: bool = False
     """One combination of patches of each image, drawn at random each epoch, is contrasted instead of all."""
     queue_size: Count = 16384
@@ -39,6 +41,10 @@ class MNCLConfig(FastMoCoConfig):
 
 class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
     """Three networks: the trained one predicts neighbours of whole views, and combined patches of another view.
+
+    We read the projector's "fully connected layers of sizes [512, 2048, 2048]" (section 4.1) as 512 -> 2048 ->
+    2048 -> 2048: the paper writes the predictor's sizes as [in, out], and Fast-MoCo's layers have 2048. Read as
+    the layers' output widths, the first has 512, which is `first_hidden=512`.
 
     The momentum network is Fast-MoCo's target. The stop-gradient network takes over the trained encoder and
     projector after each step; it is a copy so that its patches leave the running statistics of the encoder alone.
@@ -55,7 +61,8 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         view1, view2, view3 = batch.views
         p1, p2, p3 = map(self._predict, batch.views)
-        # Algorithm 1 leaves the pairs open that make up the two losses: these are our reading of it.
+        # Algorithm 1 leaves the pairs open that make up the two losses, and whether they are added or averaged:
+        # these are our reading of it.
         z1, z2 = self.target(view1), self.target(view2)
         global1, positive_ranks1 = self._contrast(self._neighbor(z1), p2)
         global2, positive_ranks2 = self._contrast(self._neighbor(z2), p1)
@@ -64,7 +71,8 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
         # Algorithm 1 enqueues what has become the neighbour of z1; the text, and NNCLR, the embedding itself.
         keys = gather(F.normalize(z1, dim=1))
 
-        global_loss, local_loss, lam = global1 + global2, local1 + local3, self.config.lam
+        share, lam = _share(self.config), self.config.lam
+        global_loss, local_loss = share * (global1 + global2), share * (local1 + local3)
         on_global = self.config.weighed == "global"
         total = local_loss + lam * global_loss if on_global else global_loss + lam * local_loss
         values = {
@@ -111,8 +119,13 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
 
     @classmethod
     def chance_loss(cls, recipe: Recipe[MNCLConfig], num_images: int) -> float:
-        return 2 * (1 + recipe.method.lam) * math.log(recipe.data.batch_size)
+        return 2 * _share(recipe.method) * (1 + recipe.method.lam) * math.log(recipe.data.batch_size)
 
     @classmethod
     def check(cls, recipe: Recipe[MNCLConfig], num_images: int) -> None:
         queue_size(recipe.method.queue_size, recipe.data.batch_size, num_images)
+
+
+def _share(config: MNCLConfig) -> float:
+    """The weight of each of the two terms that make up a loss."""
+    return 1.0 if config.reduction == "sum" else 0.5

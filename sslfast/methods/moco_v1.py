@@ -43,9 +43,11 @@ class MoCoConfig(MomentumCopyConfig):
     dim: Count = 128
     """Width of an embedding."""
     hidden: CountOrZero = 2048
-    """Width of the head's hidden layer; 0: the head is one linear layer."""
+    """Width of the head's hidden layers; 0: the head is one linear layer."""
+    layers: Count = 2
+    """Number of the head's layers, where they have a hidden width."""
     head_norm: bool = False
-    """Batch normalisation in the head's hidden layer, as MoCo v3 has it."""
+    """Batch normalisation in the head's hidden layers, as MoCo v3 has it."""
     queue_size: Count | None = None
     """Number of negatives, past keys; null: an eighth of the images, at most 65536."""
     temperature: Positive = 0.2
@@ -129,7 +131,7 @@ def num_negatives(recipe: Recipe[MoCoSettings], num_images: int) -> int:
 def projection_head(recipe: Recipe[MoCoSettings], width: int, dim: int) -> nn.Sequential:
     """MoCo's head, from features of a width to embeddings of `dim`."""
     config = recipe.method
-    hidden = [config.hidden] if config.hidden else []
+    hidden = [config.hidden] * (config.layers - 1) if config.hidden else []
     return mlp(width, *hidden, dim, norm=config.head_norm and head_norm_layer(recipe.encoder))
 
 

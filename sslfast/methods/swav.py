@@ -32,6 +32,9 @@ class SwAVConfig(MultiCropConfig):
     """Weight of the entropy of the assignments: the smaller, the harder they are."""
     iterations: Count = 3
     """Number of iterations of Sinkhorn-Knopp."""
+    codes: Literal["continuous", "discrete"] = "continuous"
+    """Form of the assignments. continuous: shares of all prototypes; discrete: each embedding's largest share
+    alone, which the paper finds worse (section 3.1)."""
     queue_size: CountOrZero = 3840
     """Number of earlier embeddings that take part in the assignment, for each of the global crops; 0: none."""
     queue_epoch: CountOrZero = 15
@@ -66,6 +69,7 @@ class SwAV(MultiCrop[SwAVConfig, Tensor | None]):
             temperature=config.temperature,
             epsilon=config.epsilon,
             iterations=config.iterations,
+            discrete=config.codes == "discrete",
             group=world(),
         )
         first, last = assigned[0].detach().argmax(dim=1), assigned[-1].detach().argmax(dim=1)

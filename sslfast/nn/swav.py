@@ -77,6 +77,7 @@ def swapped_prediction(
     temperature: float,
     epsilon: float = 0.05,
     iterations: int = 3,
+    discrete: bool = False,
     group: dist.ProcessGroup | None = None,
     reduction: Reduction = "mean",
     impl: Impl = "auto",
@@ -96,6 +97,7 @@ def swapped_prediction(
         local_scores: L >= 2 - G tensors (B, K).
         queue_scores: G tensors (Q, K), of features of earlier batches: they take part in the balance of the
             codes, and predict nothing.
+        discrete: each code is rounded to its largest component, which is then 1 (section 3.1).
         temperature, epsilon, iterations, group, reduction, impl: see SwAVLoss.
 
     Returns:
@@ -119,7 +121,8 @@ def swapped_prediction(
     for i, scores in enumerate(global_scores):
         balanced = scores if queue_scores is None else torch.cat([scores, queue_scores[i]])
         code = K.sinkhorn_knopp(balanced.detach(), epsilon=epsilon, iterations=iterations, group=group, impl=impl)
-        codes.append(code[: len(scores)])
+        code = code[: len(scores)]
+        codes.append(torch.zeros_like(code).scatter_(1, code.argmax(1, keepdim=True), 1) if discrete else code)
     return predict_others(crops, codes, temperature=temperature, reduction=reduction, impl=impl)
 
 

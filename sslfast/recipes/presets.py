@@ -58,6 +58,7 @@ PRESETS: dict[str, list[View]] = {
     "simsiam_cifar": [{}] * 2,
     # 2 x 224 + 6 x 96 pixels; at 128 and 32 pixels the small crops shrink alike, and there are fewer: ours.
     "swav": [SWAV] * 2 + [SWAV_LOCAL] * 6,
+    "swav_two_views": [SWAV] * 2,
     "swav_128": [SWAV] * 2 + [{**SWAV_LOCAL, "size": 56}] * 4,
     "swav_cifar": [{"scale": [0.2, 1.0]}] * 2 + [{"scale": [0.1, 0.4], "size": 16}] * 2,
     # The same paper, appendix D.

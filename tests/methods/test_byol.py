@@ -16,9 +16,11 @@ def build(name="byol", **settings):
 
 
 def outputs(method, data):
-    """Predictions and targets of both views; targets are constants."""
+    """Predictions and targets of both views; targets are constants, unless gradient is to reach them."""
     online = nn.Sequential(method.encoder, method.projector, method.predictor)
     q1, q2 = (online(view) for view in data.views)
+    if not method.config.stop_gradient:
+        return q1, q2, *(online[:2](view) for view in data.views)
     with torch.no_grad():
         z1, z2 = (method.target.module(view) for view in data.views)
     return q1, q2, z1, z2
@@ -67,6 +69,13 @@ def test_loss_and_gradients_equal_the_transcription(moved):
 @pytest.mark.parametrize("settings", [{"temperature": 0.2}, {"layers": 3, "predictor_norm": True}])
 def test_moco_v3_with_other_settings(settings):
     assert_equals_transcription(build("moco_v3", **settings), tiny_batch(), moco_v3)
+
+
+def test_gradient_may_reach_the_target_which_is_then_the_online_network():
+    method = build(stop_gradient=False)
+    assert_equals_transcription(method, tiny_batch(), byol)
+    assert method.momentum_copy() is None
+    assert method.compiled() == [method.encoder]
 
 
 def test_the_target_receives_no_gradient(moved):

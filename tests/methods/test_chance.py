@@ -56,6 +56,7 @@ OTHER_FORMS = {
     ("instdisc", "method.proximal=30"): None,
     ("pcl", "method.warmup_epochs=2"): math.log(33),
     ("lewel_m", "method.maps=gap"): (math.log(33) + math.log(16)) / 2,
+    ("mncl", "method.reduction=mean"): (1 + 6) * math.log(16),
     ("rotation", "method.angles=2"): math.log(2),
     ("cmc", "encoder.color_parts=3 method.objective=softmax"): 6 * math.log(33),
     ("cmc", "encoder.color_parts=3 method.graph=core method.objective=softmax"): 4 * math.log(33),

@@ -49,17 +49,21 @@ def test_loss_and_gradients_equal_the_transcription(combine, temperature):
     assert all(p.grad is None for p in method.target.parameters())
 
 
+@pytest.mark.parametrize("first", [2048, 512])
 @pytest.mark.parametrize("name", ["fast_moco", "mncl"])
-def test_the_heads_are_those_of_the_papers(name):
-    """MNCL, section 4.1: three normalised layers, the first two with ReLU; then a bottleneck."""
-    method = build_method(name)
+def test_the_heads_are_those_of_the_papers(name, first):
+    """MNCL, section 4.1: three normalised layers, the first two with ReLU; then a bottleneck.
+
+    "Sizes [512, 2048, 2048]" are those of an input of 512 and of what follows, or the output widths of the layers.
+    """
+    method = build_method(name, **({} if first == 2048 else {"first_hidden": first}))
     projector, predictor = (
         [(type(layer).__name__, *getattr(layer, "weight", torch.empty(0)).shape) for layer in head]
         for head in (method.projector, method.predictor)
     )
     norm, relu = ("BatchNorm1d", 2048), ("ReLU", 0)
-    first, layer = ("Linear", 2048, method.encoder.feature_dim), ("Linear", 2048, 2048)
-    assert projector == [first, norm, relu, layer, norm, relu, layer, norm]
+    begin = [("Linear", first, method.encoder.feature_dim), ("BatchNorm1d", first), relu, ("Linear", 2048, first)]
+    assert projector == [*begin, norm, relu, ("Linear", 2048, 2048), norm]
     assert predictor == [("Linear", 512, 2048), ("BatchNorm1d", 512), relu, ("Linear", 2048, 512)]
 
 

@@ -29,7 +29,7 @@ def contrast(targets, p, temperature):
 
 
 def transcription(method, batch):
-    """The local and the global loss, the trained networks, and z1 before the lookup."""
+    """The sums of the local and of the global terms, the trained networks, and z1 before the lookup."""
     x1, x2, x3 = batch.views
     online = copy.deepcopy(torch.nn.Sequential(method.encoder, method.projector, method.predictor))
     stopped = copy.deepcopy(online[:2])  # f_s holds what the trained networks hold
@@ -48,12 +48,14 @@ def transcription(method, batch):
 
 
 @pytest.mark.parametrize("combine", [1, 2, 3, 4])
-@pytest.mark.parametrize("weighed", ["global", "local"])
-def test_loss_and_gradients_equal_the_transcription(combine, weighed):
-    method = build(combine=combine, weighed=weighed, lam=3.0, temperature=0.5).double()
+@pytest.mark.parametrize(("weighed", "reduction"), [("global", "sum"), ("local", "mean")])
+def test_loss_and_gradients_equal_the_transcription(combine, weighed, reduction):
+    method = build(combine=combine, weighed=weighed, reduction=reduction, lam=3.0, temperature=0.5).double()
     method.queue.keys = F.normalize(method.queue.keys, dim=1)  # in fp64 as well
     batch = tiny_batch(3, dtype=torch.float64)
     local, whole, online, _ = transcription(method, batch)
+    if reduction == "mean":
+        local, whole = local / 2, whole / 2
     expected = local + 3 * whole if weighed == "global" else whole + 3 * local
     expected.backward()
     loss, values, _ = method.loss(batch)

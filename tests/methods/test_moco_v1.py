@@ -29,6 +29,12 @@ def test_loss_and_gradients_equal_the_transcription(name):
         torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-3, atol=1e-6)
 
 
+def test_the_head_may_be_deeper():
+    widths = [layer.out_features for layer in build(layers=4).head if isinstance(layer, torch.nn.Linear)]
+    assert widths == [16, 16, 16, 8]
+    assert len(build("moco_v1", hidden=0, layers=4).head) == 1
+
+
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_accuracy_is_how_often_the_own_key_comes_first(symmetric):
     method, data = build(symmetric=symmetric), tiny_batch()

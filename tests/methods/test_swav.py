@@ -61,6 +61,8 @@ def transcription(method, batch, queued=None):
     for i in range(2):
         scores = z[i].detach() if queued is None else torch.cat([z[i].detach(), queued[i]])
         codes = sinkhorn(scores @ network.prototypes.detach().T)[:BATCH]
+        if method.config.codes == "discrete":
+            codes = F.one_hot(codes.argmax(1), codes.shape[1])
         for v in range(4):
             if v != i:
                 log_p = F.log_softmax(z[v] @ network.prototypes.T / 0.1, dim=1)
@@ -68,9 +70,9 @@ def transcription(method, batch, queued=None):
     return loss, network
 
 
-@pytest.mark.parametrize("epoch", [0, 1])
-def test_loss_and_gradients_equal_the_transcription(epoch):
-    method, batch = build(), crops(epoch)
+@pytest.mark.parametrize(("epoch", "codes"), [(0, "continuous"), (1, "continuous"), (1, "discrete")])
+def test_loss_and_gradients_equal_the_transcription(epoch, codes):
+    method, batch = build(codes=codes), crops(epoch)
     expected, network = transcription(method, batch)
     expected.backward()
     loss, *_ = method.loss(batch)

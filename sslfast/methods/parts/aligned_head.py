@@ -28,6 +28,9 @@ class LEWELConfig:
     """Width of an aligned embedding (c)."""
     groups: Count = 4
     """Number of groups of channels (h), each pooled under maps of its own; there are d / h aligned embeddings."""
+    group_order: Literal["published", "paper"] = "published"
+    """Maps of a group. published: d / h that follow each other, as in LEWEL_B's code; paper: every h-th, as in
+    equation 2. The one is the other with the projector's outputs permuted."""
     beta: Probability = 0.5
     """Share of the aligned loss; that of the global loss is 1 - beta."""
     maps: Literal["coupled", "separate", "random", "gap"] = "coupled"
@@ -57,6 +60,7 @@ class AlignedHead(nn.Module):
                 f"method.dim={config.dim}"
             )
         self.maps, self.groups, self.dim = config.maps, config.groups, config.dim
+        self.group_order = config.group_order
         self.projector = head(config.dim)  # g
         self.aligned_projector = head(config.aligned_dim)  # p
         self.map_projector = head(config.dim) if config.maps == "separate" else None
@@ -67,7 +71,7 @@ class AlignedHead(nn.Module):
         z, scores = self._project(pooled, pixels)
         if scores is not None:
             maps = scores.mT.unflatten(2, features.shape[2:])  # [B, d, H, W]
-            pooled = K.aligned_pooling(features, maps, groups=self.groups)  # [B, d / h, D]
+            pooled = K.aligned_pooling(features, maps, groups=self.groups, order=self.group_order)  # [B, d / h, D]
         return z, _apply(self.aligned_projector, pooled)
 
     def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
