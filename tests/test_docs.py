@@ -4,7 +4,9 @@ import ast
 import importlib
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -144,7 +146,7 @@ def operands():
 
 def test_the_kernels_of_the_pages_run():
     page = [block.text for block in PYTHON if block.page == "kernels.md"]
-    ops, optimizers, modules, compat = page
+    ops, optimizers, modules = page
     names = operands()
     exec(ops, names)
     assert names["pooled"].shape == (2, 1, 8)
@@ -155,7 +157,17 @@ def test_the_kernels_of_the_pages_run():
     network(torch.ones(1, 3)).sum().backward()
     exec(optimizers, {"network": network, "teacher": teacher})
     exec(modules, {})
+
+
+def test_the_examples_of_the_drop_in_page_run(monkeypatch):
+    compat, patch = (block.text for block in PYTHON if block.page == "drop-in.md")
     exec(compat, {})
+    losses = ModuleType("lightly.loss")  # stands in for the package
+    losses.NTXentLoss = type("NTXentLoss", (), {"__module__": "lightly.loss"})
+    monkeypatch.setitem(sys.modules, "lightly.loss", losses)
+    monkeypatch.setitem(sys.modules, "lightly", ModuleType("lightly"))
+    exec(patch, names := {})
+    assert names["swapped"] == ["lightly.loss.NTXentLoss"]
 
 
 def test_the_kernels_of_the_readme_run():
@@ -201,7 +213,7 @@ def test_the_citation_is_of_this_version():
 
 # What other people's code imports: a name here stays, and is the same thing.
 PUBLIC = {
-    "sslfast": "__version__ evaluate kernels load_encoder nn pretrain",
+    "sslfast": "__version__ evaluate kernels load_encoder nn patch pretrain unpatch",
     "sslfast.kernels": """
         adamw_ema_step_ aligned_pooling available_impls cross_correlation_loss ema_update_ enqueue_
         in_batch_info_nce info_nce lars_ema_step_ nearest_neighbor nt_xent sgd_ema_step_ sinkhorn_knopp
@@ -212,7 +224,10 @@ PUBLIC = {
         AlignedPooling BarlowTwinsLoss InBatchInfoNCELoss InfoNCELoss NTXentLoss NegativeCosineSimilarity
         SupConLoss SwAVLoss
     """,
-    "sslfast.nn.compat.lightly": "BarlowTwinsLoss MemoryBankModule NTXentLoss NegativeCosineSimilarity SwaVLoss",
+    "sslfast.nn.compat.lightly": """
+        BarlowTwinsLoss DCLLoss DCLWLoss DINOLoss DirectCLRLoss IBOTPatchLoss KoLeoLoss MACLLoss MMCRLoss MSNLoss
+        MemoryBankModule NTXentLoss NegativeCosineSimilarity PMSNCustomLoss PMSNLoss SwaVLoss TiCoLoss VICRegLoss
+    """,
     "sslfast.nn.compat.pytorch_metric_learning": "NTXentLoss SupConLoss",
     "sslfast.distributed": """
         average_ broadcast_ gather gather_uneven largest mean rank shuffle unshuffle world world_size

@@ -14,8 +14,8 @@ from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Positive
 from sslfast.data import Batch
 from sslfast.distributed import gather, local_rows
-from sslfast.methods.parts.partition import log_partition
 from sslfast.methods.simclr import SimCLR, SimCLRConfig
+from sslfast.nn.partition import log_partition
 
 
 @dataclass(config=STRICT)

@@ -16,8 +16,7 @@ from sslfast.distributed import gather
 from sslfast.encoders import Encoder
 from sslfast.methods.base import Method
 from sslfast.methods.parts.heads import mlp
-
-EPSILON = 1e-4  # within the square root of a standard deviation (section 4.1)
+from sslfast.nn.vicreg import EPSILON, redundancy, std_hinge
 
 
 @dataclass(config=STRICT)
@@ -70,28 +69,3 @@ class VICReg(Method[VICRegConfig, None]):
     @classmethod
     def chance_loss(cls, recipe: Recipe[VICRegConfig], num_images: int) -> float:
         return float(recipe.method.variance * 2 * (1 - EPSILON**0.5))  # no component varies
-
-
-def std_hinge(z: Tensor) -> Tensor:
-    """The mean over the components of how far their standard deviation is below 1 (equations 1 and 2), a scalar.
-
-    Args:
-        z: (N, D), N > 1.
-    """
-    return F.relu(1 - (z.var(dim=0) + EPSILON).sqrt()).mean()
-
-
-def redundancy(z: Tensor) -> Tensor:
-    """The sum of the squared covariances of different components, divided by D (equations 3 and 4), a scalar.
-
-    The squares of all entries of the centered Z^T Z, (D, D), have the same sum as those of Z Z^T, (N, N): the
-    smaller one is computed.
-
-    Args:
-        z: (N, D), N > 1.
-    """
-    n, d = z.shape
-    z = z - z.mean(dim=0)
-    products = z @ z.T if n < d else z.T @ z
-    variances = z.square().sum(dim=0)
-    return (products.square().sum() - variances.square().sum()) / ((n - 1) ** 2 * d)

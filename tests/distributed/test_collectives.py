@@ -43,10 +43,21 @@ def first_column_of_all(z1, z2):
     return (rows[:, 0] * torch.arange(1, len(rows) + 1)).sum() / len(rows)
 
 
+def msn(**settings):
+    """Of each view with the other's targets; its regularization is of a rank's own anchors."""
+    loss = lightly.MSNLoss(regularization_weight=0, **settings)
+    prototypes = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+    return lambda z1, z2: loss(z1, z2, prototypes) + loss(z2, z1, prototypes)
+
+
 LOSSES = {
     "gather": (first_column_of_all, first_column_of_all),
     "nt_xent": (lightly.NTXentLoss(gather_distributed=True), nt_xent),
     "barlow_twins": (lightly.BarlowTwinsLoss(gather_distributed=True), barlow_twins),
+    "dcl": (lightly.DCLLoss(gather_distributed=True), lightly.DCLLoss()),
+    "vicreg": (lightly.VICRegLoss(gather_distributed=True), lightly.VICRegLoss()),
+    "tico": (lightly.TiCoLoss(gather_distributed=True), lightly.TiCoLoss()),
+    "msn": (msn(gather_distributed=True), msn()),
     "swav": (lambda a, b: lightly.SwaVLoss(sinkhorn_gather_distributed=True)([a, b], [])[0], swav),
 }
 

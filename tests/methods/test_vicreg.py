@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from sslfast.methods.vicreg import redundancy
+from sslfast.nn.vicreg import redundancy
 from tests.methods.harness import assert_equals_transcription, build_method, tiny_batch
 
 

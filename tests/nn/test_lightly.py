@@ -11,7 +11,7 @@ from tests.nn.compare import assert_same, embeddings
 theirs = pytest.importorskip("lightly.loss")
 
 SHAPES = [(2, 3), (7, 33), (64, 128)]
-NAMES = ["BarlowTwinsLoss", "NTXentLoss", "NegativeCosineSimilarity", "SwaVLoss"]
+NAMES = sorted({*ours.__all__} - {"MemoryBankModule"})
 
 
 def both(name, **arguments):
@@ -102,3 +102,87 @@ def test_barlow_twins(shape, lambda_param):
 @pytest.mark.parametrize("arguments", [{}, {"dim": 0}, {"eps": 1.0}])
 def test_negative_cosine_similarity(arguments):
     assert_same(*both("NegativeCosineSimilarity", **arguments), embeddings(7, 33))
+
+
+PAIRS = [
+    ("DCLLoss", {}),
+    ("DCLLoss", {"temperature": 0.5, "weight_fn": lambda a, b: (a - b).square().sum(dim=1)}),
+    ("DCLWLoss", {"temperature": 0.2, "sigma": 0.3}),
+    ("DirectCLRLoss", {"loss_dim": 20}),
+    ("MACLLoss", {}),
+    ("MACLLoss", {"temperature": 0.5, "alpha": 1.0, "A_0": 0.3}),
+    ("TiCoLoss", {}),
+    ("TiCoLoss", {"beta": 0.5, "rho": 20.0}),
+    ("VICRegLoss", {}),
+    ("VICRegLoss", {"lambda_param": 2.0, "mu_param": 3.0, "nu_param": 4.0, "eps": 0.1}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), PAIRS)
+def test_losses_of_two_views(name, arguments):
+    """Over three steps, for what moves."""
+    mine, original = both(name, **arguments)
+    for step in range(3):
+        assert_same(mine, original, embeddings(40, 33, seed=step))
+
+
+def test_tico_may_leave_the_covariance():
+    mine, original = both("TiCoLoss")
+    for step, update in enumerate([True, False, True]):
+        views = embeddings(7, 5, seed=step)
+        torch.testing.assert_close(mine(*views, update), original(*views, update))
+        torch.testing.assert_close(mine.C, original.C)
+
+
+@pytest.mark.parametrize("arguments", [{}, {"p": 1.0, "eps": 1e-3}])
+@pytest.mark.parametrize("repeated", [1, 2])
+def test_koleo(arguments, repeated):
+    (x,) = embeddings(20, 8, count=1)
+    assert_same(*both("KoLeoLoss", **{"eps": 1e-3, **arguments}), [x.repeat(repeated, 1)])
+
+
+def test_mmcr():
+    (online, momentum) = embeddings(5, 3, 8)
+    assert_same(*both("MMCRLoss", lmda=0.3), [online, momentum])
+
+
+@pytest.mark.parametrize(("teacher", "student"), [(2, 2), (2, 5), (1, 3)])
+@pytest.mark.parametrize("call", [{}, {"teacher_temp": 0.07}, {"epoch": 1}, {"epoch": 3}])
+def test_dino(teacher, student, call):
+    arguments = {"output_dim": 9, "warmup_teacher_temp": 0.02, "warmup_teacher_temp_epochs": 3}
+    mine, original = both("DINOLoss", **arguments)
+    for step in range(3):
+        assert_same(
+            lambda *views: mine(views[:teacher], views[teacher:], **call),
+            lambda *views: original(list(views[:teacher]), list(views[teacher:]), **call),
+            [scores / 20 for scores in embeddings(6, 9, seed=step, count=teacher + student)],
+        )
+    torch.testing.assert_close(mine.state_dict(), original.state_dict())
+
+
+def test_ibot():
+    mask = torch.rand(4, 3, 3, generator=torch.Generator().manual_seed(0)) < 0.4
+    mask[1] = False
+    mine, original = both("IBOTPatchLoss", output_dim=9)
+    for step in range(3):
+        scores = [scores / 20 for scores in embeddings(int(mask.sum()), 9, seed=step)]
+        for call in ({}, {"teacher_temp": 0.1}):
+            assert_same(lambda *s, c=call: mine(*s, mask, **c), lambda *s, c=call: original(*s, mask, **c), scores)
+    torch.testing.assert_close(mine.state_dict(), original.state_dict())
+
+
+MSN = [
+    ("MSNLoss", {}),
+    ("MSNLoss", {"temperature": 0.5, "sinkhorn_iterations": 0, "regularization_weight": 0}),
+    ("MSNLoss", {"sinkhorn_iterations": 1, "regularization_weight": 3.0}),
+    ("PMSNLoss", {"power_law_exponent": 0.7}),
+    ("PMSNCustomLoss", {"target_distribution": lambda p: p.detach().flip(0)}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), MSN)
+@pytest.mark.parametrize("sharpening", [0.25, 1.0])
+def test_msn(name, arguments, sharpening):
+    mine, original = both(name, **arguments)
+    tensors = embeddings(12, 5, count=1) + embeddings(6, 5, seed=1, count=1) + embeddings(8, 5, seed=2, count=1)
+    assert_same(lambda *t: mine(*t, sharpening), lambda *t: original(*t, sharpening), tensors)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sslfast.distributed import gather
-from sslfast.methods.parts.partition import log_partition
+from sslfast.nn.partition import log_partition
 
 
 def alignment(x: Tensor, y: Tensor, *, alpha: float = 2.0) -> Tensor:

@@ -9,7 +9,7 @@ originals take and these refuse, with a NotImplementedError: `distance`, `reduce
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.kernels.common import checks
+from sslfast.nn.compat.missing import refuse
 
 __all__ = ["NTXentLoss", "SupConLoss"]
 
@@ -145,3 +146,7 @@ class NTXentLoss(_PairLoss):
         pairs = same.clone().fill_diagonal_(False)
         losses = F.softplus(negatives - logits).where(pairs, 0)
         return losses.sum() / pairs.sum().clamp(min=1)
+
+
+def __getattr__(name: str) -> NoReturn:
+    refuse(__name__, name, __all__, original="pytorch_metric_learning.losses")

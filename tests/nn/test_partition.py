@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sslfast.methods.parts.partition import log_partition
+from sslfast.nn.partition import log_partition
 
 
 def unit(count, dim=8):
