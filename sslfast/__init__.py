@@ -1,6 +1,7 @@
 """Self-supervised pre-training of vision encoders, made fast.
 
-`sslfast.pretrain`, `sslfast.evaluate` and `sslfast.load_encoder` do from Python what the `sslfast` command does.
+`sslfast.pretrain`, `sslfast.evaluate`, `sslfast.load_encoder`, `sslfast.list_methods` and `sslfast.Run`, a run on
+disk, do from Python what the `sslfast` command does, on data and networks that are objects, too.
 `sslfast.kernels` are the fused ops, `sslfast.nn` the losses as modules: both are usable on their own.
 `sslfast.patch` puts them in place of another package's losses.
 """
@@ -8,18 +9,20 @@
 from sslfast.lazy import on_first_use
 
 __version__ = "0.1.0"
-__all__ = ["evaluate", "kernels", "load_encoder", "nn", "patch", "pretrain", "unpatch"]
+__all__ = ["Run", "evaluate", "kernels", "list_methods", "load_encoder", "nn", "patch", "pretrain", "unpatch"]
 
 # `import sslfast` loads none of them: torch takes seconds, which `sslfast --help` should not.
 __getattr__ = on_first_use(
     __name__,
     {
-        "evaluate": "sslfast.commands.evaluate:evaluate",
+        "Run": "sslfast.api.run:Run",
+        "evaluate": "sslfast.api.evaluate:evaluate",
         "kernels": "sslfast.kernels:",
-        "load_encoder": "sslfast.weights:load_encoder",
+        "list_methods": "sslfast.commands.list:list_methods",
+        "load_encoder": "sslfast.api.encoder:load_encoder",
         "nn": "sslfast.nn:",
         "patch": "sslfast.nn.compat.patch:patch",
-        "pretrain": "sslfast.commands.pretrain:pretrain",
+        "pretrain": "sslfast.api.pretrain:pretrain",
         "unpatch": "sslfast.nn.compat.patch:unpatch",
     },
 )

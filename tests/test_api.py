@@ -35,9 +35,9 @@ def test_a_name_is_loaded_when_it_is_first_used(name):
 
 def test_functions_and_modules():
     from sslfast import kernels, nn
-    from sslfast.commands.evaluate import evaluate
-    from sslfast.commands.pretrain import pretrain
-    from sslfast.weights import load_encoder
+    from sslfast.api.encoder import load_encoder
+    from sslfast.api.evaluate import evaluate
+    from sslfast.api.pretrain import pretrain
 
     assert (sslfast.pretrain, sslfast.evaluate, sslfast.load_encoder) == (pretrain, evaluate, load_encoder)
     assert (sslfast.kernels, sslfast.nn) == (kernels, nn)
@@ -46,7 +46,7 @@ def test_functions_and_modules():
         for name in ("recipe", "out", "encoder", "name", "data", "val"):
             parameter = inspect.signature(function).parameters.get(name)
             # `Names` is one of these, or several.
-            assert parameter is None or re.search(r"str \| Path|Names", parameter.annotation), (function, name)
+            assert parameter is None or re.search(r"str \| Path|Data", parameter.annotation), (function, name)
 
 
 def test_a_function_stays_one_when_modules_of_like_names_are_loaded():

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
@@ -180,6 +181,22 @@ def test_the_kernels_of_the_readme_run():
     torch.testing.assert_close(names["key_parameters"], [torch.full((3,), 0.001)])
 
 
+def test_the_page_about_python_runs(tmp_path, monkeypatch):
+    """One block after the other, beside a folder of images of two classes."""
+    for i in range(48):
+        path = tmp_path / "photographs" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 40), (5 * i, 100 * (i % 2), 0)).save(path)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in PYTHON:
+        if block.page == "python.md":
+            exec(block.text, names)
+    assert names["page"].exists()
+    assert len(names["losses"]) == 2
+    assert names["encoder"].feature_dim == 384
+
+
 def test_architecture_shows_the_imports():
     text = layers.PAGE.read_text()
     assert layers.with_layers(text) == text, "run `make architecture`"
@@ -213,7 +230,9 @@ def test_the_citation_is_of_this_version():
 
 # What other people's code imports: a name here stays, and is the same thing.
 PUBLIC = {
-    "sslfast": "__version__ evaluate kernels load_encoder nn patch pretrain unpatch",
+    "sslfast": """
+        Run __version__ evaluate kernels list_methods load_encoder nn patch pretrain unpatch
+    """,
     "sslfast.kernels": """
         adamw_ema_step_ aligned_pooling available_impls cross_correlation_loss ema_update_ enqueue_
         in_batch_info_nce info_nce lars_ema_step_ nearest_neighbor nt_xent sgd_ema_step_ sinkhorn_knopp

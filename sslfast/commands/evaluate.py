@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from sslfast.config.paths import user_path
-from sslfast.config.settings import apply_overrides, nearest, validate
+from sslfast.config.settings import Overrides, apply_overrides, nearest, validate
 from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
@@ -38,7 +38,7 @@ def evaluate(
     encoder: str | Path,
     data: Names,
     val: Names | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     random_baseline: bool = True,
     supervised: str | Path | None = None,
@@ -65,7 +65,7 @@ def evaluate(
             of "segment" images with masks, as `sslfast.data.masks.open_masked` does; of "detect" images with
             objects, as `sslfast.data.annotations.open_annotated` does.
         val: labelled images to test on; None: the test split of `data`, or a part of it.
-        overrides: "key=value" settings of the protocol.
+        overrides: settings of the protocol, "key=value" or a mapping.
         random_baseline: evaluate the same architecture with random weights, of the run's seed, as well, and of the
             seeds after it for other seeds of the evaluation.
         supervised: another encoder to judge beside it, named likewise, which was trained with labels.

@@ -36,6 +36,11 @@ def listing(word: str = "") -> str:
     )
 
 
+def list_methods(word: str = "") -> dict[str, str]:
+    """The methods whose names hold a word, each with the first sentence that its file says of it."""
+    return _holding(word, {name: describe_method(method) for name, method in METHODS.items()})
+
+
 def _holding(word: str, sentences: Mapping[str, str]) -> dict[str, str]:
     """The entries whose names hold a word, whatever the case and the kind of dash."""
     plain = word.lower().replace("-", "_")

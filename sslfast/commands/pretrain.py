@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from sslfast.config import Recipe
 from sslfast.config.paths import user_path
+from sslfast.config.settings import Overrides
 from sslfast.data import open_data
 from sslfast.data.inventory import take_inventory
 from sslfast.data.sources.names import Names
@@ -22,6 +22,7 @@ from sslfast.run.directory import RunDirectory
 from sslfast.run.inventory import read_inventory, write_inventory
 from sslfast.run.logs import log_to
 from sslfast.run.resumption import check_initial_weights, find_images, recipe_to_run
+from sslfast.train.callbacks import OnEpoch, OnStep, no_call
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.messages import stopped
 from sslfast.train.trainer import Trainer, log
@@ -33,10 +34,12 @@ def pretrain(
     out: str | Path,
     *,
     data: Names | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     resume: bool = False,
     overwrite: bool = False,
     extend: str | None = None,
+    on_step: OnStep = no_call,
+    on_epoch: OnEpoch = no_call,
 ) -> None:
     """Pre-trains an encoder and leaves a run directory (see `sslfast.run.directory`).
 
@@ -47,10 +50,11 @@ def pretrain(
             `sslfast.run.resumption.recipe_to_run`.
         out: the run's directory.
         data: the images, in place of the recipe's `data.source`, a list of several; None: those of the recipe.
-        overrides: "key.sub=value" settings over those of the recipe.
+        overrides: settings over those of the recipe, as `load_recipe` takes them.
         resume: go on from the directory's latest checkpoint, if it has one.
         overwrite: replace the run in the directory.
         extend: "train.epochs=N", more epochs than a run to resume was to have: it goes on to so many.
+        on_step, on_epoch: are called after each, see `sslfast.train.callbacks`.
 
     Raises:
         UsageError: settings or data that cannot work, found before training.
@@ -72,7 +76,7 @@ def pretrain(
             inventory = read_inventory(run.images) if resume else None
             if inventory is not None:
                 source = find_images(inventory, source, recipe)
-            trainer = Trainer(recipe, run, source, inventory, initial)
+            trainer = Trainer(recipe, run, source, inventory, initial, on_step=on_step, on_epoch=on_epoch)
             if resume:
                 trainer.resume()
             if rank() == 0:

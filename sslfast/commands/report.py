@@ -67,6 +67,23 @@ def write_report(
         ) from error
 
 
+def overview(path: str | Path) -> str:
+    """The head of a run's report, its figures and curves, as a whole document, and as quickly as they are read.
+
+    Raises:
+        UsageError: the directory holds no run.
+    """
+    run = existing_run(path)
+    recipe = read_recipe(run.config)
+    metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
+    held_out_images = _held_out_images(starts, recipe, None)
+    body = [
+        *summary(recipe, metrics, starts, held_out_images, _faults(run, recipe)),
+        training(metrics, held_out_images, initial_name(recipe.encoder)),
+    ]
+    return page(run.path.resolve().name, lead(recipe), body)
+
+
 def _of_encoder(found: NamedEncoder, data: Names) -> Path:
     folder = results_folder(found.file)
     name = re.sub(r"[^\w.-]+", "_", found.name) if found.file is None else found.file.name

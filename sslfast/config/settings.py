@@ -1,4 +1,4 @@
-"""Settings given by a person: `key.sub=value` overrides, and validation with helpful errors.
+"""Settings given by a person: overrides as text or from Python, and validation with helpful errors.
 
 Both work on any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation's.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
@@ -19,23 +20,51 @@ from sslfast.errors import UsageError
 MANY = 12  # names or faults; more are not listed in a message
 LONGEST = 100  # characters of a value in a message
 
+Setting = tuple[str, Any]  # a whole key, and its value
+# "train.epochs=5" as text, {"train.epochs": 5} or {"train": {"epochs": 5}} in Python.
+Overrides = Sequence[str | Setting] | Mapping[str, Any]
 
-def apply_overrides(schema: type, values: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """`values` with "key.sub=value" overrides set; a list that the values leave out is that of the defaults.
+
+def apply_overrides(schema: type, values: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """`values` with overrides set in order; a list that the values leave out is that of the defaults.
 
     Raises:
-        UsageError: an override without "=", or a value that is not YAML.
+        UsageError: as `settings_of`.
     """
-    for override in overrides:
-        key, separator, text = override.partition("=")
-        if not separator or not key:
-            raise UsageError(f"{shown(override)}: expected key.sub=value")
-        try:
-            value = read_yaml(text)
-        except ValueError as error:
-            raise UsageError(f"{shown(override)}: the value is not YAML: {error}") from error
+    for key, value in settings_of(overrides):
         values = _set(values, key.split("."), value, key, _default(schema))
     return values
+
+
+def settings_of(overrides: Overrides) -> list[Setting]:
+    """Overrides as whole keys and their values, in order.
+
+    Raises:
+        UsageError: a text without "=", or a value that is not YAML.
+    """
+    if isinstance(overrides, Mapping):
+        return list(_settings_in(overrides, ""))
+    return [_setting(item) if isinstance(item, str) else item for item in overrides]
+
+
+def _setting(override: str) -> Setting:
+    """The setting in "key.sub=value", whose value is YAML."""
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise UsageError(f"{shown(override)}: expected key.sub=value")
+    try:
+        return key, read_yaml(text)
+    except ValueError as error:
+        raise UsageError(f"{shown(override)}: the value is not YAML: {error}") from error
+
+
+def _settings_in(values: Mapping[str, Any], prefix: str) -> Iterator[Setting]:
+    """The settings in a mapping and in those within it, a path as its text."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _settings_in(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value) if isinstance(value, Path) else value
 
 
 def _default(schema: type) -> Any:

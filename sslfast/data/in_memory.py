@@ -32,7 +32,7 @@ def is_small(source: Source, device: torch.device) -> bool:
     if source.paths is None:
         return True
     height, width = _storage_size(source.paths)
-    fits = len(source) * height * width * 3 <= min(LARGEST_SET, _room(device))
+    fits = len(source) * height * width * 3 <= min(LARGEST_SET, room_of(device))
     return fits and max(height, width) <= LARGEST_SIDE
 
 
@@ -55,7 +55,7 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
     if source.paths is None:
         return source, np.arange(len(source))
     height, width = _storage_size(source.paths)
-    size, room = len(source) * height * width * 3, _room(device)
+    size, room = len(source) * height * width * 3, room_of(device)
     if size > room:
         raise UsageError(
             f"{source.name}: {len(source)} images of {width}x{height} take {size / 2**30:.1f} GiB, "
@@ -113,7 +113,7 @@ def _fit(image: Image.Image, height: int, width: int, shrunk: list[tuple[int, in
     return F.resize(image, [max(1, round(image.height * scale)), max(1, round(image.width * scale))])
 
 
-def _room(device: torch.device) -> int:
+def room_of(device: torch.device) -> int:
     """Half of the device's memory, in bytes."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory // 2

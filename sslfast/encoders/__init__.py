@@ -10,10 +10,12 @@ import torch
 from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.encoders.colors import ColorEncoder, channels_of
+from sslfast.encoders.given import ModuleEncoder, build_given, starts_at_random
 from sslfast.encoders.resnet import RESNETS, STRIDES, build_resnet
 from sslfast.encoders.timm import TIMM, TimmEncoder, build_timm
 from sslfast.encoders.vit import VITS, build_vit, check_tiling
 from sslfast.errors import UsageError
+from sslfast.given import is_given
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -25,9 +27,11 @@ __all__ = [
     "VITS",
     "ColorEncoder",
     "Encoder",
+    "ModuleEncoder",
     "TimmEncoder",
     "build_encoder",
     "check_side",
+    "starts_at_random",
     "try_encoder",
 ]
 
@@ -38,17 +42,23 @@ def build_encoder(
     *,
     mean: Sequence[float] = IMAGENET_MEAN,
     std: Sequence[float] = IMAGENET_STD,
+    side: int = 224,
 ) -> Encoder:
     """Builds the backbone that a recipe's `encoder` section names, freshly initialised from torch's generator.
+
+    A module that was given from Python is copied with the weights that it has.
 
     Args:
         config: the section.
         channels: of the images; 3 unless `colors` is rgb.
         mean, std: that images are normalised by; a ColorEncoder has them among its weights.
+        side: of the images in pixels, by which a module's number of features is found.
 
     Raises:
         UsageError: no encoder has that name, or it cannot have the section's other settings.
     """
+    if is_given(config.name):
+        return build_given(config, channels, side)
     if config.colors != "rgb":
         part = replace(config, colors="rgb", width=config.width / config.color_parts)
         parts = [build_encoder(part, count) for count in channels_of(config.color_parts)]

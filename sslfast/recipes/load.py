@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Sequence
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -18,7 +16,7 @@ from sslfast.config import Recipe
 from sslfast.config.fields import STRICT
 from sslfast.config.paths import existing_path, user_path
 from sslfast.config.plain_yaml import read_yaml
-from sslfast.config.settings import apply_overrides, nearest, shown, validate
+from sslfast.config.settings import Overrides, apply_overrides, nearest, settings_of, shown, validate
 from sslfast.data.sources.names import Names, one_or_list
 from sslfast.device import choose_precision, device_type
 from sslfast.errors import UsageError
@@ -57,30 +55,30 @@ def recipes() -> dict[str, Path]:
     return {f"{path.stem}_{path.parent.name}": path for path in files} | members
 
 
-def load_recipe(
-    recipe: Recipe | str | Path, overrides: Sequence[str] = (), *, data: Names | None = None
-) -> Recipe:
+def load_recipe(recipe: Recipe | str | Path, overrides: Overrides = (), *, data: Names | None = None) -> Recipe:
     """A recipe with overrides applied.
 
     Args:
         recipe: the name of a recipe of the package, that of a method, for its recipe for photographs at 128
             pixels, the path of a YAML file, or a recipe that is loaded already.
-        overrides: "key.sub=value"; the value is read as YAML, a number as a key indexes a list.
+        overrides: "key.sub=value", whose value is read as YAML, or a mapping, {"key": {"sub": value}} or
+            {"key.sub": value}; a number as a key indexes a list.
         data: the images, in place of the recipe's `data.source`, a list of several; None: those of the recipe.
 
     Raises:
         UsageError: no such recipe, unreadable YAML, an unknown key, or a value of the wrong type or range.
     """
+    settings = settings_of(overrides)
     if data is not None:
-        overrides = [*overrides, f"data.source={json.dumps(one_or_list(data))}"]  # JSON: no YAML in a path
+        settings.append(("data.source", one_or_list(data)))
     if isinstance(recipe, Recipe):
-        if not overrides:
+        if not settings:
             return recipe
         values, origin = to_dict(recipe), "recipe"
     else:
         values, origin = _read(str(recipe)), f"recipe {recipe}"
-    for override in overrides:  # one by one, so that a view of a preset can be changed by those after it
-        values = apply_overrides(AnyRecipe, _with_preset_views(values), [override])
+    for setting in settings:  # one by one, so that a view of a preset can be changed by those after it
+        values = apply_overrides(AnyRecipe, _with_preset_views(values), [setting])
     return from_dict(values, origin)
 
 

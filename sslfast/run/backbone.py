@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sslfast.config import DataConfig, EncoderConfig
-from sslfast.encoders import Encoder, build_encoder
+from sslfast.encoders import Encoder, ModuleEncoder, build_encoder, starts_at_random
 from sslfast.errors import TrainingError
 from sslfast.run.atomic import atomic_write
 
@@ -66,11 +66,17 @@ def _with_sorted_metadata(content: bytes) -> bytes:
 
 def initial_name(config: EncoderConfig) -> str:
     """What the weights that a run starts from are called, beside those that it comes to."""
-    return "initial weights" if config.weights else "random initialisation"
+    return "random initialisation" if starts_at_random(config) else "initial weights"
 
 
 def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:
-    """The encoder as a run with this seed begins it, without `weights`; leaves torch's generator as it was."""
+    """The encoder with random weights, as a run with this seed begins it where it has none to start from.
+
+    Leaves torch's generator as it was. A module that was given from Python is initialised anew.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_encoder(config, mean=data.mean, std=data.std)
+        encoder = build_encoder(config, mean=data.mean, std=data.std, side=data.size)
+        if isinstance(encoder, ModuleEncoder):
+            encoder.initialize()
+        return encoder

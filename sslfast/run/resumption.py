@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from sslfast.config import Recipe
 from sslfast.config.paths import user_path
-from sslfast.config.settings import flat, shown
+from sslfast.config.settings import Overrides, flat, settings_of, shown
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.names import Names
@@ -25,7 +24,7 @@ log = logging.getLogger(__name__)
 def recipe_to_run(
     recipe: Recipe | str | Path | None,
     run: RunDirectory,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     *,
     data: Names | None = None,
     resume: bool = False,
@@ -50,7 +49,7 @@ def recipe_to_run(
     """
     if extend is not None:
         check_extension(extend, run, overrides, resume=resume)
-        overrides = [*overrides, extend]
+        overrides = [*settings_of(overrides), *settings_of([extend])]
     stored = read_recipe(run.config) if resume and run.config.exists() else None
     precision = stored.train.precision if stored else None
     if isinstance(recipe, Recipe) or stored is None:
@@ -74,7 +73,7 @@ def recipe_to_run(
     return with_precision(load_recipe(stored, overrides, data=data), precision)
 
 
-def check_extension(extend: str, run: RunDirectory, overrides: Sequence[str], *, resume: bool) -> None:
+def check_extension(extend: str, run: RunDirectory, overrides: Overrides, *, resume: bool) -> None:
     """Refuses to extend a run by anything but more epochs; by as many as it has, as given before, is no change.
 
     Raises:
@@ -84,8 +83,8 @@ def check_extension(extend: str, run: RunDirectory, overrides: Sequence[str], *,
         raise UsageError(f"--extend {extend}: is for a run that goes on; give --resume and the run's directory")
     if extend.partition("=")[0] != EPOCHS:
         raise UsageError(f"--extend {shown(extend)}: expected {EPOCHS}=N, as a run is extended by epochs alone")
-    if twice := [override for override in overrides if override.partition("=")[0] == EPOCHS]:
-        raise UsageError(f"--extend {extend} and {twice[0]} both name the epochs; give one")
+    if twice := [value for key, value in settings_of(overrides) if key == EPOCHS]:
+        raise UsageError(f"--extend {extend} and {EPOCHS}={twice[0]} both name the epochs; give one")
     if not run.has_checkpoint():
         raise UsageError(
             f"--extend {extend}: {run.path} holds no checkpoint to go on from; start a run of as many"

@@ -14,6 +14,7 @@ from sslfast.data import Source
 from sslfast.data.pipeline import is_resident
 from sslfast.data.sources.names import listed
 from sslfast.distributed import world_size
+from sslfast.given import is_given
 from sslfast.optim.schedules import learning_rate
 from sslfast.run.backbone import initial_name
 from sslfast.run.directory import RunDirectory
@@ -163,9 +164,14 @@ def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool
     if not summary.judged:
         yield "whether it has learned is not judged by the loss: too short a run"
     yield f"weights: {run.backbone}"
+    sources = listed(recipe.data.source)
+    if is_given(recipe.encoder.name) or any(map(is_given, sources)):  # which a command cannot name
+        images = "" if labeled else ", LABELED_IMAGES"
+        yield f'next, of the run that sslfast.pretrain returned: run.report(), run.evaluate("linear"{images})'
+        return
     folder = shlex.quote(str(run.path))
     yield f"next: sslfast report {folder}"
-    names = map(shlex.quote, listed(recipe.data.source)) if labeled else ["LABELED_IMAGES"]
+    names = map(shlex.quote, sources) if labeled else ["LABELED_IMAGES"]
     data = " ".join(f"--data {name}" for name in names)
     classes = f" {shlex.quote(f'classes={recipe.data.classes}')}" if labeled and recipe.data.classes else ""
     yield f"next: sslfast evaluate linear {folder} {data} --random-baseline{classes}"

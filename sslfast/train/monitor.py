@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sslfast.config import Recipe
 from sslfast.data import Source
-from sslfast.encoders import Encoder
+from sslfast.encoders import Encoder, starts_at_random
 from sslfast.evaluation.features import features, labeled_features
 from sslfast.evaluation.images import readable
 from sslfast.evaluation.knn import KNN_TEMPERATURE, knn_accuracy
@@ -66,7 +66,7 @@ class FeatureMonitor:
             values["knn_top1"] = self._top1(encoder, x, y, check_interrupt)
             if self.initial_top1 is None and not epoch:
                 self.initial_top1 = values["knn_top1"]
-            elif self.initial_top1 is None and not self.recipe.encoder.weights:
+            elif self.initial_top1 is None and starts_at_random(self.recipe.encoder):
                 random = self._random()
                 self.initial_top1 = self._top1(
                     random, *self._labeled(random, self.train_set, check_interrupt), check_interrupt

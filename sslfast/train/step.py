@@ -69,10 +69,11 @@ def build_method(
     seed_everything(recipe.train.seed)
     kind = METHODS[recipe.method.name]
     kind.check(recipe, num_images)
-    encoder = build_encoder(recipe.encoder, mean=recipe.data.mean, std=recipe.data.std)
+    data = recipe.data
+    encoder = build_encoder(recipe.encoder, mean=data.mean, std=data.std, side=data.size)
     if initial is not None:  # before the method copies the encoder
         encoder.load_state_dict(initial)
-    try_encoder(encoder, recipe.encoder, {recipe.data.size, *kind.sides(recipe)}, dense=kind.needs_map)
+    try_encoder(encoder, recipe.encoder, {data.size, *kind.sides(recipe)}, dense=kind.needs_map)
     method = kind(recipe, encoder, num_images)
     if recipe.encoder.norm == "sync" and world_size() > 1:
         method = cast(Method, synchronized(method, device))

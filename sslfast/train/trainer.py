@@ -40,6 +40,7 @@ from sslfast.run.environment import record_start
 from sslfast.run.fits import check_kinds, check_like, check_rng
 from sslfast.run.logs import MetricsLog, step_log
 from sslfast.run.metrics import read_metrics
+from sslfast.train.callbacks import OnEpoch, OnStep, no_call
 from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
 from sslfast.train.messages import evaluation_line, extension_line, footer, header, other_statistics, step_line
@@ -60,6 +61,7 @@ class Trainer:
         source: the images, of which `data.val_fraction` are held out where they have labels.
         inventory: those that a run to resume was started on; None: it starts on these.
         initial: the weights that it starts from; None: random ones, or those of a checkpoint to resume.
+        on_step, on_epoch: are called after each, see `sslfast.train.callbacks`.
 
     Attributes:
         train_set, val_set: the parts of the source that it trains on, and that are held out, if any.
@@ -77,8 +79,12 @@ class Trainer:
         source: Source,
         inventory: Inventory | None = None,
         initial: InitialWeights | None = None,
+        *,
+        on_step: OnStep = no_call,
+        on_epoch: OnEpoch = no_call,
     ) -> None:
         self.recipe, self.run, self.source, self.initial = recipe, run, source, initial
+        self.on_step, self.on_epoch = on_step, on_epoch
         self.device = own_device(recipe.train.device)
         if recipe.train.threads:
             torch.set_num_threads(recipe.train.threads)
@@ -166,6 +172,7 @@ class Trainer:
         for batch in self.batches():
             values = self.train_step(batch)
             bar.update(self.recipe.data.batch_size)
+            self.on_step(self.step, values)
             if self.step % self.recipe.train.log_every == 0 or self.step == self.total_steps:
                 self.report(values, bar)
             if self.step % self.loader.steps_per_epoch == 0:
@@ -241,11 +248,12 @@ class Trainer:
         )
 
     def end_epoch(self) -> None:
-        """Saves, then evaluates, after an epoch, when it is due."""
+        """Saves, then evaluates, after an epoch, when it is due, and calls `on_epoch`."""
         epoch = self.step // self.loader.steps_per_epoch
         if self.step == self.total_steps or epoch % self.recipe.train.checkpoint_every == 0:
             self.save()
         self.evaluate()
+        self.on_epoch(epoch, self.method.encoder)
 
     def evaluate(self) -> None:
         """Logs the figures of the features between epochs, if they are due and are not in the log yet."""

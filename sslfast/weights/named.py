@@ -9,11 +9,13 @@ from textwrap import shorten
 from typing import Any
 
 import torch
+from torch import nn
 
 from sslfast.config import DataConfig, EncoderConfig, Recipe
 from sslfast.config.paths import existing_path, user_path
-from sslfast.encoders import IMAGENET_MEAN, IMAGENET_STD, TIMM, Encoder, TimmEncoder, build_encoder
+from sslfast.encoders import IMAGENET_MEAN, IMAGENET_STD, TIMM, Encoder, ModuleEncoder, TimmEncoder, build_encoder
 from sslfast.errors import UsageError
+from sslfast.given import is_given
 from sslfast.recipes.load import from_stored
 from sslfast.run.backbone import ENCODER, random_encoder
 from sslfast.run.checkpoint import Checkpoints, is_checkpoint, load
@@ -170,7 +172,7 @@ def _of_run(
 ) -> NamedEncoder:
     """The encoder of a run's recipe, with those weights whose names begin with a prefix."""
     recipe = from_stored(config, origin=str(path))
-    encoder = build_encoder(recipe.encoder)
+    encoder = build_encoder(recipe.encoder, side=recipe.data.size)
     own = {
         key.removeprefix(prefix): value
         for key, value in weights.items()
@@ -200,7 +202,10 @@ def _of_other_software(
     else:
         config, tensors = _resnet(path, tensors)
     encoder = build_encoder(config)
-    fit(tensors, encoder.model if isinstance(encoder, TimmEncoder) else encoder, str(path), partial=partial)
+    network: nn.Module = encoder
+    if isinstance(encoder, (TimmEncoder, ModuleEncoder)):
+        network = encoder.model if isinstance(encoder, TimmEncoder) else encoder.module
+    fit(tensors, network, str(path), partial=partial)
     try:
         check_finite(encoder, "encoder")
     except ValueError as error:
@@ -240,7 +245,7 @@ def check_unasked(name: str, architecture: str | EncoderConfig | None, partial: 
     """Refuses what tells how to take a state dict for what has an architecture of its own. Raises UsageError."""
     if partial:
         raise UsageError(f"--partial: is for a state dict of other software, and {name} is none; leave it out")
-    if isinstance(architecture, str):
+    if isinstance(architecture, str) and not is_given(architecture):
         raise UsageError(f"--architecture {architecture}: {name} has one already; leave it out")
 
 

@@ -1,6 +1,7 @@
 """Overrides, and what is said about a wrong one."""
 
 from dataclasses import fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -9,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from sslfast.config import DataConfig
 from sslfast.config.fields import STRICT, Count
-from sslfast.config.settings import apply_overrides, flat, union_members, validate
+from sslfast.config.settings import apply_overrides, flat, settings_of, union_members, validate
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.methods import METHODS
@@ -54,6 +55,18 @@ def test_overrides_set_nested_values_with_their_types():
     assert recipe.data.limit is None
     assert recipe.data.mean == (0.1, 0.2, 0.3)
     assert recipe.method.symmetric is True
+
+
+def test_a_mapping_sets_what_texts_set():
+    texts = ["train.epochs=3", "data.mean=[0.1, 0.2, 0.3]", "data.views.1.blur=0.7", "encoder.weights=a/b"]
+    nested = {
+        "train": {"epochs": 3},
+        "data.mean": (0.1, 0.2, 0.3),
+        "data": {"views.1.blur": 0.7},
+        "encoder": {"weights": Path("a/b")},
+    }
+    assert load_recipe("moco_v2_cifar10", nested) == load_recipe("moco_v2_cifar10", texts)
+    assert settings_of({"a": {"b": {}}, "c": []}) == [("a.b", {}), ("c", [])]
 
 
 def test_the_whole_keys_of_nested_settings():

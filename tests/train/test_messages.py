@@ -162,6 +162,8 @@ def test_the_commands_to_type_next(tmp_path):
     assert not any("judged" in line for line in lines)
     unlabeled = list(footer(recipe, run, SUMMARY, labeled=False))
     assert f"next: sslfast evaluate linear '{run.path}' --data LABELED_IMAGES --random-baseline" in unlabeled
+    given = list(footer(tiny("data.source=python:Photos-1a2b"), run, SUMMARY, labeled=True))
+    assert given[-1] == 'next, of the run that sslfast.pretrain returned: run.report(), run.evaluate("linear")'
     resume = f"go on with: sslfast pretrain --resume '{run.path}'"
     assert stopped(signal.SIGTERM.name, 3, 15, run) == f"SIGTERM: saved at step 3 of 15; {resume}"
 

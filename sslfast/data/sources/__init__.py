@@ -24,6 +24,7 @@ from sslfast.data.sources.united import united
 from sslfast.data.sources.val_annotations import is_annotated, open_annotated
 from sslfast.data.sources.values import with_range
 from sslfast.errors import UsageError
+from sslfast.given import find_given, is_given
 
 __all__ = ["Source", "open_data", "open_source"]
 
@@ -104,6 +105,8 @@ def _check_different(names: list[str], max_unpacked: float | None) -> None:
 def _open(name: str, max_unpacked: float | None) -> Source:
     path, split = parse(name)
     if path is None:
+        if is_given(name):
+            return _given(name)
         if name == "shapes":
             return open_shapes()
         if is_torchvision(name):
@@ -115,6 +118,13 @@ def _open(name: str, max_unpacked: float | None) -> Source:
     if split is not None:
         folder = split_folder(folder, name, split)
     return open_annotated(folder, name) if is_annotated(folder) else open_folder(folder, name)
+
+
+def _given(name: str) -> Source:
+    source = find_given(name)
+    if source is None:
+        raise UsageError(f"{name}: are images that were given from Python; give them again, as data=")
+    return copy.copy(source)
 
 
 def _unlabeled(source: Source) -> Source:

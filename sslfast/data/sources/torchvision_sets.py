@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torchvision
-from numpy.typing import NDArray
 
+from sslfast.data.sources.arrays import numbered, rgb_array
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.cache import cache_folder
 from sslfast.data.sources.splits import Splits, check_split
 from sslfast.errors import UsageError
-
-logger = logging.getLogger(__name__)
-
 
 # torchvision's sets of labelled images that it can download, in the forms that `_from_data_set` reads.
 SETS = {
@@ -94,37 +90,17 @@ def open_torchvision(name: str) -> Source:
 
 def _from_data_set(name: str, data: Any, root: Path) -> Source:
     """The source of a data set of torchvision, which holds an array (`data`) or files in one of three forms."""
-    array = getattr(data, "data", None)
+    array, names = getattr(data, "data", None), getattr(data, "classes", [])
     if isinstance(array, (np.ndarray, torch.Tensor)):
-        classes, labels = _labels(name, data, data.targets if hasattr(data, "targets") else data.labels)
-        return Source(name, labels=labels, classes=classes, images=_as_rgb(np.asarray(array)))
+        classes, labels = numbered(name, data.targets if hasattr(data, "targets") else data.labels, names)
+        return Source(name, labels=labels, classes=classes, images=rgb_array(np.asarray(array)))
     if hasattr(data, "_labels"):
         files = data._image_files if hasattr(data, "_image_files") else data._images
-        classes, labels = _labels(name, data, data._labels)
+        classes, labels = numbered(name, data._labels, names)
     else:
         samples = getattr(data, "samples", None) or getattr(data, "_samples", None)
         if not samples:
             raise UsageError(f"{name}: not an image classification set; pass its folder of images instead")
         files = [file for file, _ in samples]
-        classes, labels = _labels(name, data, [label for _, label in samples])
+        classes, labels = numbered(name, [label for _, label in samples], names)
     return Source(name, labels=labels, classes=classes, paths=[Path(file) for file in files], roots=[root])
-
-
-def _labels(name: str, data: Any, targets: Any) -> tuple[list[str], NDArray[np.int64] | None]:
-    """The classes and the labels of a data set; none of either where an image has no label (None or -1)."""
-    labels = np.array([-1 if target is None else int(target) for target in targets], dtype=np.int64)
-    if unlabelled := int((labels < 0).sum()):
-        if unlabelled < len(labels):
-            logger.warning("%s: %d of %d images have no label: no labels are taken", name, unlabelled, len(labels))
-        return [], None
-    classes = [str(c) for c in getattr(data, "classes", [])]
-    return classes or [str(i) for i in range(int(labels.max()) + 1)], labels
-
-
-def _as_rgb(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images (N, H, W), (N, 3, H, W) or (N, H, W, 3) as the last of these."""
-    if array.ndim == 3:
-        array = np.repeat(array[..., None], 3, axis=-1)
-    elif array.shape[1] == 3 and array.shape[-1] != 3:
-        array = array.transpose(0, 2, 3, 1)
-    return np.ascontiguousarray(array, dtype=np.uint8)

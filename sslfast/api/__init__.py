@@ -1,0 +1,1 @@
+"""The functions that `import sslfast` offers, and the run as an object."""

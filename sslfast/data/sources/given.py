@@ -1,0 +1,144 @@
+"""Images that Python code has: a data set of PyTorch, or an array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TypeGuard
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from sslfast.config.settings import shown
+from sslfast.data.in_memory import room_of
+from sslfast.data.inventory import ArrayInventory
+from sslfast.data.sources.arrays import numbered
+from sslfast.data.sources.base import Source
+from sslfast.data.sources.names import Name, Names
+from sslfast.data.sources.rgb import as_rgb_mode, read_samples
+from sslfast.errors import UsageError
+from sslfast.given import PREFIX, given
+
+CPU = torch.device("cpu")
+CHANNELS = (1, 3)
+
+Pixels = NDArray[np.uint8]
+
+# Names, as `open_source` takes them; a torch.utils.data.Dataset; images, or (images, labels).
+Data = Any
+
+
+@contextmanager
+def named_data(data: Data | None) -> Iterator[Any]:
+    """The name of images for `data.source`, by which they are found until the block ends; names as they are.
+
+    The name tells the kind of the images and a digest of them and their labels: the same ones have the same name.
+
+    Args:
+        data: names; or a data set with `len()` whose items are images or (image, label), and whose `classes`, if
+            it has them, are the labels' names; or uint8 images (N, H, W, C) in an array or a tensor; or the pair
+            (images, labels). An image is of PIL, or uint8 (H, W), (H, W, C) or, in a tensor, (C, H, W), of one
+            channel or three. A label is the number of a class; where one is None or -1, none is taken.
+
+    Raises:
+        UsageError: it is something else, or takes more than half of the host's memory, where all of it is kept.
+    """
+    if data is None or is_names(data):
+        yield data
+        return
+    source = read_given(data)
+    digest = ArrayInventory.of(source).sha256[:8]
+    source.name = f"{source.name}-{digest}"
+    with given(source.name, source) as name:
+        yield name
+
+
+def is_names(data: Data) -> TypeGuard[Names]:
+    """Whether data is named: by one name, or by a list of them."""
+    if isinstance(data, Name):
+        return True
+    return isinstance(data, (list, tuple)) and all(isinstance(name, Name) for name in data)
+
+
+def read_given(data: Data) -> Source:
+    """The source of images that `named_data` takes, in memory, called by their kind. Raises UsageError as it."""
+    labels: list[Any] | None = None
+    images: Any = data
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (np.ndarray, Tensor)):
+        images, labels = data[0], np.asarray(data[1]).tolist()
+    name, classes, sizes = f"{PREFIX}{type(images).__name__}", getattr(data, "classes", []), None
+    if isinstance(images, (np.ndarray, Tensor)):
+        pixels = _checked(images, name, leading=1)
+        if labels is not None and len(labels) != len(pixels):
+            raise UsageError(f"{name}: expected a label for each of {len(pixels)} images, got {len(labels)}")
+    elif hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, (dict, list, tuple)):
+        pixels, sizes, labels = _read_items(data, name)
+    else:
+        raise UsageError(
+            "data: expected the name or the path of images, a list of these, a data set with len(), uint8 images "
+            f"(N, H, W, C) or (images, labels), got a {type(data).__name__}; settings of the section are given as "
+            "**{'data.size': 64}"
+        )
+    try:
+        names, numbers = ([], None) if labels is None else numbered(name, labels, classes)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{name}: expected the number of a class as each label: {error}") from error
+    if numbers is not None and numbers.max() >= len(names):
+        raise UsageError(f"{name}: has the label {numbers.max()}, and names {len(names)} classes only")
+    return Source(name, labels=numbers, classes=names, images=pixels, sizes=sizes)
+
+
+def _read_items(data: Any, name: str) -> tuple[Pixels, NDArray[np.int64] | None, list[Any] | None]:
+    """All of a data set: its images, their sizes if these differ, its labels if there are any."""
+    images: list[Pixels] = []
+    labels: list[Any] = []
+    room, taken = room_of(CPU), 0
+    for number in tqdm(range(len(data)), f"reading {name}", disable=None):
+        try:
+            item = data[number]
+        except Exception as error:  # of whatever the data set does
+            raise UsageError(f"{name}: item {number} raises {type(error).__name__}: {error}") from error
+        image, label = item if isinstance(item, (tuple, list)) and len(item) == 2 else (item, None)
+        images.append(_checked(image, f"{name}, item {number}", leading=0))
+        labels.append(label)
+        taken += images[-1].nbytes
+        if taken > room:
+            raise UsageError(
+                f"{name}: {number + 1} of its {len(data)} images take more than half of the memory, where all are "
+                "kept; save them as files"
+            )
+    if not images:
+        raise UsageError(f"{name}: holds no images")
+    sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
+    height, width = sizes.max(axis=0)
+    all_images = np.zeros((len(images), height, width, 3), dtype=np.uint8)
+    for row, image in zip(all_images, images, strict=True):
+        row[: image.shape[0], : image.shape[1]] = image
+    has_labels = any(label is not None for label in labels)
+    return all_images, None if (sizes == (height, width)).all() else sizes, labels if has_labels else None
+
+
+def _checked(image: Any, where: str, *, leading: int) -> Pixels:
+    """An image, or an array of them where one dimension leads, as uint8 RGB: (H, W, 3) or (N, H, W, 3)."""
+    if isinstance(image, Image.Image):
+        return np.asarray(image if image.mode == "RGB" else as_rgb_mode(image, read_samples(image)))
+    if not isinstance(image, (np.ndarray, Tensor)):
+        raise UsageError(f"{where}: expected an image of PIL, an array or a tensor, got {shown(image)}")
+    if image.dtype not in (np.uint8, torch.uint8):
+        raise UsageError(
+            f"{where}: expected uint8, got {image.dtype}; leave out what scales and normalizes images, which is "
+            "done here, after they are augmented"
+        )
+    array = image.numpy(force=True) if isinstance(image, Tensor) else image
+    if array.ndim == leading + 2:
+        array = array[..., None]
+    elif isinstance(image, Tensor) and array.ndim == leading + 3 and array.shape[-1] not in CHANNELS:
+        array = np.moveaxis(array, leading, -1)
+    if array.ndim != leading + 3 or array.shape[-1] not in CHANNELS or not array.size:
+        kinds = "(N, H, W) or (N, H, W, C)" if leading else "(H, W) or (H, W, C)"
+        raise UsageError(f"{where}: expected {kinds} of 1 or 3 channels, got {tuple(image.shape)}")
+    return np.broadcast_to(array, (*array.shape[:-1], 3)).copy()  # which nobody else changes
