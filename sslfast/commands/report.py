@@ -76,9 +76,9 @@ def overview(path: str | Path) -> str:
     run = existing_run(path)
     recipe = read_recipe(run.config)
     metrics, starts = read_metrics(run.metrics), read_starts(run.environment)
-    held_out_images = _held_out_images(starts, recipe, None)
+    held_out_images, ended = _held_out_images(starts, recipe, None), finished(run.summary, recipe.train.epochs)
     body = [
-        *summary(recipe, metrics, starts, held_out_images, _faults(run, recipe)),
+        *summary(recipe, metrics, starts, held_out_images, ended.faults if ended else ()),
         training(metrics, held_out_images, initial_name(recipe.encoder)),
     ]
     return page(run.path.resolve().name, lead(recipe), body)
