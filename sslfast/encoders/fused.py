@@ -30,7 +30,7 @@ class FusedConvolution(nn.Module):
     def forward(self, x: Tensor, total: Tensor | None = None) -> Tensor:
         """Convolves x; adds the result to a total, if there is one, in place."""
         conv = self.conv
-        if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        if not _onednn_takes(x):
             y: Tensor = conv(x) if total is None else total.add_(conv(x))
             return y.relu_() if self.relu else y
         # oneDNN's, by the ops that torch.compile puts in place of such sums.
@@ -41,6 +41,13 @@ class FusedConvolution(nn.Module):
             after = "relu" if self.relu else None
             y = torch.ops.mkldnn._convolution_pointwise_.binary(total, x, *weights, "add", 1.0, after, [], "")
         return y
+
+
+def _onednn_takes(x: Tensor) -> bool:
+    """Whether oneDNN's convolutions take a tensor: on CPUs without instructions for bf16 they refuse it."""
+    if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    return x.dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 class FusedBlock(nn.Module):
