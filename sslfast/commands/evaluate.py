@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from sslfast.config.paths import user_path
+from sslfast.config.paths import is_path, user_path
 from sslfast.config.settings import Overrides, apply_overrides, nearest, validate
 from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
@@ -151,7 +151,7 @@ def evaluate(
 
 def digests_of_lists(options: Mapping[str, Any]) -> dict[str, str]:
     """Digests of the files that settings name, whose content a result depends on, by the settings' names."""
-    files = {key: user_path(options[key]) for key in LISTS if options.get(key)}
+    files = {key: user_path(options[key]) for key in LISTS if options.get(key) and is_path(options[key])}
     return {
         key: hashlib.sha256(file.read_bytes()).hexdigest()[:8] for key, file in files.items() if file.is_file()
     }

@@ -28,6 +28,11 @@ def user_path(text: str | Path) -> Path:
     return path
 
 
+def is_path(text: str) -> bool:
+    """Whether there is something of this path."""
+    return os.path.exists(os.path.expanduser(text))
+
+
 def existing_path(text: str | Path) -> Path:
     """The `user_path` of something that is there.
 

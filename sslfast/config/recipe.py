@@ -75,7 +75,8 @@ class DataConfig:
     labels: bool = True
     """Whether images have the labels of their source; false: none has, and subfolders are no classes."""
     classes: str | None = None
-    """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all."""
+    """Classes to use, in this order: a text file with a name a line, imagenet100, or names with commas between;
+    null: all."""
     size: Side = 32
     """Side of a view in pixels, where the view states no other."""
     batch_size: Count = 256

@@ -12,10 +12,11 @@ from sslfast.data import Source, open_source, split
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.classes import names_in_short, read_classes
 from sslfast.data.sources.names import Names, held_out_name, is_same, listed, whole_name
-from sslfast.data.sources.united import real_files, relabeled
+from sslfast.data.sources.united import relabeled
 from sslfast.data.split import untrained_classes
 from sslfast.errors import UsageError
 from sslfast.evaluation.options import ClassificationConfig, EvaluationConfig
+from sslfast.evaluation.parts import check_apart
 
 Options = TypeVar("Options", bound=EvaluationConfig)
 
@@ -95,11 +96,7 @@ def open_labeled(
         train, held_out = split(train, options.val_fraction)
     else:
         held_out = _open(val, options, "--val")
-        if common := real_files(train.paths) & real_files(held_out.paths):
-            raise UsageError(
-                f"--val {held_out.name}: {len(common)} of its {len(held_out)} images are among those of --data "
-                f"{train.name}; name a split or folder apart from it"
-            )
+        check_apart(train, held_out)
         held_out = _relabeled(held_out, train)
     if untrained := untrained_classes(train, held_out):
         raise UsageError(

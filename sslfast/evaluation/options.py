@@ -42,8 +42,8 @@ class ClassificationConfig(EvaluationConfig):
     """The classes of an evaluation by classes, beside what all evaluations share."""
 
     classes: str | None = None
-    """Classes to use, in this order: a text file with a class's name a line, or imagenet100; null: all, or those
-    of the run where a part of its own data is held out."""
+    """Classes to use, in this order: a text file with a name a line, imagenet100, or names with commas between;
+    null: all, or those of the run where a part of its own data is held out."""
     range: ValueRange | None = None
     """Values that become black and white in gray images of more than 8 bits, as in data.range of a recipe, for all
     encoders that are judged; null: those of the run."""

@@ -12,7 +12,7 @@ import torchvision
 from PIL import Image
 
 from sslfast.commands import evaluate as command
-from sslfast.commands.evaluate import evaluate, results_folder
+from sslfast.commands.evaluate import digests_of_lists, evaluate, results_folder
 from sslfast.config import EncoderConfig, Recipe
 from sslfast.data import open_source, split
 from sslfast.data.inventory import take_inventory
@@ -432,6 +432,12 @@ def test_a_result_is_of_what_a_list_holds(saved: Path, tmp_path: Path) -> None:
     assert len(list(folder.iterdir())) == 2
     assert results[0] == results[2] != results[1]
     assert results[0].name() != results[1].name()
+
+
+def test_names_that_are_no_files_have_no_digest(tmp_path: Path) -> None:
+    (tmp_path / "list").write_text("a")
+    assert digests_of_lists({"classes": ",".join(map(str, range(999))), "labels": "1%", "other": "x"}) == {}
+    assert [*digests_of_lists({"classes": str(tmp_path / "list"), "labels": None})] == ["classes"]
 
 
 def test_another_result_of_the_same_name_has_files_of_its_own(saved: Path, tmp_path: Path) -> None:

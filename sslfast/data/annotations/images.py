@@ -12,6 +12,7 @@ from PIL import Image
 
 from sslfast.data.annotations.objects import Objects
 from sslfast.data.sources.bad_files import BadFiles
+from sslfast.data.sources.classes import check_distinct
 from sslfast.data.sources.header import Header, read_header
 from sslfast.data.sources.images import UnreadableImage, read_rgb, why_unreadable
 from sslfast.data.sources.united import real_files
@@ -35,6 +36,9 @@ class AnnotatedImages:
         paths: N files.
         sizes: height and width of each image as it was annotated, in pixels.
         bad: the files that could not be read, shared by all subsets.
+
+    Raises:
+        UsageError: two classes have one name.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class AnnotatedImages:
         sizes: Sequence[tuple[int, int]],
         bad: BadFiles,
     ) -> None:
+        check_distinct(name, classes)
         self.name = name
         self.classes = list(classes)
         self.paths = list(paths)
@@ -111,6 +116,16 @@ class AnnotatedImages:
             )
         places = np.array([list(classes).index(name) for name in self.classes], dtype=np.int64)
         objects = [dataclasses.replace(found, labels=places[found.labels]) for found in self._objects]
+        return AnnotatedImages(self.name, classes, self.paths, objects, self.sizes, self.bad)
+
+    def choose(self, classes: Sequence[str]) -> AnnotatedImages:
+        """The same images with the objects of some classes alone, numbered in their order."""
+        position = {name: number for number, name in enumerate(classes)}
+        numbers = np.array([position.get(name, -1) for name in self.classes], dtype=np.int64)
+        objects = []
+        for found in self._objects:
+            labels = numbers[found.labels]
+            objects.append(found.subset(np.flatnonzero(labels >= 0), labels[labels >= 0]))
         return AnnotatedImages(self.name, classes, self.paths, objects, self.sizes, self.bad)
 
 

@@ -36,6 +36,16 @@ class Objects:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def subset(self, places: NDArray[np.int64], labels: NDArray[np.int64]) -> Objects:
+        """The objects at these positions, with labels in place of theirs, int64 (len(places),)."""
+        return Objects(
+            boxes=self.boxes[places],
+            labels=labels,
+            ignored=self.ignored[places],
+            polygons=None if self.polygons is None else [self.polygons[place] for place in places],
+            runs={new: self.runs[old] for new, old in enumerate(places.tolist()) if old in self.runs},
+        )
+
     def masks(self, height: int, width: int) -> NDArray[np.bool_]:
         """The pixels of each object, bool (n, height, width), in an image of this size.
 

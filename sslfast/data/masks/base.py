@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslfast.data.sources.bad_files import BadFiles
-from sslfast.data.sources.classes import names_in_short
+from sslfast.data.sources.classes import check_distinct, names_in_short
 from sslfast.errors import UsageError
 
 IGNORED = 255  # in a mask: a pixel that is neither trained on nor counted
+BACKGROUND = "background"  # a class of its own, of pixels that are of no other
 
 
 class MaskedImages(ABC):
@@ -76,10 +77,24 @@ class MaskedImages(ABC):
                 f"{self.name}: has classes that the training images lack: {names_in_short(unknown)}; give two "
                 "parts of one data set"
             )
+        return self._placed(classes, [classes.index(name) for name in self.classes])
+
+    def choose(self, classes: Sequence[str]) -> MaskedImages:
+        """The same images with some classes, after the background, which the pixels of all others are of.
+
+        Raises:
+            UsageError: these are more than a mask can hold.
+        """
+        chosen = [BACKGROUND, *(name for name in classes if name != BACKGROUND)]
+        check_classes(self.name, chosen)
+        return self._placed(chosen, [chosen.index(name) if name in chosen else 0 for name in self.classes])
+
+    def _placed(self, classes: Sequence[str], positions: Sequence[int]) -> MaskedImages:
+        """The same images with other classes, in which its own have these positions."""
         changed = copy.copy(self)
         changed.classes = list(classes)
         place = np.arange(256, dtype=np.uint8)
-        place[: len(self.classes)] = [changed.classes.index(name) for name in self.classes]
+        place[: len(self.classes)] = positions
         changed._positions = place[self._positions]
         return changed
 
@@ -98,5 +113,4 @@ def check_classes(name: str, classes: Sequence[str]) -> None:
         raise UsageError(f"{name}: has no classes")
     if len(classes) > IGNORED:
         raise UsageError(f"{name}: has {len(classes)} classes, and a mask can hold {IGNORED} at most")
-    if twice := next((c for c in classes if classes.count(c) > 1), None):
-        raise UsageError(f"{name}: has two classes named {twice!r}; give each a name of its own")
+    check_distinct(name, classes)

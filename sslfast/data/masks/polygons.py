@@ -9,14 +9,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslfast.data.annotations import AnnotatedImages, Objects
-from sslfast.data.masks.base import IGNORED, MaskedImages
+from sslfast.data.masks.base import BACKGROUND, IGNORED, MaskedImages
 from sslfast.errors import UsageError
-
-BACKGROUND = "background"  # class 0: the pixels that no object encloses
 
 
 class OutlinedImages(MaskedImages):
-    """Photographs with outlined objects; their classes follow the background.
+    """Photographs with outlined objects; their classes follow the background, which no object encloses.
 
     Raises:
         UsageError: the objects have boxes only.

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-from tqdm import tqdm
-
 from sslfast.config import DataConfig
 from sslfast.data.annotations import AnnotatedImages, open_annotated
-from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.names import Names, one_or_list
-from sslfast.data.sources.reading import in_threads
-from sslfast.data.sources.united import real_files
-from sslfast.data.split import held_out
 from sslfast.errors import UsageError
 from sslfast.evaluation.detection.average_precision import check_installed
 from sslfast.evaluation.detection.config import DetectConfig
 from sslfast.evaluation.images import with_split
+from sslfast.evaluation.parts import check_apart, hold_out, read_each, with_classes
 from sslfast.evaluation.protocol import Counts, RunImages, TrainVal
 
 
@@ -36,15 +30,11 @@ def open_images(
     if val is None:
         options = with_split(options, DataConfig())
         assert options.val_fraction is not None
-        chosen = held_out(train.name, len(train), options.val_fraction)
-        train, test = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+        train, test = hold_out(with_classes(train, train, options.classes), options.val_fraction)
     else:
-        test = _open(val, options).with_classes(train.classes)
-        if common := real_files(train.paths) & real_files(test.paths):
-            raise UsageError(
-                f"--val {test.name}: {len(common)} of its {len(test)} images are among those of --data "
-                f"{train.name}; name a split or folder apart from it"
-            )
+        test = with_classes(_open(val, options), train, options.classes)
+        train = with_classes(train, train, options.classes)
+        check_apart(train, test)
     train, test = readable(train), readable(test)
     for part, images in (("training", train), ("held-out", test)):
         if not with_objects(images):
@@ -71,21 +61,10 @@ def readable(images: AnnotatedImages) -> AnnotatedImages:
         UsageError: too many cannot, or one is of another size than its annotations.
     """
 
-    def check(index: int) -> UnreadableImage | None:
-        try:
-            images.image(index)
-        except UnreadableImage as error:
-            return error
-        return None
+    def check(index: int) -> None:
+        images.image(index)
 
-    found = []
-    checked = in_threads(check, range(len(images)))
-    for index, error in enumerate(tqdm(checked, "images", len(images), leave=False, disable=None)):
-        if error is None:
-            found.append(index)
-        else:
-            images.bad.add(images.paths[index], error)
-    return images.subset(found)
+    return images.subset([index for index, _ in read_each(images, check, "images")])
 
 
 def _open(names: Names, options: DetectConfig) -> AnnotatedImages:

@@ -27,6 +27,9 @@ class SegmentConfig(EvaluationConfig):
     protocol: Literal["short", "voc"] = "short"
     """Defaults of the settings below. voc: LEWEL's and mmsegmentation's for Pascal VOC 2012; short: ours, for some
     minutes on a CPU with a small encoder."""
+    classes: str | None = None
+    """Classes to use, in this order: names with commas between, or a text file with a name a line; null: all.
+    Pixels of others are of the background, the first class."""
     iterations: CountOrZero = 0
     """Number of training steps; 0: the protocol's, 20000 (voc), 300 (short)."""
     batch_size: CountOrZero = 0

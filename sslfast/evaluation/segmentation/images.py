@@ -7,16 +7,13 @@ import logging
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from sslfast.data.masks import IGNORED, MaskedImages, mask_splits, open_masked
 from sslfast.data.sources.classes import names_in_short
-from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.names import Names, listed
-from sslfast.data.sources.reading import in_threads
-from sslfast.data.split import held_out
 from sslfast.errors import UsageError
 from sslfast.evaluation.images import VAL_FRACTION
+from sslfast.evaluation.parts import check_apart, hold_out, read_each, with_classes
 from sslfast.evaluation.protocol import Counts, RunImages, TrainVal
 from sslfast.evaluation.segmentation.config import SegmentConfig
 
@@ -46,15 +43,11 @@ def open_images(
     if val is None:
         fraction = options.val_fraction or VAL_FRACTION
         options = dataclasses.replace(options, val_fraction=fraction)
-        chosen = held_out(train.name, len(train), fraction)
-        train, test = train.subset(np.flatnonzero(~chosen)), train.subset(np.flatnonzero(chosen))
+        train, test = hold_out(with_classes(train, train, options.classes), fraction)
     else:
-        test = _open(val, options).with_classes(train.classes)
-        if common := {path.resolve() for path in train.paths} & {path.resolve() for path in test.paths}:
-            raise UsageError(
-                f"--val {val}: {len(common)} of its {len(test)} images are among those of --data {data}; name a "
-                "split or folder apart from it"
-            )
+        test = with_classes(_open(val, options), train, options.classes)
+        train = with_classes(train, train, options.classes)
+        check_apart(train, test)
     train, trained = readable(train)
     test, tested = readable(test)
     _warn_of_unknown(test, trained, tested)
@@ -73,21 +66,14 @@ def readable(images: MaskedImages) -> tuple[MaskedImages, NDArray[np.int64]]:
         UsageError: too many cannot be read, a mask does not fit, or all pixels are ignored.
     """
 
-    def pixels(index: int) -> NDArray[np.int64] | UnreadableImage:
-        try:
-            return np.bincount(images.pair(index)[1].ravel(), minlength=IGNORED + 1)
-        except UnreadableImage as error:
-            return error
+    def pixels(index: int) -> NDArray[np.int64]:
+        return np.bincount(images.pair(index)[1].ravel(), minlength=IGNORED + 1)
 
     total = np.zeros(IGNORED + 1, dtype=np.int64)
     found: list[int] = []
-    counted = in_threads(pixels, range(len(images)))
-    for index, counts in enumerate(tqdm(counted, "masks", len(images), leave=False, disable=None)):
-        if isinstance(counts, UnreadableImage):
-            images.bad.add(images.paths[index], counts)
-        else:
-            total += counts
-            found.append(index)
+    for index, counts in read_each(images, pixels, "masks"):
+        total += counts
+        found.append(index)
     per_class = total[: len(images.classes)]
     if not per_class.any():
         raise UsageError(f"{images.name}: no pixel of its {len(images)} masks has a class; all are ignored")

@@ -202,3 +202,11 @@ def test_data_of_no_form(tmp_path):
     )
     (tmp_path / "x.txt").write_text("x")
     refused(tmp_path / "x.txt", "expected a folder or an archive .*, got another kind")
+
+
+def test_two_classes_of_one_name(coco, yolo):
+    file = coco / "annotations" / "instances_train2017.json"
+    file.write_text(file.read_text().replace('"name": "square"', '"name": "disk"'))
+    refused(coco, "coco: has two classes named 'disk'; give each a name of its own")
+    (yolo / "data.yaml").write_text("names: [disk, disk]")
+    refused(yolo, "yolo: has two classes named 'disk'; give each a name of its own")

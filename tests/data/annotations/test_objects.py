@@ -38,6 +38,23 @@ def test_two_outlines_are_one_object():
     assert objects.masks(3, 8).astype(int).tolist() == [[[1, 1, 0, 0, 1, 1, 0, 0]] * 2 + [[0] * 8]]
 
 
+def test_a_subset_keeps_outlines_and_runs():
+    square = np.array([[0, 0], [2, 0], [2, 2], [0, 2]], dtype=np.float32)
+    every = Objects(
+        np.arange(12, dtype=np.float32).reshape(3, 4),
+        np.array([0, 1, 1]),
+        np.array([False, True, False]),
+        [[square], [], [square + 1]],
+        {1: read_runs([2, 3, 7], 3, 4)},
+    )
+    part = every.subset(np.array([1, 2]), np.array([5, 6]))
+    assert part.boxes.tolist() == every.boxes[1:].tolist()
+    assert (part.labels.tolist(), part.ignored.tolist()) == ([5, 6], [True, False])
+    assert np.array_equal(part.masks(3, 4), every.masks(3, 4)[1:])
+    boxes_alone = Objects(every.boxes, every.labels, every.ignored).subset(np.array([0]), np.array([0]))
+    assert boxes_alone.polygons is None
+
+
 def test_boxes_alone_have_no_masks():
     objects = Objects(np.zeros((0, 4), "f4"), np.zeros(0, np.int64), np.zeros(0, bool))
     with pytest.raises(ValueError, match="boxes only"):

@@ -56,6 +56,27 @@ def test_classes_are_matched_by_name(tmp_path):
         images.with_classes(["background", "disk"])
 
 
+@pytest.mark.parametrize("named", [["square"], ["square", "background"]])
+def test_pixels_of_classes_that_are_not_chosen_are_background(tmp_path, named):
+    root = write_folders(tmp_path, DRAWN)
+    ids = mask_of(DRAWN[1])
+    ids[:5] = IGNORED
+    Image.fromarray(ids).save(root / "masks" / "001.png")
+    chosen = open_masked(str(root)).choose(named)
+    assert chosen.classes == ["background", "square"]
+    assert np.array_equal(chosen.pair(0)[1], mask_of(DRAWN[0]) == 2)
+    assert np.array_equal(chosen.pair(1)[1], np.where(ids == IGNORED, IGNORED, ids == 2))
+
+
+def test_chosen_classes_and_the_background_are_as_many_as_a_mask_can_hold(tmp_path):
+    root, names = write_folders(tmp_path, DRAWN), [f"class {number}" for number in range(255)]
+    (root / "classes.txt").write_text("\n".join(names))
+    images = open_masked(str(root))
+    assert len(images.choose(names[1:]).classes) == 255
+    with pytest.raises(UsageError, match="has 256 classes, and a mask can hold 255 at most"):
+        images.choose(names)
+
+
 @pytest.mark.parametrize("of_split", ["{split}/{kind}", "{kind}/{split}"])
 def test_folders_in_splits(of_split, tmp_path):
     for split, part in (("train", DRAWN[:3]), ("val", DRAWN[3:])):

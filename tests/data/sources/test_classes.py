@@ -92,3 +92,19 @@ def test_many_names_are_cut_short():
     assert names_in_short(["a", "b"]) == "a, b"
     assert names_in_short(list("abcdefg")) == "a, b, c, d, e and 2 more"
     assert names_in_short(["a\x1b"]) == r"a\x1b"
+
+
+def test_names_themselves(tmp_path, monkeypatch):
+    assert read_classes("cat, ant,") == ["cat", "ant"]
+    assert read_classes("cat", ["ant", "cat"]) == ["cat"]  # which alone would be a list
+    long = [f"a class of number {n}" for n in range(50)]
+    assert read_classes(",".join(long)) == long  # longer than a file's name can be
+    with pytest.raises(UsageError, match="classes=cat,ant,cat: cat more than once"):
+        read_classes("cat,ant,cat")
+    with pytest.raises(UsageError, match="classes=,: names no class"):
+        read_classes(",")
+    with pytest.raises(UsageError, match="classes=cta: no such file or list of classes; did you mean 'cat'"):
+        read_classes("cta", ["ant", "cat"])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cat,ant").write_text("bee")
+    assert read_classes("cat,ant") == ["bee"]

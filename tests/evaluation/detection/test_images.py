@@ -37,6 +37,37 @@ def test_classes_are_matched_by_name(tmp_path):
         opened(tmp_path / "a", tmp_path / "b")
 
 
+def test_of_other_classes_than_the_chosen_ones_images_stay(drawn):
+    every = opened(f"{drawn}:train", f"{drawn}:val")
+    found = opened(f"{drawn}:train", f"{drawn}:val", classes="square")
+    assert found.options.classes == "square"
+    for part, whole in ((found.train, every.train), (found.val, every.val)):
+        assert (part.classes, part.paths) == (["square"], whole.paths)
+        for index in range(len(part)):
+            objects, before = part.objects(index), whole.objects(index)
+            squares = before.labels == 1
+            assert not objects.labels.any()
+            assert (objects.boxes == before.boxes[squares]).all()
+            assert (objects.masks(48, 64) == before.masks(48, 64)[squares]).all()
+    swapped = opened(f"{drawn}:train", classes="square,disk").train
+    assert swapped.classes == ["square", "disk"]
+    assert {label for index in range(len(swapped)) for label in swapped.objects(index).labels.tolist()} == {0, 1}
+    with pytest.raises(
+        UsageError, match="train: lacks 1 of the 2 classes that classes= names: ring; it has disk, s"
+    ):
+        opened(f"{drawn}:train", f"{drawn}:val", classes="square,ring")
+
+
+def test_held_out_images_may_lack_a_chosen_class(tmp_path):
+    write_voc(tmp_path / "a", draw(6, 0))
+    write_voc(tmp_path / "b", draw(6, 1))
+    for file in (tmp_path / "b" / "Annotations").iterdir():
+        file.write_text(file.read_text().replace("disk", "ring"))  # which is not chosen
+    found = opened(tmp_path / "a", tmp_path / "b", classes="disk,square")
+    assert found.val.classes == ["disk", "square"]
+    assert {label for index in range(6) for label in found.val.objects(index).labels.tolist()} == {1}
+
+
 def test_parts_that_share_images_are_refused(drawn):
     file = drawn / "annotations" / "instances_train.json"
     with pytest.raises(UsageError, match="--val .*: 24 of its 24 images are among those of --data"):

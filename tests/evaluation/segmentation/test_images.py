@@ -61,6 +61,21 @@ def test_classes_are_matched_by_name_and_images_are_apart(root, tmp_path):
         opened(root, root)
 
 
+def test_pixels_of_other_classes_than_the_chosen_ones_are_background(root, tmp_path):
+    val = write_halves(tmp_path / "val", 3, 1)
+    (val / "classes.txt").write_text("red\ngreen\nviolet\n")  # which is not chosen
+    found = opened(root, val, classes="green")
+    assert found.options.classes == "green"
+    for part in (found.train, found.val):
+        assert part.classes == ["background", "green"]
+        for index in range(len(part)):
+            mask = np.array(Image.open(part.paths[index].parents[1] / "masks" / part.paths[index].name))
+            assert np.array_equal(part.pair(index)[1], mask == 1)
+    assert opened(root, classes="blue,red").train.classes == ["background", "blue", "red"]
+    with pytest.raises(UsageError, match="data: lacks 1 of the 1 classes that classes= names: violet; it has red"):
+        opened(root, classes="violet,")
+
+
 def test_several_sources_are_refused(root):
     with pytest.raises(UsageError, match="--data: evaluate segment takes one source, got 2; of Pascal VOC's"):
         open_images([str(root), str(root)], None, OPTIONS, None)
