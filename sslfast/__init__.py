@@ -1,7 +1,8 @@
 """Self-supervised pre-training of vision encoders, made fast.
 
 `sslfast.pretrain`, `sslfast.evaluate`, `sslfast.load_encoder`, `sslfast.list_methods` and `sslfast.Run`, a run on
-disk, do from Python what the `sslfast` command does, on data and networks that are objects, too.
+disk, do from Python what the `sslfast` command does, on data and networks that are objects, too;
+`sslfast.register_method` adds a method of one's own.
 `sslfast.kernels` are the fused ops, `sslfast.nn` the losses as modules: both are usable on their own.
 `sslfast.patch` puts them in place of another package's losses.
 """
@@ -9,7 +10,18 @@ disk, do from Python what the `sslfast` command does, on data and networks that 
 from sslfast.lazy import on_first_use
 
 __version__ = "0.1.0"
-__all__ = ["Run", "evaluate", "kernels", "list_methods", "load_encoder", "nn", "patch", "pretrain", "unpatch"]
+__all__ = [
+    "Run",
+    "evaluate",
+    "kernels",
+    "list_methods",
+    "load_encoder",
+    "nn",
+    "patch",
+    "pretrain",
+    "register_method",
+    "unpatch",
+]
 
 # `import sslfast` loads none of them: torch takes seconds, which `sslfast --help` should not.
 __getattr__ = on_first_use(
@@ -23,6 +35,7 @@ __getattr__ = on_first_use(
         "nn": "sslfast.nn:",
         "patch": "sslfast.nn.compat.patch:patch",
         "pretrain": "sslfast.api.pretrain:pretrain",
+        "register_method": "sslfast.recipes.registration:register_method",
         "unpatch": "sslfast.nn.compat.patch:unpatch",
     },
 )

@@ -14,11 +14,13 @@ from sslfast.config import Recipe
 from sslfast.config.settings import Overrides, settings_of
 from sslfast.data.sources.given import Data, named_data
 from sslfast.encoders.given import named_module
+from sslfast.methods import Method
+from sslfast.recipes.registration import method_name, register_method
 from sslfast.train.callbacks import OnEpoch, OnStep, no_call
 
 
 def pretrain(
-    recipe: Recipe | str | Path | None,
+    recipe: Recipe | str | Path | type[Method] | None,
     out: str | Path,
     *,
     data: Data | None = None,
@@ -40,7 +42,8 @@ def pretrain(
     run.
 
     Args:
-        recipe: what to run: the name of a recipe or a method, a YAML file, or a recipe; None: that of the run.
+        recipe: what to run: the name of a recipe or a method, a YAML file, a recipe, or the class of a method,
+            which is registered; None: that of the run.
         out: the run's directory.
         data: the images, as `sslfast.data.sources.given.named_data` takes them: names, a data set of PyTorch,
             arrays; None: those of the recipe.
@@ -62,6 +65,8 @@ def pretrain(
         TrainingError: training cannot go on; the latest checkpoint is good.
         SystemExit: 143 (130 after SIGINT) once a signal's checkpoint is saved.
     """
+    if isinstance(recipe, type):
+        recipe = method_name(register_method(recipe))
     module = encoder if isinstance(encoder, nn.Module) else None
     with named_data(data) as names, named_module(module) as name:
         section = encoder if isinstance(encoder, Mapping) else {"name": name or encoder}

@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 def recipe_schema(_: Namespace) -> Any:
     """The settings of a command that takes a recipe."""
-    from sslfast.recipes.load import AnyRecipe
+    from sslfast.recipes.load import recipe_schema
 
-    return AnyRecipe
+    return recipe_schema()
 
 
 def check_words(parser: Parser, args: Namespace, words: Sequence[str], takers: Sequence[str]) -> None:

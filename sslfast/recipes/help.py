@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+import sslfast.methods
 from sslfast.config import Recipe
 from sslfast.config.help import entry_lines, first_sentence, help_lines, name_lines
 from sslfast.config.settings import fields
@@ -34,5 +35,6 @@ def describe() -> str:
 
 
 def describe_method(method: type[Method]) -> str:
-    """The first sentence that the file of a method says of it."""
-    return first_sentence(sys.modules[method.__module__].__doc__ or "")
+    """The first sentence that the file of a method says of it; of one that was registered, its class."""
+    is_ours = method.__module__.startswith(sslfast.methods.__name__)
+    return first_sentence((sys.modules[method.__module__] if is_ours else method).__doc__ or "")

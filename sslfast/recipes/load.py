@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Union, cast
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -26,20 +27,17 @@ from sslfast.recipes.presets import PRESETS
 
 PHOTOGRAPHS = "imagenette"  # the folder of the recipes that a method's bare name stands for
 
-if TYPE_CHECKING:
-    AnyMethod = Any  # a type checker cannot read a union that is made when the module is imported
-else:
-    AnyMethod = Annotated[
-        Union[tuple(method.Config for method in METHODS.values())],  # noqa: UP007
-        Field(discriminator="name"),
-    ]
+
+def recipe_schema() -> type[Recipe]:
+    """The recipe of any method that is known now: `method.name` chooses whose settings `method` holds."""
+    return _schema_of(tuple(method.Config for method in METHODS.values()))
 
 
-@dataclass(config=STRICT)
-class AnyRecipe(Recipe[Any]):
-    """The recipe of any method: `method.name` chooses whose settings `method` holds."""
-
-    method: AnyMethod
+@cache
+def _schema_of(configs: tuple[type[Any], ...]) -> type[Recipe]:
+    method = Annotated[Union[configs], Field(discriminator="name")]  # type: ignore[valid-type]  # noqa: UP007
+    schema = type("AnyRecipe", (Recipe,), {"__annotations__": {"method": method}, "__module__": __name__})
+    return cast(type[Recipe], dataclass(config=STRICT)(schema))
 
 
 FOLDER = Path(str(resources.files("sslfast"))) / "recipes"
@@ -77,19 +75,26 @@ def load_recipe(recipe: Recipe | str | Path, overrides: Overrides = (), *, data:
         values, origin = to_dict(recipe), "recipe"
     else:
         values, origin = _read(str(recipe)), f"recipe {recipe}"
-    for setting in settings:  # one by one, so that a view of a preset can be changed by those after it
-        values = apply_overrides(AnyRecipe, _with_preset_views(values), [setting])
-    return from_dict(values, origin)
+    return from_dict(_changed(values, settings), origin)
+
+
+def _changed(values: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """The values with overrides set, one by one, so that a view of a preset can be changed by those after it."""
+    for setting in settings_of(overrides):
+        values = apply_overrides(recipe_schema(), _with_preset_views(values), [setting])
+    return values
 
 
 def _read(recipe: str) -> dict[str, Any]:
-    """The values of a recipe's file, which is found as `load_recipe` says."""
+    """The values of a recipe's file, which is found as `load_recipe` says, or the defaults of a method without."""
     if member := families.members(FOLDER).get(recipe):
         return member.values()
     known = recipes()
     path = known.get(recipe) or known.get(f"{recipe}_{PHOTOGRAPHS}")
     if path is None and (os.sep in recipe or recipe.endswith((".yaml", ".yml"))):
         path = existing_path(recipe)
+    if path is None and recipe in METHODS:
+        return _changed({"method": {"name": recipe}}, METHODS[recipe].defaults)
     path = path or user_path(recipe)
     if not path.is_file():
         hint = nearest(recipe, [*METHODS, *known], "`sslfast list`")
@@ -118,7 +123,7 @@ def from_dict(values: dict[str, Any], origin: str = "recipe") -> Recipe:
         if method in METHODS:
             hint = f"; run the recipe {method!r} instead, or set method.name={method}"
         raise UsageError(f"{origin}: method: is a group of settings, got {shown(method)}{hint}")
-    return validate(AnyRecipe, _with_preset_views(values), origin)
+    return validate(recipe_schema(), _with_preset_views(values), origin)
 
 
 def from_stored(values: dict[str, Any], origin: str) -> Recipe:
@@ -135,7 +140,13 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
         UsageError: as `from_dict`.
     """
     method = values.get("method")
-    if isinstance(method, dict) and method.get("name") in ("densecl", "lewel_m", "pcl"):
+    name = method.get("name") if isinstance(method, dict) else None
+    if isinstance(name, str) and name not in METHODS:
+        raise UsageError(
+            f"{origin}: method.name: no method {shown(name)}{nearest(name, METHODS, '`sslfast list`')}; one of "
+            "your own is to be registered first, from Python, by sslfast.register_method"
+        )
+    if isinstance(method, dict) and name in ("densecl", "lewel_m", "pcl"):
         method = {key: value for key, value in method.items() if key not in ("negatives", "bank_momentum")}
         values = {**values, "method": method}
     recipe = from_dict(values, origin)
