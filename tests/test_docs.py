@@ -162,7 +162,7 @@ def test_the_kernels_of_the_pages_run():
 
 
 def test_the_examples_of_the_drop_in_page_run(monkeypatch):
-    compat, patch = (block.text for block in PYTHON if block.page == "drop-in.md")
+    compat, patch, chunks = (block.text for block in PYTHON if block.page == "drop-in.md")
     exec(compat, {})
     losses = ModuleType("lightly.loss")  # stands in for the package
     losses.NTXentLoss = type("NTXentLoss", (), {"__module__": "lightly.loss"})
@@ -170,6 +170,11 @@ def test_the_examples_of_the_drop_in_page_run(monkeypatch):
     monkeypatch.setitem(sys.modules, "lightly", ModuleType("lightly"))
     exec(patch, names := {})
     assert names["swapped"] == ["lightly.loss.NTXentLoss"]
+
+    encoder = nn.Linear(3, 2)
+    names = {"encoder": encoder, "optimizer": torch.optim.SGD(encoder.parameters(), lr=0.1)}
+    exec(chunks, names | {"view1": torch.randn(5, 3), "view2": torch.randn(5, 3)})
+    assert encoder.weight.grad.any()
 
 
 def test_the_kernels_of_the_readme_run():
@@ -242,8 +247,8 @@ PUBLIC = {
     """,
     "sslfast.kernels.optimizers": "FusedAdamW FusedLARS FusedOptimizer FusedSGD",
     "sslfast.nn": """
-        AlignedPooling BarlowTwinsLoss InBatchInfoNCELoss InfoNCELoss NTXentLoss NegativeCosineSimilarity
-        SupConLoss SwAVLoss
+        AlignedPooling BarlowTwinsLoss CLIPLoss InBatchInfoNCELoss InfoNCELoss NTXentLoss NegativeCosineSimilarity
+        SupConLoss SwAVLoss cached_backward
     """,
     "sslfast.nn.compat.lightly": """
         BarlowTwinsLoss DCLLoss DCLWLoss DINOLoss DirectCLRLoss IBOTPatchLoss KoLeoLoss MACLLoss MMCRLoss MSNLoss

@@ -8,6 +8,13 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.info_nce_forms import (
+    check_forms,
+    debiased,
+    divided,
+    positive_logits,
+    smoothing,
+)
 from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.in_batch_info_nce import reference
@@ -34,24 +41,28 @@ TOTAL = Op(
 
 @overload
 def in_batch_info_nce(
-    query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
-    ids: tuple[Tensor, Tensor] | None = ..., reduction: Reduction = ...,
+    query: Tensor, keys: Tensor, *, temperature: float | Tensor, offset: int = ..., chunks: int = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., label_smoothing: float = ..., positive_prior: float = ...,
+    reduction: Reduction = ...,
     return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def in_batch_info_nce(
-    query: Tensor, keys: Tensor, *, temperature: float, offset: int = ..., chunks: int = ...,
-    ids: tuple[Tensor, Tensor] | None = ..., reduction: Reduction = ...,
+    query: Tensor, keys: Tensor, *, temperature: float | Tensor, offset: int = ..., chunks: int = ...,
+    ids: tuple[Tensor, Tensor] | None = ..., label_smoothing: float = ..., positive_prior: float = ...,
+    reduction: Reduction = ...,
     return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def in_batch_info_nce(
     query: Tensor,
     keys: Tensor,
     *,
-    temperature: float,
+    temperature: float | Tensor,
     offset: int = 0,
     chunks: int = 1,
     ids: tuple[Tensor, Tensor] | None = None,
+    label_smoothing: float = 0.0,
+    positive_prior: float = 0.0,
     reduction: Reduction = "mean",
     return_rank: bool = False,
     impl: Impl = "auto",
@@ -67,7 +78,7 @@ def in_batch_info_nce(
             excluded = row_ids[:, None] == key_ids                # (N, M)
             excluded[torch.arange(N), target] = False
             logits = logits.masked_fill(excluded, -torch.inf)
-        loss = F.cross_entropy(logits, target, reduction=reduction)
+        loss = F.cross_entropy(logits, target, reduction=reduction, label_smoothing=label_smoothing)
 
     The inputs are used as given: normalise them before. Products are accumulated in fp32. The forward pass gives
     the gradients too, and the backward pass only scales them; but with reduction="none", where each loss may
@@ -77,11 +88,15 @@ def in_batch_info_nce(
         query: (N, D), fp32, fp16, bf16, or fp64 (reference only); chunks of n = N / chunks rows, each of
             which has the same targets. Under autocast the inputs are cast as for a matmul.
         keys: (M, D), those of all ranks; same dtype as query. Each of both receives a gradient if it asks.
-        temperature: t > 0, divides the logits.
+        temperature: t > 0, divides the logits. A float, or a tensor of shape (), fp32 or fp64, which receives a
+            gradient and is not read by the host.
         offset: the key that is the target of a chunk's first row: n times the rank where keys were gathered.
         chunks: how many positives each key has among the rows, such as Fast-MoCo's 6 combined patches.
         ids: (row_ids, key_ids), int64 of shapes (N,) and (M,): keys that share the row's id, its target aside,
             are no negatives of it. None: all keys but the target are.
+        label_smoothing: the share of the target that is spread evenly over all keys; without ids.
+        positive_prior: the chance that a negative is of the row's class, by which the loss is debiased (Chuang et
+            al. 2020, equation 8, with one positive): rows have to be of length 1; without ids.
         reduction: "mean" or "sum" over the N rows, or "none".
         return_rank: also return the rank of each row's positive: how many negatives have a greater logit. 0 is
             the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
@@ -96,29 +111,42 @@ def in_batch_info_nce(
 
     Raises:
         TypeError: an argument that should be a tensor and is not.
-        ValueError: shapes, dtypes or devices that do not fit; targets beyond the keys.
+        ValueError: shapes, dtypes or devices that do not fit; targets beyond the keys; a share out of range, both
+            shares, or one beside ids.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
     checks.check_tensors("in_batch_info_nce", query=query, keys=keys)
     query, keys = autocast(query, keys)
     _check(query, keys, offset, chunks, ids)
-    checks.check_temperature("in_batch_info_nce", temperature)
     checks.check_reduction("in_batch_info_nce", reduction)
+    if label_smoothing or positive_prior:
+        check_forms("in_batch_info_nce", label_smoothing, positive_prior, has_ids=ids is not None)
+    query, scale = divided("in_batch_info_nce", query, temperature)
     row_ids, key_ids = ids if ids is not None else (None, None)
     if impl == "auto" and _is_faster_eagerly(query, keys):
         impl = "reference"
     chosen = OP.choose(impl, query.device, query.dtype)
-    inputs, targets = (query, keys, row_ids, key_ids), (temperature, offset, chunks)
+    inputs, targets = (query, keys, row_ids, key_ids), (scale, offset, chunks)
     need_dq = torch.is_grad_enabled() and query.requires_grad
     need_dk = torch.is_grad_enabled() and keys.requires_grad
+    first = "none" if positive_prior else reduction
     if chosen == "reference":
-        loss, positive_rank = reference.in_batch_info_nce(*inputs, *targets, return_rank, reduction)
-    elif need_dk and reduction != "none" and len(query):  # the mean of no losses is NaN, but moves no key
+        loss, positive_rank = reference.in_batch_info_nce(*inputs, *targets, return_rank, first)
+    elif need_dk and first != "none" and len(query):  # the mean of no losses is NaN, but moves no key
         total, _, _, positive_rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
         loss = total / len(query) if reduction == "mean" else total
     else:
         losses, _, positive_rank = OP.call(chosen, *inputs, *targets, need_dq, return_rank)
+        loss = reduce(losses, first)
+    if label_smoothing or positive_prior:
+        positive = keys[offset : offset + len(query) // chunks].repeat(chunks, 1)
+    if label_smoothing:
+        added = smoothing(query, positive, keys.mean(dim=0, dtype=loss.dtype), scale)
+        loss = loss + label_smoothing * reduce(added, reduction)
+    if positive_prior:
+        logits = positive_logits(query, positive, scale)
+        losses = debiased(loss, logits, temperature, negatives=len(keys) - 1, prior=positive_prior)
         loss = reduce(losses, reduction)
     return (loss, positive_rank) if return_rank else loss
 

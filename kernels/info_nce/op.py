@@ -7,6 +7,13 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.info_nce_forms import (
+    check_forms,
+    debiased,
+    divided,
+    positive_logits,
+    smoothing,
+)
 from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.info_nce import reference
@@ -21,20 +28,22 @@ OP = Op(
 
 @overload
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: Reduction = ...,
-    return_rank: Literal[False] = ..., impl: Impl = ...,
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float | Tensor, label_smoothing: float = ...,
+    positive_prior: float = ..., reduction: Reduction = ..., return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def info_nce(
-    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float, reduction: Reduction = ...,
-    return_rank: Literal[True], impl: Impl = ...,
+    query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float | Tensor, label_smoothing: float = ...,
+    positive_prior: float = ..., reduction: Reduction = ..., return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def info_nce(
     query: Tensor,
     positive: Tensor,
     queue: Tensor,
     *,
-    temperature: float,
+    temperature: float | Tensor,
+    label_smoothing: float = 0.0,
+    positive_prior: float = 0.0,
     reduction: Reduction = "mean",
     return_rank: bool = False,
     impl: Impl = "auto",
@@ -46,7 +55,8 @@ def info_nce(
         positive_logits = (query * positive).sum(1, keepdim=True) / temperature  # (N, 1)
         negative_logits = query @ queue.T / temperature                          # (N, K)
         logits = torch.cat([positive_logits, negative_logits], dim=1)
-        loss = F.cross_entropy(logits, torch.zeros(N, dtype=torch.long), reduction=reduction)
+        target = torch.zeros(N, dtype=torch.long)
+        loss = F.cross_entropy(logits, target, reduction=reduction, label_smoothing=label_smoothing)
 
     The inputs are used as given: normalise them before. One pass over the queue gives the loss and the
     gradient to the query; the backward pass only scales it. Products are accumulated in fp32.
@@ -55,8 +65,13 @@ def info_nce(
         query: (N, D), fp32, fp16, bf16, or fp64 (reference only). Under autocast the inputs are cast as
             for a matmul.
         positive: (N, D), each query's positive key; same dtype as query. Receives a gradient if it asks.
-        queue: (K, D), the negative keys; same dtype as query. K = 0 is allowed: the loss is 0.
-        temperature: t > 0, divides the logits.
+        queue: (K, D), the negative keys; same dtype as query. K = 0 is allowed: the loss is 0. Or (N, K, D), of
+            each row its own, such as hard ones: these receive a gradient if they ask, and have the reference only.
+        temperature: t > 0, divides the logits. A float, or a tensor of shape (), fp32 or fp64, which receives a
+            gradient and is not read by the host.
+        label_smoothing: the share of the target that is spread evenly over all keys.
+        positive_prior: the chance that a negative is of the query's class, by which the loss is debiased (Chuang
+            et al. 2020, equation 8, with one positive): rows have to be of length 1.
         reduction: "mean" or "sum" over the N samples, or "none".
         return_rank: also return the rank of each query's positive: how many negatives have a greater logit. 0 is
             the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
@@ -71,23 +86,50 @@ def info_nce(
 
     Raises:
         TypeError: an argument that should be a tensor and is not.
-        ValueError: shapes, dtypes or devices that do not fit; a queue that requires grad (it receives none).
+        ValueError: shapes, dtypes or devices that do not fit; a queue that requires grad (it receives none);
+            a share out of range, or both shares.
         RuntimeError: an explicit `impl` that is not available; a derivative of the gradient, except from
             the reference.
     """
     checks.check_tensors("info_nce", query=query, positive=positive, queue=queue)
     query, positive, queue = autocast(query, positive, queue)
     _check(query, positive, queue)
-    checks.check_temperature("info_nce", temperature)
     checks.check_reduction("info_nce", reduction)
+    if label_smoothing or positive_prior:
+        check_forms("info_nce", label_smoothing, positive_prior)
+    query, scale = divided("info_nce", query, temperature)
     chosen = OP.choose(impl, query.device, query.dtype)
+    if queue.ndim == 3:
+        chosen = _reference_only(impl)
+    first = "none" if positive_prior else reduction
     if chosen == "reference":
-        loss, positive_rank = reference.info_nce(query, positive, queue, temperature, return_rank, reduction)
+        loss, positive_rank = reference.info_nce(query, positive, queue, scale, return_rank, first)
     else:
         need_dq = torch.is_grad_enabled() and query.requires_grad
-        losses, _, positive_rank = OP.call(chosen, query, positive, queue, temperature, need_dq, return_rank)
+        losses, _, positive_rank = OP.call(chosen, query, positive, queue, scale, need_dq, return_rank)
+        loss = reduce(losses, first)
+    if label_smoothing:
+        mean_key = (positive + queue.sum(dim=-2, dtype=loss.dtype)) / (1 + queue.shape[-2])
+        loss = loss + label_smoothing * reduce(smoothing(query, positive, mean_key, scale), reduction)
+    if positive_prior:
+        logits = positive_logits(query, positive, scale)
+        losses = debiased(loss, logits, temperature, negatives=queue.shape[-2], prior=positive_prior)
         loss = reduce(losses, reduction)
     return (loss, positive_rank) if return_rank else loss
+
+
+def _reference_only(impl: Impl) -> str:
+    """The implementation for negatives of each row's own, which are read once and share no product.
+
+    Raises:
+        RuntimeError: another one is asked for.
+    """
+    if impl not in ("auto", "reference"):
+        raise RuntimeError(
+            f"info_nce: impl={impl!r} is not available: negatives of each row's own, (N, K, D), have the "
+            "reference only; use impl='auto'"
+        )
+    return "reference"
 
 
 def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
@@ -100,12 +142,13 @@ def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
             f"info_nce: expected positives of shape {tuple(query.shape)} to match query, "
             f"got {tuple(positive.shape)}"
         )
-    if queue.ndim != 2 or queue.shape[1] != query.shape[1]:
-        raise ValueError(
-            f"info_nce: expected queue of shape (K, {query.shape[1]}) to match query, got {tuple(queue.shape)}"
-        )
+    n, d = query.shape
+    own = queue.ndim == 3  # each row has its own negatives
+    if queue.shape[-1:] != (d,) or (len(queue) != n if own else queue.ndim != 2):
+        expected = f"({n}, K, {d})" if own else f"(K, {d})"
+        raise ValueError(f"info_nce: expected queue of shape {expected} to match query, got {tuple(queue.shape)}")
     checks.check_alike("info_nce", "query", query=query, positives=positive, queue=queue)
-    if queue.requires_grad and torch.is_grad_enabled():
+    if queue.requires_grad and not own and torch.is_grad_enabled():
         raise ValueError(
             "info_nce: expected a queue that does not require grad, for it receives none; pass queue.detach()"
         )

@@ -20,7 +20,7 @@ def info_nce(
     Holds the (N, 1 + K) matrix of logits.
     """
     positive_logits = (query * positive).sum(dim=1, keepdim=True)  # (N, 1)
-    negative_logits = query @ queue.T  # (N, K)
+    negative_logits = (queue @ query[:, :, None]).squeeze(2) if queue.ndim == 3 else query @ queue.T  # (N, K)
     logits = torch.cat([positive_logits, negative_logits], dim=1)
     if logits.dtype != torch.float64:
         logits = logits.float()

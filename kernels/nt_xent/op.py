@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.info_nce_forms import divided
 from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nt_xent import reference
@@ -25,19 +26,19 @@ SMALL = 256
 
 @overload
 def nt_xent(
-    z1: Tensor, z2: Tensor, *, temperature: float, reduction: Reduction = ...,
+    z1: Tensor, z2: Tensor, *, temperature: float | Tensor, reduction: Reduction = ...,
     return_rank: Literal[False] = ..., impl: Impl = ...,
 ) -> Tensor: ...  # fmt: skip
 @overload
 def nt_xent(
-    z1: Tensor, z2: Tensor, *, temperature: float, reduction: Reduction = ...,
+    z1: Tensor, z2: Tensor, *, temperature: float | Tensor, reduction: Reduction = ...,
     return_rank: Literal[True], impl: Impl = ...,
 ) -> tuple[Tensor, Tensor]: ...  # fmt: skip
 def nt_xent(
     z1: Tensor,
     z2: Tensor,
     *,
-    temperature: float,
+    temperature: float | Tensor,
     reduction: Reduction = "mean",
     return_rank: bool = False,
     impl: Impl = "auto",
@@ -59,7 +60,8 @@ def nt_xent(
         z1: (N, D), the first views, fp32, fp16, bf16, or fp64 (reference only). Under autocast both are cast as
             for a matmul.
         z2: (N, D), the second views, in the same order; same dtype as z1.
-        temperature: t > 0, divides the logits.
+        temperature: t > 0, divides the logits. A float, or a tensor of shape (), fp32 or fp64, which receives a
+            gradient and is not read by the host.
         reduction: "mean" or "sum" over the 2N samples, or "none".
         return_rank: also return the rank of each sample's positive: how many negatives have a greater logit. 0 is
             the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
@@ -81,16 +83,15 @@ def nt_xent(
     checks.check_tensors("nt_xent", z1=z1, z2=z2)
     z1, z2 = autocast(z1, z2)
     _check(z1, z2)
-    checks.check_temperature("nt_xent", temperature)
     checks.check_reduction("nt_xent", reduction)
-    z = torch.cat([z1, z2])
+    z, scale = divided("nt_xent", torch.cat([z1, z2]), temperature, both=True)
     if impl == "auto" and z.device.type == "cpu" and len(z) <= SMALL:
         impl = "reference"
     chosen = OP.choose(impl, z.device, z.dtype)
     if chosen == "reference":
-        loss, positive_rank = reference.nt_xent(z, temperature, return_rank, reduction)
+        loss, positive_rank = reference.nt_xent(z, scale, return_rank, reduction)
     else:
-        losses, *_, positive_rank = OP.call(chosen, z, temperature, return_rank)
+        losses, *_, positive_rank = OP.call(chosen, z, scale, return_rank)
         loss = reduce(losses, reduction)
     return (loss, positive_rank) if return_rank else loss
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.info_nce_forms import divided
 from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.sup_con import reference
@@ -33,7 +34,7 @@ def sup_con(
     features: Tensor,
     labels: Tensor,
     *,
-    temperature: float,
+    temperature: float | Tensor,
     reduction: Reduction = "mean",
     impl: Impl = "auto",
 ) -> Tensor:
@@ -58,7 +59,8 @@ def sup_con(
         features: (M, D), fp32, fp16, bf16, or fp64 (reference only). Under autocast they are cast as for a
             matmul.
         labels: (M,), of an integer dtype, any values.
-        temperature: t > 0, divides the logits.
+        temperature: t > 0, divides the logits. A float, or a tensor of shape (), fp32 or fp64, which receives a
+            gradient and is not read by the host.
         reduction: "mean" over the anchors that have a positive, "sum", or "none".
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
@@ -74,13 +76,13 @@ def sup_con(
     checks.check_tensors("sup_con", features=features, labels=labels)
     (features,) = autocast(features)
     _check(features, labels)
-    checks.check_temperature("sup_con", temperature)
     checks.check_reduction("sup_con", reduction)
+    features, scale = divided("sup_con", features, temperature, both=True)
     chosen = OP.choose(impl, features.device, features.dtype)
     if chosen == "reference":
-        losses, count = reference.sup_con(features, labels, temperature)
+        losses, count = reference.sup_con(features, labels, scale)
     else:
-        losses, _, _, count = OP.call(chosen, features, labels.long(), temperature)
+        losses, _, _, count = OP.call(chosen, features, labels.long(), scale)
     if reduction == "mean":
         return losses.sum() / (count > 0).sum().clamp(min=1)
     return reduce(losses, reduction)

@@ -1,9 +1,12 @@
 """InfoNCE as modules: with negatives from a queue, and with negatives from the batch."""
 
+from typing import Any
+
 from torch import Tensor
 
 from sslfast import kernels as K
 from sslfast.kernels.common import checks
+from sslfast.kernels.common.info_nce_forms import check_forms
 from sslfast.kernels.common.losses import Reduction
 from sslfast.kernels.common.op import Impl
 from sslfast.kernels.in_batch_info_nce.op import OP as IN_BATCH_INFO_NCE
@@ -21,13 +24,32 @@ class InfoNCELoss(ContrastiveLoss):
         loss(query, positive, queue, return_rank=True)  # and positive_rank, (N,), 0 where the positive comes first
 
     Args:
-        temperature, reduction, impl: see ContrastiveLoss.
+        temperature, learnable_temperature, reduction, impl: see ContrastiveLoss.
+        label_smoothing: the share of the target that is spread evenly over all keys.
+        positive_prior: the chance that a negative is of the query's class, by which the loss is debiased.
+
+    Raises:
+        ValueError: shares that the op does not take; see ContrastiveLoss.
     """
 
     ops = (INFO_NCE,)
 
-    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
-        super().__init__(temperature, reduction=reduction, impl=impl)
+    def __init__(
+        self,
+        temperature: float,
+        *,
+        learnable_temperature: bool = False,
+        label_smoothing: float = 0.0,
+        positive_prior: float = 0.0,
+        reduction: Reduction = "mean",
+        impl: Impl = "auto",
+    ) -> None:
+        super().__init__(temperature, learnable_temperature=learnable_temperature, reduction=reduction, impl=impl)
+        check_forms(type(self).__name__, label_smoothing, positive_prior)
+        self.label_smoothing, self.positive_prior = label_smoothing, positive_prior
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | shares(self)
 
     def forward(
         self, query: Tensor, positive: Tensor, queue: Tensor, *, return_rank: bool = False
@@ -45,21 +67,31 @@ class InBatchInfoNCELoss(ContrastiveLoss):
         loss(query, keys)  # (chunks * n, D), (M, D) -> scalar, or (chunks * n,) with reduction="none"
 
     Args:
-        temperature, reduction, impl: see ContrastiveLoss.
+        temperature, learnable_temperature, reduction, impl: see ContrastiveLoss.
         chunks: how many positives each key has among the rows, such as Fast-MoCo's 6.
+        label_smoothing, positive_prior: see InfoNCELoss.
 
     Raises:
-        ValueError: fewer chunks than 1; see ContrastiveLoss.
+        ValueError: fewer chunks than 1; see InfoNCELoss.
     """
 
     ops = (IN_BATCH_INFO_NCE,)
 
     def __init__(
-        self, temperature: float, *, chunks: int = 1, reduction: Reduction = "mean", impl: Impl = "auto"
+        self,
+        temperature: float,
+        *,
+        chunks: int = 1,
+        learnable_temperature: bool = False,
+        label_smoothing: float = 0.0,
+        positive_prior: float = 0.0,
+        reduction: Reduction = "mean",
+        impl: Impl = "auto",
     ) -> None:
-        super().__init__(temperature, reduction=reduction, impl=impl)
+        super().__init__(temperature, learnable_temperature=learnable_temperature, reduction=reduction, impl=impl)
         checks.check_whole_number(type(self).__name__, "chunks", chunks, least=1)
-        self.chunks = chunks
+        check_forms(type(self).__name__, label_smoothing, positive_prior)
+        self.chunks, self.label_smoothing, self.positive_prior = chunks, label_smoothing, positive_prior
 
     def forward(
         self,
@@ -83,5 +115,13 @@ class InBatchInfoNCELoss(ContrastiveLoss):
         settings = self.settings() | {"return_rank": return_rank}
         return K.in_batch_info_nce(query, keys, offset=offset, chunks=self.chunks, ids=ids, **settings)
 
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | shares(self)
+
     def extra_repr(self) -> str:
         return f"chunks={self.chunks}, {super().extra_repr()}"
+
+
+def shares(loss: InfoNCELoss | InBatchInfoNCELoss) -> dict[str, Any]:
+    """The op's arguments for its other forms."""
+    return {"label_smoothing": loss.label_smoothing, "positive_prior": loss.positive_prior}

@@ -21,13 +21,20 @@ class NTXentLoss(ContrastiveLoss):
         loss(z1, z2, return_rank=True)  # and positive_rank, (2N,), 0 where the positive comes first
 
     Args:
-        temperature, reduction, impl: see ContrastiveLoss.
+        temperature, learnable_temperature, reduction, impl: see ContrastiveLoss.
     """
 
     ops = (OP,)
 
-    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
-        super().__init__(temperature, reduction=reduction, impl=impl)
+    def __init__(
+        self,
+        temperature: float,
+        *,
+        learnable_temperature: bool = False,
+        reduction: Reduction = "mean",
+        impl: Impl = "auto",
+    ) -> None:
+        super().__init__(temperature, learnable_temperature=learnable_temperature, reduction=reduction, impl=impl)
 
     def forward(self, z1: Tensor, z2: Tensor, *, return_rank: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         z1, z2 = F.normalize(z1, dim=1), F.normalize(z2, dim=1)

@@ -24,8 +24,15 @@ class SupConLoss(ContrastiveLoss):
 
     ops = (OP,)
 
-    def __init__(self, temperature: float, *, reduction: Reduction = "mean", impl: Impl = "auto") -> None:
-        super().__init__(temperature, reduction=reduction, impl=impl)
+    def __init__(
+        self,
+        temperature: float,
+        *,
+        learnable_temperature: bool = False,
+        reduction: Reduction = "mean",
+        impl: Impl = "auto",
+    ) -> None:
+        super().__init__(temperature, learnable_temperature=learnable_temperature, reduction=reduction, impl=impl)
 
     def forward(self, features: Tensor, labels: Tensor) -> Tensor:
         return K.sup_con(features, labels, **self.settings())

@@ -130,7 +130,8 @@ def test_negative_cosine_similarity(reduction):
     [
         (
             nn.InBatchInfoNCELoss(temperature=0.2, chunks=3),
-            "InBatchInfoNCELoss(chunks=3, temperature=0.2, reduction='mean', impl='auto')",
+            "InBatchInfoNCELoss(chunks=3, temperature=0.2, reduction='mean', impl='auto', label_smoothing=0.0, "
+            "positive_prior=0.0)",
         ),
         (
             nn.SwAVLoss(impl="reference"),

@@ -47,9 +47,9 @@ def test_a_temperature_that_fp32_cannot_invert_is_refused(temperature):
 
 def test_a_temperature_that_is_a_tensor_is_refused_for_it_would_get_no_gradient():
     with pytest.raises(
-        ValueError, match=r"nt_xent: expected a temperature that is a Python number.*; to learn it"
+        ValueError, match="soft_cross_entropy: expected a temperature that is a Python number.*; to learn it"
     ):
-        K.nt_xent(Z, Z, temperature=torch.nn.Parameter(torch.tensor(0.1)))
+        K.soft_cross_entropy(Z, Z, temperature=torch.nn.Parameter(torch.tensor(0.1)))
 
 
 F = torch.randn(2, 8, 3, 3, generator=torch.Generator().manual_seed(0))
