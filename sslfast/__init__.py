@@ -4,7 +4,8 @@
 disk, do from Python what the `sslfast` command does, on data and networks that are objects, too;
 `sslfast.register_method` adds a method of one's own.
 `sslfast.kernels` are the fused ops, `sslfast.nn` the losses as modules: both are usable on their own.
-`sslfast.patch` puts them in place of another package's losses.
+`sslfast.transforms` makes a method's views for any loader. `sslfast.patch` puts the losses in place of another
+package's.
 """
 
 from sslfast.lazy import on_first_use
@@ -20,6 +21,7 @@ __all__ = [
     "patch",
     "pretrain",
     "register_method",
+    "transforms",
     "unpatch",
 ]
 
@@ -36,6 +38,7 @@ __getattr__ = on_first_use(
         "patch": "sslfast.nn.compat.patch:patch",
         "pretrain": "sslfast.api.pretrain:pretrain",
         "register_method": "sslfast.recipes.registration:register_method",
+        "transforms": "sslfast.transforms:",
         "unpatch": "sslfast.nn.compat.patch:unpatch",
     },
 )

@@ -162,7 +162,7 @@ def test_the_kernels_of_the_pages_run():
 
 
 def test_the_examples_of_the_drop_in_page_run(monkeypatch):
-    compat, patch, chunks = (block.text for block in PYTHON if block.page == "drop-in.md")
+    compat, patch, chunks, loop = (block.text for block in PYTHON if block.page == "drop-in.md")
     exec(compat, {})
     losses = ModuleType("lightly.loss")  # stands in for the package
     losses.NTXentLoss = type("NTXentLoss", (), {"__module__": "lightly.loss"})
@@ -175,6 +175,10 @@ def test_the_examples_of_the_drop_in_page_run(monkeypatch):
     names = {"encoder": encoder, "optimizer": torch.optim.SGD(encoder.parameters(), lr=0.1)}
     exec(chunks, names | {"view1": torch.randn(5, 3), "view2": torch.randn(5, 3)})
     assert encoder.weight.grad.any()
+
+    names = {"dataset": [(torch.zeros(3, 40, 50, dtype=torch.uint8), 0)] * 6}
+    exec(loop, names)
+    assert names["view2"].shape == (2, 3, 32, 32)
 
 
 def test_the_kernels_of_the_readme_run():
@@ -238,8 +242,10 @@ def test_the_citation_is_of_this_version():
 # What other people's code imports: a name here stays, and is the same thing.
 PUBLIC = {
     "sslfast": """
-        Run __version__ evaluate kernels list_methods load_encoder nn patch pretrain register_method unpatch
+        Run __version__ evaluate kernels list_methods load_encoder nn patch pretrain register_method transforms
+        unpatch
     """,
+    "sslfast.transforms": "Views",
     "sslfast.kernels": """
         adamw_ema_step_ aligned_pooling available_impls cross_correlation_loss ema_update_ enqueue_
         in_batch_info_nce info_nce lars_ema_step_ nearest_neighbor nt_xent sgd_ema_step_ sinkhorn_knopp

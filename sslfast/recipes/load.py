@@ -171,10 +171,18 @@ def _with_preset_views(values: dict[str, Any]) -> dict[str, Any]:
     data = values.get("data")
     if not isinstance(data, dict) or not isinstance(data.get("views"), str):
         return values
-    name = data["views"]
+    return {**values, "data": {**data, "views": preset(data["views"], "data.views")}}
+
+
+def preset(name: str, origin: str) -> list[dict[str, Any]]:
+    """The settings of the views of a preset; `origin` says in an error where its name came from.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
     if name not in PRESETS:
-        raise UsageError(f"data.views: no preset {shown(name)}{nearest(name, PRESETS)}")
-    return {**values, "data": {**data, "views": [dict(view) for view in PRESETS[name]]}}
+        raise UsageError(f"{origin}: no preset {shown(name)}{nearest(name, PRESETS)}")
+    return [dict(view) for view in PRESETS[name]]
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
