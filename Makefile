@@ -1,9 +1,10 @@
 # make demo | test | lint | bench | bench-views | bench-features | bench-train | methods-check | downstream-check |
-# sanitize | static | results | architecture: each first makes the virtual environment .venv and builds the extensions.
+# reproduce | sanitize | static | results | architecture: each first makes the virtual environment .venv and builds
+# the extensions.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-features bench-train methods-check downstream-check bench-compare gpu-check sanitize static results architecture lint lock clean
+.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check bench-compare gpu-check sanitize static results architecture lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -33,6 +34,10 @@ bench-train: .venv/built
 # Every method on the same images, about an hour on 2 CPU cores; ARGS="--method moco_v2 --seeds 3"
 methods-check: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.methods.check $(ARGS)
+
+# MNCL's tables on CIFAR-10 in small, under two hours on 2 CPU cores; SCALE=full: as published; ARGS=--quick: a try
+reproduce: .venv/built
+	SCALE=$(SCALE) $(BIN)/python -m sslfast.benchmarks.reproduce.run $(ARGS)
 
 # Every protocol of evaluation on one small encoder, about an hour on 2 CPU cores
 downstream-check: .venv/built

@@ -17,6 +17,7 @@ from sslfast.benchmarks.measure.machine import RESULTS
 from sslfast.benchmarks.methods.published import PUBLISHED
 from sslfast.benchmarks.methods.record import SCORES, Run, summarise
 from sslfast.benchmarks.ops.benchmark import OURS, find
+from sslfast.benchmarks.reproduce.record import rows as reproduced_rows
 from sslfast.benchmarks.train.peers import MODULES as PACKAGES
 from sslfast.benchmarks.train.record import per_second
 from sslfast.kernels.common.op import OPS
@@ -228,6 +229,14 @@ def published() -> str:
     return by_machine("published/methods.json", columns, rows, devices=["GPU"])
 
 
+def reproduced(scale: str) -> str:
+    """The table of MNCL's tables, by what `make reproduce` recorded at a scale."""
+    figures = ["linear probe", "kNN", "effective rank", "place", "published at full scale", "place there"]
+    columns = ["machine", "row", "seeds", "minutes", *figures]
+    devices = ["GPU"] if scale == "full" else ["CPU"]
+    return by_machine(f"reproduce-{scale}.json", columns, reproduced_rows, devices=devices)
+
+
 def downstream() -> str:
     """The table of every protocol on one small encoder, by what `make downstream-check` recorded."""
 
@@ -303,6 +312,8 @@ def generate(text: str) -> str:
         "methods": methods(),
         "downstream": downstream(),
         "published": published(),
+        "reproduced": reproduced("small"),
+        "reproduced in full": reproduced("full"),
         "train": train(),
         **{f"figures {name}": figures(name) for name in recorded()},
     }

@@ -24,6 +24,8 @@ from sslfast.evaluation import PROTOCOLS
 from sslfast.kernels.common.op import OPS
 from sslfast.methods import METHODS
 from sslfast.recipes.load import load_recipe
+from sslfast.sweep.commands import commands
+from sslfast.sweep.grid import ablations, cells, read_sweep
 from tests import layers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +50,8 @@ CONSOLE = [block for block in BLOCKS if block.language == "console"]
 COMMANDS = [
     line.partition("#")[0].strip() for block in BLOCKS if not block.language for line in block.text.splitlines()
 ]
+IN_TABLES = re.compile(r"`(sslfast (?:sweep|evaluate) [^`]+)`")
+COMMANDS += [" ".join(found.split()) for found in IN_TABLES.findall((ROOT / "docs" / "sources.md").read_text())]
 
 
 def of(program):
@@ -104,8 +108,17 @@ def test_commands_parse(command):
     elif argv[0] == "evaluate":
         config = PROTOCOLS[args.protocol].config
         validate(config, apply_overrides(config, {}, args.overrides), origin=command)
+    elif argv[0] == "sweep":
+        sweep = read_sweep(args.sweep, args.overrides, seeds=args.seeds, evaluate=args.evaluate)
+        for cell in cells(sweep):
+            commands(cell, Path("runs/none"), args.data or [], args.val or [], sweep.evaluate)
     elif argv[0] == "bench":
         assert args.op in OPS
+
+
+def test_every_ablation_of_the_package_is_in_the_sources_tables():
+    swept = {line.split()[2] for line in COMMANDS if line.startswith("sslfast sweep ")}
+    assert set(ablations()) <= swept
 
 
 def test_targets_of_make_exist():

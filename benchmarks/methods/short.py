@@ -211,13 +211,16 @@ def note(method: str, scale: Scale) -> str:
 
 
 def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whole: bool = False) -> Recipe:
-    """The recipe of a run, see `settings`. The warm-up is the recipe's share of the training.
+    """The recipe of a run, see `settings`; a whole one is by the protocol of MNCL's table 1.
+
+    The warm-up is the recipe's share of the training.
 
     Raises:
         UsageError: the method has no recipe for CIFAR-10, or the settings do not suit it.
     """
+    name = f"{method}_mncl_cifar10" if whole else f"{method}_cifar10"
     changed = settings(method, scale, whole=whole)
-    long = load_recipe(f"{method}_cifar10", changed)
+    long = load_recipe(name, changed)
     warmup = long.optim.warmup_epochs * epochs / long.train.epochs
     run = [
         f"data.source={json.dumps(data)}",
@@ -225,7 +228,7 @@ def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whol
         f"train.epochs={epochs}",
         f"train.seed={seed}",
     ]
-    return with_precision(load_recipe(f"{method}_cifar10", [*changed, *run]))
+    return with_precision(load_recipe(name, [*changed, *run]))
 
 
 def scale_of(device: torch.device) -> Scale:

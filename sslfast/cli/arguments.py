@@ -17,10 +17,11 @@ from sslfast.cli.overrides import check_once, check_words
 from sslfast.cli.parser import Parser
 from sslfast.cli.pretrain import PRETRAIN
 from sslfast.cli.report import REPORT
+from sslfast.cli.sweep import SWEEP
 from sslfast.cli.views import VIEWS
 
 # As `sslfast --help` has them.
-COMMANDS = (PRETRAIN, EVALUATE, EXPORT, LIST, VIEWS, REPORT, COMPARE, BENCH, INFO)
+COMMANDS = (PRETRAIN, EVALUATE, EXPORT, LIST, VIEWS, REPORT, COMPARE, SWEEP, BENCH, INFO)
 
 
 def parse(argv: Sequence[str] | None = None) -> Namespace:

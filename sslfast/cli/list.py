@@ -18,4 +18,4 @@ def run(args: Namespace) -> None:
     print(listing(args.word))
 
 
-LIST = Command("list", "the methods and the recipes, a line each", run, add_arguments)
+LIST = Command("list", "the methods, the recipes and the ablations, a line each", run, add_arguments)

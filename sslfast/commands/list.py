@@ -1,4 +1,4 @@
-"""`sslfast list`: the methods and the recipes, a line each."""
+"""`sslfast list`: the methods, the recipes and the ablations, a line each."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from sslfast.methods import METHODS
 from sslfast.recipes import families
 from sslfast.recipes.help import describe_method
 from sslfast.recipes.load import FOLDER, recipes
+from sslfast.sweep.grid import ablations
 
+ABLATIONS_HEADING = "ablations of papers, for `sslfast sweep`:"
 METHODS_HEADING = "methods (a name alone is the method's recipe for photographs at 128 pixels):"
 
 
 def listing(word: str = "") -> str:
-    """The methods and the recipes whose names hold a word, each with the first sentence of its file.
+    """The methods, recipes and ablations whose names hold a word, each with the first sentence of its file.
 
     Raises:
         UsageError: no name holds it.
@@ -26,11 +28,12 @@ def listing(word: str = "") -> str:
     methods = {name: describe_method(method) for name, method in METHODS.items()}
     files = {name: first_sentence(leading_comment(path)) for name, path in recipes().items()}
     files |= {name: member.named(files[name]) for name, member in families.members(FOLDER).items()}
-    sections = {METHODS_HEADING: methods, "recipes:": files}
+    tables = {name: first_sentence(leading_comment(path)) for name, path in ablations().items()}
+    sections = {METHODS_HEADING: methods, "recipes:": files, ABLATIONS_HEADING: tables}
     chosen = {heading: _holding(word, sentences) for heading, sentences in sections.items()}
     if not any(chosen.values()):
-        hint = nearest(word, [*methods, *files], "`sslfast list`")
-        raise UsageError(f"list {word}: no method and no recipe has a name with {word!r}{hint}")
+        hint = nearest(word, [*methods, *files, *tables], "`sslfast list`")
+        raise UsageError(f"list {word}: no method, recipe or ablation has a name with {word!r}{hint}")
     return "\n\n".join(
         "\n".join([heading, *_lines(sentences)]) for heading, sentences in chosen.items() if sentences
     )

@@ -40,6 +40,7 @@ def _schema_of(configs: tuple[type[Any], ...]) -> type[Recipe]:
     return cast(type[Recipe], dataclass(config=STRICT)(schema))
 
 
+NO_RECIPES = (families.FOLDER, "ablations")  # folders of files that are no recipe
 FOLDER = Path(str(resources.files("sslfast"))) / "recipes"
 
 
@@ -48,7 +49,7 @@ def recipes() -> dict[str, Path]:
 
     cifar10/moco_v2.yaml is "moco_v2_cifar10"; of a family, a file is several.
     """
-    files = sorted(path for path in FOLDER.glob("*/*.yaml") if path.parent.name != families.FOLDER)
+    files = sorted(path for path in FOLDER.glob("*/*.yaml") if path.parent.name not in NO_RECIPES)
     members = {name: member.family for name, member in families.members(FOLDER).items()}
     return {f"{path.stem}_{path.parent.name}": path for path in files} | members
 

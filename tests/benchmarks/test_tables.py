@@ -19,6 +19,8 @@ TABLES = {
         "features",
         "train",
         "methods",
+        "reproduced",
+        "reproduced in full",
         "downstream",
         "published",
     ],

@@ -8,19 +8,21 @@ from sslfast.config.help import first_sentence
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.load import recipes
+from sslfast.sweep.grid import ablations
 
 
 def test_every_method_and_recipe_has_a_line_that_says_what_it_is(capsys):
     assert main(["list"]) == 0
     out = capsys.readouterr().out
     assert out == f"{listing()}\n"
-    methods, files = (part.splitlines() for part in out.split("\n\n"))
+    methods, files, tables = (part.splitlines() for part in out.split("\n\n"))
     heading = "methods (a name alone is the method's recipe for photographs at 128 pixels):"
     assert [methods[0], files[0]] == [heading, "recipes:"]
     assert [line.split()[0] for line in methods[1:]] == list(METHODS)
     assert [line.split()[0] for line in files[1:]] == list(recipes())
+    assert [line.split()[0] for line in tables[1:]] == list(ablations())
     said = {}
-    for line in [*methods[1:], *files[1:]]:
+    for line in [*methods[1:], *files[1:], *tables[1:]]:
         name, _, text = line.strip().partition("  ")
         assert text.strip().endswith("."), f"{name}: say what it is in a sentence, first of all"
         said.setdefault(text.strip(), []).append(name)
@@ -42,5 +44,5 @@ def test_a_word_chooses_names(capsys, word):
 
 
 def test_a_word_in_no_name_is_refused():
-    with pytest.raises(UsageError, match="list mocov2: no method and no recipe .* did you mean 'moco_v2'?"):
+    with pytest.raises(UsageError, match="list mocov2: no method, recipe or ablation .* did you mean 'moco_v2'?"):
         listing("mocov2")

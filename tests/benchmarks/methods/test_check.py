@@ -43,7 +43,7 @@ def test_whole_recipes_beside_published_accuracies(tmp_path, command, monkeypatc
     monkeypatch.setattr(
         run, "linear_probe", lambda *x, config, **y: probes.append(config) or probe(*x, config=config, **y)
     )
-    command("--published", "--epochs", "1", "--images", "160")
+    command("--published", "--epochs", "1", "--images", "256")
     assert {(config.form, config.lr, config.batch_size, config.epochs) for config in probes} == {
         ("lars", 0.8, 256, 90)
     }
