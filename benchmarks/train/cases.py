@@ -9,6 +9,7 @@ import torch
 
 from sslfast.config import Recipe
 from sslfast.data import Source
+from sslfast.methods import METHODS
 from sslfast.recipes.load import load_recipe, recipes
 
 SMALL, LARGE = ("cifar10", "imagenette"), ("imagenet", "imagenette")  # recipes
@@ -19,6 +20,9 @@ FEWER = {
     "deepcluster": ("method.clusters=1000",),
     "pcl": ("method.clusters=[1000, 2000, 4000]",),
 }
+# A ViT, where a method takes its tokens, and the side of its patches by that of the images.
+TOKENS = ("encoder.name=vit_small", "encoder.freeze_patch_projection=false")
+PATCH = {32: 4, 224: 16}
 OF_NOISE = {"supervised": (f"method.num_classes={NUM_CLASSES}",)}  # what a run's images tell it
 
 
@@ -70,6 +74,7 @@ def recipe_of(method: str, case: TrainCase) -> Recipe:
         f"encoder.width={case.width:g}",
         "train.knn_every=0",
         "train.compile=false",  # done here, once the networks' calls are known
+        *((*TOKENS, f"encoder.patch_size={PATCH[case.size]}") if METHODS[method].needs_tokens else ()),
         *OF_NOISE.get(method, ()),
         *(FEWER.get(method, ()) if case.recipes == LARGE else ()),
     ]

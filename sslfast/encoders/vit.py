@@ -39,32 +39,62 @@ class ViT(Encoder):
         blocks = (EncoderBlock(HEADS, dim, 4 * dim, dropout=0.0, attention_dropout=0.0) for _ in range(DEPTH))
         self.layers = nn.Sequential(*blocks)
         self.ln = nn.LayerNorm(dim, eps=1e-6)
-        self._initialize()
+        initialize(self)
+        nn.init.normal_(self.class_token, std=1e-6)
 
-    def forward(self, x: Tensor, dense: bool = False) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        dense: bool = False,
+        *,
+        tokens: bool = False,
+        keep: Tensor | None = None,
+        mask: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
+        """Encodes images (B, C, S, S) of N = h * w patches, which are counted row by row.
+
+        Args:
+            x: the images.
+            dense: give the map of patches.
+            tokens: give all tokens, (B, 1 + N, D), the class token first.
+            keep: int64 (B, V), the only patches that are encoded, in this order; then V in place of N tokens.
+            mask: bool (B, N) and (D,), the patches that are hidden, and the vector that stands for each of them
+                before its position is added.
+
+        Raises:
+            UsageError: patches do not tile the images.
+        """
         for side in x.shape[-2:]:
             check_tiling(side, self.patch_size)
         patches = self.conv_proj(x)  # (B, D, h, w)
         height, width = patches.shape[-2:]
+        patches = patches.flatten(2).mT
+        if mask is not None:
+            hidden, stand_in = mask
+            patches = torch.where(hidden[:, :, None], stand_in.to(patches.dtype), patches)
         positions = position_embedding(height, width, self.feature_dim, device=x.device)
-        patches = patches.flatten(2).mT + positions.to(self.class_token.dtype)
-        tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
-        tokens = self.ln(self.layers(tokens))  # (B, 1 + h * w, D)
-        return tokens[:, 1:].mT.unflatten(2, (height, width)) if dense else tokens[:, 0]
+        patches = patches + positions.to(self.class_token.dtype)
+        if keep is not None:
+            patches = patches.gather(1, keep[:, :, None].expand(-1, -1, self.feature_dim))
+        rows = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1)
+        rows = self.ln(self.layers(rows))  # (B, 1 + N, D)
+        if tokens:
+            return rows
+        return rows[:, 1:].mT.unflatten(2, (height, width)) if dense else rows[:, 0]
 
-    @torch.no_grad()
-    def _initialize(self) -> None:
-        """Sets the weights as MoCo v3's published code: matrices by Glorot's rule; queries, keys, values apart."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight.flatten(1))
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.MultiheadAttention):
-                for weight in module.in_proj_weight.chunk(3):
-                    nn.init.xavier_uniform_(weight)
-                nn.init.zeros_(module.in_proj_bias)
-        nn.init.normal_(self.class_token, std=1e-6)
+
+@torch.no_grad()
+def initialize(transformer: nn.Module) -> None:
+    """Sets the weights as MoCo v3's published code: matrices by Glorot's rule; queries, keys, values apart."""
+    for module in transformer.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight.flatten(1))
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.MultiheadAttention):
+            for weight in module.in_proj_weight.chunk(3):
+                nn.init.xavier_uniform_(weight)
+            nn.init.zeros_(module.in_proj_bias)
 
 
 def position_embedding(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:

@@ -15,10 +15,12 @@ from sslfast.methods.densecl import DenseCL
 from sslfast.methods.dino import DINO
 from sslfast.methods.exemplar import Exemplar
 from sslfast.methods.fast_moco import FastMoCo
+from sslfast.methods.ibot import IBOT
 from sslfast.methods.instdisc import InstDisc
 from sslfast.methods.jigsaw import Jigsaw
 from sslfast.methods.lewel_b import LEWELB
 from sslfast.methods.lewel_m import LEWELM
+from sslfast.methods.mae import MAE
 from sslfast.methods.mncl import MNCL
 from sslfast.methods.moco_v1 import MoCoV1
 from sslfast.methods.moco_v2 import MoCoV2
@@ -50,10 +52,12 @@ METHODS: dict[str, type[Method]] = {
     "dino": DINO,
     "exemplar": Exemplar,
     "fast_moco": FastMoCo,
+    "ibot": IBOT,
     "instdisc": InstDisc,
     "jigsaw": Jigsaw,
     "lewel_b": LEWELB,
     "lewel_m": LEWELM,
+    "mae": MAE,
     "mncl": MNCL,
     "moco_v1": MoCoV1,
     "moco_v2": MoCoV2,

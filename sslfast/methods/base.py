@@ -47,6 +47,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         bounds_information: its loss L is InfoNCE, the mean cross-entropy of picking a positive out of N, and
             `chance_loss` is log N: log N - L is a lower bound on their mutual information, in nats (van den Oord
             et al. 2018, arXiv:1807.03748, section 2.3).
+        needs_tokens: it takes the tokens of a ViT, or hides patches from it.
         defaults: the recipe of a method that has no recipe's file, nested or by whole keys: what differs from the
             defaults of every recipe.
         constant_lr: the parts whose learning rate stays at its peak.
@@ -59,6 +60,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
     needs_labels: ClassVar[bool] = False
     needs_map: ClassVar[bool] = False
     bounds_information: ClassVar[bool] = False
+    needs_tokens: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     constant_lr: tuple[str, ...] = ()
     encoder: Encoder

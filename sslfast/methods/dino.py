@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from sslfast.config.fields import STRICT, Count, CountOrZero, Positive, Probabil
 from sslfast.data import Batch
 from sslfast.distributed import mean
 from sslfast.encoders import Encoder
-from sslfast.methods.base import Method
+from sslfast.methods.base import Kept, Method
 from sslfast.methods.parts.collapse import embedding_std
 from sslfast.methods.parts.heads import UnitLinear, mlp
 from sslfast.methods.parts.momentum_copy import MomentumCopy, MomentumCopyConfig
@@ -54,19 +54,16 @@ class DINOConfig(MultiCropConfig, MomentumCopyConfig):
     """Number of first views that the teacher sees; the student sees all."""
 
 
-class DINO(Method[DINOConfig, Tensor]):
-    """A student predicts from each crop what its moving average makes of the global crops, centered and sharpened.
+DINOSettings = TypeVar("DINOSettings", bound=DINOConfig)
 
-    What differs from the paper and its code: the encoder of a run is the student's, theirs the teacher's. The
-    weight decay is constant, theirs rises along a cosine. The gradient is clipped as a whole, theirs for each
-    parameter. Prototypes have length 1, but those of their ViT-S have lengths that are trained.
-    """
 
-    Config = DINOConfig
+class DINONetworks(Method[DINOSettings, Kept]):
+    """The networks of DINO and of iBOT: encoder, head and prototypes, and a teacher that follows them."""
+
     num_views = None
     center: Tensor
 
-    def __init__(self, recipe: Recipe[DINOConfig], encoder: Encoder, num_images: int) -> None:
+    def __init__(self, recipe: Recipe[DINOSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)
         config = self.config
         hidden = [config.hidden] * (config.layers - 1)
@@ -80,6 +77,44 @@ class DINO(Method[DINOConfig, Tensor]):
         student = nn.Sequential(encoder, self.head, self.prototypes)
         self.teacher = MomentumCopy(student, buffers=config.target_norm)
         self.register_buffer("center", torch.zeros(config.prototypes))
+
+    def teacher_temperature(self, epoch: int) -> float:
+        """The temperature of the targets in an epoch, counted from 0, as in the published code."""
+        first, last = self.config.first_teacher_temperature, self.config.teacher_temperature
+        warm = self.config.teacher_warmup_epochs
+        return last if epoch >= warm else first + (last - first) * epoch / max(warm - 1, 1)
+
+    def momentum_copy(self) -> MomentumCopy:
+        return self.teacher
+
+    def momentum(self, step: int, total_steps: int) -> float:
+        return self.config.momentum_at(step, total_steps)
+
+    def move_center(self, center: Tensor, difference: Tensor, skip: Tensor) -> None:
+        """Moves a center (K,) towards the mean of all ranks' scores, by their difference (K,) from it."""
+        center.add_(torch.where(skip, 0.0, (1 - self.config.center_momentum) * difference))
+
+    def compiled(self) -> list[nn.Module]:
+        return [self.encoder, self.teacher.module.get_submodule("0")]
+
+    @classmethod
+    def even_std(cls, recipe: Recipe[DINOSettings]) -> float:
+        return float(recipe.method.dim**-0.5)
+
+    @classmethod
+    def check(cls, recipe: Recipe[DINOSettings], num_images: int) -> None:
+        check_crops(recipe)
+
+
+class DINO(DINONetworks[DINOConfig, Tensor]):
+    """A student predicts from each crop what its moving average makes of the global crops, centered and sharpened.
+
+    What differs from the paper and its code: the encoder of a run is the student's, theirs the teacher's. The
+    weight decay is constant, theirs rises along a cosine. The gradient is clipped as a whole, theirs for each
+    parameter. Prototypes have length 1, but those of their ViT-S have lengths that are trained.
+    """
+
+    Config = DINOConfig
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         config, views = self.config, batch.views
@@ -96,29 +131,5 @@ class DINO(Method[DINOConfig, Tensor]):
         scores: Tensor = prototypes(F.normalize(head(encode_crops(encoder, views)), dim=1))
         return scores
 
-    def teacher_temperature(self, epoch: int) -> float:
-        """The temperature of the targets in an epoch, counted from 0, as in the published code."""
-        first, last = self.config.first_teacher_temperature, self.config.teacher_temperature
-        warm = self.config.teacher_warmup_epochs
-        return last if epoch >= warm else first + (last - first) * epoch / max(warm - 1, 1)
-
-    def momentum_copy(self) -> MomentumCopy:
-        return self.teacher
-
-    def momentum(self, step: int, total_steps: int) -> float:
-        return self.config.momentum_at(step, total_steps)
-
     def after_step(self, kept: Tensor, step: int, total_steps: int, skip: Tensor) -> None:
-        # The center moves towards the mean of the batch's scores, of all ranks; what was kept is their difference.
-        self.center.add_(torch.where(skip, 0.0, (1 - self.config.center_momentum) * kept))
-
-    def compiled(self) -> list[nn.Module]:
-        return [self.encoder, self.teacher.module.get_submodule("0")]
-
-    @classmethod
-    def even_std(cls, recipe: Recipe[DINOConfig]) -> float:
-        return float(recipe.method.dim**-0.5)
-
-    @classmethod
-    def check(cls, recipe: Recipe[DINOConfig], num_images: int) -> None:
-        check_crops(recipe)
+        self.move_center(self.center, kept, skip)

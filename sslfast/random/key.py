@@ -35,6 +35,7 @@ class Stream(IntEnum):
     WEIGHT = 12
     NEGATIVE = 13
     NOISE_PLACE = 14
+    MASK = 15
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from sslfast.config import Recipe
 from sslfast.data import Source
 from sslfast.data.batch import rows_of_rank
 from sslfast.distributed import rank, world_size
-from sslfast.encoders import check_side
+from sslfast.encoders import VITS, check_side
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 
@@ -20,6 +20,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_num_views(recipe)
     check_warmup(recipe)
     check_batch_size(recipe)
+    check_encoder(recipe)
     check_sides(recipe)
 
 
@@ -57,6 +58,16 @@ def check_batch_size(recipe: Recipe) -> None:
     if recipe.encoder.norm == "split" and recipe.encoder.norm_splits % processes:
         raise UsageError(
             f"encoder.norm_splits={recipe.encoder.norm_splits}: expected a multiple of the {processes} processes"
+        )
+
+
+def check_encoder(recipe: Recipe) -> None:
+    """Refuses an encoder without the tokens that the method takes."""
+    encoder = recipe.encoder
+    if METHODS[recipe.method.name].needs_tokens and (encoder.name not in VITS or encoder.colors != "rgb"):
+        raise UsageError(
+            f"encoder.name={encoder.name}, encoder.colors={encoder.colors}: {recipe.method.name} hides patches "
+            f"from a ViT; expected one of {', '.join(VITS)}, and rgb"
         )
 
 

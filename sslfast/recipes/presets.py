@@ -68,11 +68,18 @@ PRESETS: dict[str, list[View]] = {
     "dino": [{**BYOL, **DINO_GLOBAL}, {**BYOL_PRIME, **DINO_GLOBAL}] + [{**DINO_LOCAL, "size": 96}] * 8,
     "dino_resnet": [{**BYOL, "scale": [0.14, 1.0]}, {**BYOL_PRIME, "scale": [0.14, 1.0]}]
     + [{**DINO_LOCAL, "scale": [0.05, 0.14], "size": 96}] * 8,
+    # Zhou et al. 2022 (arXiv:2111.07832), their code: DINO's, other crops; at 128 pixels fewer and smaller: ours.
+    "ibot": [{**view, "scale": [0.25, 1.0]} for view in (BYOL, BYOL_PRIME)]
+    + [{**DINO_LOCAL, "scale": [0.05, 0.25], "size": 96}] * 10,
+    "ibot_128": [{**view, "scale": [0.25, 1.0]} for view in (BYOL, BYOL_PRIME)]
+    + [{**DINO_LOCAL, "scale": [0.05, 0.25], "size": 64}] * 4,
     # lightly's benchmarks: on Imagenette fewer and smaller local crops, on CIFAR-10 none, and no blur.
     "dino_128": [{**BYOL, **DINO_GLOBAL}, {**BYOL_PRIME, **DINO_GLOBAL}] + [{**DINO_LOCAL, "size": 64}] * 6,
     "dino_cifar": [{**BYOL, **DINO_GLOBAL, "blur": 0.0}, {**BYOL_PRIME, **DINO_GLOBAL, "blur": 0.0}],
     # Caron et al. 2018 (arXiv:1807.05520), section 3.3: crops and flips.
     "deepcluster": [{**WITHOUT_COLOR, **FROM_008}],
+    # He et al. 2022 (arXiv:2111.06377), section 4: crops and flips; of 0.2 to 1, in their code.
+    "mae": [WITHOUT_COLOR],
     # Wu et al. 2018 (arXiv:1805.01978), their code.
     "instdisc": [MOCO_V1],
     # Li et al. 2021 (arXiv:2005.04966), their code: MoCo v2's.

@@ -12,12 +12,14 @@ from sslfast.views.context import context_pair
 from sslfast.views.division import divide
 from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
+from sslfast.views.masks import block_mask
 from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
 from sslfast.views.rotation import rotations
 
 __all__ = [
     "Key",
+    "block_mask",
     "context_pair",
     "divide",
     "drop_colors",

@@ -28,6 +28,8 @@ CPC = ("method.context_blocks=1", "method.context_width=8", "method.last_step=4"
 PUZZLE = ("method.trunk=16", "method.hidden=[16]")
 FAST_MOCO = ("method.dim=16", "method.hidden=16", "method.predictor_hidden=8")
 
+VIT = ("encoder.name=vit_small", "encoder.width=0.03", "encoder.patch_size=8")
+
 SUBJECTS: dict[str, Subject] = {
     "align_uniform": Subject("align_uniform_cifar10", HEAD, moves=False),
     "barlow_twins": Subject("barlow_twins_cifar10", HEAD, moves=False),
@@ -47,10 +49,16 @@ SUBJECTS: dict[str, Subject] = {
     ),
     "exemplar": Subject("exemplar_cifar10", ("method.dim=16",), moves=False),
     "fast_moco": Subject("fast_moco_cifar10", FAST_MOCO),
+    "ibot": Subject("ibot_cifar10", (*VIT, *HEAD, "method.prototypes=12", "method.frozen_epochs=1"), epoch=1),
     "instdisc": Subject("instdisc_imagenette", ("method.dim=16", "method.noise=32")),
     "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
     "lewel_b": Subject("lewel_b_cifar10", ("method.dim=16", "method.aligned_dim=8", "method.hidden=16")),
     "lewel_m": Subject("lewel_m_cifar10", (*MOCO, "method.aligned_dim=8")),
+    "mae": Subject(
+        "mae_cifar10",
+        (*VIT, "method.decoder_dim=8", "method.decoder_depth=1", "method.decoder_heads=2"),
+        moves=False,
+    ),
     "mncl": Subject("mncl_cifar10", (*FAST_MOCO, "method.queue_size=32")),
     "moco_v1": Subject("moco_v1_imagenette", MOCO),
     "moco_v2": Subject("moco_v2_cifar10", MOCO),

@@ -31,6 +31,7 @@ CHANCE = {
     "instdisc": math.log(33) + 32 * math.log(33 / 32),
     "jigsaw": math.log(20),
     "lewel_m": (math.log(33) + math.log(1 + 15 * 4)) / 2,
+    "mae": 191 / 192,
     "mncl": (2 + 12) * math.log(16),
     "moco_v1": math.log(33),
     "moco_v2": math.log(33),
@@ -56,6 +57,7 @@ OTHER_FORMS = {
     ("instdisc", "method.proximal=30"): None,
     ("pcl", "method.warmup_epochs=2"): math.log(33),
     ("lewel_m", "method.maps=gap"): (math.log(33) + math.log(16)) / 2,
+    ("mae", "method.normalize_pixels=false"): None,
     ("mncl", "method.reduction=mean"): (1 + 6) * math.log(16),
     ("rotation", "method.angles=2"): math.log(2),
     ("cmc", "encoder.color_parts=3 method.objective=softmax"): 6 * math.log(33),
@@ -69,6 +71,7 @@ INEXACT = (
     "exemplar",
     "instdisc",
     "jigsaw",
+    "mae",
     "pirl",
     "rotation",
     "supervised",
@@ -95,8 +98,10 @@ def source():
     return open_source("shapes", limit=72)
 
 
-def constant(dim, images, dense=False):
+def constant(dim, images, dense=False, *, tokens=False, keep=None, mask=None):
     """The features of an encoder that does not look."""
+    if tokens:
+        return torch.full((len(images), 1 + (16 if keep is None else keep.shape[1]), dim), 0.5)
     return torch.full((len(images), dim, 4, 4) if dense else (len(images), dim), 0.5)
 
 

@@ -14,7 +14,8 @@ def test_every_method_can_be_run(method, scale, train_images):
     recipe = short.recipe(method, "CIFAR10", scale, 3, seed=1)
     check_recipe(recipe)
     METHODS[method].check(recipe, train_images)
-    assert (recipe.encoder.name, recipe.encoder.stem, recipe.encoder.width) == ("resnet18", "cifar", scale.width)
+    expected = ("vit_small", 0.25) if METHODS[method].needs_tokens else ("resnet18", scale.width)
+    assert (recipe.encoder.name, recipe.encoder.width, recipe.encoder.stem) == (*expected, "cifar")
     assert (recipe.train.epochs, recipe.train.seed, recipe.data.source) == (3, 1, "CIFAR10")
     assert recipe.data.val_fraction == 0
 
