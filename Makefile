@@ -1,10 +1,10 @@
 # make demo | test | lint | bench | bench-views | bench-features | bench-train | methods-check | downstream-check |
-# reproduce | sanitize | static | results | architecture: each first makes the virtual environment .venv and builds
-# the extensions.
+# reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
+# .venv and builds the extensions there, with the torch that is in it. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check bench-compare gpu-check sanitize static results architecture lint lock clean
+.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check bench-compare gpu-check sanitize static results architecture wheels matrix lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -67,6 +67,21 @@ results: .venv/built
 architecture: .venv/built
 	$(BIN)/python tests/layers.py
 
+# dist/: a wheel with the compiled kernels, for every Python and torch of pyproject.toml, and a pure one for other
+# platforms. The compiled kernels find torch's libraries where Python has loaded them.
+wheels: .venv/built
+	rm -rf build dist
+	$(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir build/compiled .
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/auditwheel repair --exclude 'libtorch*' --exclude 'libc10*' --exclude 'libcudart*' \
+		--wheel-dir dist build/compiled/*.whl
+	rm -rf build
+	SSLFAST_PURE=1 $(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
+
+# The op tests on that wheel, with the oldest and the newest Python and torch: an hour on 2 CPU cores, 20 GB.
+# ARGS="-k contract" for some of the tests
+matrix: wheels
+	$(BIN)/python -m tests.matrix $(ARGS)
+
 lint: .venv/built
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -79,13 +94,19 @@ lint: .venv/built
 
 .venv/installed: requirements.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.lock
+ifeq ($(TORCH),cpu)
+	$(BIN)/pip install --quiet uv
+	grep -vE '^(cuda|nvidia|triton)\b' $< | $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu -r -
+else
+	$(BIN)/pip install --quiet --requirement $<
+endif
 	touch $@
 
 # Resolves the newest versions, with torch, torchvision and DALI held at the versions in constraints.txt.
 lock:
-	uv pip compile pyproject.toml --extra dali --extra detection --extra dev --universal --python-version 3.11.4 \
-		--constraint constraints.txt --no-header --no-annotate --upgrade --output-file requirements.lock
+	uv pip compile pyproject.toml --extra train --extra dali13 --extra detection --extra report --extra logging \
+		--extra dev --universal --python-version 3.10 --constraint constraints.txt --no-header --no-annotate \
+		--upgrade --output-file requirements.lock
 
 clean:
 	rm -rf .venv build *.egg-info sslfast/*.so

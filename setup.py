@@ -1,8 +1,9 @@
 """Builds the compiled kernels: `_C_cpu` always, `_C_cuda` where nvcc is found.
 
-Both use libtorch's stable ABI, so one build serves every torch from 2.11 on. They are two modules because
-one that is linked with CUDA cannot be loaded by a CPU-only torch. Neither asks for a GPU. A module that
-cannot be compiled is left out with a warning: the package works without it, and `sslfast info` says so.
+Both use libtorch's stable ABI and nothing of Python's, so one build serves every torch from 2.10 on and every
+Python. They are two modules because one that is linked with CUDA cannot be loaded by a CPU-only torch. Neither
+asks for a GPU. A module that cannot be compiled is left out with a warning: the package works without it, and
+`sslfast info` says so. SSLFAST_PURE=1 leaves out both, for a wheel that any platform can install.
 """
 
 import glob
@@ -16,7 +17,7 @@ from pathlib import Path
 import torch
 from setuptools import Extension, setup
 
-TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020b000000000000"  # torch 2.11
+TORCH_TARGET = "-DTORCH_TARGET_VERSION=0x020a000000000000"  # torch 2.10
 ARCHITECTURES = "8.0;9.0;10.0;12.0+PTX"
 WHEELS_CUDA = Path(torch.__file__).parents[1] / "nvidia" / "cu13"  # PyPI's CUDA packages, beside the torch in use
 
@@ -59,10 +60,13 @@ class BuildWhatCompiles(BuildExtension):
 
 def extensions() -> list[Extension]:
     """Describes `_C_cpu` and, where nvcc and a CUDA build of torch are found, `_C_cuda`."""
+    if os.environ.get("SSLFAST_PURE") == "1":
+        return []
     headers = str(Path("csrc").resolve())
     flags = ["-O3", "-std=c++20", TORCH_TARGET]
     # Loops are vectorised by `omp simd`, square roots in them if errno is left alone; threads come from torch.
-    cxx = [*flags, "-fopenmp-simd", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas"]
+    # Python's own flags ask for debug symbols, nine tenths of the file.
+    cxx = [*flags, "-fopenmp-simd", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-g0"]
     depends = sorted(glob.glob("csrc/**/*.h", recursive=True) + glob.glob("csrc/**/*.cuh", recursive=True))
     common = {"py_limited_api": True, "optional": True, "depends": depends}
     modules = []
@@ -98,5 +102,5 @@ def extensions() -> list[Extension]:
 setup(
     ext_modules=extensions(),
     cmdclass={"build_ext": BuildWhatCompiles},
-    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    options={"bdist_wheel": {"py_limited_api": "cp310"}},
 )

@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sslfast.extras import needed_by
+
 
 def on_first_use(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
     """The `__getattr__` of a module for names that are loaded when they are first used.
@@ -17,12 +19,15 @@ def on_first_use(module: str, places: Mapping[str, str]) -> Callable[[str], Any]
     Args:
         module: the module's name.
         places: where each name is: "package.module:name", or "package.module:" for a module itself.
+
+    The function raises MissingPackageError where a package that the name needs is not installed.
     """
 
     def find(name: str) -> Any:
         if name not in places:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
-        return pkgutil.resolve_name(places[name])
+        with needed_by(f"{module}.{name}"):
+            return pkgutil.resolve_name(places[name])
 
     return find
 

@@ -4,7 +4,7 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def describe(device: torch.device) -> dict[str, str]:
     versions = [f"python {platform.python_version()}", f"torch {torch.__version__}"]
     versions += [f"{name} {version(name)}" for name in ("triton", "sslfast") if version(name)]
     description = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "CPU": f"{environment.cpu_name()}, {torch.get_num_threads()} threads",
         "versions": ", ".join(versions),
         "commit": commit(),

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from sslfast.cli.arguments import parse
 from sslfast.cli.command import Command
 from sslfast.errors import PrintableFormatter, TrainingError, UsageError, is_out_of_memory, printable
+from sslfast.extras import needed_by
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,10 +47,12 @@ def run(argv: Sequence[str] | None) -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sslfast").setLevel(logging.INFO)
     interrupted, short_of_memory = Command.interrupted, Command.short_of_memory  # before one is chosen
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        args = parse(argv)
-        interrupted, short_of_memory = args.chosen.interrupted, args.chosen.short_of_memory
-        args.chosen.run(args)
+        with needed_by(" ".join(argv[:1])):
+            args = parse(argv)
+            interrupted, short_of_memory = args.chosen.interrupted, args.chosen.short_of_memory
+            args.chosen.run(args)
     except UsageError as error:
         return failed(str(error), code=2)
     except TrainingError as error:

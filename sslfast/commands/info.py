@@ -1,4 +1,4 @@
-"""`sslfast info`: versions, the devices here, and which kernels run on them or why not."""
+"""`sslfast info`: versions, extras, the devices here, and which kernels run on them or why not."""
 
 from __future__ import annotations
 
@@ -8,33 +8,46 @@ from collections.abc import Sequence
 
 import torch
 
+from sslfast.extras import EXTRAS, dali_extra, install, missing
 from sslfast.kernels.common.op import MISSING, OPS, Op
 
-PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130", "timm")
+PACKAGES = ("sslfast", "torch", "numpy", "triton")
 IMPLS = ("cpp", "triton", "cuda", "reference")
 
 
 def describe() -> str:
-    """Versions, devices, and a table of ops by implementation, as text to read.
+    """Versions, extras, devices, and a table of ops by implementation, as text to read.
 
     The table says on which of the devices here an implementation runs. One that could not be loaded is "missing":
     below the table stands, once, why, and how to get it.
     """
-    return "\n\n".join((_versions(), _devices(), _kernels()))
+    return "\n\n".join((_versions(), _extras(), _devices(), _kernels()))
 
 
 def _versions() -> str:
     rows = [("python", platform.python_version())]
-    rows += [(package, _version(package)) for package in PACKAGES]
+    rows += [(package, _version(package) or f"not installed; pip install {package}") for package in PACKAGES]
     rows += [("CUDA of torch", torch.version.cuda or "none: this torch is a CPU build")]
     return "Versions\n" + _table(rows)
 
 
-def _version(package: str) -> str:
+def _extras() -> str:
+    """The versions of each extra's packages, or what is missing of it and how to get it."""
+    rows = []
+    for extra, modules in EXTRAS.items():
+        if extra in ("dali12", "dali13") and extra != dali_extra():
+            continue
+        absent = missing(extra)
+        versions = ", ".join(f"{package} {_version(package) or 'unknown'}" for package in modules.values())
+        rows.append((extra, f"{', '.join(absent)} missing; {install(extra)}" if absent else versions))
+    return "Extras\n" + _table(rows)
+
+
+def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return f"not installed; pip install {package}"
+        return None
 
 
 def _devices() -> str:

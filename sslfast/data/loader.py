@@ -15,6 +15,7 @@ from sslfast.data.sources import Source
 from sslfast.data.sources.values import with_range
 from sslfast.data.spec import LoaderSpec
 from sslfast.errors import UsageError
+from sslfast.extras import dali_extra, install
 
 
 def make_loader(spec: LoaderSpec) -> Loader:
@@ -39,7 +40,7 @@ def make_loader(spec: LoaderSpec) -> Loader:
     if not has_dali():
         raise UsageError(
             f"{source.name}: images of this size are read with NVIDIA DALI, which is missing: "
-            "pip install nvidia-dali-cuda130, or set data.pipeline=resident if they fit in memory"
+            f"{install(dali_extra())}, or set data.pipeline=resident if they fit in memory"
         )
     from sslfast.data.dali.loader import DaliLoader
 

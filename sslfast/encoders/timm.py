@@ -9,6 +9,7 @@ from torch import Tensor
 from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
 from sslfast.errors import UsageError
+from sslfast.extras import require
 
 TIMM = "timm/"  # the beginning of the names
 
@@ -58,11 +59,10 @@ def build_timm(config: EncoderConfig, channels: int) -> TimmEncoder:
         UsageError: timm is not installed, has no such model, or the section has settings that only ours know.
     """
     name, model_name = config.name, config.name.removeprefix(TIMM)
-    try:
-        import timm
-        from timm.layers import convert_sync_batchnorm
-    except ModuleNotFoundError as error:
-        raise UsageError(f"encoder.name={name}: {error.name} is not installed; pip install timm") from error
+    require("timm", f"encoder.name={name}")
+    import timm
+    from timm.layers import convert_sync_batchnorm
+
     if model_name not in timm.list_models():
         raise UsageError(f"encoder.name={name}: timm has no such model; timm.list_models() names them")
     if config.width != 1 or config.norm == "split":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from sklearn.manifold import TSNE
 
+from sslfast.extras import missing
 from sslfast.report.page import COLORS, aside, escape
 
 PERPLEXITY = 30.0  # scikit-learn's default
@@ -20,7 +21,8 @@ TRIANGLE = "m-3.5 3l3.5 -6l3.5 6z"
 def draw_embedding(name: str, x: NDArray[np.float32], labels: NDArray[np.int64] | None) -> str:
     """Draws a t-SNE (van der Maaten and Hinton 2008) of features as a figure, colored by class.
 
-    Of features that are all the same it says so: t-SNE crashes on them.
+    Without scikit-learn it draws their first two principal components. Of features that are all the same it says
+    so: t-SNE crashes on them.
 
     Args:
         name: the encoder's, for the figure's title.
@@ -30,14 +32,33 @@ def draw_embedding(name: str, x: NDArray[np.float32], labels: NDArray[np.int64] 
     if not x.std(axis=0).max() > SAME:  # also of NaN
         drawn = aside("All images have the same features here: the encoder has collapsed.")
     else:
-        tsne = TSNE(perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=0)
-        points = _placed(tsne.fit_transform(x))
+        points = _placed(_tsne(x) if has_tsne() else _principal_components(x))
         numbers = np.zeros(len(x), dtype=np.int64) if labels is None else np.minimum(labels, NAMED)
         present = sorted({*numbers.tolist()}, reverse=True)  # the pale dots of the others first, below the rest
         groups = [_group(number, points[numbers == number]) for number in present]
-        told = escape(f"t-SNE of the features of {len(x)} images, {name}")
+        told = escape(f"{'t-SNE' if has_tsne() else 'PCA'} of the features of {len(x)} images, {name}")
         drawn = f'<svg viewBox="0 0 {SIDE} {SIDE}" role="img" aria-label="{told}">{"".join(groups)}</svg>'
     return f"<figure>\n<figcaption><h3>{escape(name.capitalize())}</h3></figcaption>\n{drawn}\n</figure>"
+
+
+def has_tsne() -> bool:
+    """Whether scikit-learn is installed, whose t-SNE it is."""
+    return not missing("report")
+
+
+def _tsne(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    from sklearn.manifold import TSNE
+
+    points: NDArray[np.float32] = TSNE(
+        perplexity=min(PERPLEXITY, (len(x) - 1) / 3), init="pca", random_state=0
+    ).fit_transform(x)
+    return points
+
+
+def _principal_components(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    centered = torch.from_numpy(x - x.mean(axis=0))
+    u, s, _ = torch.linalg.svd(centered, full_matrices=False)
+    return (u[:, :2] * s[:2]).numpy()
 
 
 def legend(labels: NDArray[np.int64] | None, classes: list[str]) -> str:

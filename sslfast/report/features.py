@@ -14,7 +14,8 @@ from sslfast.data.sources.subset import balanced_subset
 from sslfast.encoders import Encoder
 from sslfast.evaluation.features import features
 from sslfast.evaluation.images import VAL_FRACTION
-from sslfast.report.embedding import FEWEST, draw_embedding, legend
+from sslfast.extras import install
+from sslfast.report.embedding import FEWEST, draw_embedding, has_tsne, legend
 from sslfast.report.neighbors import NEIGHBORS, draw_neighbors
 from sslfast.report.page import pair, paragraph, section
 from sslfast.weights import NamedEncoder
@@ -81,6 +82,9 @@ def feature_sections(found: NamedEncoder, source: Source, *, is_run_data: bool) 
         paragraph(
             f"A t-SNE of the features of {len(held_out):,} images: near points have like features. The distances "
             "between groups, and their sizes, mean nothing."
+            if has_tsne()
+            else f"The first two principal components of the features of {len(held_out):,} images. A t-SNE, which "
+            f"also shows groups that overlap here, needs scikit-learn: {install('report')}"
         ),
         paragraph(
             "Without labels it shows groups, and not what they have in common."

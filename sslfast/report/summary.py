@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from itertools import pairwise
 
 from sslfast.config import Recipe
@@ -104,7 +104,7 @@ def _facts(recipe: Recipe, metrics: Metrics, starts: Sequence[Start]) -> Iterato
 def _date(text: str) -> str:
     """A date of a record, to the minute; one that cannot be read as it is."""
     try:
-        return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return f"{datetime.fromisoformat(text).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError):
         return text
 

@@ -10,7 +10,7 @@ import json
 import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pydantic.dataclasses import dataclass
 from sslfast.distributed import world_size
 from sslfast.errors import TrainingError, UsageError
 
-PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130", "timm")
+PACKAGES = ("sslfast", "torch", "torchvision", "triton", "nvidia-dali-cuda130", "nvidia-dali-cuda120", "timm")
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def record_start(
         TrainingError: the file cannot be written.
     """
     start = Start(
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         step=step,
         device=device_name(device),
         cpu=cpu_name(),

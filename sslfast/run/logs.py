@@ -8,19 +8,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from torch.utils.tensorboard import SummaryWriter
+from typing import TYPE_CHECKING
 
 from sslfast.errors import PrintableFormatter, TrainingError
+from sslfast.extras import install, missing
 from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory
 from sslfast.run.metrics import read_metrics
 
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+log = logging.getLogger(__name__)
 step_log = logging.getLogger("sslfast.steps")  # of the lines of steps, which are many
 
 
 class MetricsLog:
-    """The metrics of a run, appended to metrics.jsonl and to TensorBoard's events.
+    """The metrics of a run, appended to metrics.jsonl and, where TensorBoard is installed, to its events.
 
     A line is {"step", "epoch", ...}; `step` counts the steps done. A resumed run takes back the lines past
     the step that it resumes from, so that no step stands there twice.
@@ -39,15 +43,16 @@ class MetricsLog:
             with atomic_write(run.metrics) as file:
                 file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
             self._file = run.metrics.open("a", encoding="utf-8")
-            self._events = SummaryWriter(str(run.path), purge_step=resumed_step + 1)
+            self._events = _tensorboard(run.path, purge_step=resumed_step + 1)
 
     def write(self, step: int, epoch: float, **values: float) -> None:
         """Writes a line of values by name, after `step` steps and `epoch` epochs."""
         with self._writing():
             self._file.write(json.dumps({"step": step, "epoch": round(epoch, 4), **values}) + "\n")
             self._file.flush()
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
+            if self._events is not None:
+                for name, value in values.items():
+                    self._events.add_scalar(name, value, step)
 
     def had(self, name: str, step: int) -> bool:
         """Whether the lines of before the run was resumed have a value of this name at a step."""
@@ -59,7 +64,8 @@ class MetricsLog:
     def __exit__(self, *_: object) -> None:
         with self._writing():
             self._file.close()
-            self._events.close()
+            if self._events is not None:
+                self._events.close()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -70,6 +76,16 @@ class MetricsLog:
                 f"{self._path}: cannot write the metrics ({error.strerror}); the checkpoints are intact: "
                 "make room, and continue with --resume"
             ) from error
+
+
+def _tensorboard(folder: Path, purge_step: int) -> SummaryWriter | None:
+    """A writer of TensorBoard's events; None, and a line that says so, where it is not installed."""
+    if missing("logging"):
+        log.info("no events for TensorBoard, which is not installed: %s", install("logging"))
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 class _LogFile(logging.FileHandler):

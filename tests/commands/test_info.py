@@ -1,6 +1,7 @@
 """`sslfast info`: what is here, what is missing and how to get it."""
 
 import importlib.metadata
+import sys
 
 import pytest
 import torch
@@ -57,7 +58,14 @@ def test_packages_that_are_not_installed(monkeypatch):
         raise importlib.metadata.PackageNotFoundError(package)
 
     monkeypatch.setattr(importlib.metadata, "version", version)
-    assert "not installed; pip install nvidia-dali-cuda130" in info.describe()
+    assert "not installed; pip install triton" in info.describe()
+
+
+def test_an_extra_is_there_or_comes_with_how_to_get_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    text = info.describe()
+    assert 'scikit-learn missing; pip install "sslfast[report]"' in text
+    assert f"Pillow {importlib.metadata.version('pillow')}" in text
 
 
 @pytest.mark.gpu

@@ -19,7 +19,7 @@ def build(name, **settings):
 
 def test_without_timm_the_error_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(UsageError, match="encoder.name=timm/resnet18: timm is not installed; pip install timm"):
+    with pytest.raises(UsageError, match=r'timm/resnet18 needs timm: pip install "sslfast\[timm\]"'):
         build_encoder(EncoderConfig(name="timm/resnet18"))
 
 

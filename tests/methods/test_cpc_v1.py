@@ -44,7 +44,9 @@ def transcription(method, data):
     losses, hits = [], []
     for direction in range(config.directions):
         place = TURNED[direction * 4 // config.directions]
-        turned = torch.stack([torch.stack([z[:, *place(i, j)] for j in range(3)], 1) for i in range(3)], 1)
+        turned = torch.stack(
+            [torch.stack([z[(slice(None), *place(i, j))] for j in range(3)], 1) for i in range(3)], 1
+        )
         context = method.directions[direction].context(turned.permute(0, 3, 1, 2))
         for k, predict in enumerate(method.directions[direction].maps, config.first_step):
             terms = []

@@ -1,5 +1,8 @@
 """Pictures of features in two dimensions."""
 
+import re
+import sys
+
 import numpy as np
 import pytest
 
@@ -25,6 +28,19 @@ def test_without_labels() -> None:
     x = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
     assert draw_embedding("pre-trained", x, None).count("<path") == 1
     assert legend(None, []) == ""
+
+
+def test_without_scikit_learn_it_is_the_principal_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    x = np.zeros((12, 8), dtype=np.float32)
+    x[:, 3] = np.linspace(-1, 1, 12)  # all the variance is in one direction
+    figure = draw_embedding("pre-trained", x, None)
+    assert Markup(figure).charts == ["PCA of the features of 12 images, pre-trained"]
+    places = [tuple(map(float, place)) for place in re.findall(r"M([\d.]+) ([\d.]+)h0", figure)]
+    steps = np.diff([x for x, _ in places])
+    assert np.allclose(steps, steps[0], atol=0.2)
+    assert abs(steps[0]) > 30
+    assert {y for _, y in places} == {200.0}
 
 
 @pytest.mark.parametrize("value", [0.0, 0.35, np.nan])

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import sys
 
 import pytest
 
@@ -28,6 +29,16 @@ def test_lines_come_back(tmp_path):
         metrics.write(1, 0.123456, loss=0.5, lr=0.1)
     assert read_metrics(run.metrics) == [{"step": 1, "epoch": 0.1235, "loss": 0.5, "lr": 0.1}]
     assert list(tmp_path.glob("events.out.*"))
+
+
+def test_without_tensorboard_the_lines_are_written_and_the_log_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    run = RunDirectory(tmp_path)
+    with caplog.at_level(logging.INFO, "sslfast"), MetricsLog(run, 0) as metrics:
+        metrics.write(1, 1.0, loss=0.5)
+    assert losses(run) == {1: 0.5}
+    assert not list(tmp_path.glob("events.out.*"))
+    assert caplog.messages == ['no events for TensorBoard, which is not installed: pip install "sslfast[logging]"']
 
 
 @pytest.mark.parametrize("resumed", [0, 2, 5])

@@ -83,14 +83,21 @@ def _find(archive: Path) -> Path | None:
             return images
     if not same_size:
         return None
-    with archive.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _sha256(archive)
     for folder, record in same_size:
         if record["sha256"] == digest and (images := _whole(folder, record)) is not None:
             with suppress(OSError):  # of a cache that is read-only
                 _write_record(folder, {**record, "seen": {**record["seen"], path: asdict(stamp)}})
             return images
     return None
+
+
+def _sha256(archive: Path) -> str:
+    digest = hashlib.sha256()
+    with archive.open("rb") as file:
+        while data := file.read(BUFFER):
+            digest.update(data)
+    return digest.hexdigest()
 
 
 def _records() -> Iterator[tuple[Path, dict[str, Any]]]:

@@ -65,7 +65,7 @@ def _has_late_metadata(png: IO[bytes]) -> bool:
     after_pixels = False
     try:
         while len(start := png.read(8)) == 8:
-            length, name = int.from_bytes(start[:4]), start[4:]
+            length, name = int.from_bytes(start[:4], "big"), start[4:]
             if after_pixels and name in PNG_METADATA:
                 return True
             after_pixels = after_pixels or name == b"IDAT"

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
 from torch import Tensor
-
-from sslfast.errors import UsageError
 
 # From torchmetrics' names to those of a row.
 NAMES = {
@@ -22,13 +19,6 @@ NAMES = {
 }
 
 Objects = dict[str, Tensor]
-
-
-def check_installed() -> None:
-    """Raises UsageError where the packages that compute it are not installed."""
-    for package in ("torchmetrics", "faster_coco_eval"):
-        if find_spec(package) is None:
-            raise UsageError(f"evaluate detect: {package} is not installed; pip install 'sslfast[detection]'")
 
 
 def average_precision(pairs: Iterable[tuple[Objects, Objects]], *, masks: bool) -> dict[str, float | None]:

@@ -6,11 +6,11 @@ from sslfast.config import DataConfig
 from sslfast.data.annotations import AnnotatedImages, open_annotated
 from sslfast.data.sources.names import Names, one_or_list
 from sslfast.errors import UsageError
-from sslfast.evaluation.detection.average_precision import check_installed
 from sslfast.evaluation.detection.config import DetectConfig
 from sslfast.evaluation.images import with_split
 from sslfast.evaluation.parts import check_apart, hold_out, read_each, with_classes
 from sslfast.evaluation.protocol import Counts, RunImages, TrainVal
+from sslfast.extras import require
 
 
 def open_images(
@@ -25,7 +25,7 @@ def open_images(
         UsageError: a package is not installed; images cannot be opened, or the two parts share some, or one of
             them has no object, or no outlines where masks are to be predicted.
     """
-    check_installed()
+    require("detection", "evaluate detect")
     train = _open(data, options)
     if val is None:
         options = with_split(options, DataConfig())

@@ -2,14 +2,12 @@
 
 import contextlib
 import io
-import sys
 
 import numpy as np
 import pytest
 import torch
 
-from sslfast.errors import UsageError
-from sslfast.evaluation.detection.average_precision import average_precision, check_installed
+from sslfast.evaluation.detection.average_precision import average_precision
 
 SIDE, CLASSES = 160, 3
 
@@ -110,10 +108,3 @@ def test_nothing_found_is_nothing():
     objects = {"boxes": torch.tensor([[0.0, 0, 10, 10]]), "labels": torch.tensor([0]), "iscrowd": torch.zeros(1)}
     none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.int64), "scores": torch.zeros(0)}
     assert average_precision([(none, objects)], masks=False)["ap"] == 0
-
-
-@pytest.mark.parametrize("package", ["torchmetrics", "faster_coco_eval"])
-def test_a_package_that_is_missing_is_named(monkeypatch, package):
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(UsageError, match=rf"{package} is not installed; pip install 'sslfast\[detection\]'"):
-        check_installed()
