@@ -1,24 +1,35 @@
 """`sslfast export`: files that other software loads."""
 
+import dataclasses
 import json
+import sys
 from pathlib import Path
 
 import pytest
 import safetensors
 import torch
 import torchvision
+import yaml
 from safetensors.torch import load_file
 
-from sslfast.commands.export import export_torchvision
+from sslfast.cli import EXPORT_FORMATS
+from sslfast.commands.export import FORMATS, export
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
+from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
+from sslfast.weights import load_encoder
+from sslfast.weights.digest import weights_digest
 
 
-def save_run(folder: Path, **encoder: object) -> tuple[Path, Encoder]:
+def images(count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def save_run(folder: Path, size: int = 224, **encoder: object) -> tuple[Path, Encoder]:
     """A checkpoint of an encoder whose every tensor, running statistics too, differs from the initial ones."""
-    recipe = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder})
+    recipe = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder, "data": {"size": size}})
     model = build_encoder(recipe.encoder)
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -35,7 +46,7 @@ def save_run(folder: Path, **encoder: object) -> tuple[Path, Encoder]:
 def test_torchvision_loads_it_strictly_and_computes_the_same(tmp_path: Path, norm: str) -> None:
     path, encoder = save_run(tmp_path, norm=norm)
     out = tmp_path / "resnet18.safetensors"
-    assert export_torchvision(path, out) == out
+    assert export(path, out, "torchvision") == out
 
     model = torchvision.models.resnet18()
     model.load_state_dict(load_file(out), strict=True)
@@ -43,28 +54,27 @@ def test_torchvision_loads_it_strictly_and_computes_the_same(tmp_path: Path, nor
     assert not model.fc.bias.any()
     model.fc = torch.nn.Identity()
     model = model.eval().to(memory_format=torch.channels_last)  # the encoder's, for the very same arithmetic
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        assert torch.equal(model(images), encoder(images))
+        assert torch.equal(model(images()), encoder(images()))
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
     path, _ = save_run(tmp_path)
     out = tmp_path / "resnet18.safetensors"
-    export_torchvision(path, out)
+    export(path, out, "torchvision")
     with safetensors.safe_open(out, "pt") as file:
         metadata = file.metadata()
     assert metadata["architecture"] == "torchvision.models.resnet18"
     assert "untrained" in metadata["classifier"]
     assert json.loads(metadata["mean"]) == [0.485, 0.456, 0.406]
-    assert json.loads(metadata["config"])["method"]["name"] == "moco_v2"
+    assert json.loads(metadata["recipe"])["method"]["name"] == "moco_v2"
 
 
 @pytest.mark.parametrize("encoder", [{"stem": "cifar"}, {"width": 0.5}, {"colors": "lab"}])
 def test_what_torchvision_lacks_is_refused(tmp_path: Path, encoder: dict[str, object]) -> None:
     path, _ = save_run(tmp_path, **encoder)
     with pytest.raises(UsageError, match=r"torchvision has no resnet18 .*sslfast\.load_encoder"):
-        export_torchvision(path, tmp_path / "out.safetensors")
+        export(path, tmp_path / "out.safetensors", "torchvision")
     assert not (tmp_path / "out.safetensors").exists()
 
 
@@ -73,13 +83,132 @@ def test_a_file_is_only_replaced_when_asked(tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     out.write_text("precious")
     with pytest.raises(UsageError, match="exists.*--overwrite"):
-        export_torchvision(path, out)
+        export(path, out, "torchvision")
     assert out.read_text() == "precious"
-    export_torchvision(path, out, overwrite=True)
+    export(path, out, "torchvision", overwrite=True)
     assert "conv1.weight" in load_file(out)
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
     path, _ = save_run(tmp_path)
     with pytest.raises(UsageError, match="cannot write: No such file or directory"):
-        export_torchvision(path, tmp_path / "missing" / "out.safetensors")
+        export(path, tmp_path / "missing" / "out.safetensors", "torchvision")
+
+
+def test_a_runs_file_can_be_read_again(tmp_path: Path) -> None:
+    path, encoder = save_run(tmp_path)
+    for format in ("torchvision", "timm"):
+        out = export(path, tmp_path / f"{format}.safetensors", format)
+        loaded = load_encoder(out).state_dict()
+        assert all(torch.equal(loaded[name], value) for name, value in encoder.state_dict().items())
+
+
+def test_the_command_knows_the_formats() -> None:
+    assert tuple(FORMATS) == EXPORT_FORMATS
+
+
+def test_a_suffix_that_the_format_does_not_have(tmp_path: Path) -> None:
+    path, _ = save_run(tmp_path)
+    with pytest.raises(UsageError, match=r"expected the name of an? \.pth file, which --format detectron2 writes"):
+        export(path, tmp_path / "out.pkl", "detectron2")
+    with pytest.raises(UsageError, match="the name of a folder, without a suffix, which --format hf writes"):
+        export(path, tmp_path / "out.zip", "hf")
+
+
+def test_a_format_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--format keras: expected one of torchvision, timm, onnx, hf"):
+        export("random", tmp_path / "out", "keras")
+
+
+@pytest.mark.parametrize("encoder", [{}, {"name": "vit_small"}], ids=["resnet18", "vit_small"])
+def test_timm_loads_it_strictly_and_computes_the_same(tmp_path: Path, encoder: dict[str, object]) -> None:
+    timm = pytest.importorskip("timm")
+    path, ours = save_run(tmp_path, size=64, **encoder)
+    out = export(path, tmp_path / "timm.safetensors", "timm")
+    with safetensors.safe_open(out, "pt") as file:
+        call = file.metadata()["architecture"]
+    if encoder:
+        assert call == "timm.create_model('vit_small_patch16_224', num_classes=0, num_heads=12, img_size=64)"
+        model = timm.create_model("vit_small_patch16_224", num_classes=0, num_heads=12, img_size=64)
+    else:
+        assert call == "timm.create_model('resnet18', num_classes=0)"
+        model = timm.create_model("resnet18", num_classes=0)
+    model.load_state_dict(load_file(out), strict=True)
+    torch.testing.assert_close(model.eval()(images()), ours(images()), rtol=1e-4, atol=1e-5)
+
+
+def test_a_model_of_timm_goes_back_to_timm(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    path, ours = save_run(tmp_path, name="timm/test_resnet")
+    model = timm.create_model("test_resnet", num_classes=0)
+    model.load_state_dict(load_file(export(path, tmp_path / "timm.safetensors", "timm")), strict=True)
+    torch.testing.assert_close(model.eval()(images()), ours(images()))
+
+
+def test_onnxruntime_computes_the_same_for_any_number_of_images(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    path, encoder = save_run(tmp_path, size=64, width=0.25)
+    session = onnxruntime.InferenceSession(export(path, tmp_path / "encoder.onnx", "onnx"))
+    for count in (1, 3):
+        (features,) = session.run(["features"], {"images": images(count).numpy()})
+        torch.testing.assert_close(torch.from_numpy(features), encoder(images(count)), rtol=1e-4, atol=1e-4)
+    assert json.loads(session.get_modelmeta().custom_metadata_map["mean"]) == [0.485, 0.456, 0.406]
+
+
+def test_onnx_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    path, _ = save_run(tmp_path)
+    with pytest.raises(UsageError, match=r'--format onnx needs .*onnxscript: pip install "sslfast\[onnx\]"'):
+        export(path, tmp_path / "encoder.onnx", "onnx")
+
+
+def test_the_hub_gets_weights_a_configuration_and_a_card(tmp_path: Path) -> None:
+    path, encoder = save_run(tmp_path, size=64)
+    results = tmp_path / "evaluation"
+    rows = [{"encoder": "pre-trained", "top1": 0.75}]
+    of_these = Evaluation("knn", "run", "shapes", None, {"k": [20]}, 90, 10, 3, 0.4, rows)
+    dataclasses.replace(of_these, weights=weights_digest(encoder)).save(results)
+    dataclasses.replace(of_these, kind="linear", weights="of others").save(results)
+    folder = export(path, tmp_path / "hub", "hf")
+
+    config = json.loads((folder / "config.json").read_text())
+    assert (config["architecture"], config["num_features"]) == ("resnet18", 512)
+    assert config["pretrained_cfg"]["input_size"] == [3, 64, 64]
+    weights = load_file(folder / "model.safetensors")
+    assert all(torch.equal(weights[name], value) for name, value in encoder.state_dict().items())
+    card = (folder / "README.md").read_text()
+    _, head, body = card.split("---\n", 2)
+    assert yaml.safe_load(head)["license"] == "unknown"
+    assert "pre-trained by moco_v2" in body
+    assert "knn on shapes" in body
+    assert "| 75.0" in body
+    assert "linear on shapes" not in body
+    assert "the weights are their owner's" in body
+
+
+def test_timm_loads_the_folder_of_the_hub(tmp_path: Path) -> None:
+    timm = pytest.importorskip("timm")
+    path, encoder = save_run(tmp_path, size=64, name="vit_small")
+    folder = export(path, tmp_path / "hub", "hf")
+    model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+    torch.testing.assert_close(model(images()), encoder(images()), rtol=1e-4, atol=1e-5)
+
+
+def test_detectron2_finds_its_names(tmp_path: Path) -> None:
+    """By the names of its ResNets, in a file that is read without unpickling anything but tensors."""
+    path, encoder = save_run(tmp_path)
+    content = torch.load(export(path, tmp_path / "d2.pth", "detectron2"), weights_only=True)
+    assert content["matching_heuristics"] is True
+    own = encoder.state_dict()
+    for ours, theirs in {
+        "conv1.weight": "stem.conv1.weight",
+        "bn1.running_var": "stem.conv1.norm.running_var",
+        "layer1.0.conv2.weight": "res2.0.conv2.weight",
+        "layer4.1.bn2.bias": "res5.1.conv2.norm.bias",
+        "layer2.0.downsample.0.weight": "res3.0.shortcut.weight",
+        "layer2.0.downsample.1.weight": "res3.0.shortcut.norm.weight",
+    }.items():
+        assert torch.equal(content["model"][theirs], own[ours])
+    counters = sum(name.endswith("num_batches_tracked") for name in own)
+    assert len(content["model"]) == len(own) - counters

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from sslfast.commands.evaluate import evaluate
-from sslfast.commands.export import export_torchvision
+from sslfast.commands.export import export
 from sslfast.commands.pretrain import pretrain
 from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
@@ -101,7 +101,7 @@ def test_it_is_evaluated_beside_its_random_beginning(run):
 
 def test_torchvision_has_none_of_these(run, tmp_path):
     with pytest.raises(UsageError, match="this format is of ResNets with .*, and torchvision has no"):
-        export_torchvision(run, tmp_path / "out.safetensors")
+        export(run, tmp_path / "out.safetensors", "torchvision")
 
 
 def test_an_unknown_name_is_refused():

@@ -15,7 +15,7 @@ from tests.weights.networks import assert_same, perturbed, small_resnet
 
 @pytest.mark.parametrize(("name", "suffix"), [("resnet18", ".pth"), ("resnet50", ".safetensors")])
 def test_torchvisions_weights_go_round_bit_for_bit(tmp_path, name, suffix):
-    from sslfast.commands.export import export_torchvision
+    from sslfast.commands.export import export
 
     model = getattr(torchvision.models, name)()
     weights = perturbed(model)
@@ -24,7 +24,7 @@ def test_torchvisions_weights_go_round_bit_for_bit(tmp_path, name, suffix):
     encoder = load_encoder(path)
     assert_same(encoder, weights)
     assert (encoder.side, encoder.mean.tolist()) == (224, pytest.approx([0.485, 0.456, 0.406]))
-    export_torchvision(path, tmp_path / "back.safetensors")
+    export(path, tmp_path / "back.safetensors", "torchvision")
     assert_same(sslfast.load_encoder(tmp_path / "back.safetensors"), weights)
 
 
