@@ -39,7 +39,7 @@ methods-check: .venv/built
 reproduce: .venv/built
 	SCALE=$(SCALE) $(BIN)/python -m sslfast.benchmarks.reproduce.run $(ARGS)
 
-# Every protocol of evaluation on one small encoder, about an hour on 2 CPU cores
+# Every protocol of evaluation on one small encoder
 downstream-check: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.downstream.check $(ARGS)
 

@@ -51,7 +51,7 @@ class DetectConfig(EvaluationConfig):
     protocol: Literal["short", "voc", "coco_1x", "coco_2x"] = "short"
     """Defaults of the settings below, and the course of the rate. voc: LEWEL's and MoCo's for Pascal VOC 07+12,
     / 10 at 3/4 and 11/12 of 24k iterations; coco_1x, coco_2x: theirs for COCO, / 10 at 2/3 and 8/9 of 90k, 180k;
-    short: ours, for minutes on a CPU with a small encoder."""
+    short: ours, for a CPU and a small encoder."""
     classes: str | None = None
     """Classes to use, in this order: names with commas between, or a text file with a name a line; null: all.
     Objects of others are left out, and their images stay."""

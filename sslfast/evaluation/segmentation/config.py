@@ -25,8 +25,8 @@ class SegmentConfig(EvaluationConfig):
     """A fully convolutional network on the encoder, trained on masks: LEWEL's protocol (Huang et al. 2022)."""
 
     protocol: Literal["short", "voc"] = "short"
-    """Defaults of the settings below. voc: LEWEL's and mmsegmentation's for Pascal VOC 2012; short: ours, for some
-    minutes on a CPU with a small encoder."""
+    """Defaults of the settings below. voc: LEWEL's and mmsegmentation's for Pascal VOC 2012; short: ours, for a
+    CPU and a small encoder."""
     classes: str | None = None
     """Classes to use, in this order: names with commas between, or a text file with a name a line; null: all.
     Pixels of others are of the background, the first class."""
