@@ -126,8 +126,6 @@ Tensor part(const Tensor& matrix, int64_t dim, int64_t start, int64_t size) {
   return torch::stable::narrow(whole, dim, start, size);
 }
 
-Tensor transposed(const Tensor& matrix) { return torch::stable::transpose(matrix, 0, 1); }
-
 // Returns x y, by blocks: large ones, which pack less for each product, where there are enough of them.
 Tensor product(const Tensor& x, const Tensor& y) {
   const int64_t rows = x.size(0), columns = y.size(1);

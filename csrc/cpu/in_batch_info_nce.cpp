@@ -73,9 +73,8 @@ float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool ne
 // Part of a (rows, columns) matrix: `height` rows from `top` and `width` columns from `left`, or as many as there are.
 Tensor part_of(const float* data, int64_t rows, int64_t columns, int64_t top, int64_t height, int64_t left,
                 int64_t width) {
-  Tensor matrix = as_matrix(data, rows, columns);
-  Tensor part = torch::stable::narrow(matrix, 0, top, std::min(height, rows - top));
-  return torch::stable::narrow(part, 1, left, std::min(width, columns - left));
+  return as_matrix(data + top * columns + left, std::min(height, rows - top), std::min(width, columns - left),
+                   columns, 1);
 }
 
 // Writes the losses (N,) to `loss`; the gradients of their weighted sum to `dq`, (N, D), and `dk`, (M, D), and the
@@ -91,9 +90,9 @@ void run(const float* queries, int64_t n, const float* keys, int64_t m, int64_t 
     for_each_task(ceil_div(rows, query_rows), [&](int64_t task) {
       const int64_t first = task * query_rows, count = std::min(query_rows, rows - first), i = start + first;
       float* const block = &products[first * m];
-      Tensor all_keys = as_matrix(keys, m, d);
+      const Tensor all_keys = as_matrix(keys, m, d);
       matmul_into(as_matrix(block, count, m), as_matrix(queries + i * d, count, d),
-                  torch::stable::transpose(all_keys, 0, 1));
+                  transposed(all_keys));
       for (int64_t r = 0; r < count; ++r) {
         loss[i + r] =
             to_gradient(block + r * m, i + r, m, rule, dq || dk, positive_rank ? positive_rank + i + r : nullptr);
@@ -105,7 +104,7 @@ void run(const float* queries, int64_t n, const float* keys, int64_t m, int64_t 
       const int64_t key = task / strips * key_rows, column = task % strips * kColumns;
       const auto multiply = start ? matmul_add : matmul_into;
       multiply(part_of(dk, m, d, key, key_rows, column, kColumns),
-               torch::stable::transpose(part_of(products.get(), rows, m, 0, rows, key, key_rows), 0, 1),
+               transposed(part_of(products.get(), rows, m, 0, rows, key, key_rows)),
                part_of(queries + start * d, rows, d, 0, rows, column, kColumns));
     });
   }
@@ -125,10 +124,10 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> compute(
     const Tensor& query, const Tensor& keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
     int64_t offset, int64_t chunks, bool need_dq, bool need_dk, bool need_positive_rank) {
   const int64_t n = query.size(0), m = keys.size(0), d = query.size(1);
-  Tensor loss = torch::stable::empty({n}, ScalarType::Float);
-  Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
-  Tensor dk = torch::stable::empty({need_dk ? m : 0, d}, ScalarType::Float);
-  Tensor positive_rank = torch::stable::empty({need_positive_rank ? n : 0}, ScalarType::Long);
+  Tensor loss = empty({n}, ScalarType::Float);
+  Tensor dq = empty({need_dq ? n : 0, d}, ScalarType::Float);
+  Tensor dk = empty({need_dk ? m : 0, d}, ScalarType::Float);
+  Tensor positive_rank = empty({need_positive_rank ? n : 0}, ScalarType::Long);
   if (n == 0) return {loss, dq, torch::stable::zero_(dk), positive_rank};
 
   const Tensor queries = as_fp32(query), all_keys = as_fp32(keys);
@@ -164,7 +163,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> in_batch_info_nce_total(
   const float* const factors = data<float>(weights);
   double total = 0.0;
   for (int64_t i = 0; i < loss.size(0); ++i) total += factors ? double{factors[i]} * losses[i] : losses[i];
-  return {torch::stable::full({}, total, ScalarType::Float), dq, dk, positive_rank};
+  Tensor sum = empty({}, ScalarType::Float);
+  *sum.mutable_data_ptr<float>() = static_cast<float>(total);
+  return {sum, dq, dk, positive_rank};
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {

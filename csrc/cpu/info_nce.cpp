@@ -53,9 +53,9 @@ void gather(const float* queries, int64_t rows, Tensor part, float scale, const 
 
   for (int64_t start = 0; start < part_rows; start += kQueueRows) {
     const int64_t columns = std::min(kQueueRows, part_rows - start);
-    const Tensor keys = as_fp32(torch::stable::narrow(part, 0, start, columns));
+    const Tensor keys = as_fp32(rows_of(part, start, columns));
     const Tensor block = as_matrix(products.get(), rows, columns);
-    matmul_into(block, query_block, torch::stable::transpose(keys, 0, 1));
+    matmul_into(block, query_block, transposed(keys));
     for (int64_t i = 0; i < rows; ++i) {
       float* const row = &products[i * columns];
       const int64_t above = gathered[i].above + (positives ? count_above(row, columns, positives[i]) : 0);
@@ -97,15 +97,15 @@ float merge(float s, const float* positive, int64_t d, double temperature, int64
 std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tensor queue, double temperature,
                                             bool need_dq, bool need_positive_rank) {
   const int64_t n = query.size(0), d = query.size(1), k = queue.size(0);
-  Tensor loss = torch::stable::empty({n}, ScalarType::Float);
-  Tensor dq = torch::stable::empty({need_dq ? n : 0, d}, ScalarType::Float);
-  Tensor positive_rank = torch::stable::empty({need_positive_rank ? n : 0}, ScalarType::Long);
+  Tensor loss = empty({n}, ScalarType::Float);
+  Tensor dq = empty({need_dq ? n : 0, d}, ScalarType::Float);
+  Tensor positive_rank = empty({need_positive_rank ? n : 0}, ScalarType::Long);
   if (n == 0) return {loss, dq, positive_rank};
 
   const int64_t blocks = ceil_div(n, kQueryRows);
   const int64_t part_rows = ceil_div(ceil_div(k, ceil_div(kTasks, blocks)), kQueueRows) * kQueueRows;
   const int64_t parts = k ? ceil_div(k, part_rows) : 0;
-  const Tensor queries = as_fp32(query), positives = as_fp32(positive), negatives = detached(queue);
+  const Tensor queries = as_fp32(query), positives = as_fp32(positive);
   const float* const query_data = static_cast<const float*>(queries.data_ptr());
   const float* const positive_data = static_cast<const float*>(positives.data_ptr());
   std::vector<float> s(n);  // of the positives
@@ -115,10 +115,8 @@ std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tenso
 
   for_each_task(blocks * parts, [&](int64_t task) {
     const int64_t row = task % blocks * kQueryRows, part = task / blocks, start = part * part_rows;
-    Tensor keys = negatives;
     gather(query_data + row * d, std::min(kQueryRows, n - row),
-           torch::stable::narrow(keys, 0, start, std::min(part_rows, k - start)),
-           static_cast<float>(M_LOG2E / temperature), need_positive_rank ? &s[row] : nullptr,
+           rows_of(queue, start, std::min(part_rows, k - start)), static_cast<float>(M_LOG2E / temperature), need_positive_rank ? &s[row] : nullptr,
            &gathered[part * n + row], need_dq ? &weighted[(part * n + row) * d] : nullptr);
   });
 

@@ -65,10 +65,10 @@ void search(const float* queries, int64_t rows, Tensor queue, int64_t begin, int
   std::array<float, kQueueRows> inverse_lengths;
   for (int64_t start = begin; start < end; start += kQueueRows) {
     const int64_t first = std::min(start, queue.size(0) - columns), used = std::min(columns, end - first);
-    const Tensor keys = as_fp32(torch::stable::narrow(queue, 0, first, columns));
+    const Tensor keys = as_fp32(rows_of(queue, first, columns));
     const float* const key_data = static_cast<const float*>(keys.data_ptr());
     for (int64_t j = 0; j < columns; ++j) inverse_lengths[j] = inverse_length(key_data + j * d, d);
-    matmul_into(block, query_block, torch::stable::transpose(keys, 0, 1));
+    matmul_into(block, query_block, transposed(keys));
     for (int64_t i = 0; i < rows; ++i) {
       Match* const best = matches + i * k;
       for (int64_t from = start - first; from < used; from += kSegment) {
@@ -111,8 +111,8 @@ void merge(const float* query, int64_t d, int64_t k, int64_t parts, int64_t stri
 // Returns indices in the queue and similarities, both (N, k), by falling similarity.
 std::tuple<Tensor, Tensor> nearest_neighbor(Tensor query, Tensor queue, int64_t k) {
   const int64_t n = query.size(0), d = query.size(1), queue_rows = queue.size(0);
-  Tensor indices = torch::stable::empty({n, k}, ScalarType::Long);
-  Tensor similarity = torch::stable::empty({n, k}, ScalarType::Float);
+  Tensor indices = empty({n, k}, ScalarType::Long);
+  Tensor similarity = empty({n, k}, ScalarType::Float);
   if (n == 0) return {indices, similarity};
 
   const int64_t blocks = ceil_div(n, kQueryRows);

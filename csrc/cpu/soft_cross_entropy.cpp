@@ -60,14 +60,11 @@ SSLFAST_SIMD void gradient(
 // Calls body(x, q, row, rows) for all rows, some at a time: of logits and targets in fp32, from number `row` on.
 template <class Body>
 void for_each_block(const Tensor& logits, const Tensor& targets, const Body& body) {
-  const Tensor all_x = detached(logits), all_q = detached(targets);
   const int64_t samples = logits.size(0), block_rows = std::max<int64_t>(1, kBlock / logits.size(1));
   const int64_t cost = block_rows * logits.size(1) * kPowerCost;
   for_each_row(ceil_div(samples, block_rows), cost, [&](int64_t block) {
     const int64_t row = block * block_rows, rows = std::min(block_rows, samples - row);
-    Tensor from_x = all_x, from_q = all_q;
-    const Tensor x = as_fp32(torch::stable::narrow(from_x, 0, row, rows));
-    const Tensor q = as_fp32(torch::stable::narrow(from_q, 0, row, rows));
+    const Tensor x = as_fp32(rows_of(logits, row, rows)), q = as_fp32(rows_of(targets, row, rows));
     body(static_cast<const float*>(x.data_ptr()), static_cast<const float*>(q.data_ptr()), row, rows);
   });
 }
@@ -77,8 +74,8 @@ void for_each_block(const Tensor& logits, const Tensor& targets, const Body& bod
 // Returns losses (B,) and the rows' statistics (B, 3), both fp32.
 std::tuple<Tensor, Tensor> soft_cross_entropy(Tensor logits, Tensor targets, double temperature) {
   const int64_t samples = logits.size(0), k = logits.size(1);
-  Tensor losses = torch::stable::empty({samples}, ScalarType::Float);
-  Tensor statistics = torch::stable::empty({samples, 3}, ScalarType::Float);
+  Tensor losses = empty({samples}, ScalarType::Float);
+  Tensor statistics = empty({samples, 3}, ScalarType::Float);
   float* const loss = losses.mutable_data_ptr<float>();
   auto* const row_statistics = reinterpret_cast<Statistics*>(statistics.mutable_data_ptr<float>());
   const float scale = static_cast<float>(M_LOG2E / temperature), inverse_t = static_cast<float>(1 / temperature);
@@ -98,7 +95,7 @@ Tensor soft_cross_entropy_backward(
     Tensor d_losses, Tensor logits, Tensor targets, Tensor statistics, double temperature) {
   const int64_t k = logits.size(1);
   const bool is_fp32 = logits.scalar_type() == ScalarType::Float;
-  Tensor d_logits = torch::stable::empty({logits.size(0), k}, logits.scalar_type());
+  Tensor d_logits = empty({logits.size(0), k}, logits.scalar_type());
   const Tensor d_losses_fp32 = as_fp32(d_losses), statistics_fp32 = as_fp32(statistics);
   const auto* const d_loss = static_cast<const float*>(d_losses_fp32.data_ptr());
   const auto* const row_statistics = reinterpret_cast<const Statistics*>(statistics_fp32.data_ptr());

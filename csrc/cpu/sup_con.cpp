@@ -77,7 +77,7 @@ struct Blocks {
   std::unique_ptr<float[]> products(int64_t i, int64_t j) const {
     auto tile = std::make_unique_for_overwrite<float[]>(rows(i) * rows(j));
     const Blocks& self = *this;
-    matmul_into(as_matrix(tile.get(), rows(i), rows(j)), self[i], torch::stable::transpose(self[j], 0, 1));
+    matmul_into(as_matrix(tile.get(), rows(i), rows(j)), self[i], transposed(self[j]));
     return tile;
   }
 };
@@ -156,7 +156,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> forward(const Tensor& features, const
                                                    double temperature, int64_t* positive_rank) {
   const int64_t m = features.size(0);
   const float scale = static_cast<float>(M_LOG2E / temperature);
-  const auto vector = [&] { return torch::stable::empty({m}, ScalarType::Float); };
+  const auto vector = [&] { return empty({m}, ScalarType::Float); };
   Tensor loss = vector(), tops = vector(), log_sums = vector(), counts = vector();
   float* const top = tops.mutable_data_ptr<float>();
   std::fill_n(top, m, std::numeric_limits<float>::lowest());
@@ -220,7 +220,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optiona
 // Returns what `forward` does for pairs, and positive ranks (M,) if asked for, else (0,).
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> nt_xent(Tensor features, double temperature,
                                                            bool need_positive_rank) {
-  Tensor positive_rank = torch::stable::empty({need_positive_rank ? features.size(0) : 0}, ScalarType::Long);
+  Tensor positive_rank = empty({need_positive_rank ? features.size(0) : 0}, ScalarType::Long);
   const auto results =
       forward(features, {}, temperature, need_positive_rank ? positive_rank.mutable_data_ptr<int64_t>() : nullptr);
   return std::tuple_cat(results, std::make_tuple(positive_rank));
@@ -244,7 +244,7 @@ Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> la
   const RowTerms terms{static_cast<const float*>(top.data_ptr()), static_cast<const float*>(log_sum.data_ptr()),
                        push.data(), pull.data(), group.data()};
   const Blocks blocks(features);
-  Tensor gradient = torch::stable::empty({m, d}, ScalarType::Float);
+  Tensor gradient = empty({m, d}, ScalarType::Float);
   float* const dz = gradient.mutable_data_ptr<float>();
   std::fill_n(dz, m * d, 0.0f);
 
@@ -259,9 +259,10 @@ Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> la
     }
     const Tensor weights = as_matrix(tile.get(), rows, columns);
     matmul_add(blocks.of(dz, i), weights, blocks[j]);
-    if (i != j) matmul_add(blocks.of(dz, j), torch::stable::transpose(weights, 0, 1), blocks[i]);
+    if (i != j) matmul_add(blocks.of(dz, j), transposed(weights), blocks[i]);
   });
-  return torch::stable::to(gradient, features.scalar_type());
+  const ScalarType type = features.scalar_type();
+  return type == ScalarType::Float ? gradient : torch::stable::to(gradient, type);
 }
 
 STABLE_TORCH_LIBRARY_IMPL(sslfast, CPU, library) {

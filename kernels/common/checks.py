@@ -41,6 +41,8 @@ def check_written(op: str, name: str, tensor: Tensor) -> None:
 
 def check_temperature(op: str, temperature: float) -> None:
     """Raises ValueError unless the temperature is a positive number that fp32 can invert."""
+    if type(temperature) is float and 1e-37 <= temperature <= 1e37:  # the usual case, without the ABC's check
+        return
     if isinstance(temperature, Tensor):
         raise ValueError(
             f"{op}: expected a temperature that is a Python number, got a tensor; to learn it, divide the first "

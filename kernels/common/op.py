@@ -79,8 +79,9 @@ class Op:
         for impl in self.impls:
             LIBRARY.define(f"{name}.{impl}{schema}")
         packet = getattr(torch.ops.sslfast, name)
+        self._preferred = (*(impl for impl in self.impls if impl not in self.explicit), "reference")
         self._operators = {impl: getattr(packet, impl) for impl in self.impls}
-        self._functions: dict[str, type[torch.autograd.Function]] = {}
+        self._functions: dict[str, Callable[..., Any]] = {}
         if not internal:
             OPS[name] = self
 
@@ -120,7 +121,7 @@ class Op:
             torch.library.register_autograd(
                 f"sslfast::{self.name}.{impl}", first_order, setup_context=set_up_impl, lib=LIBRARY
             )
-            self._functions[impl] = _function(self.name, operator, set_up_impl, first_order)
+            self._functions[impl] = _function(self.name, impl, operator, setup_context, first_order)
 
     def why_not(self, impl: str, device: str, dtype: torch.dtype | None = None) -> str | None:
         """Returns None if `impl` can run on such tensors, else the reason why not, and what to do."""
@@ -140,9 +141,7 @@ class Op:
 
     def available(self, device: str, dtype: torch.dtype | None = None) -> list[str]:
         """The implementations that can run on such tensors, the one that `auto` prefers first."""
-        preferred = [impl for impl in self.impls if impl not in self.explicit]
-        ordered = (*preferred, "reference", *self.explicit)
-        return [impl for impl in ordered if self.why_not(impl, device, dtype) is None]
+        return [impl for impl in (*self._preferred, *self.explicit) if self.why_not(impl, device, dtype) is None]
 
     def choose(self, impl: Impl, device: torch.device, dtype: torch.dtype | None = None) -> str:
         """Chooses the implementation to run.
@@ -151,10 +150,13 @@ class Op:
             ValueError: no implementation has that name.
             RuntimeError: an explicit one cannot be had.
         """
+        if impl == "reference":
+            return impl
         if impl == "auto":
-            for choice in self.available(device.type, dtype):
+            kind = device.type
+            for choice in self._preferred:
                 # The interpreter is for debugging: `auto` takes Triton on a CUDA device only.
-                if choice != "triton" or device.type == "cuda":
+                if (choice != "triton" or kind == "cuda") and self.why_not(choice, kind, dtype) is None:
                     return choice
         check_impl(self.name, impl)
         if reason := self.why_not(impl, device.type, dtype):
@@ -174,7 +176,7 @@ class Op:
             raise RuntimeError(f"{self.name}: has no forward-mode derivative; use impl='reference'")
         if self._functions and not torch.compiler.is_compiling():
             if not torch._C._are_functorch_transforms_active():
-                return self._functions[impl].apply(*args)
+                return self._functions[impl](*args)
             if _differentiated_by_functorch(args):
                 raise RuntimeError(
                     f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; "
@@ -184,20 +186,27 @@ class Op:
 
 
 def _function(
-    name: str, operator: Callable[..., Any], setup_context: Callable[..., None], backward: Callable[..., Any]
-) -> type[torch.autograd.Function]:
-    """The autograd.Function of an operator."""
+    name: str,
+    impl: str,
+    operator: Callable[..., Any],
+    setup_context: Callable[..., None],
+    backward: Callable[..., Any],
+) -> Callable[..., Any]:
+    """The `apply` of an operator's autograd.Function, of which the caller sees to it that no transform follows."""
 
     def forward(ctx: Any, *args: Any) -> Any:
+        ctx.impl = impl
         ctx.set_materialize_grads(False)  # of results that have no derivative: zeros that nobody reads
         with torch._C._AutoDispatchBelowAutograd():
             output = operator(*args)
-            setup_context(ctx, args, output)
+        setup_context(ctx, args, output)
         return output
 
-    return type(
-        name, (torch.autograd.Function,), {"forward": staticmethod(forward), "backward": staticmethod(backward)}
-    )
+    methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    function: type[torch.autograd.Function] = type(name, (torch.autograd.Function,), methods)
+    # Past Function.apply, which looks for transforms of torch.func and for their tensors.
+    apply: Callable[..., Any] = super(torch.autograd.Function, function).apply
+    return apply
 
 
 def check_impl(caller: str, impl: str, *ops: Op, over_group: bool = False) -> None:

@@ -157,24 +157,25 @@ def _is_faster_eagerly(query: Tensor, keys: Tensor) -> bool:
     Measured on a CPU: eager forward and backward take 0.8 to 1 times ours where the harmonic mean of N and M is at
     most D, so that the matrix of logits is no larger than half the inputs, or where it is small.
     """
-    (n, d), m = query.shape, len(keys)
-    return query.device.type == "cpu" and n * m <= max(2**14, (n + m) * d // 2)
+    (n, d), m = query.shape, keys.shape[0]
+    return n * m <= max(2**14, (n + m) * d // 2) and query.is_cpu
 
 
 def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Tensor, Tensor] | None) -> None:
     op = "in_batch_info_nce"
-    if query.ndim != 2 or query.shape[1] == 0:
-        raise ValueError(f"{op}: expected query of shape (N, D) with D > 0, got {tuple(query.shape)}")
-    n, d = query.shape
-    if keys.ndim != 2 or keys.shape[1] != d:
-        raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys.shape)}")
+    shape, keys_shape = query.shape, keys.shape
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(f"{op}: expected query of shape (N, D) with D > 0, got {tuple(shape)}")
+    n, d = shape
+    if len(keys_shape) != 2 or keys_shape[1] != d:
+        raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys_shape)}")
     checks.check_alike(op, "query", query=query, keys=keys)
     for name, number in (("offset", offset), ("chunks", chunks)):
-        if not isinstance(number, (Integral, torch.SymInt)):
+        if type(number) is not int and not isinstance(number, (Integral, torch.SymInt)):
             raise ValueError(f"{op}: expected {name} to be a whole number, got {number!r}")
     if chunks < 1 or n % chunks:
         raise ValueError(f"{op}: expected chunks >= 1 that divide the {n} rows of query, got {chunks}")
-    targets, m = n // chunks, len(keys)
+    targets, m = n // chunks, keys_shape[0]
     if m < targets:
         raise ValueError(f"{op}: expected at least as many keys as targets, {targets}, got {m}")
     if not 0 <= offset <= m - targets:

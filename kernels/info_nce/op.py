@@ -133,18 +133,18 @@ def _reference_only(impl: Impl) -> str:
 
 
 def _check(query: Tensor, positive: Tensor, queue: Tensor) -> None:
-    if query.ndim != 2:
-        raise ValueError(f"info_nce: expected query of shape (N, D), got {tuple(query.shape)}")
-    if query.shape[1] == 0:
-        raise ValueError(f"info_nce: expected query of shape (N, D) with D > 0, got {tuple(query.shape)}")
-    if positive.shape != query.shape:
+    shape = query.shape
+    if len(shape) != 2:
+        raise ValueError(f"info_nce: expected query of shape (N, D), got {tuple(shape)}")
+    if shape[1] == 0:
+        raise ValueError(f"info_nce: expected query of shape (N, D) with D > 0, got {tuple(shape)}")
+    if positive.shape != shape:
         raise ValueError(
-            f"info_nce: expected positives of shape {tuple(query.shape)} to match query, "
-            f"got {tuple(positive.shape)}"
+            f"info_nce: expected positives of shape {tuple(shape)} to match query, got {tuple(positive.shape)}"
         )
-    n, d = query.shape
+    n, d = shape
     own = queue.ndim == 3  # each row has its own negatives
-    if queue.shape[-1:] != (d,) or (len(queue) != n if own else queue.ndim != 2):
+    if queue.shape[-1:] != (d,) or (queue.shape[0] != n if own else queue.ndim != 2):
         expected = f"({n}, K, {d})" if own else f"(K, {d})"
         raise ValueError(f"info_nce: expected queue of shape {expected} to match query, got {tuple(queue.shape)}")
     checks.check_alike("info_nce", "query", query=query, positives=positive, queue=queue)

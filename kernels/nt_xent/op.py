@@ -20,8 +20,6 @@ OP = Op(
     " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count, Tensor positive_rank)",
     impls=BACKWARD.impls,
 )
-# Rows: up to here calls take the time, and on a CPU eager PyTorch's forward and backward take less of it.
-SMALL = 256
 
 
 @overload
@@ -85,8 +83,6 @@ def nt_xent(
     _check(z1, z2)
     checks.check_reduction("nt_xent", reduction)
     z, scale = divided("nt_xent", torch.cat([z1, z2]), temperature, both=True)
-    if impl == "auto" and z.device.type == "cpu" and len(z) <= SMALL:
-        impl = "reference"
     chosen = OP.choose(impl, z.device, z.dtype)
     if chosen == "reference":
         loss, positive_rank = reference.nt_xent(z, scale, return_rank, reduction)

@@ -68,8 +68,10 @@ def soft_cross_entropy(
     _check(logits, targets)
     checks.check_temperature("soft_cross_entropy", temperature)
     checks.check_reduction("soft_cross_entropy", reduction)
+    if impl == "auto" and logits.is_cpu and logits.numel() < SMALL:
+        impl = "reference"
     chosen = OP.choose(impl, logits.device, torch.promote_types(logits.dtype, targets.dtype))
-    if chosen == "reference" or (impl == "auto" and chosen == "cpp" and logits.numel() < SMALL):
+    if chosen == "reference":
         return reference.soft_cross_entropy(logits, targets, temperature, reduction)
     losses, _ = OP.call(chosen, logits, targets, temperature)
     return reduce(losses, reduction)

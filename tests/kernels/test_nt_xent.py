@@ -152,5 +152,3 @@ def test_auto_runs_the_compiled_kernel(record_impls):
     called = record_impls("nt_xent")
     K.nt_xent(*views(200, 8, device="cuda" if GPU else "cpu"), temperature=T)
     assert called == ["triton" if GPU else "cpp"]
-    K.nt_xent(*views(20, 8), temperature=T)
-    assert len(called) == 1  # the reference
