@@ -1,16 +1,18 @@
 """Everything a machine with a GPU can say about the kernels, in one command: `make gpu-check`.
 
-Builds, runs the tests of the ops on the GPU, all benchmarks and the other tests that need a GPU, as that no
-method's step waits for it, and the ops' tests again under compute-sanitizer where it is installed; writes what
-each step said, and how to redo it, to benchmarks/results/<gpu>/. It takes 8 minutes at most: steps go from the
-most to the least important, and each is stopped at its limit or when the time is over; what it has found until
-then stays. `--dry-run` does the same on the CPU with few tests and one op, to try the command itself.
+Builds, runs the tests of the ops on the GPU, their benchmarks, training and the other tests that need a GPU, as
+that no method's step waits for it, and the ops' tests again under compute-sanitizer where it is installed; writes
+what each step said, and how to redo it, to benchmarks/results/<gpu>/. It takes 12 minutes at most: steps go from
+the most to the least important, and each is stopped at its limit or when the time is over; what it has found until
+then stays. Called again on the same sources, it goes on with the steps that have not come to their end.
+`--dry-run` does the same on the CPU with few tests and one op, to try the command itself.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -18,16 +20,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from sslfast.benchmarks.measure.machine import RESULTS, describe, machine_name
+from sslfast.benchmarks.ops.benchmark import FIRST, find
 
 HERE = Path(__file__).resolve().parents[1]
-MINUTES = 8
+MINUTES = 12
 PROCESSES = 12  # of tests at a time, each of which takes half a GiB or more of the GPU's memory
 GRACE = 10  # seconds that a stopped step has to say what it has found
 STOPPED, NOT_RUN = 124, None  # exit codes
@@ -35,6 +39,7 @@ KERNELS = ("tests/kernels", "tests/random", "tests/data/draws")  # tests of what
 # What needs the GPU: not the C++ kernels, nor what compilers say of the others.
 ON_GPU = "not cpp and not ahead_of_time and not without_spills"
 SANITIZED = "not cpp and (test_no_worse_than_eager or test_any_memory_layout)"  # what compute-sanitizer repeats
+SOURCES = ("setup.py", "kernels/**/*.py", "csrc/**/*.*", "sslfast/**/*.py", "benchmarks/**/*.py", "tests/**/*.*")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Step:
     name: str
     command: list[str]
     limit: int
+    every_time: bool = False  # also where an earlier call has done it: what it makes may be gone
 
 
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
@@ -52,27 +58,48 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
     # What takes the time is to compile some thousand forms of the kernels, on the CPU.
     parallel = ["--numprocesses", str(min(PROCESSES, len(os.sched_getaffinity(0))))]
     others = [*("-m", "gpu"), *(f"--ignore={path}" for path in KERNELS)]
-    bench = [python, "-m", "sslfast", "bench", "--json", str(results / "ops"), "--csv", str(results / "ops.csv")]
-    build = Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"], limit=120)
-    info = Step("info", [python, "-m", "sslfast", "info"], limit=30)
+
+    def benchmark(op: str) -> Step:
+        # A process an op: after one that faults, a process gets nothing more from its GPU.
+        command = [python, "-m", "sslfast", "bench", "--op", op, "--json", str(results / "ops")]
+        return Step(f"bench-{op.strip('_')}", command, limit=MINUTES * 60 if dry_run else 60)
+
+    build = Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"], limit=120, every_time=True)
+    info = Step("info", [python, "-m", "sslfast", "info"], limit=30, every_time=True)
     if dry_run:
-        few = Step("tests", [*tests, "-k", "test_contract and info_nce"], limit=MINUTES * 60)
-        return [build, info, few, Step("benchmarks", [*bench, "--op", "ema_update_"], limit=MINUTES * 60)]
+        few = Step("tests", [*tests, "-k", "test_contract and info_nce and reference"], limit=MINUTES * 60)
+        return [build, info, few, benchmark("enqueue_")]
+    ops = [found.op for found in find(None)]
     todo = [
         build,
         info,
-        Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=150),
-        Step("benchmarks", bench, limit=210),
+        Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=200),
+        *(benchmark(op) for op in FIRST),
+        Step("train", measured("train", results), limit=90),
+        *(benchmark(op) for op in ops if op not in FIRST),
         Step("others", [python, "-m", "pytest", "-q", "tests", *others, *parallel], limit=60),
+        Step("views", measured("views", results), limit=90),
     ]
     if sanitizer := shutil.which("compute-sanitizer"):
         for tool in ("memcheck", "racecheck"):
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
             todo.append(Step(tool, command, limit=60))
-    for name, options in (("train", ["--seconds", "1"]), ("views", ["--seconds", "1"])):
-        program = [python, "-m", f"sslfast.benchmarks.{name}.bench", *options]
-        todo.append(Step(name, [*program, "--json", str(results / f"{name}.json")], limit=90))
     return todo
+
+
+def measured(name: str, results: Path) -> list[str]:
+    """The command that measures whole training steps or input pipelines."""
+    program = [sys.executable, "-m", f"sslfast.benchmarks.{name}.bench"]
+    return [*program, "--seconds", "1", "--json", str(results / f"{name}.json")]
+
+
+def sources() -> str:
+    """A digest of what the steps run: where it is another one, their outcomes are no longer of these sources."""
+    digest = hashlib.sha256()
+    for path in sorted({path for pattern in SOURCES for path in HERE.glob(pattern) if path.is_file()}):
+        if path.suffix != ".so" and "__pycache__" not in path.parts:
+            digest.update(f"{path.relative_to(HERE)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -95,10 +122,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_all(todo: Sequence[Step], results: Path, device: torch.device, seconds: float = MINUTES * 60) -> int:
     """Runs the steps, each with a log, for so many seconds in all, and writes check.json after each.
 
+    A step that an earlier call brought to its end on the same sources is not run again.
+
     Returns 0 if all succeeded, else 1.
     """
-    outcome, header, end = [], describe(device), time.monotonic() + seconds
+    header, end = {**describe(device), "sources": sources()}, time.monotonic() + seconds
+    ended = earlier(results, header["sources"])
+    outcome: dict[str, dict[str, Any]] = {}
     for step in todo:
+        if step.name in ended and not step.every_time:
+            outcome[step.name] = ended[step.name]
+            print(f"{step.name}: an earlier call did it, exit code {ended[step.name]['exit_code']}", flush=True)
+            continue
         print(f"{step.name}: {' '.join(step.command)}", flush=True)
         start, log = time.monotonic(), results / f"{step.name}.log"
         limit = min(step.limit, end - start)
@@ -106,10 +141,20 @@ def run_all(todo: Sequence[Step], results: Path, device: torch.device, seconds: 
         took = round(time.monotonic() - start, 1)
         words = {0: "done", STOPPED: f"stopped, see {log},", NOT_RUN: "not run: no time is left,"}
         print(f"  {words.get(code, f'failed ({code}), see {log},')} after {took} s", flush=True)
-        outcome.append({**asdict(step), "exit_code": code, "seconds": took})
-        content = {"header": header, "steps": outcome}
+        outcome[step.name] = {**asdict(step), "exit_code": code, "seconds": took}
+        kept = {name: step for name, step in ended.items() if name not in outcome}
+        content = {"header": header, "steps": [*outcome.values(), *kept.values()]}
         (results / "check.json").write_text(json.dumps(content, indent=1) + "\n")
-    return int(any(step["exit_code"] != 0 for step in outcome))
+    return int(any(step["exit_code"] != 0 for step in outcome.values()))
+
+
+def earlier(results: Path, digest: str) -> Mapping[str, dict[str, Any]]:
+    """The steps that an earlier call on these sources brought to their end, by their names."""
+    path = results / "check.json"
+    content = json.loads(path.read_text()) if path.exists() else {"header": {}, "steps": []}
+    if content["header"].get("sources") != digest:
+        return {}
+    return {step["name"]: step for step in content["steps"] if step["exit_code"] not in (STOPPED, NOT_RUN)}
 
 
 def run(command: Sequence[str], log: Path, seconds: float) -> int:

@@ -9,6 +9,7 @@ import torch
 
 from sslfast.benchmarks import gpu_check
 from sslfast.benchmarks.gpu_check import Step
+from sslfast.kernels.common.op import OPS
 
 CPU = torch.device("cpu")
 
@@ -62,16 +63,71 @@ def test_when_the_time_is_over_nothing_more_is_run(tmp_path, capsys):
     assert "not run: no time is left" in capsys.readouterr().out
 
 
+def test_a_second_call_goes_on_with_what_has_not_come_to_its_end(tmp_path, capsys):
+    def step(name, code=0, **kwargs):
+        return Step(name, [sys.executable, "-S", "-c", f"raise SystemExit({code})"], 60, **kwargs)
+
+    todo = [step("good"), step("bad", 3), step("build", every_time=True), step("late")]
+    assert gpu_check.run_all(todo[:3], tmp_path, CPU) == 1
+    for name in ("good", "bad", "build"):
+        (tmp_path / f"{name}.log").unlink()
+    assert gpu_check.run_all(todo, tmp_path, CPU) == 1  # what failed has still failed
+    assert sorted(path.name for path in tmp_path.glob("*.log")) == ["build.log", "late.log"]
+    assert "bad: an earlier call did it, exit code 3" in capsys.readouterr().out
+    steps = json.loads((tmp_path / "check.json").read_text())["steps"]
+    assert {step["name"]: step["exit_code"] for step in steps} == {"good": 0, "bad": 3, "build": 0, "late": 0}
+
+
+def test_a_step_without_an_end_and_steps_of_other_sources_are_run_again(tmp_path, monkeypatch):
+    step = Step("once", [sys.executable, "-S", "-c", "print('run')"], 60)
+    log = tmp_path / "once.log"
+    assert gpu_check.run_all([step], tmp_path, CPU, seconds=0) == 1
+    assert gpu_check.run_all([step], tmp_path, CPU) == 0
+    assert log.read_text() == "run\n"
+    log.unlink()
+    monkeypatch.setattr(gpu_check, "sources", lambda: "others")
+    assert gpu_check.run_all([step], tmp_path, CPU) == 0
+    assert log.exists()
+
+
+def test_the_digest_is_of_what_is_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu_check, "HERE", tmp_path)
+    (tmp_path / "csrc" / "cpu").mkdir(parents=True)
+    digests = [gpu_check.sources()]
+    for name, text in (("setup.py", "a"), ("csrc/cpu/info_nce.cpp", "b"), ("setup.py", "c"), ("README.md", "d")):
+        (tmp_path / name).write_text(text)
+        digests.append(gpu_check.sources())
+    assert len(set(digests[:4])) == 4
+    assert digests[4] == digests[3]
+
+
 def test_what_is_run(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check.shutil, "which", lambda name: f"/bin/{name}")
     whole = {step.name: step for step in gpu_check.steps(tmp_path, dry_run=False)}
-    names = ["build", "info", "tests", "benchmarks", "others", "memcheck", "racecheck", "train", "views"]
-    assert [*whole] == names
+    names = list(whole)
+    assert names[:4] == ["build", "info", "tests", "bench-info_nce"]
+    assert names[-4:] == ["others", "views", "memcheck", "racecheck"]
+    benched = [name.removeprefix("bench-") for name in names if name.startswith("bench-")]
+    assert sorted(benched) == sorted(op.strip("_") for op in OPS)
+    assert names.index("bench-aligned_pooling") < names.index("train") < names.index("bench-sup_con")
     dry = gpu_check.steps(tmp_path, dry_run=True)
-    assert [step.name for step in dry] == ["build", "info", "tests", "benchmarks"]
-    assert str(tmp_path / "ops") in whole["benchmarks"].command
+    assert [step.name for step in dry] == ["build", "info", "tests", "bench-enqueue"]
+    assert str(tmp_path / "ops") in whole["bench-info_nce"].command
     assert str(tmp_path / "views.json") in whole["views"].command
     assert str(tmp_path / "train.json") in whole["train"].command
+
+
+def test_the_dry_run_leaves_its_record(tmp_path, monkeypatch):
+    def steps(results, *, dry_run):
+        assert dry_run
+        return [Step("info", [sys.executable, "-S", "-c", "print('a CPU')"], 60)]
+
+    monkeypatch.setattr(gpu_check, "steps", steps)
+    assert gpu_check.main(["--dry-run", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "info.log").read_text() == "a CPU\n"
+    header = json.loads((tmp_path / "check.json").read_text())["header"]
+    assert header["sources"] == gpu_check.sources()
+    assert "GPU" not in header
 
 
 def test_what_is_run_is_there(tmp_path):
