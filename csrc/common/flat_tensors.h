@@ -75,10 +75,15 @@ class Staging {
     return copy;
   }
 
-  // Call after the kernel: brings what it changed back into the tensors.
+  // Call after the kernel: brings what it changed back into the tensors, unknown to autograd, which would refuse to
+  // change a leaf that requires a gradient.
   void write_back() {
-    for (Copy& staged : copies_) {
-      if (staged.changes) torch::stable::copy_(staged.tensor, staged.copy);
+    for (const Copy& staged : copies_) {
+      if (!staged.changes) continue;
+      const Tensor& tensor = staged.tensor;
+      Tensor detached = torch::stable::from_blob(
+          tensor.data_ptr(), tensor.sizes(), tensor.strides(), tensor.device(), tensor.scalar_type());
+      torch::stable::copy_(detached, staged.copy);
     }
   }
 

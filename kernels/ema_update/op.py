@@ -69,7 +69,8 @@ def ema_update_(
     _check_momentum(momentum, ks)
     if not ks:
         return
-    checks.check_tensors("ema_update_", **{"targets[0]": ks[0]})
+    if not isinstance(ks[0], Tensor):
+        _check_pairs(ks, qs)
     chosen = OP.choose(impl, ks[0].device)
     if chosen == "reference":
         _check_pairs(ks, qs)
@@ -78,8 +79,7 @@ def ema_update_(
         return
     number, tensor = (1.0, momentum) if isinstance(momentum, Tensor) else (momentum, None)
     try:
-        with torch.no_grad():  # what the kernel makes contiguous, it copies back through torch
-            OP.call(chosen, ks, qs, number, tensor)
+        OP.call(chosen, ks, qs, number, tensor)
     except RuntimeError:
         _check_pairs(ks, qs)  # the kernel checks too, faster than Python could, but without words
         raise
@@ -99,7 +99,7 @@ def _listed(name: str, tensors: Iterable[Tensor]) -> list[Tensor]:
 
 def _check_momentum(momentum: float | Tensor, targets: list[Tensor]) -> None:
     if not isinstance(momentum, Tensor):
-        if not isinstance(momentum, Real) or not 0 <= momentum <= 1:
+        if not isinstance(momentum, (float, Real)) or not 0 <= momentum <= 1:
             raise ValueError(f"ema_update_: expected a momentum in [0, 1] or a 0-d tensor, got {momentum!r}")
         return
     checks.check_number("ema_update_", "momentum", momentum, targets=targets)
