@@ -96,6 +96,7 @@ def _resources(source, case):
         "blocks": _blocks(arch, usage["REG"], shared, threads),
         "instructions": loop,
         "loads": {str(width): count for width, count in sorted(loads.items())},
+        "tf32": "tf32" in compiled.asm["ptx"],
         "wgmma": "wgmma" in compiled.asm["ptx"],
         "serialised": re.findall(r"\(C75\d\d\).*", log.getvalue()),
         # Groups of copies that may still be under way where a loop waits for those that it needs.

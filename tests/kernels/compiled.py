@@ -12,8 +12,8 @@ ARCHITECTURES = (80, 90, 100, 120)
 def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=False):
     """Compiles kernels for GPUs that need not be there, and asserts what their code has to be.
 
-    They fit in shared memory, spill nothing, run in as many blocks on a processor as is meant, and Hopper's
-    products do not wait for one another.
+    They fit in shared memory, spill nothing, run in as many blocks on a processor as is meant, multiply nothing in
+    TF32, and Hopper's products do not wait for one another.
 
     Args:
         launches: (name, case of aot.py) of each launch, one or more.
@@ -29,6 +29,7 @@ def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=Fal
     resources = _resources(cases)
     for name, case, used in zip(names, cases, resources, strict=True):
         name = f"{name}, sm_{case['arch']}"
+        assert not used["tf32"], f"{name}: products in TF32"
         assert used["fits"], f"{name}: {used['shared']} bytes of shared memory"
         assert used["spilled"] == 0, f"{name}: {used['spilled']} bytes of registers spilled"
         assert not used["serialised"], f"{name}: {used['serialised']}"

@@ -31,3 +31,12 @@ def test_a_worse_launch_is_reported(op, launch, change, constants, message):
     worse = case | change | {"constants": case["constants"] | constants}
     with pytest.raises(AssertionError, match=message):
         assert_compiles([(launch, worse)], streams="partial", wide=LAUNCHES[op].wide)
+
+
+def test_products_in_tf32_are_reported():
+    """Triton's choice for fp32 where a kernel does not say otherwise: such rows are not given to these kernels."""
+    launch = "partial (4096, 65536, 64)"
+    case = dict(LAUNCHES["info_nce"].cases(90))[launch]
+    in_fp32 = {name: kind.replace("bf16", "fp32") for name, kind in case["signature"].items()}
+    with pytest.raises(AssertionError, match="products in TF32"):
+        assert_compiles([(launch, case | {"signature": in_fp32})])
