@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check bench-compare gpu-check sanitize static results architecture wheels matrix lint lock clean
+.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check bench-compare gpu-check gpu-pack sanitize static results architecture wheels matrix lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -50,6 +50,10 @@ bench-compare: .venv/built
 # ARGS=--dry-run tries it without a GPU.
 gpu-check: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.gpu_check $(ARGS)
+
+# Wheels for a machine with a GPU and without a network; ARGS="--present list.txt" of what it has.
+gpu-pack: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.gpu_pack $(ARGS)
 
 # The C++ kernels, and on an emulator the CUDA C++ kernels, under the address, undefined and thread sanitizers; ARGS="-x"
 sanitize: .venv/built
