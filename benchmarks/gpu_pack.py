@@ -23,8 +23,6 @@ from packaging.requirements import Requirement
 from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
-from sslfast.errors import UsageError
-
 HERE = Path(__file__).resolve().parents[1]
 PLATFORMS = [*(f"manylinux_2_{minor}_x86_64" for minor in (28, 27, 17)), "manylinux2014_x86_64"]
 PLATFORMS += ["manylinux2010_x86_64", "manylinux1_x86_64"]
@@ -131,7 +129,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         there |= {canonicalize_name(line.split("=")[0].strip()) for line in args.present.open() if line.strip()}
     names, versions = needed(ROOTS, there, args.python), locked(args.python)
     if unknown := names - versions.keys():
-        raise UsageError(f"gpu-pack: requirements.lock lacks {', '.join(sorted(unknown))}; `make lock` renews it")
+        print(
+            f"gpu-pack: requirements.lock lacks {', '.join(sorted(unknown))}; `make lock` renews it",
+            file=sys.stderr,
+        )
+        return 2
     args.out.mkdir(parents=True, exist_ok=True)
     for old in args.out.glob("*.whl"):
         old.unlink()
