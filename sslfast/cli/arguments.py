@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from collections.abc import Sequence
 
+from sslfast import __version__
 from sslfast.cli.bench import BENCH
 from sslfast.cli.compare import COMPARE
 from sslfast.cli.evaluate import EVALUATE
@@ -50,6 +51,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
 def parser() -> Parser:
     """The program's parser, with one of each command."""
     main = Parser(prog="sslfast", description="Self-supervised pre-training of vision encoders, made fast.")
+    main.add_argument("--version", action="version", version=f"sslfast {__version__}")
     commands = main.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for command in COMMANDS:
         command.add_to(commands)

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import sslfast
 from tests.cli.command_line import TINY, run
 
 
@@ -116,6 +117,10 @@ def test_help_of_evaluate_lists_its_settings(capsys):
         "  protocol=features ",
     ):
         assert text in out
+
+
+def test_the_version(capsys):
+    assert run(capsys, "--version") == (0, f"sslfast {sslfast.__version__}\n", "")
 
 
 def test_help_does_not_wait_for_torch():

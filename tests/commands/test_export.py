@@ -12,7 +12,7 @@ import torchvision
 import yaml
 from safetensors.torch import load_file
 
-from sslfast.cli import EXPORT_FORMATS
+from sslfast.cli import export as cli
 from sslfast.commands.export import FORMATS, export
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
@@ -104,7 +104,7 @@ def test_a_runs_file_can_be_read_again(tmp_path: Path) -> None:
 
 
 def test_the_command_knows_the_formats() -> None:
-    assert tuple(FORMATS) == EXPORT_FORMATS
+    assert tuple(FORMATS) == cli.FORMATS
 
 
 def test_a_suffix_that_the_format_does_not_have(tmp_path: Path) -> None:
