@@ -87,7 +87,8 @@ def run(args: argparse.Namespace) -> int:
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
-        draw(record, out.with_suffix(".png"))
+        if any(each.knn for each in found):
+            draw(record, out.with_suffix(".png"))
     for reason in failed:
         print(reason, file=sys.stderr)
     return int(bool(failed))

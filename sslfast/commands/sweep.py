@@ -76,9 +76,9 @@ def sweep(
     )
     if len(found) > 1:
         compare([every[name].run for name in found], folder)
-    if workers.failed:
+    if missing := [name for name in every if name not in found]:
         raise TrainingError(
-            f"sweep: {len(workers.failed)} of {len(every)} runs have no result: {', '.join(workers.failed)}; "
+            f"sweep: {len(missing)} of {len(every)} runs have no result: {', '.join(missing)}; "
             f"{folder / 'sweep.html'} has the others, and the same command makes these again"
         )
     return f"{grid(table).markdown()}\n{CAPTION}\n{folder / 'sweep.html'}"

@@ -32,7 +32,7 @@ class Sweep:
     recipe: str
     """The recipe of the rows that name no other."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Settings of all runs, by their whole keys: "train.epochs"."""
+    """Settings of all runs, by their whole keys, "train.epochs", unless a row has others."""
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of named rows; `recipe` among them is a row's recipe."""
     grid: dict[str, list[Any]] = field(default_factory=dict)
@@ -104,22 +104,24 @@ def read_sweep(
 
 
 def _read(name: str) -> Sweep:
+    """The sweep of a name, as it stands there."""
     path = ablations().get(name)
     if path is None and (os.sep in name or name.endswith((".yaml", ".yml"))):
         path = existing_path(name)
-    if path is not None:
-        try:
-            values = read_yaml(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise UsageError(f"sweep {path}: not YAML: {' '.join(str(error).split())}") from error
-        if isinstance(values, dict) and "method" not in values:  # a recipe's file has one
-            return validate(Sweep, values, f"sweep {path}")
-    elif name not in ablations() and (hint := nearest(name, ablations())).startswith("; did you mean"):
+    if path is None:
         try:
             load_recipe(name)
         except UsageError as error:
-            raise UsageError(f"sweep {name!r}: no such ablation, recipe or file{hint}") from error
-    return Sweep(recipe=name)
+            hint = nearest(name, ablations(), "`sslfast list`")
+            raise UsageError(f"{error}; nor is it an ablation{hint}") from error
+        return Sweep(recipe=name)
+    try:
+        values = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"sweep {path}: not YAML: {' '.join(str(error).split())}") from error
+    if isinstance(values, dict) and "method" in values:
+        return Sweep(recipe=name)
+    return validate(Sweep, values, f"sweep {path}")
 
 
 def _parsed(override: str) -> tuple[str, Any]:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -52,17 +53,18 @@ class Workers:
         self._waiting.extend(cells.items())
         self._total = len(cells)
         threads = [threading.Thread(target=self._work, args=(device,)) for device in self.devices]
-        with _exit_on_signals():
+        with _signals() as received:
             try:
                 for thread in threads:
                     thread.start()
-                for thread in threads:
-                    while thread.is_alive():
-                        thread.join(ALIVE)
+                while not received and any(thread.is_alive() for thread in threads):
+                    time.sleep(ALIVE)
             finally:
                 self._stop()
                 for thread in threads:
                     thread.join()
+        if received:
+            raise SystemExit(128 + received[0])
 
     def _stop(self) -> None:
         with self._lock:
@@ -76,13 +78,19 @@ class Workers:
                 name, cell = self._waiting.popleft()
             except IndexError:
                 return
-            log.info("%s of %d: %s on %s", self._total - len(self._waiting), self._total, name, device)
-            for arguments in (cell.pretrain, cell.evaluate):
-                if (reason := self._call(arguments, device, cell.run.parent / f"{cell.run.name}.log")) is not None:
-                    if not self._stopping:
-                        self.failed[name] = reason
-                        log.warning("%s: %s", name, reason)
-                    break
+            place = f" on {device}" if device else ""
+            log.info("%d of %d: %s%s", self._total - len(self._waiting), self._total, name, place)
+            if (reason := self._make(cell, device)) is not None and not self._stopping:
+                self.failed[name] = reason
+                log.warning("%s: %s", name, reason)
+
+    def _make(self, cell: Commands, device: str) -> str | None:
+        """Runs the commands of a cell. Returns None, or the reason why one failed."""
+        record = cell.run.parent / f"{cell.run.name}.log"
+        try:
+            return self._call(cell.pretrain, device, record) or self._call(cell.evaluate, device, record)
+        except OSError as error:
+            return f"{error.filename or record}: {error.strerror or error}"
 
     def _call(self, arguments: Sequence[str], device: str, record: Path) -> str | None:
         """Runs a command, whose output goes into a file. Returns None, or the reason why it failed."""
@@ -120,18 +128,22 @@ class Workers:
 
 
 @contextmanager
-def _exit_on_signals() -> Iterator[None]:
-    """Turns SIGTERM and SIGINT into SystemExit, in the main thread: Python takes them in no other."""
+def _signals() -> Iterator[list[int]]:
+    """The SIGTERM and SIGINT that come, in the main thread: Python takes them in no other.
 
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+    They raise nothing: an exception within `Thread.join` makes it take the thread for one that has ended.
+    """
+    received: list[int] = []
+
+    def take(number: int, frame: FrameType | None) -> None:
+        received.append(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield received
         return
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

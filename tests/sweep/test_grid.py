@@ -81,7 +81,7 @@ def test_settings_that_are_none(overrides, message):
 
 def test_names_that_are_none(tmp_path):
     with pytest.raises(
-        UsageError, match="'mncl_tabel2': no such ablation, recipe or file; did you mean 'mncl_table2'"
+        UsageError, match="no such recipe or file.*; nor is it an ablation; did you mean 'mncl_table2'"
     ):
         read_sweep("mncl_tabel2")
     path = tmp_path / "sweep.yaml"

@@ -70,6 +70,13 @@ def test_a_failure_is_named_and_the_others_go_on(as_python, tmp_path):
     assert (tmp_path / "done").exists()
 
 
+def test_a_log_that_cannot_be_written_is_a_failure(as_python, tmp_path):
+    (tmp_path / "file").touch()
+    workers = Workers([""])
+    workers.run({"a": cell(tmp_path / "file", "a", "pass")})
+    assert workers.failed == {"a": f"{tmp_path}/file: File exists"}
+
+
 def test_a_signal_stops_the_processes_and_starts_no_other(as_python, tmp_path):
     first = (
         "import signal, sys, time\n"
