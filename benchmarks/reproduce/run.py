@@ -29,13 +29,14 @@ from sslfast.run.atomic import atomic_write
 from sslfast.sweep.commands import commands
 from sslfast.sweep.grid import cells
 
+SCALES = ("small", "full")
 PROGRAM = "python -m sslfast.benchmarks.reproduce.run"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10" / "train.tar.xz"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
-    parser.add_argument("--scale", choices=["small", "full"], default=os.environ.get("SCALE") or "small")
+    parser.add_argument("--scale", choices=SCALES, default=os.environ.get("SCALE") or "small")
     parser.add_argument(
         "--quick", action="store_true", help="two methods for a second each: does the command work?"
     )
@@ -65,6 +66,8 @@ def default_data(scale: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Makes the runs that lack, and records all that are finished; returns 1 where one has failed."""
+    if args.scale not in SCALES:  # of the environment, which argparse does not check
+        raise UsageError(f"SCALE={args.scale}: expected {' or '.join(SCALES)}")
     name = "quick" if args.quick else args.scale
     sweeps = full() if args.scale == "full" else small(seeds=args.seeds, quick=args.quick)
     data, runs = args.data or default_data(args.scale), args.runs or Path("runs") / f"reproduce-{name}"

@@ -87,6 +87,12 @@ def test_a_run_that_fails_is_told(tmp_path, monkeypatch, capsys):
     assert "2 of 2 runs have no result" in capsys.readouterr().err
 
 
+def test_a_scale_that_there_is_not(monkeypatch, capsys):
+    monkeypatch.setenv("SCALE", "large")
+    assert run.main([]) == 2
+    assert "SCALE=large: expected small or full" in capsys.readouterr().err
+
+
 def one(row, seed, linear, knn=(0.1, 0.2)):
     return ReproducedRun(row, seed, linear, [0.0, 1.0], list(knn), rank=5.0, minutes=2.0)
 
