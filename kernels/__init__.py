@@ -4,6 +4,7 @@ if __name__ == "kernels":
     raise ImportError("this folder is sslfast's: install sslfast and write `from sslfast import kernels`")
 
 from sslfast.kernels.aligned_pooling import aligned_pooling
+from sslfast.kernels.common.debug import debug
 from sslfast.kernels.common.op import available_impls
 from sslfast.kernels.cross_correlation_loss import cross_correlation_loss
 from sslfast.kernels.ema_update import ema_update_
@@ -23,6 +24,7 @@ __all__ = [
     "aligned_pooling",
     "available_impls",
     "cross_correlation_loss",
+    "debug",
     "ema_update_",
     "enqueue_",
     "in_batch_info_nce",

@@ -260,7 +260,7 @@ PUBLIC = {
     """,
     "sslfast.transforms": "Views",
     "sslfast.kernels": """
-        adamw_ema_step_ aligned_pooling available_impls cross_correlation_loss ema_update_ enqueue_
+        adamw_ema_step_ aligned_pooling available_impls cross_correlation_loss debug ema_update_ enqueue_
         in_batch_info_nce info_nce lars_ema_step_ nearest_neighbor nt_xent sgd_ema_step_ sinkhorn_knopp
         soft_cross_entropy sup_con view_augment
     """,

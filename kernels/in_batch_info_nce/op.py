@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.debug import check_unit_rows
 from sslfast.kernels.common.info_nce_forms import (
     check_forms,
     debiased,
@@ -120,6 +121,7 @@ def in_batch_info_nce(
     query, keys = autocast(query, keys)
     _check(query, keys, offset, chunks, ids)
     checks.check_reduction("in_batch_info_nce", reduction)
+    check_unit_rows("in_batch_info_nce", query=query, keys=keys)
     if label_smoothing or positive_prior:
         check_forms("in_batch_info_nce", label_smoothing, positive_prior, has_ids=ids is not None)
     query, scale = divided("in_batch_info_nce", query, temperature)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.debug import check_unit_rows
 from sslfast.kernels.common.info_nce_forms import (
     check_forms,
     debiased,
@@ -95,6 +96,7 @@ def info_nce(
     query, positive, queue = autocast(query, positive, queue)
     _check(query, positive, queue)
     checks.check_reduction("info_nce", reduction)
+    check_unit_rows("info_nce", query=query, positive=positive, queue=queue)
     if label_smoothing or positive_prior:
         check_forms("info_nce", label_smoothing, positive_prior)
     query, scale = divided("info_nce", query, temperature)

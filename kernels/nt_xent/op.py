@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.debug import check_unit_rows
 from sslfast.kernels.common.info_nce_forms import divided
 from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
@@ -82,6 +83,7 @@ def nt_xent(
     z1, z2 = autocast(z1, z2)
     _check(z1, z2)
     checks.check_reduction("nt_xent", reduction)
+    check_unit_rows("nt_xent", z1=z1, z2=z2)
     z, scale = divided("nt_xent", torch.cat([z1, z2]), temperature, both=True)
     chosen = OP.choose(impl, z.device, z.dtype)
     if chosen == "reference":

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.debug import check_unit_rows
 from sslfast.kernels.common.info_nce_forms import divided
 from sslfast.kernels.common.losses import Reduction, reduce
 from sslfast.kernels.common.op import MISSING, Impl, Op
@@ -77,6 +78,7 @@ def sup_con(
     (features,) = autocast(features)
     _check(features, labels)
     checks.check_reduction("sup_con", reduction)
+    check_unit_rows("sup_con", features=features)
     features, scale = divided("sup_con", features, temperature, both=True)
     chosen = OP.choose(impl, features.device, features.dtype)
     if chosen == "reference":

@@ -32,8 +32,8 @@ class MACLLoss(nn.Module):
         """Computes the mean loss of two views' embeddings, (N, D) each, which are normalised to length 1 here."""
         z0, z1 = F.normalize(z0, dim=-1), F.normalize(z1, dim=-1)
         similarity = (z0.detach() * z1.detach()).sum(dim=1).mean()
-        # Both factors of a logit are divided by the root of the temperature, which may be a tensor so.
-        root = (self.temperature * (1 + self.alpha * (similarity - self.A_0))).sqrt()
-        losses = K.nt_xent(z0 / root, z1 / root, temperature=1, reduction="none")
+        similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))
+        temperature = self.temperature * (1 + self.alpha * (similarity - self.A_0))
+        losses = K.nt_xent(z0, z1, temperature=temperature, reduction="none")
         weights = 1 / (1 + self.eps - torch.exp(-losses.detach()))
         return (weights * losses).mean()
