@@ -20,6 +20,7 @@ EXTRAS = {
     },
     "dali12": {"nvidia.dali": "nvidia-dali-cuda120"},
     "dali13": {"nvidia.dali": "nvidia-dali-cuda130"},
+    "data": {"pyarrow": "pyarrow"},
     "report": {"sklearn": "scikit-learn"},
     "logging": {"tensorboard": "tensorboard"},
     "timm": {"timm": "timm"},

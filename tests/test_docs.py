@@ -255,8 +255,8 @@ def test_the_citation_is_of_this_version():
 # What other people's code imports: a name here stays, and is the same thing.
 PUBLIC = {
     "sslfast": """
-        Run __version__ evaluate kernels list_methods load_encoder nn patch pretrain register_method transforms
-        unpatch
+        Run __version__ embed evaluate kernels list_methods load_encoder nn patch pretrain register_method
+        transforms unpatch
     """,
     "sslfast.transforms": "Views",
     "sslfast.kernels": """

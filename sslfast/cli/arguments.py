@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sslfast import __version__
 from sslfast.cli.bench import BENCH
 from sslfast.cli.compare import COMPARE
+from sslfast.cli.embed import EMBED
 from sslfast.cli.evaluate import EVALUATE
 from sslfast.cli.export import EXPORT
 from sslfast.cli.info import INFO
@@ -18,11 +19,12 @@ from sslfast.cli.overrides import check_once, check_words
 from sslfast.cli.parser import Parser
 from sslfast.cli.pretrain import PRETRAIN
 from sslfast.cli.report import REPORT
+from sslfast.cli.search import SEARCH
 from sslfast.cli.sweep import SWEEP
 from sslfast.cli.views import VIEWS
 
 # As `sslfast --help` has them.
-COMMANDS = (PRETRAIN, EVALUATE, EXPORT, LIST, VIEWS, REPORT, COMPARE, SWEEP, BENCH, INFO)
+COMMANDS = (PRETRAIN, EVALUATE, EMBED, SEARCH, EXPORT, LIST, VIEWS, REPORT, COMPARE, SWEEP, BENCH, INFO)
 
 
 def parse(argv: Sequence[str] | None = None) -> Namespace:

@@ -38,7 +38,7 @@ def features(
     several processes each embeds its part of the images, and gets the features of all.
 
     Args:
-        encoder: any network of (B, 3, S, S) -> (B, feature_dim), on `device`.
+        encoder: any network of (B, 3, S, S) -> (B, feature_dim), or to maps (B, feature_dim, h, w), on `device`.
         source: N images.
         data: `size`, `mean` and `std` of the encoder's input.
         device: where to compute.
@@ -48,8 +48,8 @@ def features(
         check_interrupt: is called before each batch, equally often on every rank; what it raises ends the pass.
 
     Returns:
-        (features, index): of `dtype`, (M, feature_dim), on `device`, and int64 (M,) on the CPU, the images'
-        positions in the source in rising order; M < N where images cannot be read.
+        (features, index): of `dtype`, (M, feature_dim) or (M, feature_dim, h, w), on `device`, and int64 (M,) on
+        the CPU, the images' positions in the source in rising order; M < N where images cannot be read.
 
     Raises:
         UsageError: no image can be read.
@@ -70,7 +70,7 @@ def features(
                 images, index = batch
                 new = network(images)
                 if not count:
-                    rows = new.new_empty((most, new.shape[1]), dtype=dtype)
+                    rows = new.new_empty((most, *new.shape[1:]), dtype=dtype)
                 rows[count : count + len(new)] = new
                 positions[count : count + len(new)] = index
                 count += len(new)

@@ -1,0 +1,115 @@
+"""`sslfast embed`: the features that an encoder has of images, with the images' names and labels."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sslfast.config.fields import STRICT, Count, Probability, ValueRange
+from sslfast.config.settings import Overrides, apply_overrides, validate
+from sslfast.data import Source, open_source
+from sslfast.data.sources.names import Names
+from sslfast.device import DTYPES, choose_device, choose_precision
+from sslfast.embeddings import Embeddings
+from sslfast.embeddings.files import check_out, write
+from sslfast.encoders import Encoder
+from sslfast.evaluation.features import features
+from sslfast.weights import NamedEncoder, find_encoder
+from sslfast.weights.digest import weights_digest
+
+
+@dataclass(config=STRICT)
+class EmbedConfig:
+    """The images to embed, and how their features are computed."""
+
+    limit: Count | None = None
+    """Number of images to use, balanced over the classes; null: all."""
+    range: ValueRange | None = None
+    """Values that become black and white in gray images of more than 8 bits; null: those of the run."""
+    on_error: Literal["skip", "stop"] = "skip"
+    """Treatment of unreadable images. skip: they are named and left out; stop: no embeddings are made."""
+    max_bad: Probability = 0.01
+    """Largest share of the images that may be unreadable under on_error=skip."""
+    device: str = "auto"
+    """Device to compute on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
+    precision: Literal["auto", "fp32", "bf16"] = "fp32"
+    """Precision in which the encoder computes; auto: bf16 where the device is made for it."""
+    chunk: Count = 256
+    """Number of images that go through the encoder at once."""
+
+
+class Patches(nn.Module):
+    """An encoder whose output is its map of features, (B, D, h, w)."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.encoder(x, dense=True)
+        return y
+
+
+def embed(
+    encoder: str | Path,
+    data: Names,
+    out: str | Path | None = None,
+    overrides: Overrides = (),
+    *,
+    patches: bool = False,
+    architecture: str | None = None,
+    partial: bool = False,
+) -> Embeddings:
+    """The embeddings of images, which are written too where a file is named.
+
+    Images are resized and centre-cropped to the side of the encoder's, and not augmented.
+
+    Args:
+        encoder: which one, as `sslfast.load_encoder` takes it.
+        data: the images, as `open_source` takes them.
+        out: a .npz, .parquet or .csv file, see `sslfast.embeddings.files.write`; None: none is written.
+        overrides: settings of `EmbedConfig`.
+        patches: the encoder's maps of features, (N, D, h, w), in place of one vector an image.
+        architecture, partial: as `sslfast.load_encoder` takes them.
+
+    Raises:
+        UsageError: no such encoder or images, an encoder without a map, or a file that cannot be written.
+    """
+    options = validate(EmbedConfig, apply_overrides(EmbedConfig, {}, overrides), origin="embed")
+    if out is not None:
+        check_out(out, patches=patches)
+    device = choose_device(options.device)
+    found = find_encoder(encoder, device, architecture=architecture, partial=partial)
+    source = open_source(data, limit=options.limit, on_error=options.on_error, max_bad=options.max_bad)
+    x, index = features_by(found, source, device, options, patches=patches)
+    embeddings = Embeddings(
+        x.cpu().numpy(),
+        [str(i) if source.paths is None else str(source.paths[i]) for i in index.tolist()],
+        None if source.labels is None else source.labels[index.numpy()],
+        source.classes,
+        found.name,
+        weights_digest(found.encoder),
+    )
+    if out is not None:
+        write(embeddings, out)
+    return embeddings
+
+
+def features_by(
+    found: NamedEncoder, source: Source, device: torch.device, options: EmbedConfig, *, patches: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The features of the images that can be read, fp32 on the device, and their positions in the source."""
+    network = Patches(found.encoder).eval() if patches else found.encoder
+    return features(
+        network,
+        source,
+        dataclasses.replace(found.data, range=options.range or found.data.range),
+        device,
+        batch_size=options.chunk,
+        compute_dtype=DTYPES[choose_precision(options.precision, device.type)],
+    )
