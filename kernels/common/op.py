@@ -205,7 +205,7 @@ def _function(
     methods = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
     function: type[torch.autograd.Function] = type(name, (torch.autograd.Function,), methods)
     # Past Function.apply, which looks for transforms of torch.func and for their tensors.
-    apply: Callable[..., Any] = super(torch.autograd.Function, function).apply
+    apply: Callable[..., Any] = super(torch.autograd.Function, function).apply  # type: ignore[misc]  # of C
     return apply
 
 
