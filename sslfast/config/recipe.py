@@ -197,6 +197,9 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Precision of the arithmetic. bf16: views in bf16, and autocast; auto: bf16 on a GPU and on a CPU with
     AVX512-BF16 or AMX-BF16, else fp32. A run keeps what it was started in."""
+    accumulate: Count = 1
+    """Number of equal parts of a process's images that a step takes one after the other, in as much less memory.
+    For methods whose loss is a mean over images; batch normalisation is over a part."""
     compile: bool | None = None
     """Whether torch.compile compiles the encoders; null: on a GPU only."""
     threads: Count | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +27,17 @@ class Batch:
     def key(self, view: int = 0) -> Key:
         """The key of the random numbers that are sampled for these images and their view of that number."""
         return Key(self.seed, self.epoch, self.index, view)
+
+    def parts(self, count: int) -> list[Batch]:
+        """The batch in so many equal parts, in order, which share its memory."""
+        if count == 1:
+            return [self]
+        views = zip(*(view.chunk(count) for view in self.views), strict=True)
+        labels = [None] * count if self.label is None else self.label.chunk(count)
+        return [
+            replace(self, views=part, index=index, label=label)
+            for part, index, label in zip(views, self.index.chunk(count), labels, strict=True)
+        ]
 
 
 class Loader(Protocol):

@@ -1,7 +1,7 @@
 """Collectives over the samples of all ranks; in one process they send nothing.
 
 `gather` and `mean` are differentiable: the gradient is that of the sum of all ranks' losses. The average over the
-ranks, the trainer's (`average_`) or DistributedDataParallel's, makes it that of their mean.
+ranks, as DistributedDataParallel takes it, makes it that of their mean.
 """
 
 from __future__ import annotations

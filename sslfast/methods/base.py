@@ -50,6 +50,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         needs_tokens: it takes the tokens of a ViT, or hides patches from it.
         defaults: the recipe of a method that has no recipe's file, nested or by whole keys: what differs from the
             defaults of every recipe.
+        adds_up: the loss of a batch is the mean of those of its parts, which a step may take one by one.
         constant_lr: the parts whose learning rate stays at its peak.
         config: its settings.
         encoder: the backbone that pre-training is for.
@@ -62,6 +63,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
     bounds_information: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    adds_up: ClassVar[bool] = False
     constant_lr: tuple[str, ...] = ()
     encoder: Encoder
 
@@ -81,6 +83,10 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         Returns:
             (the loss, a scalar; further scalars to log, without gradient; what `after_step` needs of this batch).
         """
+
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Kept]:
+        """The loss of a batch: modules of PyTorch that wrap others call this."""
+        return self.loss(batch)
 
     def compiled(self) -> list[nn.Module]:
         """The networks that torch.compile speeds up."""

@@ -44,6 +44,7 @@ class BYOL(Method[BYOLSettings, None]):
 
     Config: ClassVar[type[BYOLConfig]] = BYOLConfig
     num_views = 2
+    adds_up = True
 
     def __init__(self, recipe: Recipe[BYOLSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

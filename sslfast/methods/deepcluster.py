@@ -45,6 +45,7 @@ class DeepCluster(Method[DeepClusterConfig, None]):
 
     Config = DeepClusterConfig
     num_views = 1
+    adds_up = True
     labels: Tensor
     weights: Tensor
 

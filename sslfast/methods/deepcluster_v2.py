@@ -57,6 +57,7 @@ class DeepClusterV2(MultiCrop[DeepClusterV2Config, DeepClusterV2Kept]):
     """
 
     Config = DeepClusterV2Config
+    adds_up = True
     bank: Tensor
 
     def __init__(self, recipe: Recipe[DeepClusterV2Config], encoder: Encoder, num_images: int) -> None:

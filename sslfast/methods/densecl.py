@@ -38,6 +38,7 @@ class DenseCL(MoCo[DenseCLConfig]):
 
     Config = DenseCLConfig
     needs_map = True
+    adds_up = True
     negatives: QueuedKeys
 
     def __init__(self, recipe: Recipe[DenseCLConfig], encoder: Encoder, num_images: int) -> None:

@@ -48,6 +48,7 @@ class LEWELB(Method[LEWELBConfig, None]):
     Config = LEWELBConfig
     num_views = 2
     needs_map = True
+    adds_up = True
 
     def __init__(self, recipe: Recipe[LEWELBConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

@@ -180,6 +180,7 @@ class MoCoV1(MoCo[MoCoV1Settings]):
 
     Config: ClassVar[type[NegativesConfig]] = MoCoV1Config
     bounds_information = True
+    adds_up = True
 
     def __init__(self, recipe: Recipe[MoCoV1Settings], encoder: Encoder, num_images: int) -> None:
         head = projection_head(recipe, encoder.feature_dim, recipe.method.dim)
@@ -202,6 +203,11 @@ class MoCoV1(MoCo[MoCoV1Settings]):
             raise UsageError(
                 f"method.symmetric=true: expected method.negatives=queue, got {recipe.method.negatives}; "
                 "set method.symmetric=false"
+            )
+        if recipe.train.accumulate > 1 and recipe.method.negatives != "queue":
+            raise UsageError(
+                f"train.accumulate={recipe.train.accumulate}: expected method.negatives=queue, got "
+                f"{recipe.method.negatives}, whose negatives would be fewer or others; set train.accumulate=1"
             )
         if recipe.method.negatives == "bank":
             check_bank(recipe, num_images)

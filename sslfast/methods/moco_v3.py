@@ -39,6 +39,7 @@ class MoCoV3(BYOL[MoCoV3Config]):
     """
 
     Config = MoCoV3Config
+    adds_up = False
 
     def _heads(self, width: int) -> tuple[nn.Module, nn.Module]:
         config = self.config

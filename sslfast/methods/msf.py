@@ -46,6 +46,7 @@ class MSF(Method[MSFConfig, Tensor]):
 
     Config = MSFConfig
     num_views = 2
+    adds_up = True
 
     def __init__(self, recipe: Recipe[MSFConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

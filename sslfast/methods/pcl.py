@@ -49,6 +49,7 @@ class PCL(MoCo[PCLConfig]):
     """
 
     Config = PCLConfig
+    adds_up = True
     negatives: QueuedKeys
 
     def __init__(self, recipe: Recipe[PCLConfig], encoder: Encoder, num_images: int) -> None:

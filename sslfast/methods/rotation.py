@@ -30,6 +30,7 @@ class Rotation(Method[RotationConfig, None]):
 
     Config = RotationConfig
     num_views = 1
+    adds_up = True
 
     def __init__(self, recipe: Recipe[RotationConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

@@ -53,6 +53,7 @@ class SimSiam(Method[SimSiamConfig, None]):
 
     Config = SimSiamConfig
     num_views = None
+    adds_up = True
 
     def __init__(self, recipe: Recipe[SimSiamConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

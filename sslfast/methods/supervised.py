@@ -31,6 +31,7 @@ class Supervised(Method[SupervisedConfig, None]):
     Config = SupervisedConfig
     num_views = 1
     needs_labels = True
+    adds_up = True
 
     def __init__(self, recipe: Recipe[SupervisedConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)

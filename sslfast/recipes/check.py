@@ -21,6 +21,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_warmup(recipe)
     check_batch_size(recipe)
     check_encoder(recipe)
+    check_accumulate(recipe)
     check_sides(recipe)
 
 
@@ -68,6 +69,24 @@ def check_encoder(recipe: Recipe) -> None:
         raise UsageError(
             f"encoder.name={encoder.name}, encoder.colors={encoder.colors}: {recipe.method.name} hides patches "
             f"from a ViT; expected one of {', '.join(VITS)}, and rgb"
+        )
+
+
+def check_accumulate(recipe: Recipe) -> None:
+    """Refuses to take a batch in parts where that is another loss, and parts that are not equal or too small."""
+    parts, name, batch_size = recipe.train.accumulate, recipe.method.name, recipe.data.batch_size
+    if parts == 1:
+        return
+    if not METHODS[name].adds_up:
+        raise UsageError(
+            f"train.accumulate={parts}: the loss of {name} depends on the batch as a whole, and would be another "
+            "with parts of it; set train.accumulate=1, and start more processes or take a smaller data.batch_size"
+        )
+    divisor = parts * (recipe.encoder.norm_splits if recipe.encoder.norm == "split" else world_size())
+    if batch_size % divisor or batch_size < 2 * divisor:
+        raise UsageError(
+            f"train.accumulate={parts}: expected a data.batch_size that is a multiple of {divisor}, at least "
+            f"twice that, for batch normalisation over its parts; got {batch_size}"
         )
 
 

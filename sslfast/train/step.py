@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from sslfast.random.generators import seed_everything
 from sslfast.recipes.check import check_source
 from sslfast.recipes.load import with_precision
 from sslfast.run.fits import check_bounds, check_like, check_optimizer
+from sslfast.train.exchange import exchanged, kept_apart
 from sslfast.train.guard import FiniteGuard
 
 
@@ -121,6 +122,7 @@ class TrainStep:
 
     def __init__(self, method: Method, recipe: Recipe, steps_per_epoch: int) -> None:
         self.method, self.recipe = method, recipe
+        self.losses = exchanged(method)  # to be called for the loss of a batch
         self.device = next(method.parameters()).device
         batch_size = recipe.data.batch_size
         self.optimizer = build_optimizer(method.named_parameters(), recipe.optim, batch_size, method.constant_lr)
@@ -149,42 +151,44 @@ class TrainStep:
         self.update(loss, kept)
         return {"loss": loss, **values}
 
-    def backward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
-        """Computes the loss and its gradients, those of all ranks.
+    def backward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], list[Any]]:
+        """Computes the loss and its gradients, the means over the ranks and over the parts of a batch.
 
         Returns:
-            The loss, without gradient, and the rest of what `Method.loss` returns.
+            The loss, without gradient, the method's further values, and for each part what `Method.loss` keeps.
         """
-        with self.autocast():
-            loss, values, kept = self.method.loss(batch)
         self.optimizer.zero_grad()
-        loss.backward()
-        loss = loss.detach()
-        if world_size() > 1:
-            self.average_ranks(loss)
-        return loss, values, kept
+        *others, last = batch.parts(self.recipe.train.accumulate)
+        results = []
+        for part in others:
+            with kept_apart(self.losses):
+                results.append(self._backward(part))
+        results.append(self._backward(last))
+        losses, values, kept = zip(*results, strict=True)
+        loss = _mean(losses)
+        if world_size() > 1:  # what is not finite on one rank is so on none, and all skip the step
+            average_([loss, *self.guard.statistics])
+        return loss, {name: _mean([each[name] for each in values]) for name in values[0]}, list(kept)
 
-    def update(self, loss: Tensor, kept: Any) -> None:
+    def _backward(self, part: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
+        """Adds the gradients of a part of a batch to those of the others."""
+        with self.autocast():
+            loss, values, kept = self.losses(part)
+        (loss / self.recipe.train.accumulate).backward()
+        return loss.detach(), values, kept
+
+    def update(self, loss: Tensor, kept: list[Any]) -> None:
         """Moves all that a step moves, by the gradients and by what the loss kept, unless they are not finite."""
         skip = self.guard.decide(loss)
         set_learning_rate(self.optimizer, self.learning_rate(self.steps_done), self.peak_lr)
         self.optimizer.step(ema_momentum=self.method.momentum(self.steps_done, self.total_steps))
-        self.method.after_step(kept, self.steps_done, self.total_steps, skip)
+        for of_part in kept:
+            self.method.after_step(of_part, self.steps_done, self.total_steps, skip)
         self.steps_done += 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which the loss is computed: bf16 where the recipe and the device say so."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
-
-    def average_ranks(self, loss: Tensor) -> None:
-        """Takes the mean over the ranks of the gradients, the running statistics and the loss, in place.
-
-        One all-reduce after the backward pass, not DistributedDataParallel: a method's loss runs several networks,
-        some not in every epoch, and what is not finite on any rank thereby is not on all, which so skip a step
-        together. The price: the exchange does not overlap the backward pass.
-        """
-        gradients = [p.grad for p in self.method.parameters() if p.grad is not None]
-        average_([loss, *gradients, *self.guard.statistics])
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0, before a parameter group's own scale."""
@@ -219,3 +223,7 @@ class TrainStep:
         self.optimizer.load_state_dict(state["optimizer"])
         self.guard.load_state_dict(state["guard"])
         self.steps_done = state["step"]
+
+
+def _mean(scalars: Sequence[Tensor]) -> Tensor:
+    return scalars[0] if len(scalars) == 1 else torch.stack(tuple(scalars)).mean()

@@ -48,6 +48,7 @@ class Puzzle(Method[PuzzleSettings, None]):
     """
 
     num_views = 1
+    adds_up = True
 
     def __init__(
         self, recipe: Recipe[PuzzleSettings], encoder: Encoder, num_images: int, num_patches: int, num_classes: int
