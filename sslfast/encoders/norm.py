@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from sslfast.config import EncoderConfig
-from sslfast.distributed import world_size
+from sslfast.distributed import gather, world_size
 from sslfast.errors import UsageError
+
+REPLACED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # by `synchronized`; subclasses may do more
 
 
 def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
@@ -35,14 +37,65 @@ def head_norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
 
 
 def synchronized(module: nn.Module, device: torch.device) -> nn.Module:
-    """Replaces each batch normalisation of a module by one over the images of all ranks.
+    """Replaces each batch normalisation in a module by one over the images of all ranks, of the same parameters.
 
     Raises:
-        UsageError: on a CPU, where PyTorch has none.
+        UsageError: a layer of timm's on a CPU, where nothing replaces it.
     """
-    if device.type != "cuda":
-        raise UsageError("encoder.norm=sync: PyTorch has it on GPUs only; on CPUs take batch, split or layer")
-    return nn.SyncBatchNorm.convert_sync_batchnorm(module)
+    for name, child in module.named_children():
+        if isinstance(child, _BatchNorm) and type(child) in REPLACED:
+            setattr(module, name, _over_ranks(child, device))
+        elif isinstance(child, nn.SyncBatchNorm):  # with an activation
+            if device.type != "cuda":
+                raise UsageError(
+                    f"encoder.norm=sync: timm's {type(child).__name__} works on GPUs only; on CPUs take batch"
+                )
+        else:
+            synchronized(child, device)
+    return module
+
+
+def _over_ranks(norm: _BatchNorm, device: torch.device) -> nn.Module:
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+    sync = HostSyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
+    sync.weight, sync.bias = norm.weight, norm.bias
+    for name, buffer in norm.named_buffers():
+        sync.register_buffer(name, buffer)
+    return sync
+
+
+class HostSyncBatchNorm(_BatchNorm):
+    """Batch normalisation over the images of all ranks, for the CPU, where PyTorch's has no kernel."""
+
+    num_batches_tracked: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalises (B, C, ...), of the same shape on every rank; the gradient is that of all ranks' losses."""
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        places = [dim for dim in range(x.dim()) if dim != 1]
+        # The ranks have as many values each: the variance of all is the mean of theirs plus that of their means.
+        means, variances = gather(
+            torch.stack(
+                torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), places, correction=0)[::-1]
+            )[None]
+        ).unbind(1)
+        mean, variance = means.mean(0), variances.mean(0) + means.var(0, correction=0)
+        with torch.no_grad():
+            count = world_size() * x.numel() / x.shape[1]
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+            self.num_batches_tracked.add_(1)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        shape = (-1, *[1] * (x.dim() - 2))
+        return (x * scale.view(shape) + (self.bias - mean * scale).view(shape)).to(x.dtype)
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        """Any number of dimensions may follow the channels."""
 
 
 class SplitBatchNorm(_BatchNorm):

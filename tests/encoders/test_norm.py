@@ -1,12 +1,15 @@
 """Batch normalisation over parts of a batch, and over processes."""
 
+import copy
+
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from sslfast.config import EncoderConfig
 from sslfast.encoders import build_encoder
-from sslfast.encoders.norm import SplitBatchNorm, synchronized, use_whole_batches
+from sslfast.encoders.norm import HostSyncBatchNorm, SplitBatchNorm, synchronized, use_whole_batches
 from sslfast.errors import UsageError
 from tests.methods.harness import build_method
 
@@ -98,3 +101,81 @@ def test_norms_that_do_more_stay():
     module = nn.Sequential(WithActivation(3))
     use_whole_batches(module)
     assert module(torch.randn(4, 3, 2, 2)).min() == 0
+
+
+RANKS = 2
+SHAPES = [(6, 3, 4, 4), (8, 3)]  # of an encoder's map, and of a head's rows
+
+
+def normalised(norm, x, weights):
+    """What a layer makes of x in training, and the gradients of a weighted sum of it."""
+    x = x.clone().requires_grad_()
+    y = norm(x)
+    gradients = torch.autograd.grad((y * weights).sum(), [x, *norm.parameters()])
+    return y.detach(), *gradients
+
+
+def inputs(shape):
+    generator = torch.Generator().manual_seed(len(shape))
+    x, weights = (torch.randn(shape, generator=generator) for _ in range(2))
+    return 3 + x * torch.arange(1, shape[0] + 1).view(-1, *[1] * (len(shape) - 1)), weights
+
+
+def check_encoder(rank):
+    """A whole encoder, wrapped as a method is: the means over the ranks are the gradients of the whole."""
+    torch.manual_seed(0)
+    plain = build_encoder(EncoderConfig(stem="cifar", width=0.03, norm="batch")).double()
+    sync = synchronized(copy.deepcopy(plain), torch.device("cpu"))
+    replica = nn.parallel.DistributedDataParallel(sync, broadcast_buffers=False)
+    images, weights = torch.randn(8, 3, 8, 8).double(), torch.randn(8, plain.feature_dim).double()
+    (plain.forward(images) * weights).mean().backward()
+    (replica(images.chunk(RANKS)[rank]) * weights.chunk(RANKS)[rank]).mean().backward()
+    for ours, theirs in zip(sync.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    torch.testing.assert_close(dict(sync.named_buffers()), dict(plain.named_buffers()))
+
+
+def work(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    for shape in SHAPES:
+        plain = nn.BatchNorm2d(3) if len(shape) == 4 else nn.BatchNorm1d(3)
+        nn.init.uniform_(plain.weight)
+        dist.broadcast(plain.weight.data, 0)
+        sync = synchronized(nn.Sequential(plain), torch.device("cpu"))[0]
+        assert type(sync) is HostSyncBatchNorm
+        assert sync.weight is plain.weight
+        statistics = sync.running_mean.clone(), sync.running_var.clone()
+        x, weights = inputs(shape)
+        y, grad, *of_parameters = normalised(sync, x.chunk(RANKS)[rank], weights.chunk(RANKS)[rank])
+        found = [buffer.clone() for buffer in sync.buffers()]
+        sync.running_mean.copy_(statistics[0])
+        sync.running_var.copy_(statistics[1])
+        sync.num_batches_tracked.zero_()
+        whole, whole_grad, *whole_of_parameters = normalised(plain, x, weights)
+        torch.testing.assert_close(y, whole.chunk(RANKS)[rank])
+        torch.testing.assert_close(grad, whole_grad.chunk(RANKS)[rank])
+        for gradient, expected in zip(of_parameters, whole_of_parameters, strict=True):
+            dist.all_reduce(gradient)
+            torch.testing.assert_close(gradient, expected)
+        torch.testing.assert_close(found, list(plain.buffers()))
+        torch.testing.assert_close(sync.eval()(x), plain.eval()(x))
+        assert sync.train()(x.bfloat16()).dtype == torch.bfloat16
+    check_encoder(rank)
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
+def test_batch_norm_over_two_ranks_is_that_over_one_with_all_images(tmp_path):
+    """What it makes of them, the gradients of all ranks' losses, and the running statistics."""
+    torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=RANKS)
+
+
+def test_a_layer_of_other_software_has_none_on_a_cpu():
+    class SyncBatchNormAct(nn.SyncBatchNorm):
+        pass
+
+    with pytest.raises(UsageError, match="encoder.norm=sync: timm's SyncBatchNormAct works on GPUs only"):
+        synchronized(nn.Sequential(SyncBatchNormAct(3)), torch.device("cpu"))
+    layers = nn.Sequential(SyncBatchNormAct(3))
+    assert type(synchronized(layers, torch.device("cuda"))[0]) is SyncBatchNormAct  # its activation stays

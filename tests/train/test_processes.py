@@ -47,7 +47,6 @@ REFUSED = {
     "data.batch_size=33": "data.batch_size=33: expected a multiple of the 2 processes",
     "data.batch_size=2": "data.batch_size=2: expected at least 4",
     "encoder.norm=split encoder.norm_splits=1": "encoder.norm_splits=1: expected a multiple of the 2 processes",
-    "encoder.norm=sync": "encoder.norm=sync: PyTorch has it on GPUs only",
 }
 
 
