@@ -1,10 +1,10 @@
 # make demo | test | lint | bench | bench-views | bench-features | bench-train | methods-check | downstream-check |
-# reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
+# soak | reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
 # .venv and builds the extensions there, with the torch that is in it. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check bench-compare gpu-check gpu-pack sanitize static results architecture wheels matrix lint lock clean
+.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check soak bench-compare gpu-check gpu-pack sanitize static results architecture wheels matrix lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -42,6 +42,10 @@ reproduce: .venv/built
 # Every protocol of evaluation on one small encoder
 downstream-check: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.downstream.check $(ARGS)
+
+# A run of two processes that is killed 52 times, and one of 2,000 steps; ARGS="--kills 8 --steps 200"
+soak: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.soak.check $(ARGS)
 
 # make bench-compare BASE=<git ref> [OP=<op>]: the kernels of that commit beside this tree's
 bench-compare: .venv/built
