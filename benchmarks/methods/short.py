@@ -181,6 +181,13 @@ SHORT: dict[str, Short] = {
         (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.3", FROM_IDENTITY),
         "more steps, a higher rate, a bank without memory",
     ),
+    "pixpro": Short(
+        (
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=64", "method.hidden=256"),
+            *("optim.lr=0.5", FROM_IDENTITY),
+        ),
+        "more steps, a faster average, a narrow head, a higher rate",
+    ),
     "simsiam": Short(
         (
             *(MORE_STEPS, "method.dim=256", "method.hidden=256", "method.predictor_hidden=64"),

@@ -23,6 +23,9 @@ class Batch:
     label: Tensor | None  # int64 (B,); None where the source has none
     seed: int  # of the run
     epoch: int  # counted from 0
+    # Of each view, fp32 (B, 5): its crop's top, left, height and width in pixels of the image, from a place that
+    # all views of an image share, and 1 where the crop was mirrored.
+    boxes: tuple[Tensor, ...] = ()
 
     def key(self, view: int = 0) -> Key:
         """The key of the random numbers that are sampled for these images and their view of that number."""

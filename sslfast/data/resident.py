@@ -13,6 +13,7 @@ from sslfast.data.draws.on_device import view_sampler
 from sslfast.data.in_memory import in_memory
 from sslfast.data.spec import LoaderSpec
 from sslfast.kernels import view_augment
+from sslfast.kernels.view_augment import Draw
 from sslfast.random.on_device import shuffled
 
 
@@ -48,17 +49,19 @@ class ResidentLoader:
 
     def _batch(self, epoch: int, rows: Tensor) -> Batch:
         data, index = self.spec.data, self.positions[rows]
+        draws = [sample(epoch, index, rows) for sample in self.samplers]
         views = tuple(
             view_augment(
                 self.images,
-                sample(epoch, index, rows),
+                of_view,
                 rows=rows,
                 size=size,
                 mean=data.mean,
                 std=data.std,
                 dtype=self.spec.dtype,
             )
-            for size, sample in zip(data.sizes, self.samplers, strict=True)
+            for size, of_view in zip(data.sizes, draws, strict=True)
         )
         label = None if self.labels is None else self.labels[rows]
-        return Batch(views, index, label, self.spec.seed, epoch)
+        boxes = tuple(of_view[:, : Draw.FLIP + 1] for of_view in draws)
+        return Batch(views, index, label, self.spec.seed, epoch, boxes)

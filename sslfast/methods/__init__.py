@@ -29,6 +29,7 @@ from sslfast.methods.msf import MSF
 from sslfast.methods.nnclr import NNCLR
 from sslfast.methods.pcl import PCL
 from sslfast.methods.pirl import PIRL
+from sslfast.methods.pixpro import PixPro
 from sslfast.methods.rotation import Rotation
 from sslfast.methods.simclr import SimCLR
 from sslfast.methods.simsiam import SimSiam
@@ -66,6 +67,7 @@ METHODS: dict[str, type[Method]] = {
     "nnclr": NNCLR,
     "pcl": PCL,
     "pirl": PIRL,
+    "pixpro": PixPro,
     "rotation": Rotation,
     "simclr": SimCLR,
     "simsiam": SimSiam,

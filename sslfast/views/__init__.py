@@ -13,6 +13,7 @@ from sslfast.views.division import divide
 from sslfast.views.exemplar import surrogate
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
 from sslfast.views.masks import block_mask
+from sslfast.views.overlap import near_cells
 from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
 from sslfast.views.rotation import rotations
@@ -26,6 +27,7 @@ __all__ = [
     "flip_patches",
     "from_rgb",
     "jigsaw_cells",
+    "near_cells",
     "normalize_patches",
     "patch_grid",
     "permutation_set",

@@ -43,6 +43,16 @@ def equal(a, b):
     return all(torch.equal(x, y) for x, y in zip(tensors(a), tensors(b), strict=True))
 
 
+def test_a_batch_says_where_its_crops_lie(source):
+    data = config(views=[ViewConfig(), ViewConfig(size=8)])
+    batch = next(iter(loader(source, data).epoch(2)))
+    assert len(batch.boxes) == 2
+    for number, boxes in enumerate(batch.boxes):
+        draws = sample_view(data.views[number], SEED, 2, batch.index.numpy(), number, 20, 24)
+        assert torch.equal(boxes[:, :4].long(), torch.from_numpy(draws.boxes))
+        assert torch.equal(boxes[:, 4].bool(), torch.from_numpy(draws.flip))
+
+
 def test_a_batch(source):
     batches = list(loader(source, config(views=[ViewConfig()] * 3)).epoch(0))
     assert len(batches) == loader(source).steps_per_epoch == 4

@@ -33,7 +33,10 @@ def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4, dt
     generator = torch.Generator().manual_seed(seed)
     pixels = tuple(torch.randn(size, 3, side, side, generator=generator).to(dtype) for _ in range(views))
     index = torch.arange(size)
-    return Batch(views=pixels, index=index, label=index % classes, seed=0, epoch=epoch)
+    places = torch.rand(views, size, 4, generator=generator).to(dtype)  # after the pixels, which stay as they were
+    corner, extent, mirrored = 10 * places[:, :, :2], 10 + 20 * places[:, :, 2:], places[:, :, :1] < 0.3
+    boxes = tuple(torch.cat([corner, extent, mirrored], dim=2))
+    return Batch(views=pixels, index=index, label=index % classes, seed=0, epoch=epoch, boxes=boxes)
 
 
 def embed(network, num_readable=IMAGES):

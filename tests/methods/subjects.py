@@ -67,6 +67,7 @@ SUBJECTS: dict[str, Subject] = {
     "nnclr": Subject("nnclr_cifar10", (*HEAD, "method.predictor_hidden=16", "method.queue_size=32")),
     "pcl": Subject("pcl_cifar10", (*MOCO, "method.clusters=[4, 8]", "method.warmup_epochs=0")),
     "pirl": Subject("pirl_cifar10", ("method.dim=16", "method.noise=32")),
+    "pixpro": Subject("pixpro_cifar10", HEAD),
     "rotation": Subject("rotation_cifar10", moves=False),
     "simclr": Subject("simclr_cifar10", HEAD, moves=False),
     "simsiam": Subject("simsiam_cifar10", (*HEAD, "method.predictor_hidden=8"), moves=False),

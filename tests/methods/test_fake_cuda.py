@@ -55,7 +55,8 @@ class Step:
         data, index = recipe.data, torch.empty(recipe.data.batch_size, dtype=torch.int64, device="cuda")
         views = tuple(torch.empty(len(index), 3, s, s, dtype=torch.bfloat16, device="cuda") for s in data.sizes)
         views = tuple(view.contiguous(memory_format=torch.channels_last) for view in views)
-        self.batch = Batch(views, index, torch.empty_like(index), 0, epoch)
+        boxes = tuple(torch.empty(len(index), 5, device="cuda") for _ in views)
+        self.batch = Batch(views, index, torch.empty_like(index), 0, epoch, boxes)
         optimizer = build_optimizer(
             self.method.named_parameters(), recipe.optim, len(index), self.method.constant_lr
         )

@@ -20,6 +20,7 @@ PRESET_OF = {  # where its name is not the method's
     "lewel_m": "moco_v2",
     "moco_v3": "lewel_b",
     "nnclr": "simclr",
+    "pixpro": "byol",
     "supcon": "simclr",
 }
 

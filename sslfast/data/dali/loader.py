@@ -31,6 +31,7 @@ from sslfast.data.dali.graphs import (
 from sslfast.data.dali.runner import Plan, Runner
 from sslfast.data.draws.reference import sample_view
 from sslfast.data.spec import LoaderSpec
+from sslfast.device import to_device
 from sslfast.errors import UsageError
 from sslfast.random.philox import permutation
 
@@ -89,7 +90,8 @@ class DaliLoader:
         for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
             views = tuple(self._views(done, outputs))
             label = None if self.labels is None else self.labels[index]
-            yield Batch(views, index, label, self.spec.seed, epoch)
+            boxes = tuple(to_device(view.crops(), self.spec.device) for view in done.draws)
+            yield Batch(views, index, label, self.spec.seed, epoch, boxes)
 
     def _views(self, plan: Plan, outputs: list[Any]) -> Iterator[Tensor]:
         """The views of a planned batch, made from the graph's outputs for it."""

@@ -41,11 +41,14 @@ class ViewDraws:
     blur_sigma: NDArray[np.float32]  # (B,) standard deviation in pixels of the view; 0: no blur
     solarize: NDArray[np.bool_]  # (B,)
 
+    def crops(self) -> NDArray[np.float32]:
+        """float32 (B, 5): top, left, height, width, and 1 where the crop is mirrored."""
+        return np.concatenate([self.boxes, self.flip[:, None]], axis=1, dtype=np.float32)
+
     def table(self) -> NDArray[np.float32]:
         """float32 (B, 14), as `view_augment` takes them: the columns of its `Draw`."""
         table = np.empty((len(self.boxes), len(Draw)), dtype=np.float32)
-        table[:, : Draw.FLIP] = self.boxes
-        table[:, Draw.FLIP] = self.flip
+        table[:, : Draw.FLIP + 1] = self.crops()
         table[:, Draw.JITTER] = self.jitter
         table[:, Draw.BRIGHTNESS] = self.brightness
         table[:, Draw.CONTRAST] = self.contrast

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
@@ -14,7 +15,7 @@ from sslfast.data.dali.graphs import region_arguments
 from sslfast.data.draws.reference import sample_view
 from sslfast.data.sources import open_source
 from tests.data.dali.bad_kinds import BAD_KINDS
-from tests.data.photographs import GEOMETRY_ONLY, assert_equal_batches, loader, photographs
+from tests.data.photographs import GEOMETRY_ONLY, SEED, assert_equal_batches, loader, photographs
 from tests.data.zoo import write_zoo
 
 SMALL = ViewConfig(scale=(0.02, 0.1), jitter=0, grayscale=0)
@@ -62,3 +63,21 @@ def test_the_region_is_the_least_that_holds_all_crops() -> None:
         rows, columns = (covered.any(axis=axis).nonzero()[0] for axis in (1, 0))
         assert start[sample].tolist() == [rows[0], columns[0]]
         assert shape[sample].tolist() == [rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]]
+
+
+def test_a_batch_says_where_its_crops_lie_from_an_origin_that_views_share(tmp_path: Path) -> None:
+    source, views = photographs(tmp_path), [SMALL, GEOMETRY_ONLY]
+    assert source.paths is not None
+    whole, parts = (
+        next(iter(loader(source, decode=decode, views=views).epoch(1))) for decode in ("once", "region")
+    )
+    index = whole.index.numpy()
+    widths, heights = np.array([Image.open(source.paths[i]).size for i in index]).T
+    origins = []
+    for number, (box, moved) in enumerate(zip(whole.boxes, parts.boxes, strict=True)):
+        expected = sample_view(views[number], SEED, 1, index, number, heights, widths)
+        assert box.tolist() == expected.crops().tolist()
+        assert moved[:, 2:].equal(box[:, 2:])
+        origins.append(box[:, :2] - moved[:, :2])
+    assert origins[0].equal(origins[1])
+    assert origins[0].any()
