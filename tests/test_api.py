@@ -45,8 +45,9 @@ def test_functions_and_modules():
     for function in (pretrain, evaluate, load_encoder):
         for name in ("recipe", "out", "encoder", "name", "data", "val"):
             parameter = inspect.signature(function).parameters.get(name)
-            # `Names` is one of these, or several.
-            assert parameter is None or re.search(r"str \| Path|Data", parameter.annotation), (function, name)
+            # `Data` is one of these, or several, or images; the network to train is named or a module.
+            expected = r"str \| (Path|nn\.Module)|Data"
+            assert parameter is None or re.search(expected, parameter.annotation), (function, name)
 
 
 def test_a_function_stays_one_when_modules_of_like_names_are_loaded():
