@@ -1,10 +1,10 @@
-# make demo | test | lint | bench | bench-views | bench-features | bench-train | methods-check | downstream-check |
+# make demo | test | test-long | lint | bench | bench-views | bench-features | bench-train | methods-check | downstream-check |
 # soak | reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
 # .venv and builds the extensions there, with the torch that is in it. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench bench-views bench-features bench-train methods-check reproduce downstream-check soak bench-compare gpu-check gpu-pack sanitize static results architecture wheels matrix lint lock clean
+.PHONY: demo test test-long bench bench-views bench-features bench-train methods-check reproduce downstream-check soak bench-compare gpu-check gpu-pack sanitize static results architecture wheels matrix lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -14,7 +14,11 @@ demo: .venv/built
 
 # The same on every machine, with GPUs hidden: what they can do, gpu-check tests.
 test: .venv/built
-	CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not long"
+
+# What takes too long for every change: all architectures, all barriers, detection that learns masks
+test-long: .venv/built
+	CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m long
 
 bench: .venv/built
 	$(BIN)/sslfast bench

@@ -65,7 +65,7 @@ def test_images_of_one_size_are_kept_exactly(make_folder):
 
 
 def test_resident_must_fit(make_folder, monkeypatch):
-    monkeypatch.setattr("sslfast.data.in_memory._room", lambda device: 8 * 16 * 16 * 3 - 1)
+    monkeypatch.setattr("sslfast.data.in_memory.room_of", lambda device: 8 * 16 * 16 * 3 - 1)
     source = open_source(str(make_folder()))
     with pytest.raises(UsageError, match="8 images of 16x16 take .* set data.pipeline=dali or data.limit"):
         in_memory(source, CPU)

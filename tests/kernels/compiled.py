@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-ARCHITECTURES = (80, 90, 100, 120)
-
 
 def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=False):
     """Compiles kernels for GPUs that need not be there, and asserts what their code has to be.

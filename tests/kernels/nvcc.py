@@ -9,7 +9,6 @@ from pathlib import Path
 from torch.utils.cpp_extension import CUDA_HOME, include_paths
 
 ROOT = Path(__file__).parents[2]
-ARCHITECTURES = (80, 90, 100, 120)  # those that setup.py builds for
 
 
 def find_nvcc() -> str | None:

@@ -12,7 +12,7 @@ import sys
 import triton
 
 from sslfast.benchmarks.ops.static import COLUMNS, COMPILED, HEAD, line
-from tests.kernels.compiled import ARCHITECTURES
+from tests.kernels.architectures import ARCHITECTURES
 from tests.kernels.launches import launches
 
 

@@ -12,6 +12,7 @@ import torch
 from sslfast import kernels as K
 from sslfast.kernels.common import op as lib
 from tests.kernels import nvcc
+from tests.kernels.architectures import ONE_AND_OTHERS
 from tests.kernels.optimizer_rules import OPTIONS, RULES, Problem
 
 NARROW = [torch.float32, torch.float16, torch.bfloat16]
@@ -463,7 +464,7 @@ def test_few_launches_and_no_wait(rule):
 
 
 @pytest.mark.skipif(nvcc.find_nvcc() is None, reason="needs nvcc")
-@pytest.mark.parametrize("architecture", nvcc.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_AND_OTHERS)
 def test_cuda_kernels_compile_without_spills(architecture, tmp_path):
     log = nvcc.compile_for(architecture, "cuda/fused_optimizer.cu", tmp_path / "fused_optimizer.cubin")
     assert "warning" not in log, log

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sslfast import kernels as K
 from tests.kernels import interpreter, nvcc
 from tests.kernels.accuracy import assert_accurate
+from tests.kernels.architectures import ONE_AND_OTHERS
 
 pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
@@ -261,7 +262,7 @@ def test_a_constant_to_each_prototype_changes_nothing(codes, shape, seed):
 
 
 @pytest.mark.skipif(nvcc.find_nvcc() is None, reason="needs nvcc")
-@pytest.mark.parametrize("architecture", nvcc.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", ONE_AND_OTHERS)
 def test_cuda_kernel_compiles_without_spills(architecture, tmp_path):
     log = nvcc.compile_for(architecture, "cuda/sinkhorn_knopp.cu", tmp_path / "sinkhorn_knopp.cubin")
     assert "warning" not in log, log

@@ -176,6 +176,7 @@ def size(tree):
     return sum(min(x.numel() * x.element_size(), x.untyped_storage().nbytes()) for x in tensors)
 
 
+@pytest.mark.long
 def test_a_step_moves_little_memory_outside_its_networks(name):
     """At ResNet-50 and 224 pixels, whose steps are bound by memory: at most 5% of what they move.
 

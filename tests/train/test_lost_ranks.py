@@ -56,8 +56,8 @@ def test_an_error_of_one_is_told_once(tmp_path):
         assert [process.exitcode for process in pair.ranks] == [1, 2]
         assert "none: no such file or folder" in pair.sentence(1)
         assert pair.sentence(0) == (
-            "sslfast: rank 1 of 2: ended by an error, which stands in its own output, at step 0; "
-            "no checkpoint is saved yet: start the run again"
+            "sslfast: rank 1 of 2: ended by an error, which stands in its own output, before training began; "
+            "start it again"
         )
     finally:
         pair.end()

@@ -19,7 +19,7 @@ from sslfast.data import open_data
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.methods import METHODS
-from sslfast.methods.moco_v1 import MoCoV1
+from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.run.checkpoint import save
 from tests.train.runs import STEPS, TINY, assert_same, lines, signal_after, state, tiny
 
@@ -218,7 +218,7 @@ def test_a_full_disk_that_stops_the_metrics_is_one_sentence(tmp_path, monkeypatc
         pretrain(tiny(), tmp_path / "run")
 
 
-class Diverging(MoCoV1):
+class Diverging(MoCoV2):
     """Gives a NaN loss in the steps of `bad`."""
 
     bad = range(0)

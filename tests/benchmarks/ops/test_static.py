@@ -7,7 +7,7 @@ import pytest
 from sslfast import cli
 from sslfast.benchmarks.ops import static
 from sslfast.errors import UsageError
-from tests.kernels.compiled import ARCHITECTURES
+from tests.kernels.architectures import ARCHITECTURES
 from tests.kernels.launches import launches
 
 

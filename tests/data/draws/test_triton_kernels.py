@@ -6,7 +6,8 @@ import torch
 
 from sslfast.config import ViewConfig
 from sslfast.data.draws.reference import sample_view
-from tests.kernels.compiled import ARCHITECTURES, assert_compiles
+from tests.kernels.architectures import ONE_AND_OTHERS
+from tests.kernels.compiled import assert_compiles
 from tests.random.launches import launch
 
 triton_kernels = pytest.importorskip("sslfast.data.draws.triton_kernels")
@@ -66,7 +67,7 @@ def test_certain_events_and_fixed_numbers():
         assert on_gpu(view, 0, 0, 0, indices[:0], 32, 32).shape == (0, 14)
 
 
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", ONE_AND_OTHERS)
 def test_the_kernel_compiles_ahead_of_time(arch):
     pointers = {"p_indices": "*i64", "p_rules": "*fp64", "p_sides": "*fp64", "p_draws": "*fp32"}
     assert_compiles([launch(triton_kernels, "sample_kernel", arch, {"BB": 32, "BT": 16}, **pointers)])

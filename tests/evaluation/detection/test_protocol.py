@@ -42,7 +42,7 @@ def test_it_learns_what_the_untrained_cannot(encoder, drawn, tmp_path):
     assert untrained["ap50"] < 0.05 < 0.3 < trained["ap50"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_masks_are_learned(encoder, drawn, tmp_path):
     settings = {"size": 128, "rois": 16, "batch_size": 4, "iterations": 160}
     row = judged(encoder, tmp_path / "stem", f"{drawn}:train", f"{drawn}:val", **settings)

@@ -8,10 +8,10 @@ import torch
 
 from sslfast.config import DataConfig
 from sslfast.errors import TrainingError
-from sslfast.evaluation import steps
 from sslfast.evaluation.detection.config import DetectConfig
 from sslfast.evaluation.detection.model import build_detector
 from sslfast.evaluation.detection.training import build_optimizer, learning_rate, train_detector
+from sslfast.run import checkpoint
 
 CPU = torch.device("cpu")
 
@@ -70,8 +70,8 @@ def test_killed_it_goes_on_to_the_same_weights(encoder, images, tmp_path, monkey
         save(*arguments)
         raise KeyboardInterrupt
 
-    save = steps.checkpoint.save
-    monkeypatch.setattr(steps.checkpoint, "save", killed)
+    save = checkpoint.save
+    monkeypatch.setattr(checkpoint, "save", killed)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             trained(encoder, images, tmp_path / "p")

@@ -56,6 +56,7 @@ def namespace(barrier, monkeypatch):
     del library  # and with it its operators
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("barrier", BARRIERS, ids=place)
 def test_a_missing_barrier_is_reported(emulator, barrier, namespace):
     changed, calls = build_without(barrier, namespace)
