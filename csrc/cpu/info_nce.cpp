@@ -116,7 +116,8 @@ std::tuple<Tensor, Tensor, Tensor> info_nce(Tensor query, Tensor positive, Tenso
   for_each_task(blocks * parts, [&](int64_t task) {
     const int64_t row = task % blocks * kQueryRows, part = task / blocks, start = part * part_rows;
     gather(query_data + row * d, std::min(kQueryRows, n - row),
-           rows_of(queue, start, std::min(part_rows, k - start)), static_cast<float>(M_LOG2E / temperature), need_positive_rank ? &s[row] : nullptr,
+           rows_of(queue, start, std::min(part_rows, k - start)),
+           static_cast<float>(M_LOG2E / temperature), need_positive_rank ? &s[row] : nullptr,
            &gathered[part * n + row], need_dq ? &weighted[(part * n + row) * d] : nullptr);
   });
 
