@@ -16,7 +16,7 @@ demo: .venv/built
 test: .venv/built
 	CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not long"
 
-# What takes too long for every change: all architectures, all barriers, detection that learns masks
+# What takes too long for every change: all architectures, all barriers, a whole run on CIFAR-10, ...
 test-long: .venv/built
 	CUDA_VISIBLE_DEVICES= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m long
 

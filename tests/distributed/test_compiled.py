@@ -95,6 +95,7 @@ def work(rank, folder):
     dist.destroy_process_group()
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="needs gloo")
 def test_compiled_collectives_are_as_uncompiled(tmp_path):
     torch.multiprocessing.spawn(work, args=(str(tmp_path),), nprocs=RANKS)

@@ -1,6 +1,7 @@
 """The Triton kernels compile ahead of time, for a GPU that need not be there: see launches/ for the ops.
 
-What is compiled for one architecture stands for all; `make static` compiles for every one of them.
+What is compiled for one architecture stands for all; `make static` compiles for every one of them. The ops that
+take longest are of `make test-long`.
 """
 
 import pytest
@@ -9,9 +10,11 @@ from tests.kernels.compiled import assert_compiles
 from tests.kernels.launches import launches
 
 LAUNCHES = launches()
+LONGEST = {"aligned_pooling", "in_batch_info_nce", "nearest_neighbor", "positives", "view_augment"}  # to compile
+NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONGEST else []) for name in LAUNCHES]
 
 
-@pytest.mark.parametrize("name", LAUNCHES)
+@pytest.mark.parametrize("name", NAMES)
 def test_kernels_compile_ahead_of_time(name):
     LAUNCHES[name].compile(90)
 

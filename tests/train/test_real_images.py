@@ -17,6 +17,7 @@ def pretrain(recipe, archive, run, *overrides):
     return [line["loss"] for line in lines if "loss" in line]
 
 
+@pytest.mark.long
 def test_moco_on_cifar10_from_an_archive(shared_data, tmp_path, capsys):
     archive, run = shared_data / "cifar10" / "train.tar.xz", tmp_path / "run"
     small = ["data.limit=1000", "train.epochs=4", "encoder.width=0.25", "data.batch_size=64"]
