@@ -187,10 +187,10 @@ def features() -> str:
         for r in content["results"]:
             shares = (f"{r['convolutions'][name]:.0%}" for name in ("ours", "reference"))
             ratios = (f"**{r['ratio']:.2f}x**", f"{r['processor_ratio']:.2f}x")
-            yield [r["case"], f"{r['ours']:,.1f}", f"{r['reference']:,.1f}", *ratios, *shares]
+            yield [r["case"], r["precision"], f"{r['ours']:,.1f}", f"{r['reference']:,.1f}", *ratios, *shares]
 
     speeds = ["images/s", "reference", "x reference", "x processor time"]
-    columns = ["images, encoder", *speeds, "in convolutions", "reference"]
+    columns = ["images, encoder", "precision", *speeds, "in convolutions", "reference"]
     return by_machine("features.json", ["machine", *columns], rows, devices=["CPU"])
 
 

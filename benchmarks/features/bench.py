@@ -1,10 +1,11 @@
 """Images per second of the extraction of features: `make bench-features`.
 
 Ours, `sslfast.evaluation.features.features` as the commands call it, beside the loop that a careful user writes
-(`reference`), in fp32 with the same images, the same encoder with random weights, and all cores. They take turns,
-round by round, a whole pass each, from files or arrays to features; the median round is reported. Both bring
-images to the same sides; photographs are decoded and resized by DALI in ours, by Pillow in the reference, which
-differ by levels: the least cosine of an image's two features is recorded, and less than 0.999 is an error.
+(`reference`), with the same images, the same encoder with random weights, and all cores: in fp32, and in bf16 (the
+reference by autocast) where the CPU multiplies in it, which ours then does by default. They take turns, round by
+round, a whole pass each, from files or arrays to features; the median round is reported. Both bring images to the
+same sides; photographs are decoded and resized by DALI in ours, by Pillow in the reference, which differ by
+levels: the least cosine of an image's two features is recorded, and less than 0.999, in bf16 0.99, is an error.
 
 Beside the ratio of the times stands that of the processor's time, of all threads and processes: it hardly depends
 on what else the machine does. Where the convolutions bound both, their share of each one's time says so, which
@@ -14,6 +15,7 @@ PyTorch's profiler measures in a pass before the rounds.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -33,11 +35,12 @@ from sslfast.benchmarks.features.cases import CASES, KINDS, FeaturesCase, images
 from sslfast.benchmarks.features.reference import reference
 from sslfast.benchmarks.measure.machine import describe, version
 from sslfast.data import Source
+from sslfast.device import DTYPES, Precision, choose_precision
 from sslfast.errors import UsageError
 from sslfast.evaluation.features import features
 
 ROUNDS = 3
-LEAST_COSINE = 0.999
+LEAST_COSINE: dict[Precision, float] = {"fp32": 0.999, "bf16": 0.99}
 CPU = torch.device("cpu")
 
 
@@ -46,6 +49,7 @@ class FeaturesResult:
     """The speed of both in one case, the medians of the rounds."""
 
     case: str
+    precision: Precision
     images: int
     reference: float  # images a second
     ours: float
@@ -56,22 +60,23 @@ class FeaturesResult:
     convolutions: dict[str, float]  # share of the time
 
 
-def measure(case: FeaturesCase, source: Source, rounds: int) -> FeaturesResult:
-    """Times both in a case, and prints a line.
+def measure(case: FeaturesCase, precision: Precision, source: Source, rounds: int) -> FeaturesResult:
+    """Times both in a case and a precision, and prints a line.
 
     Raises:
         UsageError: their features differ.
     """
     encoder, data, images = case.build(), case.data(), images_of(case, source)
+    dtype = DTYPES[precision]
     passes: dict[str, Callable[[], Tensor]] = {
-        "reference": lambda: reference(encoder, images, data, case.batch_size),
-        "ours": lambda: features(encoder, images, data, CPU)[0],
+        "reference": lambda: reference(encoder, images, data, case.batch_size, dtype),
+        "ours": lambda: features(encoder, images, data, CPU, compute_dtype=dtype)[0],
     }
     found, convolutions = {}, {}
     for name, embed in passes.items():
         found[name], convolutions[name] = profiled(embed)
     cosine = F.cosine_similarity(found["ours"], found["reference"]).min().item()
-    if cosine < LEAST_COSINE:
+    if cosine < LEAST_COSINE[precision]:
         raise UsageError(f"{case.name}: an image's features have a cosine of {cosine:.5f} to the reference's")
     seconds: dict[str, list[float]] = {name: [] for name in passes}
     busy: dict[str, list[float]] = {name: [] for name in passes}
@@ -84,6 +89,7 @@ def measure(case: FeaturesCase, source: Source, rounds: int) -> FeaturesResult:
     typical = {name: statistics.median(times) for name, times in seconds.items()}
     result = FeaturesResult(
         case.name,
+        precision,
         case.images,
         reference=case.images / typical["reference"],
         ours=case.images / typical["ours"],
@@ -94,8 +100,8 @@ def measure(case: FeaturesCase, source: Source, rounds: int) -> FeaturesResult:
         convolutions=convolutions,
     )
     print(
-        f"{case.name:<46}{result.ours:>8,.1f} images/s{result.ratio:>6.2f}x ({result.processor_ratio:.2f}x of the "
-        f"processor's time), convolutions {convolutions['ours']:.0%} ({convolutions['reference']:.0%})",
+        f"{case.name:<46}{precision:<6}{result.ours:>8,.1f} images/s{result.ratio:>6.2f}x "
+        f"({result.processor_ratio:.2f}x of the processor's time), convolutions {convolutions['ours']:.0%} ({convolutions['reference']:.0%})",
         flush=True,
     )
     return result
@@ -143,8 +149,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             }
             print("\n".join(f"{key}: {value}" for key, value in header.items()))
             results = []
-            for case in cases:
-                results.append(measure(case, opened[case.kind][0], args.rounds))
+            for case, precision in itertools.product(cases, precisions()):
+                results.append(measure(case, precision, opened[case.kind][0], args.rounds))
                 if args.json:
                     content = {"header": header, "results": [asdict(result) for result in results]}
                     args.json.write_text(json.dumps(content, indent=1) + "\n")
@@ -152,6 +158,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"bench-features: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def precisions() -> tuple[Precision, ...]:
+    """The precisions that are measured here."""
+    return ("fp32", "bf16") if choose_precision("auto", CPU.type) == "bf16" else ("fp32",)
 
 
 def names() -> str:

@@ -37,10 +37,17 @@ class Images(Dataset[Tensor]):
         return self.transform(Image.fromarray(self.source.images[index]))
 
 
-def reference(encoder: nn.Module, source: Source, data: DataConfig, batch_size: int) -> Tensor:
-    """The features of all images, (N, feature_dim): as many workers as cores, fp32, PyTorch's default layout.
+def reference(
+    encoder: nn.Module,
+    source: Source,
+    data: DataConfig,
+    batch_size: int,
+    compute_dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """The features of all images, (N, feature_dim): as many workers as cores, PyTorch's default layout.
 
-    The images are resized and cropped to the sides that ours are, by torchvision on PIL images.
+    The images are resized and cropped to the sides that ours are, by torchvision on PIL images. The encoder
+    computes in `compute_dtype`: fp32, or bf16 by autocast.
     """
     transform = transforms.Compose(
         [
@@ -51,5 +58,5 @@ def reference(encoder: nn.Module, source: Source, data: DataConfig, batch_size: 
     )
     loader = DataLoader(Images(source, transform), batch_size, num_workers=CORES)
     encoder.eval()
-    with torch.inference_mode():
-        return torch.cat([encoder(images) for images in loader])
+    with torch.inference_mode(), torch.autocast("cpu", enabled=compute_dtype == torch.bfloat16):
+        return torch.cat([encoder(images).float() for images in loader])

@@ -109,11 +109,12 @@ def test_features_by_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(tables, "RESULTS", tmp_path)
     assert tables.features().count("not measured yet") == 1
     (tmp_path / "box").mkdir()
-    result = {"case": "CIFAR", "ours": 2000.0, "reference": 1000.4, "ratio": 1.999, "processor_ratio": 2.1}
+    result = {"case": "CIFAR", "precision": "bf16", "ours": 2000.0, "reference": 1000.4, "ratio": 1.999}
+    result["processor_ratio"] = 2.1
     result["convolutions"] = {"ours": 0.912, "reference": 0.5}
     (tmp_path / "box" / "features.json").write_text(json.dumps({"header": {"CPU": "one"}, "results": [result]}))
     assert tables.features().splitlines()[2:] == [
-        "| box | CIFAR | 2,000.0 | 1,000.4 | **2.00x** | 2.10x | 91% | 50% |"
+        "| box | CIFAR | bf16 | 2,000.0 | 1,000.4 | **2.00x** | 2.10x | 91% | 50% |"
     ]
 
 
