@@ -100,8 +100,9 @@ def measure(case: FeaturesCase, precision: Precision, source: Source, rounds: in
         convolutions=convolutions,
     )
     print(
-        f"{case.name:<46}{precision:<6}{result.ours:>8,.1f} images/s{result.ratio:>6.2f}x "
-        f"({result.processor_ratio:.2f}x of the processor's time), convolutions {convolutions['ours']:.0%} ({convolutions['reference']:.0%})",
+        f"{case.name:<50} {precision} {result.ours:>8,.1f} images/s {result.ratio:>5.2f}x "
+        f"({result.processor_ratio:.2f}x of the processor's time), "
+        f"convolutions {convolutions['ours']:.0%} ({convolutions['reference']:.0%})",
         flush=True,
     )
     return result

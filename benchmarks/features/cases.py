@@ -57,16 +57,16 @@ CASES = [
     *(
         FeaturesCase("photographs", side, EncoderConfig(name=name), images)
         for side, name, images in (
-            (224, "resnet18", 96),
-            (224, "resnet50", 48),
-            (128, "resnet18", 192),
-            (128, "resnet50", 96),
+            (224, "resnet18", 512),
+            (224, "resnet50", 256),
+            (128, "resnet18", 1024),
+            (128, "resnet50", 512),
         )
     ),
-    FeaturesCase("large photographs", 224, EncoderConfig(name="resnet18"), 64),
-    FeaturesCase("small images", 32, EncoderConfig(name="resnet18", stem="cifar"), 192),
-    FeaturesCase("small images", 32, NARROW, 4096, 256),
-    FeaturesCase("small images", 32, NARROW, 4096, 256, as_array=True),
+    FeaturesCase("large photographs", 224, EncoderConfig(name="resnet18"), 512),
+    FeaturesCase("small images", 32, EncoderConfig(name="resnet18", stem="cifar"), 1024),
+    FeaturesCase("small images", 32, NARROW, 16_384, 256),
+    FeaturesCase("small images", 32, NARROW, 16_384, 256, as_array=True),
 ]
 
 

@@ -74,7 +74,7 @@ def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
     shorter = min(image.size)
     target = min(max(shorter, size), round(size * 8 / 7))
     resized = image if target == shorter else F.resize(image, [target])
-    return F.center_crop(resized, [size, size])
+    return resized if resized.size == (size, size) else F.center_crop(resized, [size, size])
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from sslfast.data.sources.images import UnreadableImage
 
 AHEAD = 256  # decoded images that wait at most
 BLOCK = 8  # images that a thread reads at a time: one by one, small ones take as long to hand over
+SMALL = 48  # pixels of a side: reading such an image is nearly all Python, which threads only take from each other
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -45,20 +46,26 @@ def read_all(
                 source.bad.add(source.paths[index], error)
         return block
 
-    for block in in_threads(read, range(0, len(source), BLOCK), AHEAD // BLOCK):
+    yield from (first := read(0))
+    are_small = all(max(pixels.shape[:2]) <= SMALL for _, pixels in first)
+    rest = range(BLOCK, len(source), BLOCK)
+    for block in in_threads(read, rest, AHEAD // BLOCK, threads=1 if are_small else None):
         yield from block
 
 
-def in_threads(function: Callable[[T], R], items: Iterable[T], ahead: int = AHEAD) -> Iterator[R]:
+def in_threads(
+    function: Callable[[T], R], items: Iterable[T], ahead: int = AHEAD, *, threads: int | None = None
+) -> Iterator[R]:
     """The results of a function of each item, in order, computed ahead by threads.
 
     Args:
         function: safe to call from several threads.
         items: taken as they are needed; may be endless.
         ahead: results that wait at most.
+        threads: how many; None: as many as cores.
     """
     pending: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
         try:
             for item in items:
                 pending.append(pool.submit(function, item))
