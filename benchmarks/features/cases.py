@@ -57,14 +57,14 @@ CASES = [
     *(
         FeaturesCase("photographs", side, EncoderConfig(name=name), images)
         for side, name, images in (
-            (224, "resnet18", 512),
-            (224, "resnet50", 256),
-            (128, "resnet18", 1024),
-            (128, "resnet50", 512),
+            (224, "resnet18", 256),
+            (224, "resnet50", 128),
+            (128, "resnet18", 512),
+            (128, "resnet50", 256),
         )
     ),
-    FeaturesCase("large photographs", 224, EncoderConfig(name="resnet18"), 512),
-    FeaturesCase("small images", 32, EncoderConfig(name="resnet18", stem="cifar"), 1024),
+    FeaturesCase("large photographs", 224, EncoderConfig(name="resnet18"), 256),
+    FeaturesCase("small images", 32, EncoderConfig(name="resnet18", stem="cifar"), 512),
     FeaturesCase("small images", 32, NARROW, 16_384, 256),
     FeaturesCase("small images", 32, NARROW, 16_384, 256, as_array=True),
 ]
