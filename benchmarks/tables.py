@@ -19,7 +19,7 @@ from sslfast.benchmarks.methods.record import SCORES, Run, summarise
 from sslfast.benchmarks.ops.benchmark import OURS, find
 from sslfast.benchmarks.reproduce.record import rows as reproduced_rows
 from sslfast.benchmarks.train.peers import MODULES as PACKAGES
-from sslfast.benchmarks.train.record import per_second
+from sslfast.benchmarks.train.record import IN_FP32, per_second
 from sslfast.kernels.common.op import OPS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -262,17 +262,17 @@ def train() -> str:
         for (case, method, pipeline), r in results.items():
             if pipeline == "sslfast":
                 rate = r["images_per_second"]
-                others = [results.get((case, method, package), {}) for package in PACKAGES]
+                in_fp32, *others = (results.get((case, method, name), {}) for name in (IN_FP32, *PACKAGES))
                 yield [
                     case,
                     method,
                     per_second(rate) if rate else "out of memory",
-                    *(times(rate, other.get("images_per_second")) for other in others),
+                    *(times(rate, other.get("images_per_second")) for other in (in_fp32, *others)),
                     f"{round(r['overhead'], 2) + 0.0:.0%}" if r["overhead"] is not None else "",  # no minus zero
                     *(mebibytes(x.get("peak_bytes")) for x in (r, *others)),
                 ]
 
-    speeds, memory = [f"x {name}" for name in PACKAGES], [f"{name}'s" for name in PACKAGES]
+    speeds, memory = ["x fp32", *(f"x {name}" for name in PACKAGES)], [f"{name}'s" for name in PACKAGES]
     columns = ["machine", "encoder", "method", "images/s", *speeds, "overhead", "peak memory", *memory]
     return by_machine("train.json", columns, rows)
 

@@ -2,12 +2,12 @@
 
 A step is everything from the views of a batch to the weights of the next one: networks, loss, backward pass,
 optimizer, moving averages, queues. Beside ours stands the same method as users of other packages write it, where
-they are installed, with the same encoder, heads, batch, views and precision. The pipelines of a method take turns,
-step by step, and with them two parts of ours: the networks alone (`networks`), and all that follows the gradient
-alone (`update`): guard, optimizer, moving averages, queue. The share of our step that the networks leave is its
-overhead; the share of the update, a part of that overhead, is headed optimizer. The images are noise, and lie on
-the device; input pipelines are the matter of `make bench-views`. On 2 CPU cores all methods take about 40 minutes;
-each is recorded as soon as it is measured.
+they are installed, with the same encoder, heads, batch, views and precision; on a CPU where that is bf16, ours in
+fp32, too. The pipelines of a method take turns, step by step, and with them two parts of ours: the networks alone
+(`networks`), and all that follows the gradient alone (`update`): guard, optimizer, moving averages, queue. The
+share of our step that the networks leave is its overhead; the share of the update, a part of that overhead, is
+headed optimizer. The images are noise, and lie on the device; input pipelines are the matter of `make
+bench-views`. On 2 CPU cores all methods take about 40 minutes; each is recorded as soon as it is measured.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import argparse
 import statistics
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,8 +30,9 @@ from sslfast.benchmarks.train.cases import TrainCase, cases, noise, recipe_of
 from sslfast.benchmarks.train.networks import networks_alone
 from sslfast.benchmarks.train.peers import Peer, build_optimizer, installed, versions
 from sslfast.benchmarks.train.plot import draw
-from sslfast.benchmarks.train.record import HEAD, OURS, TrainRecord, TrainResult, lines
+from sslfast.benchmarks.train.record import HEAD, IN_FP32, OURS, TrainRecord, TrainResult, lines
 from sslfast.benchmarks.train.update import Update
+from sslfast.config import Recipe
 from sslfast.config.settings import nearest
 from sslfast.data import Batch, Source
 from sslfast.distributed.launch import own_device
@@ -101,6 +102,16 @@ def embeddings(train_step: TrainStep, case: TrainCase) -> Embed:
     return embed
 
 
+def ready(recipe: Recipe, case: TrainCase, source: Source) -> tuple[TrainStep, Batch]:
+    """A recipe's step, when every part of the method is at work, and a batch."""
+    check_recipe(recipe)
+    train_step, loader = build_step(recipe, source, own_device(recipe.train.device))
+    last = recipe.train.epochs - 1
+    for epoch in (0, last):
+        train_step.method.start_epoch(epoch, embeddings(train_step, case))
+    return train_step, next(iter(loader.epoch(last)))
+
+
 def measure(method: str, case: TrainCase, source: Source, seconds: float) -> list[TrainResult]:
     """Times a method's pipelines; compiled as `build_method` does it on a GPU, ours and the others'.
 
@@ -109,18 +120,16 @@ def measure(method: str, case: TrainCase, source: Source, seconds: float) -> lis
     """
     torch.compiler.reset()
     recipe = recipe_of(method, case)
-    check_recipe(recipe)
-    train_step, loader = build_step(recipe, source, own_device(recipe.train.device))
-    last = recipe.train.epochs - 1  # by which every part of a method is at work
-    for epoch in (0, last):
-        train_step.method.start_epoch(epoch, embeddings(train_step, case))
-    batch = next(iter(loader.epoch(last)))
+    train_step, batch = ready(recipe, case, source)
     alone = networks_alone(train_step, batch)
     peers = installed(method, METHODS[method](recipe, build_encoder(recipe.encoder), len(source)))
     pipelines = {
         OURS: ours(train_step, batch),
         **{name: theirs(peer, train_step, batch) for name, peer in peers.items()},
     }
+    if train_step.device.type == "cpu" and train_step.in_bf16:
+        in_fp32 = replace(recipe, train=replace(recipe.train, precision="fp32"))
+        pipelines[IN_FP32] = ours(*ready(in_fp32, case, source))
     if train_step.device.type == "cuda":
         for network in train_step.method.compiled():
             network.compile(dynamic=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from sslfast.errors import UsageError
 from sslfast.run.atomic import atomic_write
 
-OURS = "sslfast"
+OURS, IN_FP32 = "sslfast", "sslfast, fp32"
 OF_A_RUN = {"date", "commit", "command"}  # keys of a header that may differ among the results of a file
 
 
@@ -20,7 +20,7 @@ class TrainResult:
 
     case: str
     method: str
-    pipeline: str  # OURS, or a package
+    pipeline: str  # OURS, IN_FP32, or a package
     batch: int
     milliseconds: float | None  # the median step; None: out of memory
     images_per_second: float | None
@@ -72,7 +72,7 @@ class TrainRecord:
 
 
 HEAD = (
-    f"{'method':<20}{'pipeline':<12}{'ms':>10}{'images/s':>11}{'x ours':>9}"
+    f"{'method':<20}{'pipeline':<15}{'ms':>10}{'images/s':>11}{'x ours':>9}"
     f"{'overhead':>10}{'optimizer':>11}{'MiB':>9}"
 )
 
@@ -87,7 +87,7 @@ def lines(results: Sequence[TrainResult]) -> Iterator[str]:
     for r in results:
         ratio = r.images_per_second / base if r.images_per_second and base else None
         yield (
-            f"{r.method:<20}{r.pipeline:<12}{cell(r.milliseconds, '{:.1f}').replace('-', 'OOM'):>10}"
+            f"{r.method:<20}{r.pipeline:<15}{cell(r.milliseconds, '{:.1f}').replace('-', 'OOM'):>10}"
             f"{per_second(r.images_per_second):>11}{cell(ratio, '{:.2f}'):>9}"
             f"{cell(r.overhead, '{:.0%}'):>10}{cell(r.optimizer, '{:.1%}'):>11}"
             f"{cell(r.peak_bytes and r.peak_bytes / 2**20, '{:,.0f}'):>9}"

@@ -65,18 +65,7 @@ def load_encoder(
     architecture: str | None = None,
     partial: bool = False,
 ) -> Encoder:
-    """Loads an encoder in evaluation mode: a network of images (B, 3, S, S) to features (B, feature_dim).
-
-    Beside `feature_dim` it has the attributes `side`, the side of its images in pixels, and `mean` and `std`,
-    fp32 (3,) on the device, by which images in [0, 1] are to be normalised.
-
-    Args:
-        name: a run's directory, a checkpoint, a run's backbone.safetensors, a state dict of other software (.pth
-            or .safetensors), `torchvision/<model>[@<weights>]`, `timm/<model>[@<tag>]`, or `random`.
-        device: where to put it.
-        architecture: the network of a state dict that is no ResNet's, or of `random`: a name that
-            `encoder.name` takes.
-        partial: of a state dict take what fits, with a warning for the rest.
+    """Loads an encoder in evaluation mode, with `side`, `mean` and `std`, as `sslfast.load_encoder` describes it.
 
     Raises:
         UsageError: nothing has that name, it cannot be read, or its weights do not fit.

@@ -148,14 +148,14 @@ def test_training_steps_by_machine(tmp_path, monkeypatch):
     rows = [
         *(row("a", "sslfast", 3000.0, 0.054, 2**21), row("a", "lightly", 2000.0, None, 2**22)),
         *(row("b", "sslfast", None, None, None), row("c", "sslfast", 10.0, 0.5, None)),
-        row("c", "solo-learn", 8.0, None, 2**20),
+        *(row("c", "solo-learn", 8.0, None, 2**20), row("c", "sslfast, fp32", 4.0, None, None)),
     ]
     (tmp_path / "box" / "train.json").write_text(json.dumps({"header": {}, "results": rows}))
     assert tables.train().splitlines()[2:] == [
-        "| box | resnet18 | a | 3,000 | 1.50x |  | 5% | 2 MiB | 4 MiB |  |",
-        "| box | resnet18 | b | out of memory |  |  |  |  |  |  |",
-        "| box | resnet18 | c | 10.0 |  | 1.25x | 50% |  |  | 1 MiB |",
-        "| GPU | not measured yet | | | | | | | | |",
+        "| box | resnet18 | a | 3,000 |  | 1.50x |  | 5% | 2 MiB | 4 MiB |  |",
+        "| box | resnet18 | b | out of memory |  |  |  |  |  |  |  |",
+        "| box | resnet18 | c | 10.0 | 2.50x |  | 1.25x | 50% |  |  | 1 MiB |",
+        "| GPU | not measured yet | | | | | | | | | |",
     ]
 
 
