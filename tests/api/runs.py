@@ -12,6 +12,7 @@ SMALL = {
     "train.log_every": 1,
     "train.knn_every": 1,
     "train.threads": 1,
+    "train.precision": "fp32",  # on every CPU
     "method.dim": 8,
     "method.hidden": 8,
 }

@@ -23,6 +23,7 @@ TINY = [
     "train.log_every=1",
     "train.knn_every=3",
     "train.threads=1",
+    "train.precision=fp32",  # on every CPU
 ]
 STEPS = 15
 

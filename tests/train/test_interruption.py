@@ -165,7 +165,11 @@ def test_a_clustering_ends_between_iterations():
 
 def test_a_run_in_bf16_goes_on_to_the_same_bits_where_auto_is_fp32(tmp_path, monkeypatch):
     """`auto` is resolved where a run is started, and its choice is kept."""
-    whole, run, short = tmp_path / "whole", tmp_path / "run", ["train.epochs=2", "train.knn_every=0"]
+    whole, run, short = (
+        tmp_path / "whole",
+        tmp_path / "run",
+        ["train.epochs=2", "train.knn_every=0", "train.precision=auto"],
+    )
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
     pretrain(tiny(*short), whole)
     with monkeypatch.context() as patch:
