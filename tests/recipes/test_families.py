@@ -1,4 +1,4 @@
-"""The recipes of MNCL's table 1, which one file states."""
+"""The recipes of MNCL's table 1 and of LEWEL's ablations, each of which one file states."""
 
 import dataclasses
 
@@ -10,7 +10,10 @@ from sslfast.recipes.load import FOLDER, load_recipe
 
 METHODS = ("moco_v2", "simsiam", "simclr", "byol", "nnclr", "fast_moco", "mncl")
 IMAGES = {"cifar10": ("CIFAR10", 32), "cifar100": ("CIFAR100", 32), "tinyimagenet": (None, 64)}
-TABLE = {name: load_recipe(name) for name in members(FOLDER)}
+TABLE, ABLATIONS = (
+    {name: load_recipe(name) for name, member in members(FOLDER).items() if member.family.stem == family}
+    for family in ("mncl", "lewel")
+)
 
 
 def test_the_table_is_whole():
@@ -60,3 +63,22 @@ def test_overrides_reach_members():
 
 def test_its_linear_probe_is_a_protocol():
     assert PUBLISHED["mncl"] == {"form": "lars", "epochs": 90, "lr": 0.8, "batch_size": 256}
+
+
+@pytest.mark.parametrize("name", ["lewel_m", "lewel_b"])
+def test_lewels_ablations_train_as_on_imagenet_at_twice_the_rate(name):
+    """Huang et al. 2022, section 3.3."""
+    paper, recipe = load_recipe(f"{name}_imagenet"), ABLATIONS[f"{name}_lewel_imagenet100"]
+    optim = dataclasses.replace(paper.optim, lr=2 * paper.optim.lr)
+    data = dataclasses.replace(paper.data, classes="imagenet100")
+    train = dataclasses.replace(paper.train, epochs=240)
+    assert recipe == dataclasses.replace(paper, optim=optim, data=data, train=train)
+
+
+@pytest.mark.parametrize(("baseline", "name"), [("moco_v2", "lewel_m"), ("byol", "lewel_b")])
+def test_lewels_baselines_differ_from_it_in_the_loss_alone(baseline, name):
+    ours, theirs = (ABLATIONS[f"{method}_lewel_imagenet100"] for method in (baseline, name))
+    assert dataclasses.replace(ours, method=theirs.method) == theirs
+    shared = {field.name for field in dataclasses.fields(ours.method)} & set(dataclasses.asdict(theirs.method))
+    differing = [key for key in shared if getattr(ours.method, key) != getattr(theirs.method, key)]
+    assert set(differing) <= {"name", "head_norm"}

@@ -3,6 +3,7 @@
 import pytest
 
 from sslfast.errors import UsageError
+from sslfast.recipes.load import load_recipe
 from sslfast.sweep.grid import Sweep, ablations, cells, read_sweep
 
 RECIPE = "moco_v2_shapes"
@@ -105,3 +106,12 @@ def test_the_papers_tables_have_their_rows():
     assert rows["mncl_table4"] == [f"method.combine={value}" for value in (1, 2, 3, 4)]
     assert len(rows["lewel_table5"]) == 4
     assert len(rows["lewel_table7"]) == 9
+
+
+def test_the_papers_tables_are_of_the_classes_that_their_runs_have():
+    for name in ablations():
+        sweep = read_sweep(name)
+        judged = [word for word in sweep.evaluate.split() if word.startswith("classes=")]
+        for cell in cells(sweep):
+            chosen = load_recipe(cell.recipe, cell.overrides).data.classes
+            assert judged == ([] if chosen is None else [f"classes={chosen}"]), (name, cell.row)
