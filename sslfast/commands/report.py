@@ -15,6 +15,7 @@ from sslfast.data import Source, open_data, split
 from sslfast.data.sources.names import Names, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
+from sslfast.report.alignment_maps import alignment_maps
 from sslfast.report.evaluations import evaluations
 from sslfast.report.features import feature_sections
 from sslfast.report.page import folded, page, paragraph, preformatted, section
@@ -154,6 +155,7 @@ def _image_sections(
     if run.has_checkpoint():
         found = find_encoder(run.path, choose_device("auto"))
         yield from feature_sections(found, source, is_run_data=is_run_data)
+        yield from alignment_maps(run.path, recipe, source, is_run_data=is_run_data)
     else:
         yield section("Features", paragraph("The run has no checkpoint yet."))
     yield views(source, recipe)

@@ -118,6 +118,27 @@ def test_loss_and_gradients_equal_the_transcription(name, settings):
             torch.testing.assert_close(*gradients, msg=lambda m, name=name: f"{name}: {m}")
 
 
+@pytest.mark.parametrize("settings", [{}, {"groups": 2, "group_order": "paper"}, {"maps": "separate"}], ids=str)
+def test_the_alignment_maps_are_those_that_pool(settings):
+    """Each group of channels, pooled under its own maps, is what the head makes its aligned embeddings of."""
+    head = build("lewel_m", **settings).double().eval().head
+    features = torch.randn(3, 64, 4, 5, dtype=torch.float64)
+    maps, h = head.alignment_maps(features), head.groups
+    assert maps.shape == (3, 8, 4, 5)
+    assert maps.min() >= 0
+    torch.testing.assert_close(maps.sum((2, 3)), torch.ones(3, 8, dtype=torch.float64))
+    by_group = (
+        maps.unflatten(1, (-1, h)).transpose(1, 2) if "group_order" in settings else maps.unflatten(1, (h, -1))
+    )
+    pooled = torch.einsum("bgkyx,bgcyx->bkgc", by_group, features.unflatten(1, (h, -1))).flatten(2)
+    _, aligned = head(features)
+    torch.testing.assert_close(aligned, head.aligned_projector(pooled.flatten(0, 1)).view_as(aligned))
+
+
+def test_global_pooling_has_no_alignment_maps():
+    assert build("lewel_b", maps="gap").eval().head.alignment_maps(torch.randn(1, 64, 4, 4)) is None
+
+
 def test_the_global_keys_alone_are_enqueued():
     method, batch = build("lewel_m"), tiny_batch()
     _, _, keys = transcription_m(method, *batch.views)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -66,13 +67,29 @@ class AlignedHead(nn.Module):
         self.map_projector = head(config.dim) if config.maps == "separate" else None
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        z, pooled, scores = self._scored(features)
+        if scores is not None:
+            pooled = K.aligned_pooling(
+                features, scores, groups=self.groups, order=self.group_order
+            )  # [B, d / h, D]
+        return z, _apply(self.aligned_projector, pooled)
+
+    def alignment_maps(self, features: Tensor) -> Tensor | None:
+        """The maps (B, d, H, W) under which `forward` pools these features; None without maps.
+
+        A map is the weights of the positions (equation 1): none is negative, and their sum is 1.
+        """
+        _, _, scores = self._scored(features)
+        if scores is None:
+            return None
+        return F.normalize(scores, dim=1).flatten(2).softmax(2).unflatten(2, features.shape[2:])
+
+    def _scored(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The embedding z (B, d), globally pooled features (B, 1, D), and the maps' scores (B, d, H, W)."""
         pixels = features.flatten(2).mT  # [B, H * W, D]
         pooled = pixels.mean(1, keepdim=True)  # [B, 1, D]
         z, scores = self._project(pooled, pixels)
-        if scores is not None:
-            maps = scores.mT.unflatten(2, features.shape[2:])  # [B, d, H, W]
-            pooled = K.aligned_pooling(features, maps, groups=self.groups, order=self.group_order)  # [B, d / h, D]
-        return z, _apply(self.aligned_projector, pooled)
+        return z, pooled, None if scores is None else scores.mT.unflatten(2, features.shape[2:])
 
     def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """The embedding z (B, d), and the maps' scores (B, H * W, d) before normalisation, None without maps."""
