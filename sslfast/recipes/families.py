@@ -1,7 +1,8 @@
 """Families of recipes: several methods on several sets of images by one protocol, which a file states once.
 
 families/mncl.yaml has the settings `shared` by all, those of each of its `images` and of each of its `methods`:
-"byol_mncl_cifar10" is made of the shared ones, those of cifar10 over them, and those of byol over both.
+"byol_mncl_cifar10" is made of the shared ones, those of cifar10 over them, and those of byol over both. Images of
+the family's name are named once: "byol_imagenet100" is of families/imagenet100.yaml.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def members(recipes: Path) -> dict[str, Member]:
         family = read_yaml(path.read_text(encoding="utf-8"))
         for images in family["images"]:
             for method in family["methods"]:
-                found[f"{method}_{path.stem}_{images}"] = Member(path, method, images)
+                last = images if images == path.stem else f"{path.stem}_{images}"
+                found[f"{method}_{last}"] = Member(path, method, images)
     return found
 
 
