@@ -19,7 +19,8 @@ from sslfast.methods import METHODS
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 TINY = ("data.size=32", "data.batch_size=8", "encoder.width=0.125", "train.epochs=1", "train.threads=1")
-LESS = ("method.queue_size=8", "encoder.norm=batch", "data.val_fraction=0.2")
+FP32 = "train.precision=fp32"  # on every CPU alike
+LESS = (FP32, "method.queue_size=8", "encoder.norm=batch", "data.val_fraction=0.2")
 
 
 def run_example(name, *arguments):
@@ -134,7 +135,7 @@ def test_embed_and_search(run, photographs, tmp_path, capsys):
 
 
 def test_add_a_method(photographs, tmp_path, capsys):
-    settings = (*TINY, "optim.warmup_epochs=0", "data.val_fraction=0.2")
+    settings = (*TINY, FP32, "optim.warmup_epochs=0", "data.val_fraction=0.2")
     with patch.dict(METHODS):
         names = run_example("add_a_method", "--data", photographs, "--out", tmp_path / "follow", *settings)
     assert "random initialisation" in capsys.readouterr().out
