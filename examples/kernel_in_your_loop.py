@@ -1,6 +1,6 @@
 """MoCo in a loop of plain PyTorch, where sslfast computes the loss, moves the queue and the average, and no more.
 
-python examples/kernel_in_your_loop.py --steps 300
+python examples/kernel_in_your_loop.py --steps 200
 """
 
 import argparse
@@ -16,8 +16,8 @@ from sslfast.data import open_source
 from sslfast.transforms import Views
 
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-parser.add_argument("--steps", type=int, default=300)
-parser.add_argument("--batch-size", type=int, default=128)
+parser.add_argument("--steps", type=int, default=200)
+parser.add_argument("--batch-size", type=int, default=64)
 parser.add_argument("--queue-size", type=int, default=1024)
 parser.add_argument("--log-every", type=int, default=20)
 args = parser.parse_args()
@@ -31,7 +31,7 @@ network = resnet18()
 network.fc = nn.Sequential(nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 128))
 network.to(device)
 key_network = copy.deepcopy(network).requires_grad_(False)
-optimizer = torch.optim.SGD(network.parameters(), lr=0.06, momentum=0.9, weight_decay=1e-4)
+optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.05)
 queue = F.normalize(torch.randn(args.queue_size, 128, device=device), dim=1)
 pointer = torch.zeros((), dtype=torch.int64, device=device)  # the queue's oldest row
 
@@ -46,7 +46,7 @@ for step in range(1, args.steps + 1):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
-    K.ema_update_(list(key_network.parameters()), list(network.parameters()), 0.99)
+    K.ema_update_(list(key_network.parameters()), list(network.parameters()), 0.9)  # MoCo: 0.999, of long runs
     K.enqueue_(queue, keys, pointer)
     if step % args.log_every == 0:
         print(f"step {step}: loss {loss.item():.3f}, positive first in {(rank == 0).float().mean().item():.0%}")
