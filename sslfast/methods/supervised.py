@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Literal
 
@@ -13,8 +12,8 @@ from sslfast.config import Recipe
 from sslfast.config.fields import STRICT, Count
 from sslfast.data import Batch, Source
 from sslfast.encoders import Encoder
-from sslfast.errors import UsageError
 from sslfast.methods.base import Method
+from sslfast.methods.parts.classes import with_num_classes
 from sslfast.methods.parts.puzzle import classified
 
 
@@ -44,12 +43,7 @@ class Supervised(Method[SupervisedConfig, None]):
 
     @classmethod
     def of_images(cls, recipe: Recipe[SupervisedConfig], source: Source) -> Recipe[SupervisedConfig]:
-        asked, num_classes = recipe.method.num_classes, len(source.classes)
-        if asked not in (None, num_classes):
-            raise UsageError(
-                f"method.num_classes={asked}: expected that of {source.name}, {num_classes}; leave it out"
-            )
-        return dataclasses.replace(recipe, method=dataclasses.replace(recipe.method, num_classes=num_classes))
+        return with_num_classes(recipe, source)
 
     @classmethod
     def chance_loss(cls, recipe: Recipe[SupervisedConfig], num_images: int) -> float:

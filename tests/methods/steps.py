@@ -22,6 +22,7 @@ EXTRA = {
     "moco_v1, end-to-end": ("moco_v1", "method.negatives=batch"),
     "moco_v1, bank": ("moco_v1", "method.negatives=bank"),
     "moco_v2, symmetric": ("moco_v2", "method.symmetric=true"),
+    "supcon, joint": ("supcon", "method.cross_entropy=1"),
 }
 CASES = {**{name: (name,) for name in METHODS}, **EXTRA}
 

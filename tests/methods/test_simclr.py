@@ -1,7 +1,9 @@
 """SimCLR and SupCon against plain transcriptions of their papers' equations."""
 
 import dataclasses
+import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,7 +11,9 @@ from torch import nn
 from torchvision.utils import save_image
 
 from sslfast.commands.pretrain import pretrain
+from sslfast.data import Source
 from sslfast.errors import UsageError
+from sslfast.methods import METHODS
 from sslfast.recipes.load import load_recipe
 from tests.methods.harness import assert_equals_transcription, build_method, tiny_batch
 
@@ -46,6 +50,14 @@ def supcon(method, data):
     return config.temperature / config.base_temperature * torch.stack(losses).mean()
 
 
+def joint(method, data):
+    """SupCon's loss, and the cross-entropy of a linear layer on the features of all views."""
+    features = method.encoder(torch.cat(data.views))
+    log_p = (features @ method.classifier.weight.T + method.classifier.bias).log_softmax(1)
+    cross_entropy = -log_p[torch.arange(len(features)), data.label.repeat(2)].mean()
+    return supcon(method, data) + method.config.cross_entropy * cross_entropy
+
+
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.5}, {"layers": 3}, {"layers": 1, "norm": False}])
 def test_simclr_equals_the_transcription(settings):
     assert_equals_transcription(build(**settings), tiny_batch(), simclr)
@@ -54,6 +66,29 @@ def test_simclr_equals_the_transcription(settings):
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.5, "base_temperature": 0.1}, {"norm": True}])
 def test_supcon_equals_the_transcription(settings):
     assert_equals_transcription(build("supcon", **settings), tiny_batch(), supcon)
+
+
+@pytest.mark.parametrize("settings", [{"cross_entropy": 1.0}, {"cross_entropy": 0.3, "temperature": 0.5}], ids=str)
+def test_supcon_joint_with_cross_entropy_equals_the_transcription(settings):
+    assert_equals_transcription(build("supcon", num_classes=4, **settings), tiny_batch(), joint)
+
+
+def test_supcon_alone_has_no_classifier():
+    assert not any("classifier" in name for name in build("supcon").state_dict())
+    with pytest.raises(UsageError, match="num_classes=4: is that of the cross-entropy, whose weight is 0"):
+        build("supcon", num_classes=4)
+
+
+def test_the_classes_of_a_joint_supcon_are_those_of_the_images():
+    images, classes = np.zeros((3, 8, 8, 3), dtype=np.uint8), ["cat", "dog", "ship"]
+    source, method = Source("pets", images=images, labels=np.arange(3), classes=classes), METHODS["supcon"]
+    recipe = load_recipe("supcon_joint_cifar10")
+    told = method.of_images(recipe, source)
+    assert (recipe.method.cross_entropy, told.method.num_classes) == (1, 3)
+    alone = load_recipe("supcon_cifar10")
+    assert method.of_images(alone, source) == alone
+    expected = 0.1 / 0.07 * math.log(255) + math.log(3)
+    assert method.chance_loss(told, 50_000) == pytest.approx(expected)
 
 
 def test_supcon_of_images_with_labels_of_their_own_is_simclr():
