@@ -89,6 +89,7 @@ SHORT: dict[str, Short] = {
         (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
         f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
     ),
+    "context_encoder": Short((MORE_STEPS, FROM_IDENTITY), "more steps"),
     "context_prediction": Short(
         (MORE_STEPS, "encoder.norm=layer", "optim.lr=0.05", FROM_IDENTITY, "method.patch=10", "method.gap=0"),
         "more steps, a lower rate; larger patches without a gap, whose batch statistics are not those of images",
@@ -188,6 +189,7 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, a faster average, a narrow head, a higher rate",
     ),
+    "resim": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
     "simsiam": Short(
         (
             *(MORE_STEPS, "method.dim=256", "method.hidden=256", "method.predictor_hidden=64"),

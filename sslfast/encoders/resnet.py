@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -42,6 +42,7 @@ class ResNet(resnet.ResNet, Encoder):
 
     Attributes:
         stride: pixels between two places of its map of features.
+        c4_dim: the number of channels of the map before the last stage.
     """
 
     def __init__(
@@ -67,12 +68,27 @@ class ResNet(resnet.ResNet, Encoder):
         nn.init.kaiming_normal_(self.conv1.weight, mode="fan_out", nonlinearity="relu")
         self.bn1 = norm_layer(planes)
         self.feature_dim = self.inplanes
+        self.c4_dim = self.get_parameter("layer4.0.conv1.weight").shape[1]
         self.fc = nn.Identity()
 
-    def forward(self, x: Tensor, dense: bool = False) -> Tensor:
-        for part in CONVOLUTIONAL:
+    @overload
+    def forward(self, x: Tensor, dense: bool = ...) -> Tensor: ...
+    @overload
+    def forward(self, x: Tensor, dense: bool = ..., *, c4: Literal[True]) -> tuple[Tensor, Tensor]: ...
+    def forward(self, x: Tensor, dense: bool = False, *, c4: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """Encodes images (B, C, S, S).
+
+        Args:
+            x: the images.
+            dense: give the map of features.
+            c4: give two maps: the last, and that before the last stage, (B, c4_dim, h, w) of half the stride.
+        """
+        for part in CONVOLUTIONAL[:-1]:
             x = getattr(self, part)(x)
-        return x if dense else F.adaptive_avg_pool2d(x, 1).flatten(1)
+        y = self.get_submodule(CONVOLUTIONAL[-1])(x)
+        if c4:
+            return y, x
+        return y if dense else F.adaptive_avg_pool2d(y, 1).flatten(1)
 
     def stages(self) -> list[nn.Module]:
         layers = [self.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]

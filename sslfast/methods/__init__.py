@@ -5,6 +5,7 @@ from sslfast.methods.barlow_twins import BarlowTwins
 from sslfast.methods.base import Method
 from sslfast.methods.byol import BYOL
 from sslfast.methods.cmc import CMC
+from sslfast.methods.context_encoder import ContextEncoder
 from sslfast.methods.context_prediction import ContextPrediction
 from sslfast.methods.cpc_v1 import CPCV1
 from sslfast.methods.cpc_v2 import CPCV2
@@ -30,6 +31,7 @@ from sslfast.methods.nnclr import NNCLR
 from sslfast.methods.pcl import PCL
 from sslfast.methods.pirl import PIRL
 from sslfast.methods.pixpro import PixPro
+from sslfast.methods.resim import ReSim
 from sslfast.methods.rotation import Rotation
 from sslfast.methods.simclr import SimCLR
 from sslfast.methods.simsiam import SimSiam
@@ -43,6 +45,7 @@ METHODS: dict[str, type[Method]] = {
     "barlow_twins": BarlowTwins,
     "byol": BYOL,
     "cmc": CMC,
+    "context_encoder": ContextEncoder,
     "context_prediction": ContextPrediction,
     "cpc_v1": CPCV1,
     "cpc_v2": CPCV2,
@@ -68,6 +71,7 @@ METHODS: dict[str, type[Method]] = {
     "pcl": PCL,
     "pirl": PIRL,
     "pixpro": PixPro,
+    "resim": ReSim,
     "rotation": Rotation,
     "simclr": SimCLR,
     "simsiam": SimSiam,

@@ -48,6 +48,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
             `chance_loss` is log N: log N - L is a lower bound on their mutual information, in nats (van den Oord
             et al. 2018, arXiv:1807.03748, section 2.3).
         needs_tokens: it takes the tokens of a ViT, or hides patches from it.
+        needs_c4: it takes the map before a ResNet's last stage.
         defaults: the recipe of a method that has no recipe's file, nested or by whole keys: what differs from the
             defaults of every recipe.
         adds_up: the loss of a batch is the mean of those of its parts, which a step may take one by one.
@@ -62,6 +63,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
     needs_map: ClassVar[bool] = False
     bounds_information: ClassVar[bool] = False
     needs_tokens: ClassVar[bool] = False
+    needs_c4: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     adds_up: ClassVar[bool] = False
     constant_lr: tuple[str, ...] = ()

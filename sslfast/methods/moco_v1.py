@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar, Literal, TypeVar
 
 import torch
@@ -85,13 +86,20 @@ class MoCo(Method[MoCoSettings, ContrastKept]):
 
     @abstractmethod
     def one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
-        """The contrast of one direction; its rows are of all ranks where a queue takes them."""
+        """The contrast of one direction; its rows are of all ranks where a queue takes them.
+
+        Args:
+            query_view: (B, 3, S, S), that of the queries.
+            key_view: (B, 3, S, S), that of the keys.
+            batch: the batch with both views in this order.
+        """
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], ContrastKept]:
         view1, view2 = batch.views
         loss, positive_ranks, rows = self.one_way(view1, view2, batch)
         if self.config.symmetric:
-            other = self.one_way(view2, view1, batch)
+            swapped = replace(batch, views=(view2, view1), boxes=batch.boxes[::-1])
+            other = self.one_way(view2, view1, swapped)
             loss = (loss + other.loss) / 2
             positive_ranks = torch.cat([positive_ranks, other.positive_ranks])
             rows = torch.cat([rows, other.rows])

@@ -6,7 +6,7 @@ from sslfast.config import Recipe
 from sslfast.data import Source
 from sslfast.data.batch import rows_of_rank
 from sslfast.distributed import rank, world_size
-from sslfast.encoders import VITS, check_side
+from sslfast.encoders import RESNETS, VITS, check_side
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 
@@ -63,12 +63,17 @@ def check_batch_size(recipe: Recipe) -> None:
 
 
 def check_encoder(recipe: Recipe) -> None:
-    """Refuses an encoder without the tokens that the method takes."""
-    encoder = recipe.encoder
-    if METHODS[recipe.method.name].needs_tokens and (encoder.name not in VITS or encoder.colors != "rgb"):
+    """Refuses an encoder without the tokens or the map that the method takes."""
+    encoder, method = recipe.encoder, METHODS[recipe.method.name]
+    if method.needs_tokens and (encoder.name not in VITS or encoder.colors != "rgb"):
         raise UsageError(
             f"encoder.name={encoder.name}, encoder.colors={encoder.colors}: {recipe.method.name} hides patches "
             f"from a ViT; expected one of {', '.join(VITS)}, and rgb"
+        )
+    if method.needs_c4 and (encoder.name not in RESNETS or encoder.colors != "rgb"):
+        raise UsageError(
+            f"encoder.name={encoder.name}, encoder.colors={encoder.colors}: {recipe.method.name} takes the map "
+            f"before a ResNet's last stage; expected one of {', '.join(RESNETS)}, and rgb"
         )
 
 

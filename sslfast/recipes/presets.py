@@ -110,6 +110,8 @@ PRESETS: dict[str, list[View]] = {
     "jigsaw": [{**SQUARE_CROP, "flip": 0.0, "grayscale": 0.3}],
     # Doersch et al. 2015 (arXiv:1505.05192), section 3: patches of whole images, altered one by one.
     "context": [{**SQUARE_CROP, "scale": [0.5, 1.0], "flip": 0.0}],
+    # Pathak et al. 2016 (arXiv:1604.07379), their code: crops and flips; of 0.2 to 1: ours.
+    "context_encoder": [WITHOUT_COLOR],
     # Gidaris et al. 2018 (arXiv:1803.07728) and their code: 224 out of 256, flips.
     "rotation": [SQUARE_CROP],
     # Dosovitskiy et al. 2016 (arXiv:1406.6909): `views.surrogate` makes the transformations.

@@ -11,21 +11,25 @@ from sslfast.views.color_spaces import from_rgb, split_lab, split_ydbdr, to_rgb
 from sslfast.views.context import context_pair
 from sslfast.views.division import divide
 from sslfast.views.exemplar import surrogate
+from sslfast.views.inpainting import inpainting_regions
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
 from sslfast.views.masks import block_mask
 from sslfast.views.overlap import near_cells
 from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
 from sslfast.views.rotation import rotations
+from sslfast.views.windows import aligned_windows
 
 __all__ = [
     "Key",
+    "aligned_windows",
     "block_mask",
     "context_pair",
     "divide",
     "drop_colors",
     "flip_patches",
     "from_rgb",
+    "inpainting_regions",
     "jigsaw_cells",
     "near_cells",
     "normalize_patches",

@@ -39,6 +39,16 @@ SETTINGS = {
     "nnclr": {"dim": 256, "hidden": 2048, "layers": 3, "predictor_hidden": 4096, "temperature": 0.1},
     "pcl": {"clusters": (25000, 50000, 100000), "warmup_epochs": 20, "smoothing": 10.0, "queue_size": 16384},
     "pirl": {"dim": 128, "weight": 0.5, "noise": 32000, "temperature": 0.07, "momentum": 0.5},
+    "resim": {
+        "dim": 128,
+        "hidden": 2048,
+        "temperature": 0.2,
+        "momentum": 0.999,
+        "window": 3,
+        "step": 1,
+        "region_weight": 1.0,
+        "symmetric": False,
+    },
     "simclr": {"dim": 128, "hidden": 2048, "layers": 2, "norm": True, "temperature": 0.1},
     "supcon": {"dim": 128, "norm": False, "temperature": 0.1, "base_temperature": 0.07},
 }
@@ -55,6 +65,7 @@ TRAINING = {
     "nnclr": ("lars", 4096, 4.8, 0, 1e-6, False, 1000),
     "pcl": ("sgd", 256, 0.03, 0, 1e-4, True, 200),
     "pirl": ("sgd", 1024, 0.12, 1e-3, 1e-4, False, 800),
+    "resim": ("sgd", 256, 0.03, 0, 1e-4, True, 200),
     "simclr": ("lars", 4096, 4.8, 0, 1e-6, False, 100),
     "supervised": ("sgd", 256, 0.1, 0, 1e-4, False, 90),
 }

@@ -21,6 +21,7 @@ PRESET_OF = {  # where its name is not the method's
     "moco_v3": "lewel_b",
     "nnclr": "simclr",
     "pixpro": "byol",
+    "resim": "moco_v2",
     "supcon": "simclr",
 }
 
@@ -132,7 +133,7 @@ def test_dinos_multi_crop(name, least, most, local):
     assert {strengths(view) for view in views(name)} == {(0.8, (0.4, 0.4, 0.2, 0.1))}
 
 
-@pytest.mark.parametrize("name", ["jigsaw", "rotation", "context", "cpc", "cmc", "exemplar"])
+@pytest.mark.parametrize("name", ["jigsaw", "rotation", "context", "context_encoder", "cpc", "cmc", "exemplar"])
 def test_tasks_within_a_view_leave_its_colours(name):
     (view,) = views(name)
     assert (view.jitter, view.blur, view.solarize) == (0, 0, 0)

@@ -20,6 +20,7 @@ METHODS = {
     "moco_v1": QUEUE,
     "moco_v2": QUEUE,
     "moco_v3": HEAD,
+    "resim": {**QUEUE, "window": 2},
     "pcl": {**QUEUE, "clusters": (4,)},
 }
 
