@@ -89,7 +89,10 @@ SHORT: dict[str, Short] = {
         (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
         f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
     ),
-    "context_encoder": Short((MORE_STEPS, FROM_IDENTITY), "more steps"),
+    "context_encoder": Short(
+        (MORE_STEPS, FROM_IDENTITY, "method.decoder_dim=16", "optim.lr=0.016"),
+        "more steps, a small decoder, a higher rate",
+    ),
     "context_prediction": Short(
         (MORE_STEPS, "encoder.norm=layer", "optim.lr=0.05", FROM_IDENTITY, "method.patch=10", "method.gap=0"),
         "more steps, a lower rate; larger patches without a gap, whose batch statistics are not those of images",
