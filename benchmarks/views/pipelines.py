@@ -147,7 +147,7 @@ class Transformed(Dataset[Views]):
 
 
 def transform(view: ViewConfig, size: int, data: DataConfig) -> v2.Transform:
-    """torchvision's form of a view, but for solarisation, which no recipe here asks for."""
+    """torchvision's form of a view, but for solarisation and regions, which no recipe here asks for."""
     jitter = v2.ColorJitter(view.brightness, view.contrast, view.saturation, view.hue)
     blur = v2.GaussianBlur(blur_window(size), view.blur_sigma)
     return v2.Compose(

@@ -31,6 +31,14 @@ def _apart(bounds: tuple[float, float]) -> tuple[float, float]:
     return bounds
 
 
+def _extended(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    """The region as it is; pydantic reports the ValueError where nothing lies between its edges."""
+    top, left, bottom, right = region
+    if top >= bottom or left >= right:
+        raise ValueError("expected top, left, bottom, right, the top above the bottom and left of right")
+    return region
+
+
 def _of_unit_range(statistics: tuple[float, float, float]) -> tuple[float, float, float]:
     """The statistics as they are; pydantic reports the ValueError where values in [0, 1] cannot have them."""
     if not all(0 <= value <= 1 for value in statistics):
@@ -61,6 +69,7 @@ CountOrZero = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
 Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 ValueRange = Annotated[tuple[Finite, Finite], AfterValidator(_apart)]
+Region = Annotated[tuple[Probability, Probability, Probability, Probability], AfterValidator(_extended)]
 Means = Annotated[tuple[float, float, float], AfterValidator(_of_unit_range)]
 Deviations = Annotated[tuple[Positive, Positive, Positive], AfterValidator(_of_unit_range)]
 ShareRange = Annotated[tuple[Share, Share], AfterValidator(_rising)]

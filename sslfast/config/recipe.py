@@ -24,6 +24,7 @@ from sslfast.config.fields import (
     Positive,
     Probability,
     Range,
+    Region,
     Seed,
     Share,
     ShareRange,
@@ -39,8 +40,10 @@ class ViewConfig:
 
     size: Side | None = None
     """Side of the view in pixels; null: data.size."""
+    region: Region = (0.0, 0.0, 1.0, 1.0)
+    """Part of the image that is cropped: top, left, bottom and right, as shares of its height and width."""
     scale: ShareRange = (0.2, 1.0)
-    """Share of the image's area that the crop covers: least and most."""
+    """Share of that part's area that the crop covers: least and most."""
     ratio: Range = (3 / 4, 4 / 3)
     """Width / height of the crop, before it is made square: least and most."""
     flip: Probability = 0.5

@@ -66,6 +66,10 @@ def declaration(view: ViewConfig, size: int) -> str:
     """The settings of a view in a line, without those that do nothing."""
     low, high = view.scale
     parts = [f"{size} px", f"crop {low:g} to {high:g} of the area"]
+    if view.region != (0, 0, 1, 1):
+        parts.append(
+            "of rows {:.3g} to {:.3g}, columns {:.3g} to {:.3g}".format(*view.region[::2], *view.region[1::2])
+        )
     if view.ratio != (3 / 4, 4 / 3):
         parts.append("ratio {:.3g} to {:.3g}".format(*view.ratio))
     if view.flip:

@@ -115,6 +115,10 @@ def test_override_of_one_view_leaves_the_others():
         ("data.size.x=1", "data.size.x: 'x' is inside a setting that holds 32"),
         ("train.epochs", "'train.epochs': expected key.sub=value"),
         ("train.epochs=true", "train.epochs: input should be a valid integer, got True"),
+        (
+            "data.views.0.region=[0, 0.5, 1, 0.5]",
+            "data.views.0.region: value error, expected top, left, bottom, right",
+        ),
         ("data.views.0.scale=[1, 0.2]", "data.views.0.scale: value error, expected the least first"),
         ("optim.lr=.inf", "optim.lr: input should be a finite number, got inf"),
         ("train.seed=-1", "train.seed: input should be greater than or equal to 0, got -1"),

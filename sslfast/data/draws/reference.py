@@ -90,16 +90,13 @@ def sample_view(
         """Uniform numbers of a stream, [count, B]."""
         return uniform(seed, epoch, samples, view_number * STREAMS_PER_VIEW + kind, count).T
 
+    regions = view_regions(view, np.broadcast_to(heights, samples.shape), np.broadcast_to(widths, samples.shape))
+    boxes = crop_boxes(numbers(CROP, 2 * CROP_TRIES + 2), regions[:, 2], regions[:, 3], view.scale, view.ratio)
+    boxes[:, :2] += regions[:, :2]
     jitter, brightness, contrast, saturation, hue, order = numbers(JITTER, 6)
     blur, sigma = numbers(BLUR, 2)
     return ViewDraws(
-        boxes=crop_boxes(
-            numbers(CROP, 2 * CROP_TRIES + 2),
-            np.broadcast_to(heights, samples.shape),
-            np.broadcast_to(widths, samples.shape),
-            view.scale,
-            view.ratio,
-        ),
+        boxes=boxes,
         flip=numbers(FLIP, 1)[0] < view.flip,
         jitter=jitter < view.jitter,
         brightness=_factor(brightness, view.brightness),
@@ -111,6 +108,23 @@ def sample_view(
         blur_sigma=np.where(blur < view.blur, _between(sigma, *view.blur_sigma), 0).astype(np.float32),
         solarize=numbers(SOLARIZE, 1)[0] < view.solarize,
     )
+
+
+def view_regions(view: ViewConfig, heights: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The parts of images that a view is cropped from, to whole pixels, at least one.
+
+    Args:
+        view: its `region`.
+        heights: (B,) of the images.
+        widths: (B,) of the images.
+
+    Returns:
+        int64 (B, 4): top, left, height, width.
+    """
+    sides = np.stack((heights, widths), axis=1)
+    start = np.minimum(np.rint(sides * view.region[:2]), sides - 1).astype(np.int64)
+    end = np.maximum(np.rint(sides * view.region[2:]).astype(np.int64), start + 1)
+    return np.concatenate((start, end - start), axis=1)
 
 
 def crop_boxes(

@@ -41,10 +41,12 @@ class Rule(IntEnum):
 class Side(IntEnum):
     """The columns of `sides`, in pixels."""
 
-    HEIGHT = 0  # of the image
+    HEIGHT = 0  # of the part of the image that the view is cropped from
     WIDTH = 1
     CENTRAL_HEIGHT = 2  # of the crop that is taken where no try fits
     CENTRAL_WIDTH = 3
+    TOP = 4  # of that part
+    LEFT = 5
 
 
 def rules(view: ViewConfig) -> list[float]:
@@ -64,9 +66,10 @@ def rules(view: ViewConfig) -> list[float]:
 
 
 def sides(view: ViewConfig, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The sides of images of sizes (N, 2) and of their central crops, (N, 4), as `Side` numbers them."""
-    central = np.stack(reference.central_crop(sizes[:, 0], sizes[:, 1], view.ratio), axis=1)
-    return np.concatenate((sizes, central), axis=1).astype(np.float64)
+    """The sides of images of sizes (N, 2), as a view crops them: (N, 6), as `Side` numbers them."""
+    top, left, height, width = reference.view_regions(view, sizes[:, 0], sizes[:, 1]).T
+    central = reference.central_crop(height, width, view.ratio)
+    return np.stack((height, width, *central, top, left), axis=1).astype(np.float64)
 
 
 def sample_view(rules: Tensor, sides: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
@@ -74,7 +77,7 @@ def sample_view(rules: Tensor, sides: Tensor, seed: int, view_number: int, epoch
 
     Args:
         rules: fp64 (19,), of `rules`.
-        sides: fp64 (B, 4), of `sides`, or (1, 4) where the images are of one size.
+        sides: fp64 (B, 6), of `sides`, or (1, 6) where the images are of one size.
         seed: the run's seed.
         view_number: which of the sample's views.
         epoch: the epoch.
@@ -100,7 +103,7 @@ def sample_view(rules: Tensor, sides: Tensor, seed: int, view_number: int, epoch
 R_SCALE, R_LOG_RATIO, R_FLIP, R_JITTER, R_FACTORS, R_GRAYSCALE, R_BLUR, R_SIGMA, R_SOLARIZE = map(
     tl.constexpr, map(int, Rule)
 )
-S_HEIGHT, S_WIDTH, S_CENTRAL_HEIGHT, S_CENTRAL_WIDTH = map(tl.constexpr, map(int, Side))
+S_HEIGHT, S_WIDTH, S_CENTRAL_HEIGHT, S_CENTRAL_WIDTH, S_TOP, S_LEFT = map(tl.constexpr, map(int, Side))
 (
     D_TOP,
     D_LEFT,
@@ -160,7 +163,7 @@ def store(p_column, b_x, m):
 def sample_kernel(
     p_indices,  # [B] int64
     p_rules,  # [19] fp64
-    p_sides,  # [B or 1, 4] fp64
+    p_sides,  # [B or 1, 6] fp64
     p_draws,  # [B, COLUMNS] out
     B,
     side_stride,  # 0: images of one size
@@ -178,7 +181,7 @@ def sample_kernel(
     o_0 = tl.zeros_like(o_b).to(tl.int32)  # the stream's first number, of each sample
 
     p_side = p_sides + o_b * side_stride
-    b_image_height = tl.load(p_side + S_HEIGHT, mask=m, other=1.0)  # [BB]
+    b_image_height = tl.load(p_side + S_HEIGHT, mask=m, other=1.0)  # [BB], of the part that is cropped
     b_image_width = tl.load(p_side + S_WIDTH, mask=m, other=1.0)
     o_try = tl.arange(0, BT)[None, :]
     b_scale = between(uniform(seed, epoch, o_index[:, None], stream + CROP, o_try), p_rules + R_SCALE)  # [BB, BT]
@@ -198,8 +201,10 @@ def sample_kernel(
     b_width = tl.where(b_any_fits, b_width, tl.load(p_side + S_CENTRAL_WIDTH, mask=m, other=1.0))
     b_top = uniform(seed, epoch, o_index, stream + CROP, o_0 + 2 * TRIES)
     b_left = uniform(seed, epoch, o_index, stream + CROP, o_0 + (2 * TRIES + 1))
-    store(p_row + D_TOP, placed(b_top, b_any_fits, b_image_height, b_height), m)
-    store(p_row + D_LEFT, placed(b_left, b_any_fits, b_image_width, b_width), m)
+    b_top = placed(b_top, b_any_fits, b_image_height, b_height) + tl.load(p_side + S_TOP, mask=m, other=0.0)
+    b_left = placed(b_left, b_any_fits, b_image_width, b_width) + tl.load(p_side + S_LEFT, mask=m, other=0.0)
+    store(p_row + D_TOP, b_top, m)
+    store(p_row + D_LEFT, b_left, m)
     store(p_row + D_HEIGHT, b_height, m)
     store(p_row + D_WIDTH, b_width, m)
     store(p_row + D_FLIP, uniform(seed, epoch, o_index, stream + FLIP, o_0) < tl.load(p_rules + R_FLIP), m)

@@ -111,6 +111,21 @@ def test_the_fallback_is_central(height, width, box):
     assert (boxes == box).all()
 
 
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (375, 500), (200, 7), (1, 1)])
+def test_crops_of_a_region_are_those_of_an_image_of_its_size(height, width):
+    """Of rows 0.2 to 1 and columns 0 to 0.8, to whole pixels."""
+    view = ViewConfig(region=(0.2, 0, 1, 0.8), scale=(0.3, 1))
+    top, right = min(round(0.2 * height), height - 1), max(1, round(0.8 * width))
+    boxes = sample(view, height=height, width=width).boxes
+    expected = sample(ViewConfig(scale=(0.3, 1)), height=height - top, width=right).boxes
+    assert (boxes - expected == [top, 0, 0, 0]).all()
+
+
+def test_a_region_is_at_least_a_pixel():
+    boxes = sample(ViewConfig(region=(0.99, 0.4, 1, 0.401)), height=5, width=5).boxes
+    assert (boxes == [4, 2, 1, 1]).all()
+
+
 def test_draws_are_pure_and_differ_by_view_epoch_and_seed():
     few = np.array([7, 3, 900])
     all_at_once, some = sample(epoch=5), sample(epoch=5, indices=few)

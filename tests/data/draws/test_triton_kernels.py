@@ -1,5 +1,7 @@
 """The draws that a GPU samples: the host's, bit for bit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -44,6 +46,15 @@ def test_draws_of_images_each_of_its_own_size():
     heights, widths = random.integers(1, 400, (2, SAMPLES))
     expected = sample_view(VIEW, 5, 3, indices.numpy(), 1, heights, widths).table()
     assert torch.equal(on_gpu(VIEW, 5, 1, 3, indices, heights, widths), torch.from_numpy(expected))
+
+
+def test_draws_of_a_region():
+    view = dataclasses.replace(VIEW, region=(0.2, 0.1, 0.9, 0.55))
+    random = np.random.default_rng(0)
+    indices = torch.from_numpy(random.integers(0, 2**32, SAMPLES))
+    heights, widths = random.integers(1, 400, (2, SAMPLES))
+    expected = sample_view(view, 5, 3, indices.numpy(), 1, heights, widths).table()
+    assert torch.equal(on_gpu(view, 5, 1, 3, indices, heights, widths), torch.from_numpy(expected))
 
 
 @pytest.mark.parametrize("seed", [0, 2**31, 2**32 + 1, 2**63 - 1])
