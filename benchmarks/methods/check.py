@@ -45,7 +45,7 @@ from sslfast.evaluation.linear import LinearConfig
 from sslfast.methods import METHODS
 
 PROGRAM = "python -m sslfast.benchmarks.methods.check"
-MINUTES = 3.0  # a run: 38 of them and their evaluations then take about an hour on two cores
+MINUTES = 3.0  # a run: 40 of them and their evaluations then take about an hour on two cores
 ENVIRONMENT = "SSLFAST_CIFAR10"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10" / "train.tar.xz"
 

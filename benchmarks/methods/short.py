@@ -135,6 +135,7 @@ SHORT: dict[str, Short] = {
         "at 128 pixels both do, see photographs.txt among the results: kNN from 27.3% to 32.4%, the probe from "
         "33.1% to 38.7%",
     ),
+    "jigsaw_clustering": Short((MORE_STEPS, "method.hidden=256"), "more steps, a narrow head"),
     "lewel_b": Short(
         (
             *(MORE_STEPS, FASTER_AVERAGE, "method.dim=64", "method.aligned_dim=64", "method.hidden=256"),
@@ -143,6 +144,13 @@ SHORT: dict[str, Short] = {
         "more steps, faster averages, fewer maps, narrow heads, a higher rate",
     ),
     "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "local_aggregation": Short(
+        (
+            *(MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12", "method.warmup_epochs=4"),
+            *("method.clusters=100", "method.background=512"),
+        ),
+        "more steps, a higher rate, a bank without memory, a shorter warm-up, clusters for 5,000 images",
+    ),
     "mae": Short(
         (MORE_STEPS, *VIT, "method.decoder_dim=48", "method.decoder_depth=1", "optim.lr=4e-3"),
         "a ViT of 96 channels, more steps, a small decoder, a higher rate",

@@ -18,6 +18,7 @@ NUM_CLASSES = 10
 FEWER = {
     "cpc_v2": ("method.patch=null", "method.stride=null"),
     "deepcluster": ("method.clusters=1000",),
+    "local_aggregation": ("method.clusters=1000",),
     "pcl": ("method.clusters=[1000, 2000, 4000]",),
 }
 # A ViT, where a method takes its tokens, and the side of its patches by that of the images.

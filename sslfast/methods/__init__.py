@@ -19,8 +19,10 @@ from sslfast.methods.fast_moco import FastMoCo
 from sslfast.methods.ibot import IBOT
 from sslfast.methods.instdisc import InstDisc
 from sslfast.methods.jigsaw import Jigsaw
+from sslfast.methods.jigsaw_clustering import JigsawClustering
 from sslfast.methods.lewel_b import LEWELB
 from sslfast.methods.lewel_m import LEWELM
+from sslfast.methods.local_aggregation import LocalAggregation
 from sslfast.methods.mae import MAE
 from sslfast.methods.mncl import MNCL
 from sslfast.methods.moco_v1 import MoCoV1
@@ -59,8 +61,10 @@ METHODS: dict[str, type[Method]] = {
     "ibot": IBOT,
     "instdisc": InstDisc,
     "jigsaw": Jigsaw,
+    "jigsaw_clustering": JigsawClustering,
     "lewel_b": LEWELB,
     "lewel_m": LEWELM,
+    "local_aggregation": LocalAggregation,
     "mae": MAE,
     "mncl": MNCL,
     "moco_v1": MoCoV1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import torch.nn.functional as F
 from pydantic.dataclasses import dataclass
@@ -36,6 +36,9 @@ class InstDiscConfig:
     """Weight of the squared distance from an image's own row (section 3.3); 0 as in the authors' code."""
 
 
+InstDiscSettings = TypeVar("InstDiscSettings", bound=InstDiscConfig)
+
+
 class InstDiscKept(NamedTuple):
     """The results of a batch that the memory bank and the loss take over after the step.
 
@@ -50,13 +53,13 @@ class InstDiscKept(NamedTuple):
     estimate: Tensor | None
 
 
-class InstDisc(Method[InstDiscConfig, InstDiscKept]):
+class InstDisc(Method[InstDiscSettings, InstDiscKept]):
     """Every image is a class of its own, whose weight vector is its row of a memory bank."""
 
-    Config = InstDiscConfig
+    Config: ClassVar[type[InstDiscConfig]] = InstDiscConfig
     num_views = 1
 
-    def __init__(self, recipe: Recipe[InstDiscConfig], encoder: Encoder, num_images: int) -> None:
+    def __init__(self, recipe: Recipe[InstDiscSettings], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)
         self.head = mlp(encoder.feature_dim, self.config.dim)
         self.bank = MemoryBank(num_images, self.config.dim)
@@ -64,7 +67,7 @@ class InstDisc(Method[InstDiscConfig, InstDiscKept]):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], InstDiscKept]:
         config, rows = self.config, self.bank.rows
-        embedding = F.normalize(self.head(self.encoder(batch.views[0])), dim=1)
+        embedding = self.embed(batch.views[0])
         positive = rows[batch.index]
         if config.objective == "nce":
             noise = rows[self.bank.noise(batch, config.noise)]
@@ -78,12 +81,16 @@ class InstDisc(Method[InstDiscConfig, InstDiscKept]):
             loss = loss + config.proximal * (embedding - positive).square().sum(dim=1).mean()
         return loss, values, InstDiscKept(batch.index, embedding.detach(), estimate)
 
+    def embed(self, view: Tensor) -> Tensor:
+        """The embeddings (B, dim) of a view, of length 1."""
+        return F.normalize(self.head(self.encoder(view)), dim=1)
+
     def after_step(self, kept: InstDiscKept, step: int, total_steps: int, skip: Tensor) -> None:
         self.bank.update(kept.indices, kept.embedding, momentum=self.config.momentum, skip=skip)
         self.against_noise.after_step(kept.estimate, skip)
 
     @classmethod
-    def chance_loss(cls, recipe: Recipe[InstDiscConfig], num_images: int) -> float | None:
+    def chance_loss(cls, recipe: Recipe[InstDiscSettings], num_images: int) -> float | None:
         if recipe.method.proximal:  # adds what depends on how far the rows have moved
             return None
         if recipe.method.objective == "softmax":
@@ -91,5 +98,5 @@ class InstDisc(Method[InstDiscConfig, InstDiscKept]):
         return bank_chance_loss("nce", recipe.method.noise)
 
     @classmethod
-    def check(cls, recipe: Recipe[InstDiscConfig], num_images: int) -> None:
+    def check(cls, recipe: Recipe[InstDiscSettings], num_images: int) -> None:
         check_bank(recipe, num_images)

@@ -35,6 +35,12 @@ SWAV_LOCAL: View = {**SIMCLR, "scale": [0.05, 0.14], "size": 96}
 DINO_GLOBAL = {"scale": [0.4, 1.0]}
 DINO_LOCAL: View = {**BYOL, "scale": [0.05, 0.4], "blur": 0.5}
 
+# Chen, Liu, Jia 2021 (arXiv:2104.00323), their code (cross-ratio 0.3): patches that reach 0.3 of a side beyond the
+# image's middle, of which each is augmented by itself, with MoCo v2's transformations.
+JIGSAW_CLUSTERING: list[View] = [
+    {**MOCO_V2, "region": [top, left, top + 0.8, left + 0.8]} for top in (0.0, 0.2) for left in (0.0, 0.2)
+]
+
 PRESETS: dict[str, list[View]] = {
     "moco_v1": [MOCO_V1] * 2,
     "moco_v2": [MOCO_V2] * 2,
@@ -108,6 +114,10 @@ PRESETS: dict[str, list[View]] = {
     "cpc_v2": [{**SQUARE_CROP, "scale": [0.5, 0.73]}],
     # Noroozi and Favaro 2016 (arXiv:1603.09246), section 4: 225 out of 256; a share of the images is gray.
     "jigsaw": [{**SQUARE_CROP, "flip": 0.0, "grayscale": 0.3}],
+    # Patches of half the montage's side: of 112 pixels (theirs), and ours of 64 and, without blur, of 16.
+    "jigsaw_clustering": [{**view, "size": 112} for view in JIGSAW_CLUSTERING],
+    "jigsaw_clustering_128": [{**view, "size": 64} for view in JIGSAW_CLUSTERING],
+    "jigsaw_clustering_cifar": [{**view, "size": 16, "blur": 0.0} for view in JIGSAW_CLUSTERING],
     # Doersch et al. 2015 (arXiv:1505.05192), section 3: patches of whole images, altered one by one.
     "context": [{**SQUARE_CROP, "scale": [0.5, 1.0], "flip": 0.0}],
     # Pathak et al. 2016 (arXiv:1604.07379), their code: crops and flips; of 0.2 to 1: ours.

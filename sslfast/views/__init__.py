@@ -14,6 +14,7 @@ from sslfast.views.exemplar import surrogate
 from sslfast.views.inpainting import inpainting_regions
 from sslfast.views.jigsaw import jigsaw_cells, normalize_patches, permuted, random_order
 from sslfast.views.masks import block_mask
+from sslfast.views.montage import montage
 from sslfast.views.overlap import near_cells
 from sslfast.views.patches import flip_patches, patch_grid, shift_patches
 from sslfast.views.permutations import permutation_set
@@ -31,6 +32,7 @@ __all__ = [
     "from_rgb",
     "inpainting_regions",
     "jigsaw_cells",
+    "montage",
     "near_cells",
     "normalize_patches",
     "patch_grid",

@@ -53,8 +53,16 @@ SUBJECTS: dict[str, Subject] = {
     "ibot": Subject("ibot_cifar10", (*VIT, *HEAD, "method.prototypes=12", "method.frozen_epochs=1"), epoch=1),
     "instdisc": Subject("instdisc_imagenette", ("method.dim=16", "method.noise=32")),
     "jigsaw": Subject("jigsaw_cifar10", (*PUZZLE, "method.classes=20"), moves=False),
+    "jigsaw_clustering": Subject("jigsaw_clustering_cifar10", HEAD, moves=False),
     "lewel_b": Subject("lewel_b_cifar10", ("method.dim=16", "method.aligned_dim=8", "method.hidden=16")),
     "lewel_m": Subject("lewel_m_cifar10", (*MOCO, "method.aligned_dim=8")),
+    "local_aggregation": Subject(
+        "local_aggregation_imagenette",
+        (
+            *("method.dim=16", "method.noise=32", "method.background=16", "method.warmup_epochs=0"),
+            *("method.clusters=8", "method.clusterings=2"),
+        ),
+    ),
     "mae": Subject(
         "mae_cifar10",
         (*VIT, "method.decoder_dim=8", "method.decoder_depth=1", "method.decoder_heads=2"),

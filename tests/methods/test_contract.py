@@ -20,6 +20,7 @@ from sslfast.run.checkpoint import load
 from sslfast.run.directory import RunDirectory
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.trainer import Trainer
+from sslfast.views import divide
 from tests.methods.harness import KEEP, SKIP, after_step
 from tests.methods.runs import small_recipe
 from tests.methods.subjects import SUBJECTS
@@ -121,7 +122,7 @@ def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
     """To the bit: whole views, or the inputs that are made of them by the recipe."""
     method, batch, fed, sides = trainer.method, batch_of(trainer), set(), set()
     for encoder in (module for module in method.modules() if isinstance(module, Encoder)):
-        encoder.register_forward_pre_hook(lambda _, inputs: fed.update(map(pixels, inputs[0])))
+        encoder.register_forward_pre_hook(lambda _, inputs: fed.update(map(pixels, shown(trainer, inputs[0]))))
         encoder.register_forward_pre_hook(lambda _, inputs: sides.add(inputs[0].shape[-1]))
     method.loss(batch)
     assert sides == method.sides(trainer.recipe)
@@ -133,6 +134,11 @@ def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
             patches = [patch for patch in inputs.flatten(0, 1) if patch.isfinite().all()]
             assert len(patches) >= len(view)
             assert fed.issuperset(map(pixels, patches))
+
+
+def shown(trainer, images):
+    """What a sheet shows of an encoder's images: of montages, which hold several images' views, each view."""
+    return divide(images).flatten(0, 1) if trainer.recipe.method.name == "jigsaw_clustering" else images
 
 
 def pixels(image):

@@ -81,7 +81,7 @@ def test_every_method_has_a_recipe():
 
 SYNCHRONISED = {
     *("barlow_twins", "byol", "dcl", "deepcluster_v2", "dino", "fast_moco", "mncl", "moco_v3", "msf", "nnclr"),
-    *("align_uniform", "simclr", "simsiam", "supcon", "swav", "vicreg"),
+    *("align_uniform", "jigsaw_clustering", "simclr", "simsiam", "supcon", "swav", "vicreg"),
 }
 
 

@@ -18,6 +18,7 @@ PRESET_OF = {  # where its name is not the method's
     "dino": "dino_resnet",
     "fast_moco": "moco_v2",
     "lewel_m": "moco_v2",
+    "local_aggregation": "instdisc",
     "moco_v3": "lewel_b",
     "nnclr": "simclr",
     "pixpro": "byol",

@@ -148,6 +148,8 @@ def test_a_long_declaration_is_wrapped(tmp_path):
 
 def test_a_declaration_says_what_is_done_and_nothing_else():
     assert declaration(ViewConfig(**STILL), 32) == "32 px, crop 1 to 1 of the area, ratio 1 to 1"
+    part = ViewConfig(**STILL, region=(0.2, 0, 1, 0.8))
+    assert "1 of the area, of rows 0.2 to 1, columns 0 to 0.8, ratio" in declaration(part, 32)
     text = declaration(ViewConfig(blur=1, solarize=0.2, scale=(0.08, 1)), 224)
     assert text == (
         "224 px, crop 0.08 to 1 of the area, flip 0.5, jitter 0.8 (0.4 0.4 0.4 0.1), gray 0.2, "

@@ -122,7 +122,7 @@ def test_a_signal_during_a_clustering(tmp_path, monkeypatch):
     assert_same(state(run), state(whole))
 
 
-@pytest.mark.parametrize("name", ["deepcluster", "deepcluster_v2", "pcl"])
+@pytest.mark.parametrize("name", ["deepcluster", "deepcluster_v2", "local_aggregation", "pcl"])
 def test_an_epoch_whose_beginning_was_interrupted_begins_as_if_it_had_not_been(name, source, tmp_path):
     recipe = small_recipe(name)
     whole, twice = (Trainer(recipe, RunDirectory(tmp_path / "run"), source) for _ in range(2))

@@ -79,7 +79,8 @@ def test_a_batch_that_leaves_no_noise(name):
 def test_an_encoder_without_a_map(name, tmp_path, monkeypatch):
     """Of those who need one, and nothing is written."""
     monkeypatch.setattr(step, "build_encoder", lambda *args, **kwargs: Pooled(build_encoder(*args, **kwargs)))
-    assert METHODS[name].needs_map == (name in ("context_encoder", "densecl", "lewel_b", "lewel_m", "pixpro"))
+    needing = ("context_encoder", "densecl", "jigsaw_clustering", "lewel_b", "lewel_m", "pixpro")
+    assert METHODS[name].needs_map == (name in needing)
     if METHODS[name].needs_map:
         with pytest.raises(UsageError, match="encoder.name=pooled: has no map of its features"):
             pretrain(small_recipe(name), tmp_path / "run")

@@ -22,6 +22,7 @@ OPERATIONS = {
     "jigsaw_cells": lambda x, key: views.jigsaw_cells(x, key),
     "normalize_patches": lambda x, key: views.normalize_patches(views.divide(x)),
     "random_order": lambda x, key: views.permuted(views.divide(x), views.random_order(key, 4)),
+    "montage": lambda x, key: views.montage(views.divide(x)),
     "context_pair": lambda x, key: views.context_pair(x, key, patch=10)[0],
     "rotations": lambda x, key: views.rotations(x),
     "drop_colors": lambda x, key: views.drop_colors(views.divide(x), key, probability=0.7),
