@@ -15,6 +15,10 @@ in registers, and fp32, go through torch's matrix products, with `row_kernel` an
 w is a factor of a product in fp16 or bf16, and g_i may be too small for fp16 (1/M, for a mean) or too large
 (scaled by a gradient scaler): `prepare_kernel` divides all g_i by the largest, which is put back into the result.
 
+With L_i = c top_i + log2 Z_i and L their maximum, p_ij = 2^(c s_ij - L) 2^(L - L_i); so for p_ji: one power gives
+both, as long as the L_i lie so near to one another that none of the factors leaves fp32. That is so for normalised
+rows at usual temperatures; `prepare_kernel` looks, and `gradient_kernel` has both forms.
+
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BM, BN] are shapes.
 """
 
@@ -24,6 +28,8 @@ import triton.language as tl
 from sslfast.kernels.common.launch import LOWEST
 
 LN_2 = tl.constexpr(0.6931471805599453)
+MAX_DISTANCE = tl.constexpr(64.0)  # of the L_i: 2^-126 is fp32's smallest, and 2^-62 of a probability is nothing
+MAX_SHIFT = tl.constexpr(1024.0)
 
 
 @triton.jit
@@ -209,26 +215,45 @@ def merge_kernel(
 def prepare_kernel(
     p_d_loss,  # [M]
     p_count,  # [M]
+    p_top,  # [M]
+    p_log_sum,  # [M]
     p_push,  # [M] out: g_i / unit
     p_pull,  # [M] out: g_i / (|P(i)| unit)
-    p_unit,  # [1] out: max |g_i|
+    p_shifted,  # [M] out: 2^(L - L_i) g_i / unit, if there is a shift
+    p_numbers,  # [2] out: unit, which is max |g_i|; the shift L, or infinity where the L_i are too far apart
     M,
+    scale,  # log2(e) / t
     BM: tl.constexpr,
 ):
+    # Every program looks at all rows, so that one launch is enough, and writes its own.
     b_unit = tl.full([BM], 1e-38, tl.float32)  # not 0: it divides
+    b_most = tl.full([BM], float("-inf"), tl.float32)
+    b_least = tl.full([BM], float("inf"), tl.float32)
     for start in range(0, M, BM):
         o_m = start + tl.arange(0, BM)
-        b_count = tl.load(p_count + o_m, mask=o_m < M, other=0.0)
-        b_g = tl.load(p_d_loss + o_m, mask=(o_m < M) & (b_count > 0), other=0.0)
+        m_m = o_m < M
+        b_count = tl.load(p_count + o_m, mask=m_m, other=0.0)
+        b_g = tl.load(p_d_loss + o_m, mask=m_m & (b_count > 0), other=0.0)
         b_unit = tl.maximum(b_unit, tl.abs(b_g))
-    unit = tl.max(b_unit, 0)
-    for start in range(0, M, BM):
-        o_m = start + tl.arange(0, BM)
-        b_count = tl.load(p_count + o_m, mask=o_m < M, other=0.0)
-        b_push = tl.load(p_d_loss + o_m, mask=(o_m < M) & (b_count > 0), other=0.0) / unit
-        tl.store(p_push + o_m, b_push, mask=o_m < M)
-        tl.store(p_pull + o_m, b_push / tl.maximum(b_count, 1.0), mask=o_m < M)
-    tl.store(p_unit, unit)
+        b_log = tl.load(p_top + o_m, mask=m_m, other=0.0) * scale + tl.load(p_log_sum + o_m, mask=m_m, other=0.0)
+        b_log = tl.where(b_log == b_log, b_log, float("inf"))  # NaN, too, lets there be no shift
+        b_most = tl.maximum(b_most, tl.where(m_m, b_log, float("-inf")))
+        b_least = tl.minimum(b_least, tl.where(m_m, b_log, float("inf")))
+    unit, most, least = tl.max(b_unit, 0), tl.max(b_most, 0), tl.min(b_least, 0)
+    # Beyond MAX_SHIFT the rounding of L_i would show beside that of the weights, which are in fp16 or bf16.
+    is_near = (most - least < MAX_DISTANCE) & (tl.abs(most) < MAX_SHIFT)
+
+    o_m = tl.program_id(0) * BM + tl.arange(0, BM)
+    m_m = o_m < M
+    b_count = tl.load(p_count + o_m, mask=m_m, other=0.0)
+    b_push = tl.load(p_d_loss + o_m, mask=m_m & (b_count > 0), other=0.0) / unit
+    b_log = tl.load(p_top + o_m, mask=m_m, other=0.0) * scale + tl.load(p_log_sum + o_m, mask=m_m, other=0.0)
+    tl.store(p_push + o_m, b_push, mask=m_m)
+    tl.store(p_pull + o_m, b_push / tl.maximum(b_count, 1.0), mask=m_m)
+    tl.store(p_shifted + o_m, b_push * tl.exp2(most - b_log), mask=m_m)
+    if tl.program_id(0) == 0:
+        tl.store(p_numbers, unit)
+        tl.store(p_numbers + 1, tl.where(is_near, most, float("inf")))
 
 
 @triton.jit
@@ -239,7 +264,8 @@ def gradient_kernel(
     p_log_sum,  # [M]
     p_push,  # [M]
     p_pull,  # [M]
-    p_unit,  # [1]
+    p_shifted,  # [M]
+    p_numbers,  # [2]: unit, and the shift or infinity
     p_dz,  # [splits, M, D] out: the part's share
     M,
     D,
@@ -257,6 +283,8 @@ def gradient_kernel(
     o_anchor = o_m.to(tl.int64)[:, None] * D + o_d[None, :]
     m_anchor = m_m[:, None] & m_d[None, :]
     b_anchor = tl.load(p_features + o_anchor, mask=m_anchor, other=0.0)  # [BM, BD]
+    b_shifted = tl.load(p_shifted + o_m, mask=m_m, other=0.0)
+    unit, shift = tl.load(p_numbers), tl.load(p_numbers + 1)
 
     b_dz = tl.zeros([BM, BD], tl.float32)
     first = i_split * split_rows
@@ -266,13 +294,16 @@ def gradient_kernel(
         o_other = o_n.to(tl.int64)[:, None] * D + o_d[None, :]
         b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BN, BD]
         b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
-        b_w = pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale)
+        b_others = tl.load(p_shifted + o_n, mask=m_n, other=0.0)
+        b_w = tl.exp2(b_s * scale - shift) * (b_shifted[:, None] + b_others[None, :])  # both positive terms
+        if shift == float("inf"):  # decided within the loop: of two loops in one kernel ptxas serialises products
+            b_w = pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale)
         if p_labels is not None:  # noqa: SIM114  # one is decided as it is compiled, the other as it runs
             b_w = pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M)
         elif is_special(p_labels, start - i_m * BM, M, BM, BN) | (start + BN > M):
             b_w = pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M)
         b_dz = tl.dot(b_w.to(b_other.dtype), b_other, acc=b_dz)
-    b_dz *= tl.load(p_unit) * inverse_t
+    b_dz *= unit * inverse_t
     tl.store(p_dz + i_split.to(tl.int64) * M * D + o_anchor, b_dz.to(p_dz.dtype.element_ty), mask=m_anchor)
 
 

@@ -20,6 +20,7 @@ from sslfast.kernels.sup_con.triton_kernels import (
 
 MAX_RESIDENT_D = 256  # wider accumulators leave the matrix unit idle: two products of torch's are faster
 MERGE_BS, MERGE_BM = 16, 32  # parts and rows that `merge_kernel` adds at a time
+PREPARE_BM, PREPARE_WARPS = 4096, 16  # rows that `prepare_kernel` looks at at a time
 BLOCK_ELEMENTS = 2**22  # of products at a time where torch multiplies
 
 
@@ -134,19 +135,22 @@ def sup_con_backward(
     m, d = features.shape
     if m == 0:
         return torch.empty_like(features)
-    push, pull = torch.empty_like(top), torch.empty_like(top)
-    unit = top.new_empty(1)
+    push, pull, shifted = (torch.empty_like(top) for _ in range(3))
+    numbers = top.new_empty(2)
     scale = LOG2_E / temperature
     with torch.cuda.device_of(features):
-        prepare_kernel[(1,)](d_loss.contiguous(), count, push, pull, unit, m, BM=1024, num_warps=8)
+        prepare_kernel[(triton.cdiv(m, PREPARE_BM),)](
+            d_loss.contiguous(), count, top, log_sum, push, pull, shifted, numbers, m, scale,
+            BM=PREPARE_BM, num_warps=PREPARE_WARPS,
+        )  # fmt: skip
         rows = top, log_sum, push, pull
         if not is_resident(features):
-            return _wide_gradient(features, labels, rows, unit / temperature, scale)
+            return _wide_gradient(features, labels, rows, numbers[0] / temperature, scale)
         c = _config(features, labels, backward=True)
         splits = triton.cdiv(m, c.split_rows)
         dz = features.new_empty((splits, m, d), dtype=features.dtype if splits == 1 else torch.float32)
         gradient_kernel[(triton.cdiv(m, c.BM), splits)](
-            features, labels, *rows, unit, dz, m, d, c.split_rows, scale, 1 / temperature,
+            features, labels, *rows, shifted, numbers, dz, m, d, c.split_rows, scale, 1 / temperature,
             BM=c.BM, BN=c.BN, BD=c.BD, num_warps=c.num_warps, num_stages=c.num_stages,
         )  # fmt: skip
         return dz[0] if splits == 1 else dz.sum(0).to(features.dtype)

@@ -10,6 +10,7 @@ of a case stays under build/aot/ until the kernel, the case, Triton or this file
     multiples_of_16: arguments that are, at a usual launch; they decide how wide the loads are
     num_warps, num_stages, and maxnreg where the launch has it
     blocks: how many of them are meant to run on a processor at the same time; left out: one
+    powers: how many powers of two a thread is meant to take of a tile, but of tiles that need a special treatment
 """
 
 import contextlib
@@ -84,17 +85,20 @@ def _resources(source, case):
         usage = {
             name: int(value) for name, value in re.findall(r"(\w+):(\d+)", _run("cuobjdump", "-res-usage", cubin))
         }
-        instructions, loop = _instructions(_run("nvdisasm", "-c", cubin))
+        instructions, loops = _instructions(_run("nvdisasm", "-c", cubin))
     assert "Compiling entry function" in log.getvalue(), "Triton has not shown what ptxas says"
     shared, threads = compiled.metadata.shared, 32 * case["num_warps"]
     loads = Counter(map(_bytes, filter(None, map(LOADS.match, instructions))))
+    products = [loop for loop in loops if any("MMA" in instructions[i] for i in loop)]
     return {
         "shared": shared,
         "fits": shared <= SHARED_MEMORY[arch],
         "registers": usage["REG"],
         "spilled": usage["STACK"] + usage["LOCAL"],
         "blocks": _blocks(arch, usage["REG"], shared, threads),
-        "instructions": loop,
+        "instructions": max(map(len, loops), default=len(instructions)),  # of the longest loop
+        # On the shortest way through a loop of products, which leaves out what few tiles need.
+        "powers": max((_on_shortest_way(instructions, loop, "MUFU.EX2") for loop in products), default=0),
         "loads": {str(width): count for width, count in sorted(loads.items())},
         "tf32": "tf32" in compiled.asm["ptx"],
         "wgmma": "wgmma" in compiled.asm["ptx"],
@@ -126,18 +130,34 @@ def _blocks(arch, registers, shared, threads):
 
 
 def _instructions(assembly):
-    """The instructions of a kernel, and how many its longest loop has, or where there is none the kernel."""
-    instructions, labels, longest = [], {}, 0
+    """The instructions of a kernel, in which branches name the number of an instruction, and its loops: ranges."""
+    instructions, labels = [], {}
     for line in assembly.splitlines():
         if label := re.match(r"(\.L_x_\d+):", line.strip()):
-            labels[label[1]] = len(instructions)
+            labels[label[1]] = str(len(instructions))
         elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(.*?);", line):
             instructions.append(instruction[1].strip())
-    for i, instruction in enumerate(instructions):
-        target = re.search(r"\bBRA\b.*`\((\.L_x_\d+)\)", instruction)
-        if target and labels.get(target[1], i) < i:
-            longest = max(longest, i + 1 - labels[target[1]])
-    return instructions, longest or len(instructions)
+    instructions = [re.sub(r"`\((\.L_x_\d+)\)", lambda label: labels[label[1]], one) for one in instructions]
+    ends = {i: _target(one) for i, one in enumerate(instructions)}
+    return instructions, [range(start, i + 1) for i, start in ends.items() if start is not None and start < i]
+
+
+def _target(instruction):
+    """The number of the instruction that a branch goes to; None for other instructions."""
+    branch = re.search(r"\bBRA\b.* (\d+)$", instruction)
+    return int(branch[1]) if branch else None
+
+
+def _on_shortest_way(instructions, loop, word):
+    """How many instructions with this word are on the way through a loop that takes the fewest instructions."""
+    counts, reached = {loop[0]: 0}, [loop[0]]  # breadth first
+    for i in reached:
+        target = _target(instructions[i])
+        always = target is not None and not re.match(r"@|BRA\.", instructions[i])
+        for after in {target, None if always else i + 1} - counts.keys() - {None, len(instructions)}:
+            counts[after] = counts[i] + (word in instructions[i])
+            reached.append(after)
+    return counts[loop[-1]]
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=Fal
     """Compiles kernels for GPUs that need not be there, and asserts what their code has to be.
 
     They fit in shared memory, spill nothing, run in as many blocks on a processor as is meant, multiply nothing in
-    TF32, and Hopper's products do not wait for one another.
+    TF32, take as many powers of two as is meant, and Hopper's products do not wait for one another.
 
     Args:
         launches: (name, case of aot.py) of each launch, one or more.
@@ -33,6 +33,8 @@ def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=Fal
         assert not used["serialised"], f"{name}: {used['serialised']}"
         meant = case.get("blocks", 1)
         assert used["blocks"] >= meant, f"{name}: {used['blocks']} blocks on a processor, not {meant}"
+        powers = case.get("powers", used["powers"])
+        assert used["powers"] <= powers, f"{name}: {used['powers']} powers of two a thread and tile, not {powers}"
         if case["arch"] == 90 and name.startswith(wgmma):
             assert used["wgmma"], f"{name}: no wgmma"
         if name.startswith(streams):

@@ -11,6 +11,7 @@ from tests.kernels.launches import launches
 
 LAUNCHES = launches()
 LONGEST = {"aligned_pooling", "in_batch_info_nce", "nearest_neighbor", "positives", "view_augment"}  # to compile
+GRADIENT = "gradient_kernel {'BM': 64, 'BN': 64, 'BD': 128} labels=False"
 NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONGEST else []) for name in LAUNCHES]
 
 
@@ -26,8 +27,9 @@ def test_kernels_compile_ahead_of_time(name):
         ("info_nce", "partial (4096, 65536, 128)", {"num_warps": 8}, {"BN": 128, "BK": 128}, "C7515.*serialized"),
         ("info_nce", "partial (4096, 65536, 128)", {"blocks": 9}, {}, "blocks on a processor, not 9"),
         ("soft_cross_entropy", "forward_kernel 3000", {}, {"UNIT": 1}, "loads by bytes a thread"),
+        ("sup_con", GRADIENT, {"powers": 31}, {}, "32 powers of two a thread and tile, not 31"),
     ],
-    ids=["two stages", "serialised products", "too few blocks", "narrow loads"],
+    ids=["two stages", "serialised products", "too few blocks", "narrow loads", "too many powers"],
 )
 def test_a_worse_launch_is_reported(op, launch, change, constants, message):
     case = dict(LAUNCHES[op].cases(90))[launch]

@@ -246,6 +246,61 @@ def test_opcheck_of_the_backward_operator(impl, device, dtype, labelled):
     torch.library.opcheck(operator, (rows[0], features, labels, *rows[1:], T))
 
 
+@pytest.mark.parametrize(
+    ("logs", "shift"),
+    [
+        ([-3.0, 60.0], 60.0),
+        ([0.0, 65.0], math.inf),
+        ([2000.0, 2001.0], math.inf),
+        ([math.nan, 1.0], math.inf),
+        ([1.0, -math.inf], math.inf),
+    ],
+)
+def test_a_shift_that_tritons_gradient_can_give_all_powers(device, logs, shift):
+    """It is the largest log2 Z, unless one is too far from the others for fp32; every program sees all of them."""
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    m, block = 40, 16
+    d_loss, count = torch.linspace(-4, 2, m, device=device), torch.ones(m, device=device)
+    top, log_sum = torch.full((m,), 0.5, device=device), torch.full((m,), logs[1] - 1.0, device=device)
+    log_sum[[0, 39]] = torch.tensor(logs, device=device) - 1.0
+    push, pull, shifted = (torch.full_like(top, math.nan) for _ in range(3))
+    numbers = torch.full((2,), math.nan, device=device)
+    triton_launch.prepare_kernel[(3,)](
+        d_loss, count, top, log_sum, push, pull, shifted, numbers, m, 2.0, BM=block, num_warps=1
+    )
+    assert numbers.tolist() == [4.0, shift]
+    torch.testing.assert_close(push, d_loss / 4)
+    torch.testing.assert_close(pull, push)
+    if shift < math.inf:
+        torch.testing.assert_close(shifted, push * torch.exp2(shift - log_sum - 1))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_tritons_gradients_with_a_common_shift_and_without(device, monkeypatch, labelled):
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    features, labels = inputs((150, 24, 4), torch.float16, device)
+    features, labels = F.normalize(features, dim=1), labels if labelled else None
+    losses, *rows = op.OP.call("triton", features, labels, T)
+    d_loss = torch.linspace(-1, 1, len(losses), device=device)
+    kernel, shifts = triton_launch.gradient_kernel, []
+
+    class WithoutShift:
+        def __getitem__(self, grid):
+            def launch(*arguments, **constants):
+                numbers = arguments[7]
+                shifts.append(numbers[1].item())
+                numbers[1] = math.inf
+                return kernel[grid](*arguments, **constants)
+
+            return launch
+
+    gradient = op.BACKWARD.call("triton", d_loss, features, labels, *rows, T)
+    monkeypatch.setattr(triton_launch, "gradient_kernel", WithoutShift())
+    expected = op.BACKWARD.call("triton", d_loss, features, labels, *rows, T)
+    assert shifts[0] < math.inf
+    torch.testing.assert_close(gradient, expected, rtol=2e-3, atol=2e-3 * expected.abs().max().item())
+
+
 seeds = st.integers(0, 2**31)
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 12), st.integers(1, 5))
 

@@ -6,7 +6,7 @@ from tests.kernels.launches import Launches
 def cases(arch):
     """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
-    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull unit dz products"
+    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull shifted numbers dz products"
     types = {f"p_{name}": "*fp32" for name in fp32.split()}
     types |= dict.fromkeys(("p_positive", "p_positives"), "*fp64")
     types |= dict.fromkeys(("p_features", "p_weights"), "*bf16")
@@ -15,7 +15,7 @@ def cases(arch):
         "inverse_t": "fp32",
     }
 
-    def case(kernel, constants, num_warps, labelled=True, num_stages=3, blocks=1):
+    def case(kernel, constants, num_warps, labelled=True, num_stages=3, **meant):
         labels = {"p_labels": "*i64"} if labelled else {}
         return f"{kernel} {constants} labels={labelled}", {
             "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
@@ -25,8 +25,7 @@ def cases(arch):
             "multiples_of_16": ["M", "D", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
-            "blocks": 1 if arch == 120 else blocks,
-        }
+        } | meant
 
     for m, d, labelled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
         for kernel in ("partial_kernel", "gradient_kernel"):
@@ -36,13 +35,16 @@ def cases(arch):
             tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
             if kernel == "partial_kernel":
                 tile |= {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_above": None}
-            yield case(kernel, tile, c.num_warps, labelled, c.num_stages, c.blocks)
+            meant = {"blocks": 1 if arch == 120 else c.blocks}
+            if kernel == "gradient_kernel":
+                meant |= {"powers": c.BN // 2}  # one a weight: 32 threads have 16 rows
+            yield case(kernel, tile, c.num_warps, labelled, c.num_stages, **meant)
     yield case("merge_kernel", {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM}, 4)
-    yield case("prepare_kernel", {"BM": 1024}, 8)
+    yield case("prepare_kernel", {"BM": triton_launch.PREPARE_BM}, triton_launch.PREPARE_WARPS)
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}
     yield case("row_kernel", {"BM": 4, "BN": 512} | no_positive_rank, 8)
     yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
 
 
 PRODUCTS = "partial", "gradient"
-LAUNCHES = Launches(cases, wgmma=PRODUCTS, streams=PRODUCTS, wide=PRODUCTS)
+LAUNCHES = Launches(cases, wgmma=PRODUCTS, streams=PRODUCTS, wide=(*PRODUCTS, "prepare"))
