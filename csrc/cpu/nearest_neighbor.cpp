@@ -57,8 +57,9 @@ float inverse_length(const float* x, int64_t d) {
 }
 
 // Takes a block of queries, (rows, D), through rows `begin` to `end` of the queue, which may have more rows, as
-// padding. `matches` is (rows, k).
-void search(const float* queries, int64_t rows, Tensor queue, int64_t begin, int64_t end, Match* matches, int64_t k) {
+// padding, and whose lengths count as 1 if it is `normalized`. `matches` is (rows, k).
+void search(const float* queries, int64_t rows, Tensor queue, int64_t begin, int64_t end, Match* matches, int64_t k,
+            bool normalized) {
   const int64_t d = queue.size(1), columns = std::min(kQueueRows, queue.size(0));
   const auto products = std::make_unique_for_overwrite<float[]>(rows * columns);
   const Tensor query_block = as_matrix(queries, rows, d), block = as_matrix(products.get(), rows, columns);
@@ -67,7 +68,9 @@ void search(const float* queries, int64_t rows, Tensor queue, int64_t begin, int
     const int64_t first = std::min(start, queue.size(0) - columns), used = std::min(columns, end - first);
     const Tensor keys = as_fp32(rows_of(queue, first, columns));
     const float* const key_data = static_cast<const float*>(keys.data_ptr());
-    for (int64_t j = 0; j < columns; ++j) inverse_lengths[j] = inverse_length(key_data + j * d, d);
+    for (int64_t j = 0; j < columns; ++j) {
+      inverse_lengths[j] = normalized ? 1.0f : inverse_length(key_data + j * d, d);
+    }
     matmul_into(block, query_block, transposed(keys));
     for (int64_t i = 0; i < rows; ++i) {
       Match* const best = matches + i * k;
@@ -109,7 +112,7 @@ void merge(const float* query, int64_t d, int64_t k, int64_t parts, int64_t stri
 }  // namespace
 
 // Returns indices in the queue and similarities, both (N, k), by falling similarity.
-std::tuple<Tensor, Tensor> nearest_neighbor(Tensor query, Tensor queue, int64_t k) {
+std::tuple<Tensor, Tensor> nearest_neighbor(Tensor query, Tensor queue, int64_t k, bool normalized) {
   const int64_t n = query.size(0), d = query.size(1), queue_rows = queue.size(0);
   Tensor indices = empty({n, k}, ScalarType::Long);
   Tensor similarity = empty({n, k}, ScalarType::Float);
@@ -127,7 +130,7 @@ std::tuple<Tensor, Tensor> nearest_neighbor(Tensor query, Tensor queue, int64_t 
   for_each_task(blocks * parts, [&](int64_t task) {
     const int64_t row = task % blocks * kQueryRows, part = task / blocks, begin = part * part_rows;
     search(query_data + row * d, std::min(kQueryRows, n - row), keys, begin, std::min(begin + part_rows, queue_rows),
-           &matches[(part * n + row) * k], k);
+           &matches[(part * n + row) * k], k, normalized);
   });
 
   int64_t* const index_data = indices.mutable_data_ptr<int64_t>();

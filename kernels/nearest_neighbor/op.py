@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
+from sslfast.kernels.common.debug import check_unit_rows
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nearest_neighbor import reference
 
@@ -14,12 +15,14 @@ MAX_K = 8
 
 OP = Op(
     "nearest_neighbor",
-    "(Tensor query, Tensor queue, int k) -> (Tensor indices, Tensor similarity)",
+    "(Tensor query, Tensor queue, int k, bool normalized) -> (Tensor indices, Tensor similarity)",
     impls=("cpp", "triton"),
 )
 
 
-def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "auto") -> tuple[Tensor, Tensor]:
+def nearest_neighbor(
+    query: Tensor, queue: Tensor, *, k: int = 1, normalized: bool = False, impl: Impl = "auto"
+) -> tuple[Tensor, Tensor]:
     """Finds the rows of a queue most similar to each query, as NNCLR looks up its positives.
 
     The lookup is Dwibedi et al.'s (2021, equation 2), generalised to the k nearest:
@@ -32,9 +35,12 @@ def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "
     index comes first. Products are accumulated in fp32: rows whose similarities differ by its rounding count as
     equally good.
 
+    A queue whose rows were normalised when they were enqueued, as NNCLR's are, need not be read for its lengths at
+    every lookup: `normalized` takes it as it is, similarity = F.normalize(query, dim=1) @ queue.T.
+
     A row of zeros has similarity 0 to everything. A queue row that contains NaN or infinity is found only where no
-    other row is left, with similarity NaN. Such a query finds rows 0 to k - 1, with similarity NaN. These choices
-    are ours.
+    other row is left, with similarity NaN; the outcome of infinity with `normalized` is undefined. A query that
+    contains NaN or infinity finds rows 0 to k - 1, with similarity NaN. These choices are ours.
 
     No gradient passes: NNCLR has none through its lookup.
 
@@ -43,6 +49,7 @@ def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "
             matmul.
         queue: (K, D), K > 0; same dtype as query.
         k: how many rows to find for each query, 1 to 8 and at most K.
+        normalized: whether the queue's rows are known to be of length 1 or 0. Only `kernels.debug()` looks.
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
@@ -57,11 +64,13 @@ def nearest_neighbor(query: Tensor, queue: Tensor, *, k: int = 1, impl: Impl = "
     checks.check_tensors("nearest_neighbor", query=query, queue=queue)
     query, queue = autocast(query.detach(), queue.detach())
     _check(query, queue, k)
+    if normalized:
+        check_unit_rows("nearest_neighbor", queue=queue)
     chosen = OP.choose(impl, query.device, query.dtype)
     if chosen == "reference":
-        indices, similarity = reference.nearest_neighbor(query, queue, k)
+        indices, similarity = reference.nearest_neighbor(query, queue, k, normalized)
     else:
-        indices, similarity = OP.call(chosen, query, queue, k)
+        indices, similarity = OP.call(chosen, query, queue, k, normalized)
     return (indices.squeeze(1), similarity.squeeze(1)) if k == 1 else (indices, similarity)
 
 
@@ -83,7 +92,7 @@ def _check(query: Tensor, queue: Tensor, k: int) -> None:
 
 
 @OP.fake
-def _(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _(query: Tensor, queue: Tensor, k: int, normalized: bool) -> tuple[Tensor, Tensor]:
     shape = (len(query), k)
     return query.new_empty(shape, dtype=torch.int64), query.new_empty(shape, dtype=torch.float32)
 

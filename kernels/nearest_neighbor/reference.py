@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 
-def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def nearest_neighbor(query: Tensor, queue: Tensor, k: int, normalized: bool) -> tuple[Tensor, Tensor]:
     """Finds indices, int64, and similarities, fp32 (fp64 for fp64 inputs), both (N, k). Holds all similarities."""
-    query, queue = _unit(query), _unit(queue)
-    lost = queue[:, 0].isnan()  # rows without a direction: they come last
+    query, queue = _unit(query), queue if normalized else _unit(queue)
+    lost = queue.isnan().any(dim=1)  # rows without a direction: they come last
     last = queue.new_zeros(len(queue)).masked_fill(lost, -torch.inf)
     similarity = torch.addmm(last, query, queue.masked_fill(lost[:, None], 0).T)  # (N, K)
     if k == 1:

@@ -5,9 +5,10 @@ s_ij, its bits put in the order of whole numbers, above the complement of j. No 
 is the better: by its s_ij, then by its lower j. So the k best of any candidates are a set that does not depend on
 the order in which they are seen.
 
-`length_kernel` gives 1 / |n_j|. `partial_kernel` takes a tile of queries through a part of the queue and writes
-the part's best keys; `merge_kernel` takes the best of all parts. Rows too wide for a tile, and fp32, go through
-`_blockwise`: torch's matrix product with one block of the queue after another, `select_kernel` after each.
+`length_kernel` gives 1 / |n_j|, unless the queue is known to be normalised. `partial_kernel` takes a tile of
+queries through a part of the queue and writes the part's best keys; `merge_kernel` takes the best of all parts.
+Rows too wide for a tile, and fp32, go through `_blockwise`: torch's matrix product with one block of the queue
+after another, `select_kernel` after each.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BK] are shapes.
 """
@@ -19,7 +20,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common.launch import SHARED_MEMORY, matmul, part_length, processors, shared_memory
+from sslfast.kernels.common.launch import (
+    SHARED_MEMORY,
+    has_tensor_memory,
+    matmul,
+    part_length,
+    processors,
+    shared_memory,
+)
 
 NO_KEY = tl.constexpr(-(2**63))  # below every candidate's
 MAX_RESIDENT_D = 512  # wider tiles of queries do not fit into shared memory
@@ -42,7 +50,9 @@ def choose_config(shape: tuple[int, int, int], top: int, processors: int) -> Nea
     """Chooses the configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor."""
     n, k, d = shape
     bd = max(16, triton.next_power_of_2(d))
-    bn, bk = (128, 64) if top == 1 and bd <= 256 else (64, 64 if bd <= 256 else 32)
+    bn, bk = (128, 64) if bd <= 256 else (64, 32)
+    if top > 1:  # lists to keep: two blocks on a processor, so that one multiplies while the other one sorts
+        bn, bk = 64, min(32, 8192 // bd)
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
     split_rows = part_length(k, bk, triton.cdiv(n, bn), processors)
     return NearestNeighborConfig(bn, bk, bd, split_rows, num_warps=bn // 16, num_stages=3)
@@ -68,6 +78,18 @@ def _similarity(key):
     order = (key >> 32).to(tl.int32)
     s = tl.where(order < 0, order ^ 0x7FFFFFFF, order).to(tl.float32, bitcast=True)
     return tl.where(s == float("-inf"), float("nan"), s)
+
+
+@triton.jit
+def insert(b_list, b_keys):
+    """The best of a list of keys, [BN, TOP], and new ones, [BN, BK]."""
+    b_new, b_worst = tl.max(b_keys, 1), tl.min(b_list, 1)
+    while tl.max((b_new > b_worst).to(tl.int32), 0) > 0:
+        replaced = (b_list == b_worst[:, None]) & (b_new > b_worst)[:, None]
+        b_list = tl.where(replaced, b_new[:, None], b_list)
+        b_keys = tl.where(b_keys == b_new[:, None], NO_KEY, b_keys)
+        b_new, b_worst = tl.max(b_keys, 1), tl.min(b_list, 1)
+    return b_list
 
 
 @triton.jit
@@ -97,7 +119,7 @@ def length_kernel(
 def partial_kernel(
     p_query,  # [N, D]
     p_queue,  # [K, D]
-    p_inverse,  # [K]: 1 / |n_j|
+    p_inverse,  # [K]: 1 / |n_j|; None: 1
     p_keys,  # [splits, N, TOP] out: the part's best, in any order
     N,
     K,
@@ -107,6 +129,7 @@ def partial_kernel(
     BK: tl.constexpr,
     BD: tl.constexpr,
     TOP: tl.constexpr,  # a power of two
+    TENSOR_MEMORY: tl.constexpr,
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1).to(tl.int64)
     o_n = i_n * BN + tl.arange(0, BN)
@@ -130,20 +153,23 @@ def partial_kernel(
         m_k = o_part < rows
         o_queue = o_k[:, None] * D + o_d[None, :]  # [BK, BD]
         b_queue = tl.load(p_queue + o_queue, mask=m_k[:, None] & m_d[None, :], other=0.0)
-        b_inverse = tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))
-        b_s = tl.dot(b_query, tl.trans(b_queue)) * b_inverse[None, :]  # [BN, BK]
+        b_s = tl.dot(b_query, tl.trans(b_queue))  # [BN, BK]
+        if p_inverse is None:
+            b_s = tl.where(m_k[None, :], b_s, float("-inf"))
+        else:
+            b_s *= tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))[None, :]
         if TOP == 1:
             better = b_s > b_best  # false for NaN
             b_best = tl.where(better, b_s, b_best)
             b_start = tl.where(better, start, b_start)
         else:
             b_keys = tl.where(m_k[None, :], _keys(b_s, o_k[None, :]), NO_KEY)
-            b_new, b_worst = tl.max(b_keys, 1), tl.min(b_list, 1)
-            while tl.max((b_new > b_worst).to(tl.int32), 0) > 0:
-                replaced = (b_list == b_worst[:, None]) & (b_new > b_worst)[:, None]
-                b_list = tl.where(replaced, b_new[:, None], b_list)
-                b_keys = tl.where(b_keys == b_new[:, None], NO_KEY, b_keys)
-                b_new, b_worst = tl.max(b_keys, 1), tl.min(b_list, 1)
+            if TENSOR_MEMORY:
+                b_list = insert(b_list, b_keys)
+            elif tl.max((tl.max(b_keys, 1) > tl.min(b_list, 1)).to(tl.int32), 0) > 0:
+                # `insert` would find that out: but of a loop directly around another one Triton makes no pipeline.
+                # Where products lie in tensor memory, Triton 3.6 cannot compile this.
+                b_list = insert(b_list, b_keys)
     o_out = (i_split * N + o_n) * TOP
     if TOP == 1:
         # Where there is only NaN, the lowest of the -infinities wins, which is the part's first row.
@@ -156,7 +182,7 @@ def partial_kernel(
 @triton.jit
 def select_kernel(
     p_products,  # [N, C]: q_i.n_j of a block of the queue
-    p_inverse,  # [C]: 1 / |n_j|
+    p_inverse,  # [C]: 1 / |n_j|; None: 1
     p_keys,  # [N, TOP] in and out: the best so far
     first,  # row of the queue that the block begins with
     overlap,  # columns of the block that the block before it had too
@@ -167,7 +193,9 @@ def select_kernel(
     i_n = tl.program_id(0).to(tl.int64)
     o_c = tl.arange(0, BC)
     m_c = (o_c >= overlap) & (o_c < C)
-    b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=0.0) * tl.load(p_inverse + o_c, mask=m_c, other=0.0)
+    b_s = tl.load(p_products + i_n * C + o_c, mask=m_c, other=0.0)
+    if p_inverse is not None:
+        b_s *= tl.load(p_inverse + o_c, mask=m_c, other=0.0)
     b_keys = tl.where(m_c, _keys(b_s, first + o_c), NO_KEY)
     p_best = p_keys + i_n * TOP + tl.arange(0, TOP)
     b_old = tl.load(p_best)
@@ -204,7 +232,7 @@ def merge_kernel(
         tl.store(p_similarity + i_n * k + place, _similarity(key) * inverse)
 
 
-def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def nearest_neighbor(query: Tensor, queue: Tensor, k: int, normalized: bool) -> tuple[Tensor, Tensor]:
     """Finds indices in the queue and similarities, both (N, k), by falling similarity."""
     query, queue = query.contiguous(), queue.contiguous()
     n, d = query.shape
@@ -216,7 +244,7 @@ def nearest_neighbor(query: Tensor, queue: Tensor, k: int) -> tuple[Tensor, Tens
     gather = _resident if d <= widest and query.dtype != torch.float32 else _blockwise
     top = triton.next_power_of_2(k)
     with torch.cuda.device_of(query):
-        keys = gather(query, queue, _inverse_lengths(queue), top)
+        keys = gather(query, queue, None if normalized else _inverse_lengths(queue), top)
         merge_kernel[(n,)](
             keys, _inverse_lengths(query), indices, similarity, n, k, len(keys),
             BS=triton.next_power_of_2(len(keys)), TOP=top, num_warps=1,
@@ -237,19 +265,20 @@ def _inverse_lengths(rows: Tensor) -> Tensor:
 # Both return keys, [splits, N, TOP]; TOP is k, or the next power of two.
 
 
-def _resident(query: Tensor, queue: Tensor, inverse: Tensor, top: int) -> Tensor:
+def _resident(query: Tensor, queue: Tensor, inverse: Tensor | None, top: int) -> Tensor:
     (n, d), k = query.shape, len(queue)
     c = choose_config((n, k, d), top, processors(query))
     splits = triton.cdiv(k, c.split_rows)
     keys = query.new_empty((splits, n, top), dtype=torch.int64)
     partial_kernel[(triton.cdiv(n, c.BN), splits)](
         query, queue, inverse, keys, n, k, d, c.split_rows,
-        BN=c.BN, BK=c.BK, BD=c.BD, TOP=top, num_warps=c.num_warps, num_stages=c.num_stages,
+        BN=c.BN, BK=c.BK, BD=c.BD, TOP=top, TENSOR_MEMORY=has_tensor_memory(query), num_warps=c.num_warps,
+        num_stages=c.num_stages,
     )  # fmt: skip
     return keys
 
 
-def _blockwise(query: Tensor, queue: Tensor, inverse: Tensor, top: int) -> Tensor:
+def _blockwise(query: Tensor, queue: Tensor, inverse: Tensor | None, top: int) -> Tensor:
     keys = query.new_full((1, len(query), top), NO_KEY.value, dtype=torch.int64)
     rows = max(1024, min(16384, triton.next_power_of_2(BLOCK_ELEMENTS // len(query))))
     rows = min(rows, len(queue))
@@ -257,7 +286,8 @@ def _blockwise(query: Tensor, queue: Tensor, inverse: Tensor, top: int) -> Tenso
         # The last block starts early: in products of one shape equal rows round equally.
         first = min(start, len(queue) - rows)
         select_kernel[(len(query),)](
-            matmul(query, queue[first : first + rows].T), inverse[first:], keys, first, start - first, rows,
+            matmul(query, queue[first : first + rows].T), None if inverse is None else inverse[first:], keys,
+            first, start - first, rows,
             BC=triton.next_power_of_2(rows), TOP=top, num_warps=8,
         )  # fmt: skip
     return keys

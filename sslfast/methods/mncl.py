@@ -92,7 +92,7 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
 
     def _neighbor(self, z: Tensor) -> Tensor:
         """The row of the queue that is nearest to each embedding (B, dim)."""
-        index, _ = K.nearest_neighbor(z, self.queue.keys)
+        index, _ = K.nearest_neighbor(z, self.queue.keys, normalized=True)
         return self.queue.keys[index]  # of length 1
 
     @torch.no_grad()

@@ -69,7 +69,7 @@ class MSF(Method[MSFConfig, Tensor]):
         """The nearest neighbours (B, neighbors, dim) of targets (B, dim), themselves first."""
         if self.config.neighbors == 1:
             return target[:, None]
-        nearest, _ = K.nearest_neighbor(target, self.queue.keys, k=self.config.neighbors - 1)
+        nearest, _ = K.nearest_neighbor(target, self.queue.keys, k=self.config.neighbors - 1, normalized=True)
         return torch.cat([target[:, None], self.queue.keys[nearest.view(len(target), -1)]], dim=1)
 
     def momentum_copy(self) -> MomentumCopy:

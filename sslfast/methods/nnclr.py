@@ -69,7 +69,7 @@ class NNCLR(Method[NNCLRConfig, Tensor]):
 
         No gradient passes through the neighbour: it is a row of the queue.
         """
-        nearest, _ = K.nearest_neighbor(z, self.queue.keys)
+        nearest, _ = K.nearest_neighbor(z, self.queue.keys, normalized=True)
         predictions = F.normalize(self.predictor(other), dim=1)
         return contrast_in_batch(self.queue.keys[nearest], predictions, temperature=self.config.temperature)
 

@@ -175,6 +175,34 @@ def test_a_bad_query_stays_alone(impl, device, dtype, bad, k):
 
 
 @both_paths
+@pytest.mark.parametrize("k", [1, 3])
+def test_a_queue_that_counts_as_normalized_is_taken_as_it_is(impl, device, dtype, k):
+    """Whatever its lengths; a row with NaN still comes last."""
+    query, queue = inputs(5, 70, 16, dtype, device)
+    query = F.normalize(query, dim=1)
+    queue[3, 5] = math.nan
+    indices, similarity = K.nearest_neighbor(query, queue, k=k, normalized=True, impl=impl)
+    products = (query.double() @ queue.double().T).nan_to_num(nan=-math.inf)
+    torch.testing.assert_close(similarity.view(5, k).double(), products.topk(k).values, rtol=3e-3, atol=3e-3)
+    torch.testing.assert_close(products.gather(1, indices.view(5, k)), products.topk(k).values, rtol=3e-3, atol=3e-3)
+    few = queue[:4]
+    indices, similarity = K.nearest_neighbor(query, few, k=4, normalized=True, impl=impl)
+    assert (indices[:, 3] == 3).all()
+    assert similarity[:, 3].isnan().all()
+
+
+@both_paths
+def test_triton_reads_a_normalized_queue_once(device, dtype, monkeypatch):
+    triton_kernels = pytest.importorskip("sslfast.kernels.nearest_neighbor.triton_kernels")
+    query, queue = inputs(5, 70, 16, dtype, device)
+    lengths, rows = triton_kernels._inverse_lengths, []
+    monkeypatch.setattr(triton_kernels, "_inverse_lengths", lambda x: rows.append(len(x)) or lengths(x))
+    for normalized in (False, True):
+        K.nearest_neighbor(query, queue, normalized=normalized, impl="triton")
+    assert sorted(rows) == [5, 5, 70]
+
+
+@both_paths
 def test_no_queries(impl, device, dtype):
     query, queue = inputs(0, 20, 8, dtype, device)
     indices, similarity = K.nearest_neighbor(query, queue, impl=impl)

@@ -21,6 +21,7 @@ LABELS = torch.tensor([0, 0, 1, 1])
         (lambda bad: K.nt_xent(bad, Z, temperature=0.2), "nt_xent: expected z1"),
         (lambda bad: K.nt_xent(Z, bad, temperature=0.2), "nt_xent: expected z2"),
         (lambda bad: K.sup_con(bad, LABELS, temperature=0.2), "sup_con: expected features"),
+        (lambda bad: K.nearest_neighbor(Z, bad, normalized=True), "nearest_neighbor: expected queue"),
     ],
 )
 def test_rows_that_are_not_of_length_1_are_named(call, name):

@@ -10,7 +10,7 @@ def cases(arch):
     pointers |= {"p_keys": "*i64", "p_indices": "*i64"} | dict.fromkeys(("p_query", "p_queue", "p_rows"), "*bf16")
     numbers = dict.fromkeys(("N", "K", "D", "R", "C", "k", "split_rows", "splits", "first", "overlap"), "i32")
 
-    def case(name, kernel, constants, num_warps, num_stages=3, **wide):
+    def case(name, kernel, constants, num_warps, num_stages=3, blocks=1, **wide):
         return name, {
             "kernel": f"sslfast.kernels.nearest_neighbor.triton_kernels:{kernel}",
             "arch": arch,
@@ -19,19 +19,26 @@ def cases(arch):
             "multiples_of_16": ["N", "K", "D", "C", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
+            "blocks": 1 if arch == 120 else blocks,
         }
+
+    def tile(c, top):
+        return {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top, "TENSOR_MEMORY": arch == 100}
 
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for d in widths:
         for top in (1, 8):
             c = triton_kernels.choose_config((4096, 98304, d), top, processors=132)
-            tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top}
-            yield case(f"partial {d} top {top}", "partial_kernel", tile, c.num_warps, c.num_stages)
+            blocks = 1 if top == 1 or (d == 512 and arch == 80) else 2
+            name = f"partial {d} top {top}" if top == 1 or arch != 100 else f"waiting {d} top {top}"
+            yield case(name, "partial_kernel", tile(c, top), c.num_warps, c.num_stages, blocks)
+        c = triton_kernels.choose_config((4096, 98304, d), 1, processors=132)
+        normalized = tile(c, 1) | {"p_inverse": None}
+        yield case(f"partial {d} normalized", "partial_kernel", normalized, c.num_warps, c.num_stages)
     yield case("select", "select_kernel", {"BC": 16384, "TOP": 8}, 8)
     yield case("select beyond 2^31", "select_kernel", {"BC": 1024, "TOP": 1}, 8, first="i64")
     yield case("merge", "merge_kernel", {"BS": 128, "TOP": 8}, 1)
     yield case("length", "length_kernel", {"BR": 16, "BD": 256}, 4)
 
 
-STREAMS = tuple(f"partial {d} top 1" for d in (64, 128, 256, 512))
-LAUNCHES = Launches(cases, wgmma="partial", streams=STREAMS, wide=("partial", "length"))
+LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "waiting", "length"))
