@@ -184,7 +184,9 @@ def test_a_queue_that_counts_as_normalized_is_taken_as_it_is(impl, device, dtype
     indices, similarity = K.nearest_neighbor(query, queue, k=k, normalized=True, impl=impl)
     products = (query.double() @ queue.double().T).nan_to_num(nan=-math.inf)
     torch.testing.assert_close(similarity.view(5, k).double(), products.topk(k).values, rtol=3e-3, atol=3e-3)
-    torch.testing.assert_close(products.gather(1, indices.view(5, k)), products.topk(k).values, rtol=3e-3, atol=3e-3)
+    torch.testing.assert_close(
+        products.gather(1, indices.view(5, k)), products.topk(k).values, rtol=3e-3, atol=3e-3
+    )
     few = queue[:4]
     indices, similarity = K.nearest_neighbor(query, few, k=4, normalized=True, impl=impl)
     assert (indices[:, 3] == 3).all()
