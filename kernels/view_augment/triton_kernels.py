@@ -1,9 +1,9 @@
 """Augmented views in Triton.
 
 A program makes some rows of a sample's view, BR x BW pixels, from the image's levels to the stored result, with
-all three channels in registers. A small view is one program, and one launch. For a larger one, `gray_kernel` first
-sums the grays of each program's rows as they are before contrast is adjusted, which pivots on their mean; and what
-is to be blurred down the columns needs the rows of other programs, so `column_kernel` finishes it.
+all three channels in registers. A small view is one program, and one launch. For a larger one, `crop_kernel` first
+stores the pixels as they are before contrast is adjusted, which pivots on the mean of their grays, and sums these;
+and what is to be blurred down the columns needs the rows of other programs, so `column_kernel` finishes it.
 
 A blur exchanges pixels through memory: a program stores its rows, waits for all its threads, and reads them back
 at each distance within the window.
@@ -21,7 +21,6 @@ import triton.language as tl
 
 from sslfast.kernels.view_augment.draw import Draw
 from sslfast.kernels.view_augment.triton_pixels import (
-    JITTER,
     SIGMA,
     before_contrast,
     blur,
@@ -29,6 +28,7 @@ from sslfast.kernels.view_augment.triton_pixels import (
     from_contrast,
     in_view,
     is_readable,
+    load_planes,
     store_planes,
     sum_of_gray,
 )
@@ -55,11 +55,12 @@ def choose_config(size: int) -> ViewAugmentConfig:
 
 
 @triton.jit
-def gray_kernel(
+def crop_kernel(
     p_images,  # [N, H, W, 3]
     p_draws,  # [B, COLUMNS]
     p_rows,  # [B] int64
-    p_sums,  # [B, blocks] out, of samples that are jittered
+    p_sums,  # [B, blocks] out
+    p_planes,  # [B, 3, S, S] fp32 out
     N,
     H,
     W,
@@ -72,11 +73,13 @@ def gray_kernel(
     i_b, i_r = tl.program_id(0).to(tl.int64), tl.program_id(1)
     p_draw = p_draws + i_b * COLUMNS
     image = tl.load(p_rows + i_b) if HAS_ROWS else i_b
-    if (tl.load(p_draw + JITTER) == 0) | ~is_readable(p_draw, image, N, H, W, CROP):
+    if ~is_readable(p_draw, image, N, H, W, CROP):
         return
     o_y, o_x = i_r * BR + tl.arange(0, BR), tl.arange(0, BW)
     b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
     tl.store(p_sums + i_b * tl.num_programs(1) + i_r, sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S))
+    p_sample = p_planes + i_b * 3 * S * S
+    store_planes(p_sample, b_red, b_green, b_blue, o_y[:, None], o_x[None, :], S, in_view(o_y, o_x, S))
 
 
 @triton.jit
@@ -84,8 +87,8 @@ def view_kernel(
     p_images,  # [N, H, W, 3]
     p_draws,  # [B, COLUMNS]
     p_rows,  # [B] int64
-    p_sums,  # [B, blocks]: gray_kernel's, where there are several
-    p_planes,  # [B, 3, S, S] fp32, out for column_kernel, where there are several blocks
+    p_sums,  # [B, blocks]: crop_kernel's, where there are several
+    p_planes,  # [B, 3, S, S] fp32: where there are several blocks, crop_kernel's, and out for column_kernel
     p_out,  # [B, S, S, 3] out
     N,
     H,
@@ -112,15 +115,14 @@ def view_kernel(
         store_planes(p_sample, b_nan, b_nan, b_nan, o_row, o_column, S, m)
         finish(p_out, b_nan, b_nan, b_nan, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m)
         return
-    b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
     if BLOCKS == 1:
+        b_red, b_green, b_blue = before_contrast(p_images + image * H * W * 3, p_draw, W, S, o_y, o_x, CROP)
         gray_sum = sum_of_gray(b_red, b_green, b_blue, o_y, o_x, S)
     else:
-        gray_sum = 0.0
-        if tl.load(p_draw + JITTER) != 0:
-            o_r = tl.arange(0, BLOCKS)
-            m_r = o_r < tl.num_programs(1)
-            gray_sum = tl.sum(tl.load(p_sums + i_b * tl.num_programs(1) + o_r, mask=m_r, other=0.0))
+        b_red, b_green, b_blue = load_planes(p_sample, o_row, o_column, S, m)
+        o_r = tl.arange(0, BLOCKS)
+        m_r = o_r < tl.num_programs(1)
+        gray_sum = tl.sum(tl.load(p_sums + i_b * tl.num_programs(1) + o_r, mask=m_r, other=0.0))
     b_red, b_green, b_blue = from_contrast(b_red, b_green, b_blue, p_draw, gray_sum / (S * S))
 
     sigma = tl.load(p_draw + SIGMA)

@@ -7,7 +7,7 @@ import triton
 from torch import Tensor
 
 from sslfast.kernels.view_augment.reference import blur_window
-from sslfast.kernels.view_augment.triton_kernels import choose_config, column_kernel, gray_kernel, view_kernel
+from sslfast.kernels.view_augment.triton_kernels import choose_config, column_kernel, crop_kernel, view_kernel
 
 
 def view_augment(
@@ -34,7 +34,7 @@ def view_augment(
     if b:
         with torch.cuda.device_of(images):
             if blocks > 1:
-                gray_kernel[(b, blocks)](images, draws, rows_or_none, sums, n, h, w, size, **source)
+                crop_kernel[(b, blocks)](images, draws, rows_or_none, sums, planes, n, h, w, size, **source)
             view_kernel[(b, blocks)](
                 images, draws, rows_or_none, sums, planes, out, n, h, w, size, radius, center, inverse_std,
                 BLOCKS=triton.next_power_of_2(blocks), maxnreg=c.maxnreg, **source,

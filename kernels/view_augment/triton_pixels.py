@@ -188,6 +188,15 @@ def blur(p_planes, o_along, stride, o_across, S, sigma, RADIUS, m):
 
 
 @triton.jit
+def load_planes(p_planes, o_y, o_x, S, m):
+    p_pixel = p_planes + (o_y * S + o_x)
+    b_red = tl.load(p_pixel, mask=m, other=0.0)
+    b_green = tl.load(p_pixel + S * S, mask=m, other=0.0)
+    b_blue = tl.load(p_pixel + 2 * S * S, mask=m, other=0.0)
+    return b_red, b_green, b_blue
+
+
+@triton.jit
 def store_planes(p_planes, b_red, b_green, b_blue, o_y, o_x, S, m):
     p_pixel = p_planes + (o_y * S + o_x)
     tl.store(p_pixel, b_red, mask=m)

@@ -38,6 +38,14 @@ def test_a_worse_launch_is_reported(op, launch, change, constants, message):
         assert_compiles([(launch, worse)], streams="partial", wide=LAUNCHES[op].wide)
 
 
+def test_a_large_view_is_cropped_once():
+    """By crop_kernel: what follows reads no levels of the image, which are bytes."""
+    cases = dict(LAUNCHES["view_augment"].cases(90))
+    names = "crop_kernel 224 True", "view_kernel 224 True", "column_kernel 224 True"
+    loads = [used["loads"] for used in assert_compiles([(name, cases[name]) for name in names])]
+    assert ["1" in widths for widths in loads] == [True, False, False]
+
+
 def test_products_in_tf32_are_reported():
     """Triton's choice for fp32 where a kernel does not say otherwise: such rows are not given to these kernels."""
     launch = "partial (4096, 65536, 64)"

@@ -16,7 +16,7 @@ def cases(arch):
         source = {"HAS_ROWS": crop, "CROP": crop, **shape}
         kernels = {"view_kernel": source | {"BLOCKS": 1 << (blocks - 1).bit_length()}}
         if blocks > 1:
-            kernels |= {"gray_kernel": source, "column_kernel": shape}
+            kernels |= {"crop_kernel": source, "column_kernel": shape}
         for kernel, constants in kernels.items():
             arguments = getattr(triton_kernels, kernel).arg_names
             case = {
@@ -24,7 +24,7 @@ def cases(arch):
                 "arch": arch,
                 "signature": {name: kind for name, kind in signature.items() if name in arguments},
                 "constants": constants,
-                "multiples_of_16": [],
+                "multiples_of_16": ["S"],
                 "num_warps": c.num_warps,
                 "num_stages": 3,
                 "maxnreg": c.maxnreg if kernel == "view_kernel" else None,
