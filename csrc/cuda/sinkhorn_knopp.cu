@@ -9,8 +9,9 @@
 // The rows are split over the blocks, one on each processor, which keep their scores in shared memory for all
 // iterations, as they come: 4096 x 3000 in 16 bits fit on 132 processors. Rows beyond its capacity a block reads
 // again, from L2 if they fit there. In a pass a warp takes a row at a time for the row's maximum and sum, then a
-// thread a column at a time for the column's sum over the block's rows. The blocks' sums are added in a fixed order
-// between two barriers of the grid: the result is the same bits each time.
+// thread some columns at a time for their sums over the block's rows: four, as one access to memory takes, if rows have
+// a multiple of four. The blocks' sums are added in a fixed order between two barriers of the grid: the result is the
+// same bits each time.
 //
 // At such a barrier every block waits for all others, so all must run at the same time. Where the GPU, or the part of
 // it that the process may use, does not hold them, the call is refused: `impl="triton"` has no such barrier.
@@ -43,17 +44,28 @@ constexpr int kWarps = kThreads / kWarp;
 constexpr float kLowest = -3e38f;  // below every score; finite, so that a column of -inf gives 0 and not inf - inf
 constexpr unsigned kAll = 0xffffffff;
 
+// Numbers of a row that lie beside one another: one access to memory.
+template <class T, int V>
+struct alignas(V * sizeof(T)) Vector {
+  T at[V];
+};
+
 // The maximum of numbers x and the sum of 2^(scale (x - top)).
 struct Powers {
   float top = kLowest;
   float sum = 0;
 
-  __device__ void add(float x, float scale) {
-    if (x > top) {
-      sum *= exp2f((top - x) * scale);
-      top = x;
+  template <int V>
+  __device__ void add(const Vector<float, V>& x, float scale) {
+    float new_top = top;
+#pragma unroll
+    for (int v = 0; v < V; ++v) new_top = fmaxf(new_top, x.at[v]);
+    if (new_top > top) {
+      sum *= exp2f((top - new_top) * scale);
+      top = new_top;
     }
-    sum += exp2f((x - top) * scale);
+#pragma unroll
+    for (int v = 0; v < V; ++v) sum += exp2f((x.at[v] - top) * scale);
   }
 
   __device__ void merge(Powers other, float scale) {
@@ -85,35 +97,54 @@ struct Problem {
   int resident_rows;  // those of them that stay in shared memory
 };
 
-// A block's share of the rows.
-template <class T>
+// A block's share of the rows, in vectors of V columns.
+template <class T, int V>
 struct Share {
   const Problem<T>& p;
-  T* resident;
+  Vector<T, V>* resident;
   int64_t first;
   int count;
+  int vectors;  // of a row
 
-  __device__ const T* row(int i) const {
-    if (i < p.resident_rows) return resident + static_cast<int64_t>(i) * p.prototypes;
-    return p.scores + (first + i) * p.prototypes;
+  __device__ const Vector<T, V>* scores(int i) const {
+    return reinterpret_cast<const Vector<T, V>*>(p.scores) + (first + i) * vectors;
   }
 
-  __device__ float x(const T* row, int k) const {
-    return (static_cast<float>(row[k]) - p.t[k]) * p.scale + p.f[k];
+  __device__ Vector<float, V> numbers(const float* columns, int k) const {
+    return reinterpret_cast<const Vector<float, V>*>(columns)[k];
+  }
+
+  // Calls visit(i, row i) for every `step`-th row from `begin` on. A loop for the rows in shared memory and one for the
+  // others: an address that may be of either memory costs more instructions than the number that is read.
+  template <class Visit>
+  __device__ void for_each_row(int begin, int step, const Visit& visit) const {
+    int i = begin;
+    for (; i < count && i < p.resident_rows; i += step) visit(i, resident + static_cast<int64_t>(i) * vectors);
+    for (; i < count; i += step) visit(i, scores(i));
+  }
+
+  __device__ Vector<float, V> x(const Vector<T, V>& row, const Vector<float, V>& t, const Vector<float, V>& f) const {
+    Vector<float, V> x;
+#pragma unroll
+    for (int v = 0; v < V; ++v) x.at[v] = (static_cast<float>(row.at[v]) - t.at[v]) * p.scale + f.at[v];
+    return x;
   }
 
   // Brings the rows that fit into shared memory, and finds out which rows have codes.
   __device__ void load() const {
     const int lane = threadIdx.x % kWarp;
     for (int i = threadIdx.x / kWarp; i < count; i += kWarps) {
-      const T* const from = p.scores + (first + i) * p.prototypes;
+      const Vector<T, V>* const from = scores(i);
       bool bad = false, any = false;
-      for (int k = lane; k < p.prototypes; k += kWarp) {
-        const T value = from[k];
-        if (i < p.resident_rows) resident[static_cast<int64_t>(i) * p.prototypes + k] = value;
-        const float score = static_cast<float>(value);
-        bad |= !(score < INFINITY);
-        any |= score > -INFINITY;
+      for (int k = lane; k < vectors; k += kWarp) {
+        const Vector<T, V> values = from[k];
+        if (i < p.resident_rows) resident[static_cast<int64_t>(i) * vectors + k] = values;
+#pragma unroll
+        for (int v = 0; v < V; ++v) {
+          const float score = static_cast<float>(values.at[v]);
+          bad |= !(score < INFINITY);
+          any |= score > -INFINITY;
+        }
       }
       const bool has_codes = !__any_sync(kAll, bad) && __any_sync(kAll, any);
       if (lane == 0) p.rows[first + i].factor = has_codes ? 1.0f : NAN;
@@ -123,46 +154,61 @@ struct Share {
 
   // Sums the columns of the scores over the share's rows.
   __device__ void start_columns() const {
-    for (int k = threadIdx.x; k < p.prototypes; k += kThreads) {
-      Powers powers;
-      for (int i = 0; i < count; ++i) {
-        if (!isnan(p.rows[first + i].factor)) powers.add(static_cast<float>(row(i)[k]), p.scale);
-      }
-      p.partial[static_cast<int64_t>(blockIdx.x) * p.prototypes + k] = powers;
+    for (int k = threadIdx.x; k < vectors; k += kThreads) {
+      Powers powers[V];
+      for_each_row(0, 1, [&](int i, const Vector<T, V>* row) {
+        if (isnan(p.rows[first + i].factor)) return;
+        const Vector<T, V> values = row[k];
+#pragma unroll
+        for (int v = 0; v < V; ++v) powers[v].add(Vector<float, 1>{{static_cast<float>(values.at[v])}}, p.scale);
+      });
+      Powers* const partial = p.partial + static_cast<int64_t>(blockIdx.x) * p.prototypes + k * V;
+#pragma unroll
+      for (int v = 0; v < V; ++v) partial[v] = powers[v];
     }
   }
 
   // Finds each row's maximum and sum, and if this is the last pass writes its codes.
   __device__ void rows_of_q(bool last) const {
     const int lane = threadIdx.x % kWarp;
-    for (int i = threadIdx.x / kWarp; i < count; i += kWarps) {
-      const T* const scores = row(i);
+    for_each_row(threadIdx.x / kWarp, kWarps, [&](int i, const Vector<T, V>* row) {
       Powers powers;
-      for (int k = lane; k < p.prototypes; k += kWarp) powers.add(x(scores, k), 1);
+      for (int k = lane; k < vectors; k += kWarp) powers.add(x(row[k], numbers(p.t, k), numbers(p.f, k)), 1);
 #pragma unroll
       for (int offset = kWarp / 2; offset > 0; offset /= 2) {
         powers.merge({__shfl_xor_sync(kAll, powers.top, offset), __shfl_xor_sync(kAll, powers.sum, offset)}, 1);
       }
       const float factor = powers.sum > 0 ? 1 / powers.sum : NAN;
       if (last) {
-        float* const codes = p.codes + (first + i) * p.prototypes;
-        for (int k = lane; k < p.prototypes; k += kWarp) codes[k] = exp2f(x(scores, k) - powers.top) * factor;
+        auto* const codes = reinterpret_cast<Vector<float, V>*>(p.codes) + (first + i) * vectors;
+        for (int k = lane; k < vectors; k += kWarp) {
+          Vector<float, V> q = x(row[k], numbers(p.t, k), numbers(p.f, k));
+#pragma unroll
+          for (int v = 0; v < V; ++v) q.at[v] = exp2f(q.at[v] - powers.top) * factor;
+          codes[k] = q;
+        }
       } else if (lane == 0) {
         p.rows[first + i] = {powers.top, factor};
       }
-    }
+    });
     __syncthreads();
   }
 
   // Sums the columns of Q over the share's rows.
   __device__ void columns_of_q() const {
-    for (int k = threadIdx.x; k < p.prototypes; k += kThreads) {
-      float sum = 0;
-      for (int i = 0; i < count; ++i) {
+    for (int k = threadIdx.x; k < vectors; k += kThreads) {
+      const Vector<float, V> t = numbers(p.t, k), f = numbers(p.f, k);
+      float sums[V] = {};
+      for_each_row(0, 1, [&](int i, const Vector<T, V>* row) {
         const Row of = p.rows[first + i];
-        if (!isnan(of.factor)) sum += exp2f(x(row(i), k) - of.top) * of.factor;
-      }
-      p.partial[static_cast<int64_t>(blockIdx.x) * p.prototypes + k].sum = sum;
+        if (isnan(of.factor)) return;
+        const Vector<float, V> q = x(row[k], t, f);
+#pragma unroll
+        for (int v = 0; v < V; ++v) sums[v] += exp2f(q.at[v] - of.top) * of.factor;
+      });
+      Powers* const partial = p.partial + static_cast<int64_t>(blockIdx.x) * p.prototypes + k * V;
+#pragma unroll
+      for (int v = 0; v < V; ++v) partial[v].sum = sums[v];
     }
   }
 };
@@ -204,13 +250,13 @@ __device__ void merge_columns(const Problem<T>& p, bool start) {
   }
 }
 
-template <class T>
+template <class T, int V>
 __global__ void __launch_bounds__(kThreads, 1) sinkhorn_kernel(const __grid_constant__ Problem<T> p) {
   extern __shared__ __align__(16) unsigned char memory[];
   const auto grid = cooperative_groups::this_grid();
   const int64_t first = static_cast<int64_t>(blockIdx.x) * p.block_rows, left = p.samples - first;
   const int count = static_cast<int>(left < p.block_rows ? left : p.block_rows);
-  const Share<T> share{p, reinterpret_cast<T*>(memory), first, count};
+  const Share<T, V> share{p, reinterpret_cast<Vector<T, V>*>(memory), first, count, p.prototypes / V};
   share.load();
   share.start_columns();
   for (int iteration = 1;; ++iteration) {
@@ -231,26 +277,27 @@ int attribute(cudaDeviceAttr name, int device) {
 }
 
 // Throws unless a block with these bytes of dynamic shared memory runs on every processor at the same time.
-template <class T>
+template <class T, int V>
 void check_resident(int device, int shared) {
   STD_TORCH_CHECK(attribute(cudaDevAttrCooperativeLaunch, device) != 0,
                   "sinkhorn_knopp: impl='cuda' needs a GPU with cooperative launches, which this one has not; use "
                   "impl='triton'");
   int blocks = 0;
-  STD_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, sinkhorn_kernel<T>, kThreads, shared));
+  STD_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, sinkhorn_kernel<T, V>, kThreads, shared));
   STD_TORCH_CHECK(blocks > 0, "sinkhorn_knopp: impl='cuda' needs a block of ", kThreads, " threads and ", shared,
                   " bytes of dynamic shared memory on each of the GPU's processors, which hold none; use "
                   "impl='triton'");
 }
 
-template <class T>
-void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t iterations, const LaunchScope& scope) {
+template <class T, int V>
+void launch_in_vectors(const Tensor& scores, const Tensor& codes, double epsilon, int64_t iterations,
+                       const LaunchScope& scope) {
   const int64_t samples = scores.size(0), prototypes = scores.size(1);
   const int device = scores.get_device_index(), processors = attribute(cudaDevAttrMultiProcessorCount, device);
   const int64_t block_rows = (samples + processors - 1) / processors, blocks = (samples + block_rows - 1) / block_rows;
 
   cudaFuncAttributes attributes;
-  STD_CUDA_CHECK(cudaFuncGetAttributes(&attributes, sinkhorn_kernel<T>));
+  STD_CUDA_CHECK(cudaFuncGetAttributes(&attributes, sinkhorn_kernel<T, V>));
   const int64_t capacity = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin, device) -
                            static_cast<int64_t>(attributes.sharedSizeBytes);
   const int64_t row_bytes = prototypes * static_cast<int64_t>(sizeof(T));
@@ -259,8 +306,8 @@ void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t i
   // The limit is the kernel's, not this call's: the same for all, so that no other thread's call lowers it before the
   // launch.
   STD_CUDA_CHECK(cudaFuncSetAttribute(
-      sinkhorn_kernel<T>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(capacity)));
-  check_resident<T>(device, shared);
+      sinkhorn_kernel<T, V>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(capacity)));
+  check_resident<T, V>(device, shared);
 
   const Tensor rows = torch::stable::new_empty(scores, {samples, 2}, ScalarType::Float);
   const Tensor partial = torch::stable::new_empty(scores, {blocks, prototypes, 2}, ScalarType::Float);
@@ -281,7 +328,7 @@ void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t i
       static_cast<int>(resident_rows)};
   void* arguments[] = {&problem};
   const cudaError_t error = cudaLaunchCooperativeKernel(
-      reinterpret_cast<const void*>(sinkhorn_kernel<T>), dim3(static_cast<unsigned>(blocks)), dim3(kThreads), arguments,
+      reinterpret_cast<const void*>(sinkhorn_kernel<T, V>), dim3(static_cast<unsigned>(blocks)), dim3(kThreads), arguments,
       shared, scope.stream);
   const bool fits = error != cudaErrorCooperativeLaunchTooLarge;
   if (!fits) cudaGetLastError();  // takes back the error, which is answered here, before a later check finds it
@@ -289,6 +336,16 @@ void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t i
                   "sinkhorn_knopp: impl='cuda' needs to run ", blocks, " blocks at the same time, one on each "
                   "processor, which the part of the GPU that this process may use does not hold; use impl='triton'");
   STD_CUDA_CHECK(error);
+}
+
+// Launches the kernel for rows whose vectors are aligned, or else number by number.
+template <class T>
+void launch(const Tensor& scores, const Tensor& codes, double epsilon, int64_t iterations, const LaunchScope& scope) {
+  constexpr int columns = 4;
+  const auto address = reinterpret_cast<uintptr_t>(scores.data_ptr());
+  const bool aligned = scores.size(1) % columns == 0 && address % sizeof(Vector<T, columns>) == 0;
+  const auto run = aligned ? launch_in_vectors<T, columns> : launch_in_vectors<T, 1>;
+  run(scores, codes, epsilon, iterations, scope);
 }
 
 // Returns codes (B, K), fp32.

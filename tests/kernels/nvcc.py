@@ -6,6 +6,7 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
+import triton
 from torch.utils.cpp_extension import CUDA_HOME, include_paths
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +29,12 @@ def compile_for(architecture: int, source: str, output: Path) -> str:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout + result.stderr
+
+
+def instructions(cubin: Path) -> str:
+    """Disassembles what `compile_for` wrote, by the program that comes with Triton."""
+    command = [Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "nvdisasm", "-c", cubin]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def spilled_bytes(log: str) -> int:

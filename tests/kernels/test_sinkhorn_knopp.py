@@ -264,6 +264,8 @@ def test_a_constant_to_each_prototype_changes_nothing(codes, shape, seed):
 @pytest.mark.skipif(nvcc.find_nvcc() is None, reason="needs nvcc")
 @pytest.mark.parametrize("architecture", ONE_AND_OTHERS)
 def test_cuda_kernel_compiles_without_spills(architecture, tmp_path):
-    log = nvcc.compile_for(architecture, "cuda/sinkhorn_knopp.cu", tmp_path / "sinkhorn_knopp.cubin")
+    cubin = tmp_path / "sinkhorn_knopp.cubin"
+    log = nvcc.compile_for(architecture, "cuda/sinkhorn_knopp.cu", cubin)
     assert "warning" not in log, log
     assert nvcc.spilled_bytes(log) == 0
+    assert "LDS.128" in nvcc.instructions(cubin)  # four scores at a time, from what is known to be shared memory

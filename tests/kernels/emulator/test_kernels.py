@@ -31,10 +31,11 @@ def test_the_same_bits_in_any_order_of_the_threads(emulator, file):
 # Shared memory for all rows of a block, for some of them, and for none beside the kernel's own.
 @pytest.mark.parametrize("shared_bytes", [232_448, 16_384 + 1000, 16_384])
 @pytest.mark.parametrize("processors", [1, 3, 10])
+@pytest.mark.parametrize("columns", [70, 72], ids=["one by one", "by four"])
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
-def test_sinkhorn_knopp_on_any_gpu(emulator, dtype, processors, shared_bytes):
+def test_sinkhorn_knopp_on_any_gpu(emulator, dtype, columns, processors, shared_bytes):
     emulator.configure(seed=1, processors=processors, shared_bytes=shared_bytes)
-    scores = randn(37, 70, dtype=dtype)
+    scores = randn(37, columns, dtype=dtype)
     scores[7, 3], scores[8] = float("-inf"), 3
     eager, truth = (K.sinkhorn_knopp(x, impl="reference") for x in (scores, scores.double()))
     assert_accurate(K.sinkhorn_knopp(scores, impl="cuda"), eager, truth, dtype)
