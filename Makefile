@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long bench bench-views bench-features bench-train methods-check reproduce downstream-check soak bench-compare gpu-check gpu-pack sanitize static results architecture wheels matrix lint lock clean
+.PHONY: demo test test-long bench bench-views bench-features bench-train methods-check reproduce downstream-check soak bench-compare gpu-check gpu-pack sanitize static results architecture site wheels matrix lint lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -80,6 +80,16 @@ results: .venv/built
 architecture: .venv/built
 	$(BIN)/python tests/layers.py
 
+# site/: docs/, with a page for each op, method and module. Its environment has no torch: the code is not imported.
+site: .venv-site/installed
+	NO_MKDOCS_2_WARNING=1 PATH=$(CURDIR)/.venv-site/bin:$$PATH mkdocs build --strict
+
+.venv-site/installed: pyproject.toml
+	$(PYTHON) -m venv .venv-site
+	.venv-site/bin/pip install --quiet "pip>=25.1"  # knows --group
+	.venv-site/bin/pip install --quiet --group docs
+	touch $@
+
 # dist/: a wheel with the compiled kernels, for every Python and torch of pyproject.toml, and a pure one for other
 # platforms. The compiled kernels find torch's libraries where Python has loaded them.
 wheels: .venv/built
@@ -122,4 +132,4 @@ lock:
 		--upgrade --output-file requirements.lock
 
 clean:
-	rm -rf .venv build *.egg-info sslfast/*.so
+	rm -rf .venv .venv-site build site *.egg-info sslfast/*.so
