@@ -1,10 +1,11 @@
-# make demo | test | test-long | lint | bench | bench-views | bench-features | bench-train | methods-check | downstream-check |
-# soak | reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
+# make demo | test | test-long | lint | bench | bench-views | bench-features | bench-train | bench-exchange | methods-check |
+# downstream-check | soak | reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
 # .venv and builds the extensions there, with the torch that is in it. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-long bench bench-views bench-features bench-train methods-check reproduce downstream-check soak bench-compare gpu-check gpu-pack sanitize static results architecture site wheels matrix lint lock clean
+.PHONY: demo test test-long lint bench bench-views bench-features bench-train bench-exchange bench-compare methods-check
+.PHONY: downstream-check reproduce soak sanitize static gpu-check gpu-pack results architecture site wheels matrix lock clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -35,6 +36,10 @@ bench-features: .venv/built
 # Training steps of every method beside other packages'; ARGS="--method moco_v2 --json train.json"
 bench-train: .venv/built
 	$(BIN)/python -m sslfast.benchmarks.train.bench $(ARGS)
+
+# Steps of 2 and 4 ranks on the CPU beside plain DistributedDataParallel's, about 3 minutes on 2 cores; ARGS="--json FILE"
+bench-exchange: .venv/built
+	$(BIN)/python -m sslfast.benchmarks.exchange.bench $(ARGS)
 
 # Every method on the same images, about an hour on 2 CPU cores; ARGS="--method moco_v2 --seeds 3"
 methods-check: .venv/built
