@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sslfast.benchmarks.downstream.check import ENCODERS, MEASURES, best
+from sslfast.benchmarks.exchange import many_ranks
 from sslfast.benchmarks.measure.machine import RESULTS
 from sslfast.benchmarks.methods.published import PUBLISHED
 from sslfast.benchmarks.methods.record import SCORES, Run, summarise
@@ -23,7 +25,7 @@ from sslfast.benchmarks.train.record import IN_FP32, per_second
 from sslfast.kernels.common.op import OPS
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "RESULTS.md", ROOT / "docs" / "kernels.md"]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("RESULTS.md", "kernels.md", "scaling.md"))]
 
 
 def recorded() -> dict[str, list[dict[str, Any]]]:
@@ -277,6 +279,29 @@ def train() -> str:
     return by_machine("train.json", columns, rows)
 
 
+def exchange() -> str:
+    """The table of several ranks' steps beside plain DDP, by what `make bench-exchange` recorded."""
+
+    def rows(content: dict[str, Any]) -> Iterator[list[str]]:
+        for r in content["results"]:
+            milliseconds = (f"{r['milliseconds'][name]:.1f}" for name in ("ours", "plain"))
+            own, buffers = r["handed"]["ours"], r["handed"]["plain"].get("buffers", 0)
+            counts = [own["gradients"], own.get("all_gather", 0) + own.get("reduce_scatter", 0)]
+            counts += [own.get("all_reduce", 0), own.get("broadcast", 0), buffers]
+            cells = [str(r["ranks"]), r["method"], *milliseconds, f"{r['ratio']:.2f}x"]
+            yield [*cells, *(f"{count / 2**10:,.1f}" for count in counts)]
+
+    kinds = ["gradients, KiB", "gathers", "all-reduces", "broadcasts", "plain's buffers"]
+    columns = ["machine", "ranks", "method", "ms", "plain DDP", "x plain DDP", *kinds]
+    return by_machine("exchange.json", columns, rows, devices=["CPU"])
+
+
+def computed() -> str:
+    """The table of steps on many GPUs, by formulas."""
+    head, *lines = (f"| {' | '.join(cells)} |" for cells in (many_ranks.COLUMNS, *many_ranks.rows()))
+    return "\n".join([head, "|---" * len(many_ranks.COLUMNS) + "|", *lines])
+
+
 def times(rate: float | None, other: float | None) -> str:
     return f"{rate / other:.2f}x" if rate and other else ""
 
@@ -301,27 +326,29 @@ def most_memory(results: Sequence[dict[str, Any]], provider: str) -> str:
 
 def generate(text: str) -> str:
     """A page's text with its tables made anew."""
-    tables = {
-        "summary": summary(),
-        "records": headers(),
-        "implementations": implementations(),
-        "host time": host_time(),
-        "views": views(),
-        "input": input_share(),
-        "features": features(),
-        "methods": methods(),
-        "downstream": downstream(),
-        "published": published(),
-        "reproduced": reproduced("small"),
-        "reproduced in full": reproduced("full"),
-        "train": train(),
-        **{f"figures {name}": figures(name) for name in recorded()},
+    tables: dict[str, Callable[[], str]] = {
+        "summary": summary,
+        "records": headers,
+        "implementations": implementations,
+        "host time": host_time,
+        "views": views,
+        "input": input_share,
+        "features": features,
+        "methods": methods,
+        "downstream": downstream,
+        "published": published,
+        "reproduced": partial(reproduced, "small"),
+        "reproduced in full": partial(reproduced, "full"),
+        "train": train,
+        "exchange": exchange,
+        "computed": computed,
+        **{f"figures {name}": partial(figures, name) for name in recorded()},
     }
     for name, table in tables.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
         if begin in text:
             head, rest = text.split(begin, 1)
-            text = f"{head}{begin}{table}\n{end}{rest.split(end, 1)[1]}"
+            text = f"{head}{begin}{table()}\n{end}{rest.split(end, 1)[1]}"
     return text
 
 

@@ -25,6 +25,7 @@ TABLES = {
         "published",
     ],
     "kernels.md": ["implementations"],
+    "scaling.md": ["exchange", "computed"],
 }
 
 
@@ -156,6 +157,19 @@ def test_training_steps_by_machine(tmp_path, monkeypatch):
         "| box | resnet18 | b | out of memory |  |  |  |  |  |  |  |",
         "| box | resnet18 | c | 10.0 | 2.50x |  | 1.25x | 50% |  |  | 1 MiB |",
         "| GPU | not measured yet | | | | | | | | | |",
+    ]
+
+
+def test_several_ranks_by_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
+    assert tables.exchange().count("not measured yet") == 1
+    (tmp_path / "box").mkdir()
+    ours = {"gradients": 2048, "all_gather": 512, "reduce_scatter": 1024, "all_reduce": 256}
+    result = {"method": "simclr", "ranks": 4, "milliseconds": {"ours": 50.0, "plain": 60.04}, "ratio": 1.197}
+    result["handed"] = {"ours": ours, "plain": {**ours, "buffers": 3072}}
+    (tmp_path / "box" / "exchange.json").write_text(json.dumps({"header": {}, "results": [result]}))
+    assert tables.exchange().splitlines()[2:] == [
+        "| box | 4 | simclr | 50.0 | 60.0 | 1.20x | 2.0 | 1.5 | 0.2 | 0.0 | 3.0 |"
     ]
 
 
