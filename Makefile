@@ -1,6 +1,7 @@
-# make demo | test | test-long | lint | bench | bench-views | bench-features | bench-train | bench-exchange | methods-check |
-# downstream-check | soak | reproduce | sanitize | static | results | architecture | wheels | matrix: each first makes the virtual environment
-# .venv and builds the extensions there, with the torch that is in it. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
+# make demo | test | test-long | lint | bench | bench-views | bench-features | bench-train | bench-exchange |
+# bench-compare | methods-check | downstream-check | reproduce | soak | sanitize | static | gpu-check | gpu-pack |
+# results | architecture | wheels | matrix: each first makes the virtual environment .venv and builds the extensions
+# there, with the torch that is in it. make site needs neither. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
 PYTHON ?= python3
 BIN := .venv/bin
 
