@@ -106,23 +106,25 @@ def validate(schema: type, values: dict[str, Any], origin: str) -> Any:
         try:
             return adapter.validate_python(values)
         except ValidationError as error:
-            return adapter.validate_python(_with_lists(schema, values, error))
+            return adapter.validate_python(_as_meant(schema, values, error))
     except ValidationError as error:
         faults = [f"{origin}: {_explain(schema, values, fault)}" for fault in error.errors()[:MANY]]
         more = [f"and {error.error_count() - MANY} more faults"] if error.error_count() > MANY else []
         raise UsageError("; ".join(faults + more)) from None
 
 
-def _with_lists(schema: type, values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-    """`values` with a list of one in place of each number that stands where a list is expected: k=5."""
+def _as_meant(schema: type, values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+    """`values` with a list of one in place of a number where a list is expected, k=5, and with text, classes=0."""
     for fault in error.errors():
         keys, _, expected = _walk(schema, fault["loc"])
         item = next(iter(get_args(expected)), None)
         of_any_length = get_origin(expected) is list or get_args(expected)[1:] == (...,)
+        value, key = fault["input"], ".".join(keys)
         if fault["type"] in ("list_type", "tuple_type") and of_any_length and not dataclasses.is_dataclass(item):
-            value = fault["input"]
             if _is_number(value):
-                values = _set(values, keys, [value], ".".join(keys), None)
+                values = _set(values, keys, [value], key, None)
+        elif fault["type"] == "string_type" and keys[-1].isidentifier() and type(value) is int:
+            values = _set(values, keys, str(value), key, None)
     return values
 
 

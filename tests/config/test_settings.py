@@ -191,6 +191,13 @@ def test_a_number_where_a_list_is_meant_is_a_list_of_one():
         validate(knn, {"temperature": "low"}, "knn")
 
 
+def test_a_whole_number_where_a_name_is_meant_is_that_name():
+    knn = PROTOCOLS["knn"].config
+    assert validate(knn, apply_overrides(knn, {}, ["classes=0"]), "knn").classes == "0"
+    with pytest.raises(UsageError, match="classes: input should be a valid string, got True"):
+        validate(knn, {"classes": True}, "knn")
+
+
 def test_every_fault_is_named():
     with pytest.raises(UsageError, match="^here: shape.radius: .*; here: unknown key 'colour'"):
         validate(Drawing, {"shape": {"name": "circle", "radius": "wide"}, "colour": "red"}, "here")
