@@ -233,6 +233,7 @@ def test_every_recipe_can_be_built(recipe):
     assert method.num_views in (None, len(loaded.data.views))
     num_images = {"shapes": 4_500, "imagenette": 9_469, "cifar10": 50_000, "cifar100": 50_000} | {
         "tinyimagenet": 100_000,
+        "imagenet100": 126_689,
         "imagenet": 1_281_167,
     }
     method.check(loaded, num_images[recipe.rpartition("_")[2]])
