@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import AbstractContextManager, nullcontext
 
 from torch import nn
@@ -18,15 +17,14 @@ def exchanged(method: Method) -> nn.Module:
     DistributedDataParallel sends a bucket of gradients as soon as the backward pass has made them. A network may
     rest in some epochs, such as frozen prototypes: so it looks for `unused` parameters in every step. That also
     keeps its first buckets. It would else deal the parameters out anew after the first step of each process, and
-    sums over more than two ranks would have another order in a run that was resumed.
+    sums over more than two ranks would have another order in a run that was resumed. Where none rests, torch says
+    so in the first step, from C++, where no filter of Python's takes the warning.
 
     Returns:
         What is called in place of the method: itself, where there is one process.
     """
     if world_size() == 1:
         return method
-    # What torch says in the first step where no network rests.
-    warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")
     return DistributedDataParallel(
         method, broadcast_buffers=False, find_unused_parameters=True, gradient_as_bucket_view=True
     )
