@@ -14,8 +14,8 @@ demo: .venv/built
 	$(BIN)/sslfast evaluate linear runs/demo --data shapes --random-baseline
 	$(BIN)/sslfast report runs/demo
 
-# The same on every machine, with GPUs hidden: what they can do, gpu-check tests. A thread for each of the processes:
-# where threads have to wait for a core, oneDNN's in bf16 burn all of another's in the meantime.
+# The same on every machine, with GPUs hidden: what they can do, gpu-check tests. A thread for each process, as there
+# are as many of these as cores, up to four.
 test: .venv/built
 	CUDA_VISIBLE_DEVICES= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 -m "not long"
 
