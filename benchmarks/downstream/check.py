@@ -4,7 +4,8 @@ Pre-trains a small encoder on the photographs of Imagenette, and another one wit
 every protocol beside the second and beside random weights, each with a short schedule: it shows that all of them
 run and learn, not what a method is worth. A result is kept as soon as it is there, and what was interrupted goes
 on where it was: the command may be stopped and started again. Leaves downstream.json; the exit status is 1 where
-an evaluation does not put the pre-trained encoder above random weights.
+an evaluation does not put the pre-trained encoder above random weights, or of detection and segmentation, where a
+network is not above the same before training.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from sslfast.benchmarks.downstream.commands import EVALUATE, PRETRAIN, SUPERVISED
+from sslfast.benchmarks.downstream.commands import COMMANDS, PRETRAIN, SUPERVISED, UNTRAINED
+from sslfast.benchmarks.downstream.objects import write_objects
 from sslfast.benchmarks.measure.machine import RESULTS, describe, machine_name
 from sslfast.evaluation.result import Evaluation
 from sslfast.run.atomic import atomic_write
@@ -40,7 +42,7 @@ def places(data: Path, runs: Path) -> dict[str, str]:
         "runs": str(runs),
         "imagenette": str(data / "imagenette160" / "train-0.tar.xz"),
         "imagenette_val": str(data / "imagenette160" / "val.tar.xz"),
-        "coco128": str(data / "coco128" / "coco128-seg.tar.xz"),
+        "objects": str(runs / "objects"),
     }
 
 
@@ -82,6 +84,20 @@ def best(evaluation: dict[str, Any], encoder: str) -> float:
     return max(row[measure] for row in evaluation["rows"] if row["encoder"] == encoder)
 
 
+def not_learned(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """The evaluations that do not show what they are there to show, and how."""
+    untrained = {each["kind"]: each for each in entries if each["command"] in UNTRAINED.values()}
+    found = []
+    for each in entries:
+        start = untrained.get(each["kind"])
+        if start is None:
+            if best(each, PRETRAINED) <= best(each, RANDOM):
+                found.append(f"not above random weights: {each['command']}")
+        elif each is not start and any(best(each, encoder) <= best(start, encoder) for encoder in ENCODERS):
+            found.append(f"not above the network before training: {each['command']}")
+    return found
+
+
 def write(path: Path, header: dict[str, str], entries: Sequence[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
@@ -101,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", metavar="FILE", type=Path, help="(default: downstream.json of this machine)")
     args = parser.parse_args(argv)
     named = places(args.data, args.runs)
+    write_objects(args.data / "coco128" / "coco128-seg.tar.xz", Path(named["objects"]))
     for command in (PRETRAIN, SUPERVISED):
         if code := pretrain(command.format(**named)):
             return code
@@ -108,7 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out or RESULTS / machine_name(device) / "downstream.json"
     header, entries = {**describe(device), "command": PROGRAM}, []
     folder = args.runs / "simclr" / "evaluation"
-    for template in tqdm(EVALUATE, "protocols", unit="protocol", disable=None):
+    for template in tqdm(COMMANDS, "protocols", unit="protocol", disable=None):
         command = template.format(**named)
         found = find(folder, command)
         if found is None:
@@ -118,10 +135,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         assert found is not None
         entries.append(entry(template, found))
         write(out, header, entries)
-    behind = [each["command"] for each in entries if best(each, PRETRAINED) <= best(each, RANDOM)]
-    for command in behind:
-        print(f"not above random weights: {command}")
-    return int(bool(behind))
+    reasons = not_learned(entries)
+    for reason in reasons:
+        print(reason)
+    return int(bool(reasons))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,15 @@ SUPERVISED = f"sslfast pretrain supervised_imagenette --data {{imagenette}} --ou
 
 # What is judged with labels: held-out images are Imagenette's own validation images.
 PHOTOGRAPHS = "{runs}/simclr --data {imagenette} --val {imagenette_val} limit=2000"
-# What is judged on objects, persons alone: few images show any of the other classes. A fixed part is held out.
-OBJECTS = "{runs}/simclr --data {coco128} val_fraction=0.25 classes=0"
+# What is judged on objects, all of one class: few images show any single one. A fixed part is held out.
+OBJECTS = "{runs}/simclr --data {objects} val_fraction=0.25"
 BESIDE = "--random-baseline --supervised {runs}/supervised"
 
+# Of networks as they are before training: so few images do not tell encoders apart, but they show what is learned.
+UNTRAINED = {
+    "detect": f"sslfast evaluate detect {OBJECTS} iterations=1 size=128 rois=32 lr=1e-6 {BESIDE}",
+    "segment": f"sslfast evaluate segment {OBJECTS} iterations=1 lr=1e-6 {BESIDE}",
+}
 EVALUATE = tuple(
     f"sslfast evaluate {protocol} {BESIDE}"
     for protocol in (
@@ -35,7 +40,8 @@ EVALUATE = tuple(
         f"finetune {PHOTOGRAPHS} labels=10% epochs=10 batch_size=64 frozen=3",
         f"finetune {PHOTOGRAPHS} labels=10% epochs=10 batch_size=64 frozen=all head=mlp",
         f"finetune {PHOTOGRAPHS} epochs=3 batch_size=64",
-        f"detect {OBJECTS} iterations=150 size=160",
-        f"segment {OBJECTS} iterations=150",
+        f"detect {OBJECTS} iterations=600 size=128 rois=32 lr=0.32",
+        f"segment {OBJECTS}",
     )
 )
+COMMANDS = (*EVALUATE, *UNTRAINED.values())

@@ -7,7 +7,7 @@ import pytest
 
 from sslfast import cli
 from sslfast.benchmarks.downstream import check
-from sslfast.benchmarks.downstream.commands import EVALUATE, PRETRAIN, SUPERVISED
+from sslfast.benchmarks.downstream.commands import COMMANDS, EVALUATE, PRETRAIN, SUPERVISED, UNTRAINED
 from sslfast.config.settings import apply_overrides, validate
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.result import Evaluation
@@ -25,7 +25,7 @@ def test_the_encoders_are_pre_trained_by_recipes_that_there_are(command, named):
     assert load_recipe(args.recipe, args.overrides, data=args.data).train.epochs == 8
 
 
-@pytest.mark.parametrize("command", EVALUATE)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_is_one_of_a_protocol_with_its_settings(command, named):
     args = cli.parse(shlex.split(command.format(**named))[1:])
     config = PROTOCOLS[args.protocol].config
@@ -48,7 +48,7 @@ def judged(monkeypatch):
         args = cli.parse(argv)
         rows = [
             {"encoder": encoder, "seed": 0, check.MEASURES[args.protocol]: value, "confusion": []}
-            for encoder, value in measures.items()
+            for encoder, value in (dict.fromkeys(measures, 0.1) if "lr=1e-6" in argv else measures).items()
         ]
         options = {"settings": args.overrides}
         Evaluation(
@@ -57,6 +57,7 @@ def judged(monkeypatch):
         return 0
 
     monkeypatch.setattr(check, "run", run)
+    monkeypatch.setattr(check, "write_objects", lambda archive, folder: None)
     return ran, measures
 
 
@@ -64,15 +65,27 @@ def test_results_are_recorded_once_with_their_commands(judged, tmp_path):
     arguments = ["--data", "data", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "a.json")]
     assert check.main(arguments) == 0
     record = json.loads((tmp_path / "a.json").read_text())
-    assert [entry["command"] for entry in record["results"]] == list(EVALUATE)
+    assert [entry["command"] for entry in record["results"]] == list(COMMANDS)
     assert "confusion" not in record["results"][0]["rows"][0]
     assert check.best(record["results"][0], "supervised") == 0.6
-    assert judged[0].count("evaluate") == len(EVALUATE)
+    assert judged[0].count("evaluate") == len(COMMANDS)
     assert check.main(arguments) == 0  # what is there is not judged again
-    assert judged[0].count("evaluate") == len(EVALUATE)
+    assert judged[0].count("evaluate") == len(COMMANDS)
 
 
 def test_an_encoder_that_is_not_above_random_weights_is_named(judged, tmp_path, capsys):
+    """But not of objects, where the networks are to be above those before training, which 0.1 are."""
     judged[1]["pre-trained"] = 0.3
     assert check.main(["--runs", str(tmp_path), "--out", str(tmp_path / "a.json")]) == 1
-    assert capsys.readouterr().out.count("not above random weights: sslfast evaluate ") == len(EVALUATE)
+    out = capsys.readouterr().out
+    assert out.count("not above random weights: sslfast evaluate ") == len(EVALUATE) - len(UNTRAINED)
+    assert "before training" not in out
+
+
+def test_a_network_that_is_not_above_its_untrained_start_is_named(judged, tmp_path, capsys):
+    judged[1]["supervised"] = 0.1
+    assert check.main(["--runs", str(tmp_path), "--out", str(tmp_path / "a.json")]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("not above")]
+    assert [line.split(": sslfast evaluate ")[0] for line in lines] == [
+        "not above the network before training"
+    ] * 2
