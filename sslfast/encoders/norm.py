@@ -143,6 +143,12 @@ class SplitBatchNorm(_BatchNorm):
         """Any number of dimensions may follow the channels."""
 
 
+def shares_statistics(network: nn.Module) -> bool:
+    """Whether a network normalises, as it trains, by statistics of some of the images, and not of all ranks'."""
+    over_all = nn.SyncBatchNorm, HostSyncBatchNorm
+    return any(isinstance(part, _BatchNorm) and not isinstance(part, over_all) for part in network.modules())
+
+
 # Of the encoders, which do the same in evaluation. Kinds that are derived from one, as timm's, do more than this.
 BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, SplitBatchNorm)
 

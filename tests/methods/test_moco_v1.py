@@ -7,7 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from sslfast.config import EncoderConfig
+from sslfast.distributed import shuffle
+from sslfast.encoders.norm import synchronized
 from sslfast.errors import UsageError
+from sslfast.methods.parts import negatives
 from tests.methods.harness import KEEP, SKIP, after_step, build_method, tiny_batch
 from tests.methods.moco import moco_transcription
 
@@ -147,3 +150,21 @@ def test_a_queue_that_batches_do_not_fill_is_refused():
     with pytest.raises(UsageError, match=r"queue_size=24: expected a multiple of the 16 keys of a step; take 32"):
         build(queue_size=24, symmetric=True)
     assert build(queue_size=24).queue.size == 24
+
+
+@pytest.mark.parametrize(
+    ("norm", "head_norm", "shuffled"),
+    [("batch", False, True), ("layer", False, False), ("sync", True, False), ("layer", True, True)],
+)
+def test_images_are_shuffled_where_a_rank_has_statistics_of_its_own(norm, head_norm, shuffled, monkeypatch):
+    calls = []
+    monkeypatch.setattr(negatives, "shuffle", lambda view: calls.append(True) or shuffle(view))
+    encoder = EncoderConfig(stem="cifar", width=0.125, norm=norm)
+    method = build_method("moco_v2", dim=8, hidden=16, queue_size=32, encoder=encoder, head_norm=head_norm)
+    if norm == "sync":
+        method = synchronized(method, torch.device("cpu"))
+    *_, kept = method.loss(tiny_batch())
+    assert bool(calls) == shuffled
+    expected = method.negatives.embed(*method.key_network.module.children(), tiny_batch().views[1])[0]
+    if not shuffled:
+        torch.testing.assert_close(kept.rows, expected)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sslfast import kernels as K
 from sslfast.data import Batch
 from sslfast.distributed import gather, rank, shuffle, unshuffle
+from sslfast.encoders.norm import shares_statistics
 from sslfast.methods.parts.memory_bank import MemoryBank
 from sslfast.methods.parts.momentum_copy import MomentumCopy, MomentumCopyConfig
 from sslfast.methods.parts.queue import Queue
@@ -224,7 +225,9 @@ def _shuffled(embed: EmbedView, encoder: nn.Module, head: nn.Module, view: Tenso
     """The embeddings of a view, made with its images in another order than those of the queries: ShuffleBN.
 
     A key's batch statistics, over a rank or a part of split batch norm, are then of other images than its query's
-    (section 3.3).
+    (section 3.3). Networks without such statistics take the images as they are, and nothing is sent.
     """
+    if not (shares_statistics(encoder) or shares_statistics(head)):
+        return embed(encoder, head, view)
     images, order = shuffle(view)
     return tuple(unshuffle(rows, order) for rows in embed(encoder, head, images))
