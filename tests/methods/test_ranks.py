@@ -6,8 +6,14 @@ import torch.distributed as dist
 
 from tests.methods.steps import CASES, error, steps
 
-# Processes, and the cases that they take: every so manieth from a first one on.
-GROUPS = [*((2, first, 4) for first in range(4)), (4, 0, 9)]
+CASE_NAMES = sorted(CASES)
+# One of each family: in the batch, with a queue, a bank, an average, clusters, a matrix, masks, a pretext, labels.
+FAMILIES = ["simclr", "moco_v2", "instdisc", "byol", "swav", "barlow_twins", "mae", "rotation", "supervised"]
+GROUPS = {  # processes, and the cases that they take
+    **{f"2 ranks, part {first}": (2, CASE_NAMES[first::4]) for first in range(4)},
+    "4 ranks, families": (4, FAMILIES),
+}
+LONG = {"4 ranks, the others": (4, [case for case in CASE_NAMES if case not in FAMILIES])}
 
 
 def work(rank, ranks, folder, cases):
@@ -32,8 +38,8 @@ def work(rank, ranks, folder, cases):
 
 
 @pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
-@pytest.mark.parametrize(("ranks", "first", "every"), GROUPS)
-def test_ranks_learn_what_one_process_learns(tmp_path, ranks, first, every):
-    cases = sorted(CASES)[first::every]
+@pytest.mark.parametrize("group", [*GROUPS, *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
+def test_ranks_learn_what_one_process_learns(tmp_path, group):
+    ranks, cases = {**GROUPS, **LONG}[group]
     torch.save({case: steps(case) for case in cases}, tmp_path / "expected.pt")
     torch.multiprocessing.spawn(work, (ranks, str(tmp_path), cases), nprocs=ranks)
