@@ -1,6 +1,6 @@
 """A command is run, and ends in an exit code.
 
-Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after a saved SIGTERM, 130 after Ctrl-C, 141 where
+Exit codes: 0 done, 2 bad arguments or data, 1 failure, 143 after SIGTERM or SIGUSR1, 130 after Ctrl-C, 141 where
 what reads the output has gone.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from sslfast.cli.arguments import parse
 from sslfast.cli.command import Command
+from sslfast.cli.terminated import Terminated, signals_raised
 from sslfast.errors import PrintableFormatter, TrainingError, UsageError, is_out_of_memory, printable
 from sslfast.extras import needed_by
 
@@ -49,7 +50,7 @@ def run(argv: Sequence[str] | None) -> int:
     interrupted, short_of_memory = Command.interrupted, Command.short_of_memory  # before one is chosen
     argv = sys.argv[1:] if argv is None else argv
     try:
-        with needed_by(" ".join(argv[:1])):
+        with needed_by(" ".join(argv[:1])), signals_raised():
             args = parse(argv)
             interrupted, short_of_memory = args.chosen.interrupted, args.chosen.short_of_memory
             args.chosen.run(args)
@@ -59,6 +60,8 @@ def run(argv: Sequence[str] | None) -> int:
         return failed(str(error))
     except KeyboardInterrupt:  # before or after training, or the second during it
         return failed(interrupted, code=130)
+    except Terminated:  # likewise; training and sweeps take it themselves
+        return failed(interrupted, code=143)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

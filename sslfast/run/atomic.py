@@ -14,7 +14,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write to, which takes the name `path` once it is whole and on the disk.
 
     Until then, killed at any moment or on any error, what was at `path` stays. What is written goes to
-    `path` with ".tmp" appended, which an error removes.
+    `path` with ".tmp" appended, which an error or a signal that Python takes removes.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
@@ -23,7 +23,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except Exception:
+    except BaseException:  # a signal's, too
         temporary.unlink(missing_ok=True)
         raise
     folder = os.open(path.parent, os.O_RDONLY)

@@ -3,12 +3,14 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from sslfast.cli import main
+from sslfast.run.atomic import atomic_write
 from tests.cli.command_line import TINY, run
 
 
@@ -21,6 +23,28 @@ def test_an_interrupt_is_one_line_and_exit_code_130(capsys, monkeypatch):
     assert (code, out) == (130, "")
     assert err.endswith("sslfast: interrupted\n")  # nothing that goes on
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_ends_a_command_as_it_ends_training(capsys, monkeypatch, tmp_path, number):
+    """What is half written goes, a second signal does not disturb that, and the handlers of before are back."""
+    before, ended = signal.getsignal(number), []
+
+    def signalled():
+        with atomic_write(tmp_path / "result") as file:
+            file.write(b"half")
+            try:
+                os.kill(os.getpid(), number)
+            finally:
+                os.kill(os.getpid(), number)
+                ended.append(True)
+
+    monkeypatch.setattr("sslfast.commands.info.describe", signalled)
+    code, out, err = run(capsys, "info")
+    assert (code, out, ended) == (143, "", [True])
+    assert err.endswith("sslfast: interrupted\n")
+    assert not list(tmp_path.iterdir())
+    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize("argv", [["pretrain", "--help"], ["--help"], ["list"]])

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import yaml
 from safetensors.torch import load_file
 
 from sslfast.cli import export as cli
+from sslfast.cli import main
 from sslfast.commands.export import FORMATS, export
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
@@ -87,6 +90,24 @@ def test_a_file_is_only_replaced_when_asked(tmp_path: Path) -> None:
     assert out.read_text() == "precious"
     export(path, out, "torchvision", overwrite=True)
     assert "conv1.weight" in load_file(out)
+
+
+@pytest.mark.parametrize(
+    ("format", "name"), [("torchvision", "a.safetensors"), ("hf", "a"), ("detectron2", "a.pth")]
+)
+def test_a_signal_leaves_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format: str, name: str
+) -> None:
+    path, _ = save_run(tmp_path)
+    out = tmp_path / "out" / name
+    out.parent.mkdir()
+    command = ["export", str(path), "--format", format, "--out", str(out)]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: os.kill(os.getpid(), signal.SIGTERM))
+        assert main(command) == 143
+    assert not list(out.parent.iterdir())
+    assert main(command) == 0
+    assert [file.name for file in out.parent.iterdir()] == [name]
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:

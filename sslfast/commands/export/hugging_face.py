@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,11 +67,17 @@ def write_hugging_face(found: NamedEncoder, out: Path) -> None:
     """
     model = as_timm(found)
     card = _card(found, model)
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    write_safetensors(out / WEIGHTS, model.weights, metadata(found, model.call()))
-    for name, text in ((CONFIG, json.dumps(_config(found, model), indent=2) + "\n"), (CARD, card)):
-        with atomic_write(out / name) as file:
-            file.write(text.encode())
+    try:
+        write_safetensors(out / WEIGHTS, model.weights, metadata(found, model.call()))
+        for name, text in ((CONFIG, json.dumps(_config(found, model), indent=2) + "\n"), (CARD, card)):
+            with atomic_write(out / name) as file:
+                file.write(text.encode())
+    except BaseException:  # a signal's, too
+        if is_new:
+            shutil.rmtree(out)
+        raise
 
 
 def _config(found: NamedEncoder, model: TimmModel) -> dict[str, Any]:

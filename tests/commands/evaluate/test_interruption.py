@@ -1,15 +1,19 @@
 """Evaluations that are killed and go on, and two at once."""
 
 import dataclasses
+import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sslfast.cli import main
 from sslfast.commands import evaluate as command
 from sslfast.commands.evaluate import evaluate
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation import PROTOCOLS, judgement
 from sslfast.evaluation.protocol import Row
 from tests.commands.evaluate.images import write_images
 
@@ -40,6 +44,37 @@ def test_what_was_judged_before_a_kill_is_not_judged_again(
     assert evaluate("linear", saved, data, overrides=settings) == whole
     assert calls == [0, 1, 0, 0, 1]
     assert [file.suffix for file in folder.iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_keeps_what_is_judged_and_leaves_nothing_else(
+    saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    data, folder = write_images(tmp_path / "images", each=8), tmp_path / "run" / "evaluation"
+    command = ["evaluate", "linear", str(saved), "--data", data, "--random-baseline", "epochs=2"]
+    judge, write, judged = PROTOCOLS["linear"].judge, judgement._write, []
+
+    def judge_counted(*arguments: Any) -> list[Row]:
+        judged.append(arguments)
+        return judge(*arguments)
+
+    def write_and_signal(*arguments: Any) -> None:
+        write(*arguments)
+        os.kill(os.getpid(), number)
+
+    monkeypatch.setitem(PROTOCOLS, "linear", dataclasses.replace(PROTOCOLS["linear"], judge=judge_counted))
+    with monkeypatch.context() as patch:
+        patch.setattr(judgement, "_write", write_and_signal)
+        assert main(command) == 143
+    assert len(judged) == 1
+    assert [file.suffix for file in folder.iterdir() if file.suffix != ".pt"] == [".finished"]
+    assert main(command) == 0
+    assert len(judged) == 2
+    (path,) = folder.glob("*.json")
+    rows = json.loads(path.read_text())["rows"]
+    path.unlink()
+    assert main(command) == 0
+    assert json.loads(path.read_text())["rows"] == rows
 
 
 def test_two_at_once(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
