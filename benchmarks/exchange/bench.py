@@ -85,7 +85,7 @@ def ours(recipe: Recipe, source: Source) -> tuple[Pipeline, Batch]:
     """Our step, and the batch that it takes again and again, of an epoch in which every part of it is at work."""
     train_step, loader = build_step(recipe, source, CPU)
     batch = next(iter(loader.epoch(recipe.train.epochs - 1)))
-    return Pipeline(lambda: train_step(batch), train_step.method, train_step.losses), batch
+    return Pipeline(lambda: train_step(batch), train_step.method, train_step.weights.loss), batch
 
 
 def plain(recipe: Recipe, source: Source, batch: Batch) -> Pipeline:

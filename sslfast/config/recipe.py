@@ -203,6 +203,11 @@ class TrainConfig:
     accumulate: Count = 1
     """Number of equal parts of a process's images that a step takes one after the other, in as much less memory.
     For methods whose loss is a mean over images; batch normalisation is over a part."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """Weights of a run of several processes. ddp: each process has all of them; fsdp: each has a part of them, of
+    their gradients and of the optimizer's state (FSDP2)."""
+    checkpointing: bool = False
+    """Whether an encoder's blocks compute their activations again in the backward pass, and do not keep them."""
     compile: bool | None = None
     """Whether torch.compile compiles the encoders; null: on a GPU only."""
     threads: Count | None = None

@@ -65,6 +65,11 @@ def local_rows(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
     return rows.chunk(world_size(group))[rank(group)]
 
 
+def own_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
+    """This rank's parts, over the same memory, of tensors that FSDP2 has cut; others stay."""
+    return [part() if (part := getattr(tensor, "to_local", None)) else tensor for tensor in tensors]
+
+
 @torch.no_grad()
 def shuffle(rows: Tensor, group: dist.ProcessGroup | None = None) -> tuple[Tensor, Tensor]:
     """Deals the rows of all ranks out anew, in an order that rank 0 samples from torch's generator.

@@ -29,6 +29,10 @@ class Encoder(nn.Module, ABC):
         """The parts that images pass, in order, for what trains only the last ones; itself, if it has none."""
         return [self]
 
+    def blocks(self) -> list[nn.Module]:
+        """The parts like one another that hold most of its weights and activations; none, where none are known."""
+        return []
+
     def for_inference(self, dtype: torch.dtype) -> nn.Module:
         """A form that is faster where only features are wanted, equal but for rounding; itself, if it has none.
 
@@ -41,3 +45,8 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor, dense: bool = False) -> Tensor: ...
+
+
+def blocks_of(network: nn.Module) -> list[nn.Module]:
+    """The blocks of all encoders in a network."""
+    return [block for part in network.modules() if isinstance(part, Encoder) for block in part.blocks()]

@@ -94,6 +94,9 @@ class ResNet(resnet.ResNet, Encoder):
         layers = [self.get_submodule(f"layer{number}") for number in (1, 2, 3, 4)]
         return [nn.ModuleList([self.conv1, self.get_submodule("bn1")]), *layers]
 
+    def blocks(self) -> list[nn.Module]:
+        return [block for number in (1, 2, 3, 4) for block in self.get_submodule(f"layer{number}").children()]
+
     def for_inference(self, dtype: torch.dtype) -> nn.Module:
         return FusedResNet(self, dtype) if isinstance(self.bn1, BATCH_NORMS) else self
 

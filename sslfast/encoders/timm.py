@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sslfast.config import EncoderConfig
 from sslfast.encoders.base import Encoder
@@ -29,6 +29,9 @@ class TimmEncoder(Encoder):
         # The one size of images that the model takes, where it is not free.
         fixed = model.pretrained_cfg.get("fixed_input_size") and not getattr(model, "dynamic_img_size", False)
         self.fixed_side: int | None = model.pretrained_cfg["input_size"][-1] if fixed else None
+
+    def blocks(self) -> list[nn.Module]:
+        return list(getattr(self.model, "blocks", ()))  # of its ViTs and their like
 
     def forward(self, x: Tensor, dense: bool = False) -> Tensor:
         side = x.shape[-1]

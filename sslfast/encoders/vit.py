@@ -42,6 +42,9 @@ class ViT(Encoder):
         initialize(self)
         nn.init.normal_(self.class_token, std=1e-6)
 
+    def blocks(self) -> list[nn.Module]:
+        return list(self.layers)
+
     def forward(
         self,
         x: Tensor,

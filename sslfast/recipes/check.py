@@ -8,7 +8,7 @@ from sslfast.data.batch import rows_of_rank
 from sslfast.distributed import rank, world_size
 from sslfast.encoders import RESNETS, VITS, check_side
 from sslfast.errors import UsageError
-from sslfast.methods import METHODS
+from sslfast.methods import METHODS, Method
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -22,6 +22,7 @@ def check_recipe(recipe: Recipe) -> None:
     check_batch_size(recipe)
     check_encoder(recipe)
     check_accumulate(recipe)
+    check_parallel(recipe)
     check_sides(recipe)
 
 
@@ -92,6 +93,22 @@ def check_accumulate(recipe: Recipe) -> None:
         raise UsageError(
             f"train.accumulate={parts}: expected a data.batch_size that is a multiple of {divisor}, at least "
             f"twice that, for batch normalisation over its parts; got {batch_size}"
+        )
+
+
+def check_parallel(recipe: Recipe) -> None:
+    """Refuses to cut weights into parts where whole ones are needed outside of the loss."""
+    if recipe.train.parallel != "fsdp":
+        return
+    if recipe.optim.name == "lars":
+        raise UsageError(
+            "train.parallel=fsdp: optim.name=lars goes by the length of a whole weight, of which each process has "
+            "a part; take optim.name=adamw or sgd, or train.parallel=ddp"
+        )
+    if METHODS[recipe.method.name].start_epoch is not Method.start_epoch:
+        raise UsageError(
+            f"train.parallel=fsdp: {recipe.method.name} clusters the features of whole networks between epochs; "
+            "take train.parallel=ddp"
         )
 
 

@@ -40,6 +40,8 @@ CHANGEABLE = {
     "data.on_error",
     "data.max_bad",
     "data.max_unpacked",
+    "train.parallel",
+    "train.checkpointing",
     "train.compile",
     "train.threads",
     "train.log_every",

@@ -8,7 +8,7 @@ bounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -83,8 +83,13 @@ def check_bounds(module: nn.Module, key: str) -> None:
                     raise ValueError(f"{prefix}.{name}: expected {least} to {most}, got {wrong[0]}")
 
 
-def check_optimizer(saved: Any, optimizer: Optimizer, key: str) -> None:
-    """Refuses a state dict that is not of the optimizer: its groups and their options, the parameters' states."""
+def check_optimizer(
+    saved: Any, optimizer: Optimizer, key: str, parameters: Sequence[Tensor] | None = None
+) -> None:
+    """Refuses a state dict that is not of the optimizer: its groups and their options, the parameters' states.
+
+    `parameters` have the shapes of the states, in the optimizer's order; None: its own have.
+    """
     own = optimizer.state_dict()
     _check_kind(saved, dict, key)
     groups, states = saved.get("param_groups"), saved.get("state")
@@ -93,7 +98,8 @@ def check_optimizer(saved: Any, optimizer: Optimizer, key: str) -> None:
         raise ValueError(f"{key}.param_groups: expected {len(own['param_groups'])} groups, got {len(groups)}")
     for number, (group, like) in enumerate(zip(groups, own["param_groups"], strict=True)):
         _check_group(group, like, f"{key}.param_groups[{number}]")
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if parameters is None:
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     _check_kind(states, dict, f"{key}.state")
     for number, state in states.items():
         if type(number) is not int or not 0 <= number < len(parameters):

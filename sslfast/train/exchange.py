@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.nn.utils import get_total_norm
+from torch.optim import Optimizer
 
-from sslfast.distributed import world_size
+from sslfast.config import Recipe, TrainConfig
+from sslfast.distributed import broadcast_, world_size
+from sslfast.encoders import Encoder
 from sslfast.methods import Method
+
+if TYPE_CHECKING:
+    from sslfast.train.sharding import Shards
 
 
 def exchanged(method: Method) -> nn.Module:
@@ -30,10 +39,66 @@ def exchanged(method: Method) -> nn.Module:
     )
 
 
-def kept_apart(module: nn.Module) -> AbstractContextManager[None]:
-    """The context of a backward pass whose gradients stay on their rank, until those of a later one are sent.
+class Replicas:
+    """A method whose parameters are whole on every rank, and how a step goes with them.
 
     Args:
-        module: what `exchanged` gave.
+        method: on its device.
+
+    Attributes:
+        loss: what is called for the loss of a batch.
     """
-    return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
+
+    def __init__(self, method: Method) -> None:
+        self.method, self.loss = method, exchanged(method)
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters of the method as the optimizer has them, by name."""
+        return self.method.named_parameters()
+
+    def local(self, tensors: Iterable[Tensor]) -> list[Tensor]:
+        """The tensors that stand for some of the method's where the optimizer works."""
+        return list(tensors)
+
+    def kept_apart(self) -> AbstractContextManager[None]:
+        """The context of a backward pass whose gradients may wait for those of a later one."""
+        return self.loss.no_sync() if isinstance(self.loss, DistributedDataParallel) else nullcontext()
+
+    def take_gradients(self) -> None:
+        """Gives the optimizer's parameters the gradients of the backward passes, means over the ranks."""
+
+    def total_norm(self, gradients: Sequence[Tensor]) -> Tensor:
+        """The norm of all gradients, of the optimizer's parameters, as one vector; the same on every rank."""
+        return get_total_norm(gradients)
+
+    def agree(self) -> None:
+        """Gives all ranks the weights and buffers of rank 0, after what each has computed on its own."""
+        broadcast_([*self.method.parameters(), *self.method.buffers()])
+
+    def encoder(self, recipe: Recipe) -> Encoder:
+        """The method's encoder with whole weights: itself or, of shards, a copy."""
+        return self.method.encoder
+
+    def state_dicts(self, optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The state dicts of the method and of its optimizer, of whole tensors; of shards on rank 0 alone."""
+        return self.method.state_dict(), optimizer.state_dict()
+
+    def load_state_dicts(
+        self, of_method: dict[str, Any], optimizer: Optimizer, of_optimizer: dict[str, Any]
+    ) -> None:
+        """Goes on from such state dicts, which all ranks have, and may be of any number of them."""
+        self.method.load_state_dict(of_method)
+        optimizer.load_state_dict(of_optimizer)
+
+    def parameters_of(self, optimizer: Optimizer) -> list[Any]:
+        """The whole parameters of an optimizer, in its order."""
+        return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def weights_over_ranks(method: Method, config: TrainConfig) -> Replicas | Shards:
+    """The way of a method's weights over the ranks that `train.parallel` asks for; one process has all of them."""
+    if config.parallel == "ddp" or world_size() == 1:
+        return Replicas(method)
+    from sslfast.train.sharding import Shards  # what it imports takes long
+
+    return Shards(method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -36,10 +37,17 @@ class FiniteGuard:
         module: all that is trained, on its device.
         optimizer: of its parameters.
         clip_norm: the norm that `decide` scales a larger gradient down to; None: it is not scaled.
+        total_norm: gives the norm of all gradients as one vector, the same on every rank.
     """
 
-    def __init__(self, module: nn.Module, optimizer: Optimizer, clip_norm: float | None = None) -> None:
-        self.optimizer, self.clip_norm = optimizer, clip_norm
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: Optimizer,
+        clip_norm: float | None = None,
+        total_norm: Callable[[Sequence[Tensor]], Tensor] = get_total_norm,
+    ) -> None:
+        self.optimizer, self.clip_norm, self.total_norm = optimizer, clip_norm, total_norm
         self.statistics = [b for name, b in module.named_buffers() if name.endswith(RUNNING_STATISTICS)]
         self.remembered = [b.clone() for b in self.statistics]
         device = optimizer.param_groups[0]["params"][0].device
@@ -63,7 +71,7 @@ class FiniteGuard:
             A 0-d bool tensor on the device: this step is to be skipped.
         """
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
-        norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+        norm = self.total_norm([p.grad for p in parameters if p.grad is not None])
         if self.clip_norm is not None:
             clip_grads_with_norm_(parameters, self.clip_norm, norm)
         skip = ~(torch.isfinite(loss.detach()) & torch.isfinite(norm))

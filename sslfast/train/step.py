@@ -13,7 +13,7 @@ from sslfast.config import Recipe, TrainConfig
 from sslfast.data import Batch, Loader, LoaderSpec, Source, make_loader
 from sslfast.device import DTYPES, choose_precision
 from sslfast.distributed import average_, rank, world_size
-from sslfast.encoders import build_encoder, try_encoder
+from sslfast.encoders import Encoder, build_encoder, try_encoder
 from sslfast.encoders.norm import synchronized
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS, Method
@@ -23,7 +23,8 @@ from sslfast.random.generators import seed_everything
 from sslfast.recipes.check import check_source
 from sslfast.recipes.load import with_precision
 from sslfast.run.fits import check_bounds, check_like, check_optimizer
-from sslfast.train.exchange import exchanged, kept_apart
+from sslfast.train.blocks import checkpoint_blocks, compile_networks
+from sslfast.train.exchange import weights_over_ranks
 from sslfast.train.guard import FiniteGuard
 
 
@@ -80,8 +81,9 @@ def build_method(
         method = cast(Method, synchronized(method, device))
     method.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if device.type == "cuda" if recipe.train.compile is None else recipe.train.compile:
-        for network in method.compiled():
-            network.compile(dynamic=False)  # small crops or patches: as fast a graph as the first shape's
+        compile_networks(method.compiled(), recipe.train)
+    if recipe.train.checkpointing:
+        checkpoint_blocks(method.encoder, recipe.encoder)
     return method
 
 
@@ -122,13 +124,14 @@ class TrainStep:
 
     def __init__(self, method: Method, recipe: Recipe, steps_per_epoch: int) -> None:
         self.method, self.recipe = method, recipe
-        self.losses = exchanged(method)  # to be called for the loss of a batch
+        self.weights = weights_over_ranks(method, recipe.train)
         self.device = next(method.parameters()).device
         batch_size = recipe.data.batch_size
-        self.optimizer = build_optimizer(method.named_parameters(), recipe.optim, batch_size, method.constant_lr)
+        parameters = self.weights.named_parameters()
+        self.optimizer = build_optimizer(parameters, recipe.optim, batch_size, method.constant_lr)
         if (momentum_copy := method.momentum_copy()) is not None:
-            self.optimizer.add_ema(*momentum_copy.pairs())
-        self.guard = FiniteGuard(method, self.optimizer, recipe.optim.clip_norm)
+            self.optimizer.add_ema(*map(self.weights.local, momentum_copy.pairs()))
+        self.guard = FiniteGuard(method, self.optimizer, recipe.optim.clip_norm, self.weights.total_norm)
         self.in_bf16 = _view_dtype(recipe.train, self.device) == torch.bfloat16
         self.peak_lr = scaled_lr(recipe.optim, batch_size)
         self.warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
@@ -157,13 +160,14 @@ class TrainStep:
         Returns:
             The loss, without gradient, the method's further values, and for each part what `Method.loss` keeps.
         """
-        self.optimizer.zero_grad()
+        self.method.zero_grad()
         *others, last = batch.parts(self.recipe.train.accumulate)
         results = []
         for part in others:
-            with kept_apart(self.losses):
+            with self.weights.kept_apart():
                 results.append(self._backward(part))
         results.append(self._backward(last))
+        self.weights.take_gradients()
         losses, values, kept = zip(*results, strict=True)
         loss = _mean(losses)
         if world_size() > 1:  # what is not finite on one rank is so on none, and all skip the step
@@ -173,7 +177,7 @@ class TrainStep:
     def _backward(self, part: Batch) -> tuple[Tensor, dict[str, Tensor], Any]:
         """Adds the gradients of a part of a batch to those of the others."""
         with self.autocast():
-            loss, values, kept = self.losses(part)
+            loss, values, kept = self.weights.loss(part)
         (loss / self.recipe.train.accumulate).backward()
         return loss.detach(), values, kept
 
@@ -194,12 +198,20 @@ class TrainStep:
         """The learning rate of a step, counted from 0, before a parameter group's own scale."""
         return learning_rate(step, self.total_steps, self.warmup_steps, self.recipe.optim, self.peak_lr)
 
+    def encoder(self) -> Encoder:
+        """The encoder that trains, with whole weights; all ranks ask at the same points."""
+        return self.weights.encoder(self.recipe)
+
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values: all that the next step depends on, but for the random generators' states."""
+        """Tensors and plain values: all that the next step depends on, but for the random generators' states.
+
+        All ranks ask at the same points. Under `train.parallel=fsdp` rank 0 alone gets all of it.
+        """
+        method, optimizer = self.weights.state_dicts(self.optimizer)
         return {
             "step": self.steps_done,
-            "method": self.method.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "method": method,
+            "optimizer": optimizer,
             "guard": self.guard.state_dict(),
         }
 
@@ -211,16 +223,16 @@ class TrainStep:
                 queue's pointer beyond the queue; the message begins with the key. The step is then not to be used.
         """
         check_like(state["method"], self.method.state_dict(), "method")
-        check_optimizer(state["optimizer"], self.optimizer, "optimizer")
+        parameters = self.weights.parameters_of(self.optimizer)
+        check_optimizer(state["optimizer"], self.optimizer, "optimizer", parameters)
         check_like(state["guard"], self.guard.state_dict(), "guard")
         for name, count in state["guard"].items():
             if count < 0:
                 raise ValueError(f"guard.{name}: expected a count, got {count}")
         if state["step"] > self.total_steps:
             raise ValueError(f"step: expected at most {self.total_steps}, got {state['step']}")
-        self.method.load_state_dict(state["method"])
+        self.weights.load_state_dicts(state["method"], self.optimizer, state["optimizer"])
         check_bounds(self.method, "method")
-        self.optimizer.load_state_dict(state["optimizer"])
         self.guard.load_state_dict(state["guard"])
         self.steps_done = state["step"]
 

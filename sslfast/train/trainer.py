@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from textwrap import shorten
 from typing import Any
@@ -27,8 +27,9 @@ from sslfast.data import Batch, Source, load_small, split
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.classes import names_in_short
 from sslfast.data.split import untrained_classes
-from sslfast.distributed import broadcast_, largest, mean, rank
+from sslfast.distributed import largest, mean, rank
 from sslfast.distributed.launch import own_device
+from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.features import features
 from sslfast.random.generators import rng_state, set_rng_state
@@ -127,6 +128,9 @@ class Trainer:
         """Trains to the end, or until a signal, and saves.
 
         A signal ends a step, or what is done between steps at its next batch: a resumed run begins that anew.
+
+        Raises:
+            TrainingError: it cannot go on, as where images have vanished.
         """
         written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
         if rank() == 0:
@@ -150,14 +154,19 @@ class Trainer:
                 log.warning("%s: left out %d unreadable images", self.source.name, len(self.source.bad))
             if self.val_set is None:
                 log.info("%s: no labels, or none held out: no kNN during training", self.source.name)
-            with suppress(Interrupted):
+            try:
                 self.train(interrupt, bar)
                 self.finished = True
+            except Interrupted:
+                pass
+            except UsageError as error:  # its images are no longer what they were
+                raise TrainingError(f"{error}; stopped {self.reached()}") from error
         self.save()
         if self.finished:
             self.check_finite(*self.train_step.guard.counts())
+            encoder = self.train_step.encoder()
             if rank() == 0:
-                self.conclude()
+                self.conclude(encoder)
 
     def train(self, interrupt: Interrupt, bar: tqdm[Any]) -> None:
         """Takes the steps that are still to do, and evaluates and saves between epochs.
@@ -187,7 +196,7 @@ class Trainer:
             if self.step % steps == 0:
                 self.method.start_epoch(epoch, self.embed, self.check_interrupt)
                 # Clusters of the same features may differ from machine to machine.
-                broadcast_([*self.method.parameters(), *self.method.buffers()])
+                self.train_step.weights.agree()
             self.clock.start()
             yield from self.clock.waits(self.loader.epoch(epoch, start=self.step % steps))
 
@@ -253,7 +262,7 @@ class Trainer:
         if self.step == self.total_steps or epoch % self.recipe.train.checkpoint_every == 0:
             self.save()
         self.evaluate()
-        self.on_epoch(epoch, self.method.encoder)
+        self.on_epoch(epoch, self.train_step.encoder())
 
     def evaluate(self) -> None:
         """Logs the figures of the features between epochs, if they are due and are not in the log yet."""
@@ -261,7 +270,7 @@ class Trainer:
         logged = self.metrics is not None and self.metrics.had("feature_rank", self.step)
         if not self.monitor.is_due(epoch) or largest(int(logged)):
             return
-        encoder = self.method.encoder
+        encoder = self.train_step.encoder()
         values = self.monitor.evaluate(encoder, epoch, self.check_interrupt)
         if self.metrics is not None:
             self.metrics.write(self.step, epoch, **values)
@@ -270,9 +279,9 @@ class Trainer:
             if warning := rank_warning(read_metrics(self.run.metrics), initial_name(self.recipe.encoder)):
                 log.warning("%s", warning)
 
-    def conclude(self) -> None:
+    def conclude(self, encoder: Encoder) -> None:
         """Leaves the weights and the summary, and says how the run went and what can be done with it."""
-        write_backbone(self.method.encoder, self.run.backbone, to_dict(self.recipe))
+        write_backbone(encoder, self.run.backbone, to_dict(self.recipe))
         chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
         scale = Scale(
             chance_loss,
@@ -310,13 +319,16 @@ class Trainer:
 
         On rank 0 that is as on all.
         """
-        if rank() > 0 or self.step == self.saved_step:
+        if self.step == self.saved_step:
             return
         self.saved_step = self.step
+        state = self.train_step.state_dict()  # all ranks have their part in it
+        if rank() > 0:
+            return
         self.checkpoints.save(
             self.step,
             {
-                **self.train_step.state_dict(),
+                **state,
                 "config": to_dict(self.recipe),
                 "images": len(self.train_set),
                 "initial_knn": self.monitor.initial_top1,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sslfast import kernels as K
 from sslfast.config.fields import STRICT, Probability
+from sslfast.distributed.collectives import own_parts
 from sslfast.optim.schedules import momentum_schedule
 
 TargetNorm = Literal["own", "ema"]
@@ -71,7 +72,8 @@ class MomentumCopy(nn.Module):
         """
         if skip is not None:  # in fp64, so that a float keeps its value
             momentum = torch.where(skip, torch.ones_like(skip, dtype=torch.float64), momentum)
-        K.ema_update_(*self.pairs(), momentum)
+        targets, sources = map(own_parts, self.pairs())
+        K.ema_update_(targets, sources, momentum)
 
     def pairs(self) -> tuple[list[Tensor], list[Tensor]]:
         """The tensors of the copy that follow, and those of the source that they follow.
