@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from sslfast.commands.pretrain import pretrain
-from sslfast.errors import UsageError
+from sslfast.errors import TrainingError, UsageError
 from sslfast.recipes.load import load_recipe
 from tests.data.photographs import photograph
-from tests.train.runs import assert_same, signal_after, state
+from tests.train.runs import assert_same, lines, signal_after, state
 
 NEEDS_DALI = pytest.mark.skipif(
     importlib.util.find_spec("nvidia.dali") is None, reason="NVIDIA DALI is not installed"
@@ -106,3 +106,27 @@ def test_a_run_without_an_inventory_is_resumed_with_a_warning(runs, resume):
     assert_same(state(run)["method"], state(runs[1] / "whole")["method"])
     assert "by an older sslfast, has no images.json.gz" in (run / "train.log").read_text()
     assert (run / "images.json.gz").exists()
+
+
+def test_images_that_vanish_while_it_trains(runs, images, tmp_path):
+    """They are named with what is saved, and the run goes on once they are back; in memory they are not missed."""
+    recipe, folder = runs
+    data, hidden, run = shutil.copytree(images, tmp_path / "set"), tmp_path / "hidden", tmp_path / "run"
+
+    def vanish(step, values):
+        if step == STEPS // 2:  # before the second epoch reads
+            data.rename(hidden)
+
+    if recipe.data.pipeline == "resident":
+        pretrain(recipe, run, data=data, on_step=vanish)
+    else:
+        stands = rf"; stopped at step {STEPS // 2}; .*checkpoints holds step {STEPS // 2}: go on with --resume"
+        with pytest.raises(TrainingError, match=rf"set: \d of 36 images cannot be read, .*{stands}"):
+            pretrain(recipe, run, data=data, on_step=vanish)
+        assert not list(run.rglob("*.tmp"))
+        hidden.rename(data)
+        pretrain(recipe, run, data=data, resume=True)
+    whole, resumed = state(folder / "whole"), state(run)
+    del whole["config"], resumed["config"]
+    assert_same(resumed, whole)
+    assert [line["step"] for line in lines(run)] == list(range(1, STEPS + 1))
