@@ -14,6 +14,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from torch import distributed as dist
 from torch import nn
 from torch.nn import functional as F
 
@@ -175,7 +176,7 @@ def test_the_kernels_of_the_pages_run():
 
 
 def test_the_examples_of_the_drop_in_page_run(monkeypatch):
-    compat, patch, chunks, loop = (block.text for block in PYTHON if block.page == "drop-in.md")
+    compat, patch, chunks, parts, loop = (block.text for block in PYTHON if block.page == "drop-in.md")
     exec(compat, {})
     losses = ModuleType("lightly.loss")  # stands in for the package
     losses.NTXentLoss = type("NTXentLoss", (), {"__module__": "lightly.loss"})
@@ -188,6 +189,14 @@ def test_the_examples_of_the_drop_in_page_run(monkeypatch):
     names = {"encoder": encoder, "optimizer": torch.optim.SGD(encoder.parameters(), lr=0.1)}
     exec(chunks, names | {"view1": torch.randn(5, 3), "view2": torch.randn(5, 3)})
     assert encoder.weight.grad.any()
+
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        exec(parts, names := operands())
+    finally:
+        dist.destroy_process_group()
+    assert names["query"].grad.any()
+    assert names["pointer"] == 8
 
     names = {"dataset": [(torch.zeros(3, 40, 50, dtype=torch.uint8), 0)] * 6}
     exec(loop, names)
@@ -275,7 +284,7 @@ PUBLIC = {
     """,
     "sslfast.nn.compat.pytorch_metric_learning": "NTXentLoss SupConLoss",
     "sslfast.distributed": """
-        average_ broadcast_ gather gather_uneven largest mean rank shuffle unshuffle world world_size
+        all_to_all average_ broadcast_ gather gather_uneven largest mean rank shuffle unshuffle world world_size
     """,
     "sslfast.views": """
         Key context_pair divide drop_colors flip_patches from_rgb jigsaw_cells normalize_patches patch_grid

@@ -17,6 +17,7 @@ FUNCTIONS = {
     "all_reduce": ("all_reduce", 0),
     "all_gather_into_tensor": ("all_gather", 1),
     "reduce_scatter_tensor": ("reduce_scatter", 1),
+    "all_to_all_single": ("all_to_all", 1),
     "broadcast": ("broadcast", 0),
     "_broadcast_coalesced": ("buffers", 1),
 }

@@ -1,6 +1,7 @@
 """The collectives by which the processes of one run exchange tensors; `sslfast.distributed.launch` joins them."""
 
 from sslfast.distributed.collectives import (
+    all_to_all,
     average_,
     broadcast_,
     gather,
@@ -16,6 +17,7 @@ from sslfast.distributed.collectives import (
 )
 
 __all__ = [
+    "all_to_all",
     "average_",
     "broadcast_",
     "gather",

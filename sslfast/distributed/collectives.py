@@ -1,7 +1,7 @@
 """Collectives over the samples of all ranks; in one process they send nothing.
 
-`gather` and `mean` are differentiable: the gradient is that of the sum of all ranks' losses. The average over the
-ranks, as DistributedDataParallel takes it, makes it that of their mean.
+`gather`, `all_to_all` and `mean` are differentiable: the gradient is that of the sum of all ranks' losses. The
+average over the ranks, as DistributedDataParallel takes it, makes it that of their mean.
 """
 
 from __future__ import annotations
@@ -41,6 +41,16 @@ def gather(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
         group: the processes; None: all.
     """
     return rows if world_size(group) == 1 else _Gather.apply(rows, group)
+
+
+def all_to_all(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """Sends part j of the rows to rank j, and puts what came from rank j in its place.
+
+    Args:
+        rows: (W * N, ...), a part of N rows for each rank, of one shape and dtype on every rank.
+        group: the processes; None: all.
+    """
+    return rows if world_size(group) == 1 else _AllToAll.apply(rows, group)
 
 
 @torch.no_grad()
@@ -169,3 +179,18 @@ class _Scatter(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return _Gather.apply(grad, ctx.group), None
+
+
+class _AllToAll(torch.autograd.Function):
+    """Each rank's part for each rank, which is its own transpose."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+        ctx.group = group
+        received = torch.empty_like(rows, memory_format=torch.contiguous_format)
+        dist.all_to_all_single(received, rows.contiguous(), group=group)
+        return returned(received)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return _AllToAll.apply(grad, ctx.group), None

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch.distributed as dist
 from torch import Tensor
 
 from sslfast import kernels as K
@@ -12,6 +13,7 @@ from sslfast.kernels.common.op import Impl
 from sslfast.kernels.in_batch_info_nce.op import OP as IN_BATCH_INFO_NCE
 from sslfast.kernels.info_nce.op import OP as INFO_NCE
 from sslfast.nn.contrastive import ContrastiveLoss
+from sslfast.nn.sharded import sharded_info_nce
 
 
 class InfoNCELoss(ContrastiveLoss):
@@ -27,9 +29,11 @@ class InfoNCELoss(ContrastiveLoss):
         temperature, learnable_temperature, reduction, impl: see ContrastiveLoss.
         label_smoothing: the share of the target that is spread evenly over all keys.
         positive_prior: the chance that a negative is of the query's class, by which the loss is debiased.
+        group: processes each of which holds a part of the queue, and enqueues its own keys there alone: the
+            negatives are those of all parts. Every rank has N queries. None: the queue is whole.
 
     Raises:
-        ValueError: shares that the op does not take; see ContrastiveLoss.
+        ValueError: shares that the op does not take, or any beside a group; see ContrastiveLoss.
     """
 
     ops = (INFO_NCE,)
@@ -41,20 +45,32 @@ class InfoNCELoss(ContrastiveLoss):
         learnable_temperature: bool = False,
         label_smoothing: float = 0.0,
         positive_prior: float = 0.0,
+        group: dist.ProcessGroup | None = None,
         reduction: Reduction = "mean",
         impl: Impl = "auto",
     ) -> None:
         super().__init__(temperature, learnable_temperature=learnable_temperature, reduction=reduction, impl=impl)
         check_forms(type(self).__name__, label_smoothing, positive_prior)
-        self.label_smoothing, self.positive_prior = label_smoothing, positive_prior
+        self.label_smoothing, self.positive_prior, self.group = label_smoothing, positive_prior, group
+        self._check_group()
 
     def settings(self) -> dict[str, Any]:
         return super().settings() | shares(self)
 
+    def _check_group(self) -> None:
+        if self.group is not None and (self.label_smoothing or self.positive_prior):
+            raise ValueError(
+                "InfoNCELoss: label_smoothing and positive_prior are of a whole queue; leave them out beside group"
+            )
+
     def forward(
         self, query: Tensor, positive: Tensor, queue: Tensor, *, return_rank: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
-        return K.info_nce(query, positive, queue, **(self.settings() | {"return_rank": return_rank}))
+        settings = self.settings() | {"return_rank": return_rank}
+        if self.group is None:
+            return K.info_nce(query, positive, queue, **settings)
+        self._check_group()  # a schedule may have changed the shares
+        return sharded_info_nce(query, positive, queue, self.group, settings)
 
 
 class InBatchInfoNCELoss(ContrastiveLoss):

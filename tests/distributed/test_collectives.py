@@ -109,6 +109,8 @@ def check_plain_collectives(rank):
     extra = extra_memory(lambda: distributed.gather_uneven(many), torch.device("cpu"))
     assert extra is None or extra < 48 * 2**20
     assert torch.equal(distributed.local_rows(torch.arange(6)), torch.arange(6).chunk(RANKS)[rank])
+    received = distributed.all_to_all(torch.tensor([10 * rank, 10 * rank + 1]))
+    assert torch.equal(received, torch.tensor([rank, 10 + rank]))  # part `rank` of each
     assert distributed.largest(3 - rank) == 3
     assert distributed.world() is dist.group.WORLD
 
@@ -161,6 +163,7 @@ def test_one_process_gathers_nothing():
     before = tensor.clone()
     assert distributed.gather(tensor) is tensor
     assert distributed.mean(tensor) is tensor
+    assert distributed.all_to_all(tensor) is tensor
     own, order = distributed.shuffle(tensor)
     assert torch.equal(own, tensor[order])
     assert torch.equal(distributed.unshuffle(own, order), tensor)

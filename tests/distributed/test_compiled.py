@@ -6,6 +6,7 @@ import torch.distributed as dist
 
 from sslfast import distributed
 from sslfast import kernels as K
+from sslfast.nn import InfoNCELoss
 from sslfast.nn.compat import lightly
 
 RANKS = 2
@@ -48,12 +49,14 @@ def cases():
     group = dist.group.WORLD
     whole = {
         "gather": lambda a, b: weighted(distributed.gather(a * b)),
+        "all_to_all": lambda a, b: weighted(distributed.all_to_all(a * b)),
         "mean": lambda a, b: weighted(distributed.mean(a * b)),
         "unshuffle": lambda a, b: reordered(a * b),
         "local_rows": lambda a, b: weighted(distributed.local_rows(a * b)),
         "average_": lambda a, b: in_place(distributed.average_)(a),
         "cross_correlation_loss": lambda a, b: K.cross_correlation_loss(a, b, lambd=5e-3, group=group),
         "sinkhorn_knopp": lambda a, b: K.sinkhorn_knopp(a * b, group=group),
+        "InfoNCELoss": lambda a, b: InfoNCELoss(0.2, group=group)(a, b, a.detach()),
         "lightly.BarlowTwinsLoss": lightly.BarlowTwinsLoss(gather_distributed=True),
         "lightly.NTXentLoss": lightly.NTXentLoss(gather_distributed=True),
         "lightly.NTXentLoss with a bank": banked,
