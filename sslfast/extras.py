@@ -23,6 +23,8 @@ EXTRAS = {
     "data": {"pyarrow": "pyarrow"},
     "report": {"sklearn": "scikit-learn"},
     "logging": {"tensorboard": "tensorboard"},
+    "wandb": {"wandb": "wandb"},
+    "mlflow": {"mlflow": "mlflow-skinny"},
     "timm": {"timm": "timm"},
     "detection": {"torchmetrics": "torchmetrics", "faster_coco_eval": "faster-coco-eval"},
     "onnx": {"onnx": "onnx", "onnxscript": "onnxscript"},
@@ -80,9 +82,10 @@ def needed_by(what: str) -> Iterator[None]:
 
 def _is_installed(module: str) -> bool:
     try:
-        return find_spec(module) is not None
+        spec = find_spec(module)
     except ModuleNotFoundError:  # not even the package that it is in
         return False
+    return spec is not None and spec.origin is not None  # else a folder of that name, as wandb leaves one
 
 
 def _missing(what: str, packages: list[str], extra: str) -> MissingPackageError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from sslfast.data.sources.given import Data, named_data
 from sslfast.encoders.given import named_module
 from sslfast.methods import Method
 from sslfast.recipes.registration import method_name, register_method
+from sslfast.run.loggers import Logger
 from sslfast.train.callbacks import OnEpoch, OnStep, no_call
 
 
@@ -31,6 +32,7 @@ def pretrain(
     extend: str | None = None,
     on_step: OnStep = no_call,
     on_epoch: OnEpoch = no_call,
+    loggers: Sequence[Logger] = (),
     **settings: Any,
 ) -> Run:
     """Pre-trains an encoder and returns the run, which its directory holds.
@@ -58,6 +60,7 @@ def pretrain(
         on_step: is called after each step with the number of steps done and the loss and the method's further
             values, 0-d tensors on the device by name; to read one makes the host wait.
         on_epoch: is called after each epoch with the number of epochs done and the encoder, in training mode.
+        loggers: what the metrics go to beside those that train.loggers names, see `sslfast.run.loggers.Logger`.
         **settings: further settings over those of the recipe: train={"epochs": 5} or **{"train.epochs": 5}.
 
     Raises:
@@ -81,5 +84,6 @@ def pretrain(
             extend=extend,
             on_step=on_step,
             on_epoch=on_epoch,
+            loggers=loggers,
         )
     return Run(out, data=None if names is data else data, encoder=module)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from sslfast.encoders import Encoder
 from sslfast.encoders.given import named_module
 from sslfast.evaluation.result import Evaluation
 from sslfast.run.directory import existing_run, read_recipe
+from sslfast.run.loggers import Logger
 from sslfast.run.metrics import read_metrics
 from sslfast.train.callbacks import OnEpoch, OnStep, no_call
 from sslfast.weights import load_encoder
@@ -93,13 +95,14 @@ class Run:
         extend: int | None = None,
         on_step: OnStep = no_call,
         on_epoch: OnEpoch = no_call,
+        loggers: Sequence[Logger] = (),
         **settings: Any,
     ) -> Run:
         """Goes on with the run, by the settings that it was started with, and returns it.
 
         Args:
             extend: more epochs than it was to have; None: it goes on to those.
-            on_step, on_epoch: as `sslfast.pretrain` takes them.
+            on_step, on_epoch, loggers: as `sslfast.pretrain` takes them.
             **settings: changes of settings that no weight depends on, as `sslfast.pretrain` takes them.
 
         Raises:
@@ -115,6 +118,7 @@ class Run:
                 extend=None if extend is None else f"train.epochs={extend}",
                 on_step=on_step,
                 on_epoch=on_epoch,
+                loggers=loggers,
             )
         self.__dict__.pop("encoder", None)
         return self

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -17,9 +17,11 @@ from sslfast.data.sources.names import Names
 from sslfast.distributed import rank
 from sslfast.distributed.launch import first_alone, joined
 from sslfast.errors import UsageError
+from sslfast.progress import is_shown
 from sslfast.recipes.check import check_recipe
 from sslfast.run.directory import RunDirectory
 from sslfast.run.inventory import read_inventory, write_inventory
+from sslfast.run.loggers import Logger, check_loggers
 from sslfast.run.logs import log_to
 from sslfast.run.resumption import check_initial_weights, find_images, recipe_to_run
 from sslfast.train.callbacks import OnEpoch, OnStep, no_call
@@ -40,6 +42,7 @@ def pretrain(
     extend: str | None = None,
     on_step: OnStep = no_call,
     on_epoch: OnEpoch = no_call,
+    loggers: Sequence[Logger] = (),
 ) -> None:
     """Pre-trains an encoder and leaves a run directory (see `sslfast.run.directory`).
 
@@ -55,6 +58,7 @@ def pretrain(
         overwrite: replace the run in the directory.
         extend: "train.epochs=N", more epochs than a run to resume was to have: it goes on to so many.
         on_step, on_epoch: are called after each, see `sslfast.train.callbacks`.
+        loggers: what the metrics go to beside those that the recipe names.
 
     Raises:
         UsageError: settings or data that cannot work, found before training.
@@ -65,6 +69,7 @@ def pretrain(
     recipe = recipe_to_run(recipe, run, overrides, data=data, resume=resume, extend=extend)
     with joined(recipe.train.rank_timeout) as ranks:
         check_recipe(recipe)
+        check_loggers(recipe)
         claimed = run.claimed(recipe, resume=resume, overwrite=overwrite, extend=extend is not None)
         with claimed if rank() == 0 else nullcontext():
             resumes = resume and run.has_checkpoint()
@@ -76,14 +81,16 @@ def pretrain(
             inventory = read_inventory(run.images) if resume else None
             if inventory is not None:
                 source = find_images(inventory, source, recipe)
-            trainer = Trainer(recipe, run, source, inventory, initial, on_step=on_step, on_epoch=on_epoch)
+            trainer = Trainer(
+                recipe, run, source, inventory, initial, on_step=on_step, on_epoch=on_epoch, loggers=loggers
+            )
             if resume:
                 trainer.resume()
             if rank() == 0:
                 run.start(trainer.recipe, resume=resume)  # not before it is known that the run can be
                 if inventory is None:
                     write_inventory(run.images, take_inventory(source))
-            recorded = log_to(run.log, progress_bar=sys.stderr.isatty()) if rank() == 0 else nullcontext()
+            recorded = log_to(run.log, progress_bar=is_shown()) if rank() == 0 else nullcontext()
             with recorded, logging_redirect_tqdm(), Interrupt() as interrupt:
                 if trainer.step and inventory is None:
                     log.warning(

@@ -214,6 +214,8 @@ class TrainConfig:
     """Number of CPU threads; null: torch's own choice."""
     log_every: Count = 10
     """Number of steps between lines of metrics.jsonl."""
+    loggers: list[Literal["wandb", "mlflow"]] = field(default_factory=list)
+    """Services that these lines go to, too, beside TensorBoard where it is installed."""
     knn_every: CountOrZero = 10
     """Number of epochs between evaluations of the features, by kNN where images are held out; 0: no evaluation."""
     knn_k: Count = 200

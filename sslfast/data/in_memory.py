@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torchvision.transforms.v2 import functional as F
-from tqdm import tqdm
 
 from sslfast.data.sources import Source
 from sslfast.data.sources.header import read_header
 from sslfast.data.sources.reading import read_all
 from sslfast.errors import UsageError
+from sslfast.progress import tqdm
 
 logger = logging.getLogger(__name__)
 

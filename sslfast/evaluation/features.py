@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import trange
 
 from sslfast.config import DataConfig
 from sslfast.data import Source, eval_batches
@@ -18,6 +17,7 @@ from sslfast.distributed import gather_uneven, rank, world_size
 from sslfast.encoders import Encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.options import FeaturesConfig
+from sslfast.progress import trange
 
 
 @torch.no_grad()

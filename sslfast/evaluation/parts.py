@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
-from tqdm import tqdm
 
 from sslfast.data import Source
 from sslfast.data.annotations import AnnotatedImages
@@ -17,6 +16,7 @@ from sslfast.data.sources.reading import in_threads
 from sslfast.data.sources.united import real_files
 from sslfast.data.split import held_out
 from sslfast.errors import UsageError
+from sslfast.progress import tqdm
 
 Labeled = Source | AnnotatedImages | MaskedImages
 Images = TypeVar("Images", AnnotatedImages, MaskedImages)

@@ -13,10 +13,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from tqdm import tqdm
 
 from sslfast.errors import TrainingError
 from sslfast.evaluation.progress import restore_progress, save_progress
+from sslfast.progress import tqdm
 from sslfast.random.philox import permutation, words
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
-from tqdm import tqdm
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.data import LoaderSpec, Source, eval_batches, load_small, make_loader
@@ -23,6 +22,7 @@ from sslfast.evaluation.divergence import check_finite
 from sslfast.evaluation.progress import restore_progress, save_progress
 from sslfast.kernels.optimizers import FusedLARS, FusedOptimizer, FusedSGD
 from sslfast.optim.schedules import cosine
+from sslfast.progress import tqdm
 
 log = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ metrics.jsonl       one JSON object a line, see `MetricsLog`
 environment.jsonl   one JSON object a start of the run, see `run.environment`
 train.log           what the terminal showed, less the progress bar
 events.out.*        the metrics for TensorBoard
+loggers.json        the ids under which other loggers know the run; wandb/ has that one's files
 checkpoints/        last.pt and the latest few by step
 summary.json        the last figures of a finished run, see `sslfast.run.summary`
 backbone.safetensors, report/, evaluation/
@@ -45,6 +46,7 @@ CHANGEABLE = {
     "train.compile",
     "train.threads",
     "train.log_every",
+    "train.loggers",
     "train.knn_every",
     "train.knn_k",
     "train.checkpoint_every",
@@ -67,6 +69,8 @@ class RunDirectory:
         self.metrics = path / "metrics.jsonl"
         self.environment = path / "environment.jsonl"
         self.log = path / "train.log"
+        self.loggers = path / "loggers.json"
+        self.wandb = path / "wandb"
         self.checkpoints = path / "checkpoints"
         self.summary = path / "summary.json"
         self.backbone = path / "backbone.safetensors"

@@ -1,39 +1,41 @@
-"""The logs of a run: metrics.jsonl, TensorBoard's events, train.log."""
+"""The logs of a run: metrics.jsonl and what its lines go to beside, train.log."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sslfast.errors import PrintableFormatter, TrainingError
-from sslfast.extras import install, missing
 from sslfast.run.atomic import atomic_write
 from sslfast.run.directory import RunDirectory
+from sslfast.run.loggers import Logger
 from sslfast.run.metrics import read_metrics
 
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
-log = logging.getLogger(__name__)
 step_log = logging.getLogger("sslfast.steps")  # of the lines of steps, which are many
 
 
 class MetricsLog:
-    """The metrics of a run, appended to metrics.jsonl and, where TensorBoard is installed, to its events.
+    """The metrics of a run, appended to metrics.jsonl and given to loggers.
 
     A line is {"step", "epoch", ...}; `step` counts the steps done. A resumed run takes back the lines past
     the step that it resumes from, so that no step stands there twice.
+
+    Args:
+        run: the run's directory.
+        resumed_step: the step that the run goes on from, or 0.
+        open_loggers: returns what the lines go to, too.
 
     Raises:
         TrainingError: from each method, where the files cannot be written, for example as the disk is full.
     """
 
-    def __init__(self, run: RunDirectory, resumed_step: int) -> None:
+    def __init__(
+        self, run: RunDirectory, resumed_step: int, open_loggers: Callable[[], Sequence[Logger]] = tuple
+    ) -> None:
         self._path = run.path
         lines = read_metrics(run.metrics) if resumed_step else []  # from step 0 on, all of it comes again
         lines = [line for line in lines if line["step"] <= resumed_step]
@@ -43,16 +45,15 @@ class MetricsLog:
             with atomic_write(run.metrics) as file:
                 file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
             self._file = run.metrics.open("a", encoding="utf-8")
-            self._events = _tensorboard(run.path, purge_step=resumed_step + 1)
+            self._loggers = open_loggers()
 
     def write(self, step: int, epoch: float, **values: float) -> None:
         """Writes a line of values by name, after `step` steps and `epoch` epochs."""
         with self._writing():
             self._file.write(json.dumps({"step": step, "epoch": round(epoch, 4), **values}) + "\n")
             self._file.flush()
-            if self._events is not None:
-                for name, value in values.items():
-                    self._events.add_scalar(name, value, step)
+            for logger in self._loggers:
+                logger.write(step, epoch, values)
 
     def had(self, name: str, step: int) -> bool:
         """Whether the lines of before the run was resumed have a value of this name at a step."""
@@ -61,11 +62,11 @@ class MetricsLog:
     def __enter__(self) -> MetricsLog:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
         with self._writing():
             self._file.close()
-            if self._events is not None:
-                self._events.close()
+            for logger in self._loggers:
+                logger.close(failed=error is not None)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -76,16 +77,6 @@ class MetricsLog:
                 f"{self._path}: cannot write the metrics ({error.strerror}); the checkpoints are intact: "
                 "make room, and continue with --resume"
             ) from error
-
-
-def _tensorboard(folder: Path, purge_step: int) -> SummaryWriter | None:
-    """A writer of TensorBoard's events; None, and a line that says so, where it is not installed."""
-    if missing("logging"):
-        log.info("no events for TensorBoard, which is not installed: %s", install("logging"))
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder), purge_step=purge_step)
 
 
 class _LogFile(logging.FileHandler):

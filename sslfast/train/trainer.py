@@ -12,15 +12,13 @@ generators are the same on every rank, and rank 0 alone writes.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from textwrap import shorten
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from sslfast.config import Recipe
 from sslfast.data import Batch, Source, load_small, split
@@ -32,6 +30,7 @@ from sslfast.distributed.launch import own_device
 from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.features import features
+from sslfast.progress import tqdm
 from sslfast.random.generators import rng_state, set_rng_state
 from sslfast.recipes.load import from_stored, to_dict
 from sslfast.run.backbone import initial_name, write_backbone
@@ -39,6 +38,7 @@ from sslfast.run.checkpoint import Checkpoints
 from sslfast.run.directory import RunDirectory, check_same
 from sslfast.run.environment import record_start
 from sslfast.run.fits import check_kinds, check_like, check_rng
+from sslfast.run.loggers import Logger, named_loggers
 from sslfast.run.logs import MetricsLog, step_log
 from sslfast.run.metrics import read_metrics
 from sslfast.train.callbacks import OnEpoch, OnStep, no_call
@@ -63,6 +63,7 @@ class Trainer:
         inventory: those that a run to resume was started on; None: it starts on these.
         initial: the weights that it starts from; None: random ones, or those of a checkpoint to resume.
         on_step, on_epoch: are called after each, see `sslfast.train.callbacks`.
+        loggers: what the metrics go to beside those that the recipe names.
 
     Attributes:
         train_set, val_set: the parts of the source that it trains on, and that are held out, if any.
@@ -83,9 +84,10 @@ class Trainer:
         *,
         on_step: OnStep = no_call,
         on_epoch: OnEpoch = no_call,
+        loggers: Sequence[Logger] = (),
     ) -> None:
         self.recipe, self.run, self.source, self.initial = recipe, run, source, initial
-        self.on_step, self.on_epoch = on_step, on_epoch
+        self.on_step, self.on_epoch, self.loggers = on_step, on_epoch, loggers
         self.device = own_device(recipe.train.device)
         if recipe.train.threads:
             torch.set_num_threads(recipe.train.threads)
@@ -132,7 +134,7 @@ class Trainer:
         Raises:
             TrainingError: it cannot go on, as where images have vanished.
         """
-        written = MetricsLog(self.run, self.step) if rank() == 0 else nullcontext()
+        written = MetricsLog(self.run, self.step, self.open_loggers) if rank() == 0 else nullcontext()
         if rank() == 0:
             record_start(
                 self.run.environment,
@@ -168,7 +170,10 @@ class Trainer:
             if rank() == 0:
                 self.conclude(encoder)
 
-    def train(self, interrupt: Interrupt, bar: tqdm[Any]) -> None:
+    def open_loggers(self) -> list[Logger]:
+        return [*named_loggers(self.recipe, self.run, self.step), *self.loggers]
+
+    def train(self, interrupt: Interrupt, bar: tqdm) -> None:
         """Takes the steps that are still to do, and evaluates and saves between epochs.
 
         Raises:
@@ -206,7 +211,7 @@ class Trainer:
             network, self.train_set, self.recipe.data, self.device, check_interrupt=self.check_interrupt
         )
 
-    def report(self, values: dict[str, Tensor], bar: tqdm[Any]) -> None:
+    def report(self, values: dict[str, Tensor], bar: tqdm) -> None:
         """Logs a step: the one place in the loop where the host waits for the device."""
         numbers = dict(zip(values, mean(torch.stack(list(values.values()))).tolist(), strict=True))
         skipped, in_a_row = self.train_step.guard.counts()
@@ -303,7 +308,7 @@ class Trainer:
             return f"at step {self.step}; no checkpoint is saved yet: start the run again"
         return f"at step {self.step}; {self.run.checkpoints} holds step {saved}: go on with --resume"
 
-    def progress(self) -> tqdm[Any]:
+    def progress(self) -> tqdm:
         batch_size = self.recipe.data.batch_size
         return tqdm(
             total=self.total_steps * batch_size,
@@ -311,7 +316,7 @@ class Trainer:
             unit="img",
             unit_scale=True,
             desc=self.recipe.method.name,
-            disable=None if rank() == 0 else True,  # None: where standard error is no terminal
+            disable=None if rank() == 0 else True,  # None: where nobody sees it
         )
 
     def save(self) -> None:

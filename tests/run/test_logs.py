@@ -4,12 +4,12 @@ import errno
 import json
 import logging
 import os
-import sys
 
 import pytest
 
 from sslfast.errors import TrainingError, UsageError
 from sslfast.run.directory import RunDirectory
+from sslfast.run.loggers.tensorboard import TensorBoardLogger
 from sslfast.run.logs import MetricsLog, log_to
 from sslfast.run.metrics import read_metrics
 
@@ -28,17 +28,6 @@ def test_lines_come_back(tmp_path):
     with MetricsLog(run, 0) as metrics:
         metrics.write(1, 0.123456, loss=0.5, lr=0.1)
     assert read_metrics(run.metrics) == [{"step": 1, "epoch": 0.1235, "loss": 0.5, "lr": 0.1}]
-    assert list(tmp_path.glob("events.out.*"))
-
-
-def test_without_tensorboard_the_lines_are_written_and_the_log_says_so(tmp_path, monkeypatch, caplog):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    run = RunDirectory(tmp_path)
-    with caplog.at_level(logging.INFO, "sslfast"), MetricsLog(run, 0) as metrics:
-        metrics.write(1, 1.0, loss=0.5)
-    assert losses(run) == {1: 0.5}
-    assert not list(tmp_path.glob("events.out.*"))
-    assert caplog.messages == ['no events for TensorBoard, which is not installed: pip install "sslfast[logging]"']
 
 
 @pytest.mark.parametrize("resumed", [0, 2, 5])
@@ -102,9 +91,9 @@ def test_a_log_that_cannot_be_opened_is_one_sentence(tmp_path):
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
-    run = RunDirectory(tmp_path)
-    with MetricsLog(run, 0) as metrics, monkeypatch.context() as patch:
-        patch.setattr(metrics._events, "add_scalar", full)
+    run, logger = RunDirectory(tmp_path), TensorBoardLogger(tmp_path, 0)
+    with MetricsLog(run, 0, lambda: [logger]) as metrics, monkeypatch.context() as patch:
+        patch.setattr(logger._writer, "add_scalar", full)
         with pytest.raises(
             TrainingError, match=r"cannot write the metrics \(No space left on device\); .* --resume"
         ):

@@ -7,8 +7,6 @@ from typing import NamedTuple
 from xml.etree import ElementTree
 from xml.parsers import expat
 
-from tqdm import tqdm
-
 from sslfast.data.annotations.checks import Annotation, BadObjects, objects_of
 from sslfast.data.annotations.files import choose_split, images_by_stem, read_lines
 from sslfast.data.annotations.images import AnnotatedImages, header_of
@@ -16,6 +14,7 @@ from sslfast.data.annotations.objects import Objects
 from sslfast.data.sources.bad_files import BadFiles
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.errors import UsageError, printable
+from sslfast.progress import tqdm
 
 MOST_BYTES = 2**24  # of an annotation
 

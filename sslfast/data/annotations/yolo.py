@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import yaml
-from tqdm import tqdm
 
 from sslfast.data.annotations.checks import Annotation, BadObjects, objects_of
 from sslfast.data.annotations.files import choose_split, images_by_stem, read_lines
@@ -16,6 +15,7 @@ from sslfast.data.annotations.images import AnnotatedImages, header_of
 from sslfast.data.sources.bad_files import BadFiles
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.errors import UsageError, printable
+from sslfast.progress import tqdm
 
 logger = logging.getLogger(__name__)
 

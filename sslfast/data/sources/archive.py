@@ -14,12 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from sslfast.data.sources.cache import cache_folder, partial_folder
 from sslfast.data.sources.decompression import uncompressed
 from sslfast.data.sources.tar import DamagedArchive, TooLarge, UnsafeMember, unpack
 from sslfast.errors import UsageError, printable
+from sslfast.progress import tqdm
 
 logger = logging.getLogger(__name__)
 
@@ -178,7 +177,7 @@ class _HashedFile(io.FileIO):
             desc=f"extracting {printable(archive.name)}",
             unit="B",
             unit_scale=True,
-            disable=None,  # where standard error is no terminal
+            disable=None,  # where nobody sees it
         )
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]

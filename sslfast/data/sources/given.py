@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from sslfast.config.settings import shown
 from sslfast.data.in_memory import room_of
@@ -22,6 +21,7 @@ from sslfast.data.sources.names import Name, Names
 from sslfast.data.sources.rgb import as_rgb_mode, read_samples
 from sslfast.errors import UsageError
 from sslfast.given import PREFIX, given
+from sslfast.progress import tqdm
 
 CPU = torch.device("cpu")
 CHANNELS = (1, 3)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from tqdm import trange
 
 from sslfast.config import DataConfig
 from sslfast.data.annotations import AnnotatedImages
@@ -24,6 +23,7 @@ from sslfast.evaluation.detection.training import train_detector
 from sslfast.evaluation.name import with_ending
 from sslfast.evaluation.progress import PROGRESS
 from sslfast.evaluation.protocol import Protocol, Row
+from sslfast.progress import trange
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.errors import UsageError
@@ -16,6 +15,7 @@ from sslfast.evaluation.accuracy import Predictions, accuracy, class_ranks
 from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.evaluation.linear.probe import standardize
 from sslfast.evaluation.protocol import Row
+from sslfast.progress import tqdm
 
 log = logging.getLogger(__name__)
 

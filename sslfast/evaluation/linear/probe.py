@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
-from tqdm import trange
 
 from sslfast.evaluation.accuracy import Predictions, accuracy, class_ranks
 from sslfast.evaluation.classifier import linear_head
@@ -18,6 +17,7 @@ from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.evaluation.protocol import Row
 from sslfast.kernels.optimizers import FusedLARS
 from sslfast.optim.schedules import cosine
+from sslfast.progress import trange
 
 log = logging.getLogger(__name__)
 

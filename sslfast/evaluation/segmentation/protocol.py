@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from sslfast.config import DataConfig
 from sslfast.data.masks import MaskedImages
@@ -21,6 +20,7 @@ from sslfast.evaluation.segmentation.images import count, open_images
 from sslfast.evaluation.segmentation.inference import predictions
 from sslfast.evaluation.segmentation.pictures import draw_prediction
 from sslfast.evaluation.segmentation.training import train_network
+from sslfast.progress import tqdm
 
 PICTURES = 4  # held-out images whose predictions are drawn
 
