@@ -1,5 +1,6 @@
 """The Markdown files of the repository as pages of the site, and a page for each other file that they lead to."""
 
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,7 @@ DRAWING = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 def repository_pages() -> dict[str, str | Path]:
     """The text of the pages by their names on the site; of a picture that they show, its file."""
     pages: dict[str, str | Path] = {}
-    for path in [*AT_ROOT, *sorted(DOCS.glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))]:
+    for path in [*AT_ROOT, *sorted(DOCS.glob("*.md")), *sorted((ROOT / "examples").glob("*.*"))]:
         _add(path, pages)
     return pages
 
@@ -44,8 +45,16 @@ def _add(path: Path, pages: dict[str, str | Path]) -> None:
         parts = FENCED.split(text)  # text and code in turn
         parts[::2] = (LINK.sub(partial(_site_link, path, pages), part) for part in parts[::2])
         pages[uri] = "".join(parts)
+    elif path.suffix == ".ipynb":
+        pages[uri] = _notebook(path)
     else:
         pages[uri] = f"# `{path.name}`\n\n````{path.suffix[1:]}\n{path.read_text()}````\n"
+
+
+def _notebook(path: Path) -> str:
+    """The cells of a notebook, one after the other."""
+    cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text())["cells"]]
+    return "\n\n".join(f"```python\n{text}\n```" if kind == "code" else text for kind, text in cells) + "\n"
 
 
 def _site_link(page: Path, pages: dict[str, str | Path], link: re.Match[str]) -> str:

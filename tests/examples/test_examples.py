@@ -82,6 +82,19 @@ class PlainNTXentLoss(nn.Module):
         return F.cross_entropy(logits, torch.arange(len(z)).roll(len(z1)))
 
 
+def test_lightning_module(capsys):
+    pytest.importorskip("lightning")
+    sizes = ("--epochs", 1, "--images", 24, "--batch-size", 8, "--queue-size", 16)
+    names = run_example("lightning_module", *sizes)
+    model = names["model"]
+    assert model.pointer == 3 * 8 % 16
+    assert set(names["trainer"].callback_metrics) == {"loss", "accuracy"}
+    assert "'loss'" in capsys.readouterr().out
+    weights = [network.fc[0].weight for network in (model.network, model.key_network)]
+    assert not torch.equal(*weights)
+    torch.testing.assert_close(*weights, rtol=0, atol=0.1)
+
+
 def test_replace_lightly(capsys, monkeypatch):
     losses = ModuleType("lightly.loss")
     losses.NTXentLoss = type("NTXentLoss", (PlainNTXentLoss,), {"__module__": "lightly.loss"})
