@@ -25,6 +25,7 @@ EXTRAS = {
     "logging": {"tensorboard": "tensorboard"},
     "wandb": {"wandb": "wandb"},
     "mlflow": {"mlflow": "mlflow-skinny"},
+    "completion": {"argcomplete": "argcomplete"},
     "timm": {"timm": "timm"},
     "detection": {"torchmetrics": "torchmetrics", "faster_coco_eval": "faster-coco-eval"},
     "onnx": {"onnx": "onnx", "onnxscript": "onnxscript"},

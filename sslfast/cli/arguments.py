@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from sslfast import __version__
 from sslfast.cli.bench import BENCH
 from sslfast.cli.compare import COMPARE
+from sslfast.cli.completion import complete
 from sslfast.cli.embed import EMBED
 from sslfast.cli.evaluate import EVALUATE
 from sslfast.cli.export import EXPORT
@@ -36,6 +37,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
         argv: the words after the program's name; None: those that it was started with.
     """
     main = parser()
+    complete(main)
     argv = sys.argv[1:] if argv is None else argv
     names = [command.name for command in COMMANDS]
     if argv and not argv[0].startswith("-") and argv[0] not in names:

@@ -7,11 +7,13 @@ from typing import Any
 
 from sslfast.cli.command import Command
 from sslfast.cli.common import DATA, add_encoder, add_state_dict
+from sslfast.cli.completion import completed, protocol_names
 from sslfast.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("protocol", metavar="PROTOCOL", help="see the settings of each below")
+    protocol = parser.add_argument("protocol", metavar="PROTOCOL", help="see the settings of each below")
+    completed(protocol, protocol_names)
     add_encoder(parser)
     parser.add_argument(
         "--data",

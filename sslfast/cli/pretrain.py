@@ -7,17 +7,19 @@ from pathlib import Path
 
 from sslfast.cli.command import Command
 from sslfast.cli.common import DATA, path_argument
+from sslfast.cli.completion import completed, recipe_names
 from sslfast.cli.overrides import recipe_schema
 from sslfast.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument(
+    recipe = parser.add_argument(
         "recipe",
         metavar="RECIPE",
         nargs="?",
         help="a name that `sslfast list` describes, or a YAML file; to resume, the run's directory",
     )
+    completed(recipe, recipe_names)
     parser.add_argument(
         "--data",
         action="append",

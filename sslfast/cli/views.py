@@ -6,12 +6,14 @@ from argparse import Namespace
 
 from sslfast.cli.command import Command
 from sslfast.cli.common import DATA, path_argument, print_path
+from sslfast.cli.completion import completed, recipe_names
 from sslfast.cli.overrides import recipe_schema
 from sslfast.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
+    recipe = parser.add_argument("recipe", metavar="RECIPE", help="a recipe's name, or a YAML file")
+    completed(recipe, recipe_names)
     parser.add_argument("--data", action="append", metavar=DATA, help="the images (default: the recipe's)")
     parser.add_argument(
         "--out", metavar="FILE.png", type=path_argument, required=True, help="replaced where it exists"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, cast
 
@@ -23,9 +22,8 @@ from sslfast.device import choose_precision, device_type
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes import families
+from sslfast.recipes.files import FOLDER, PHOTOGRAPHS, recipes
 from sslfast.recipes.presets import PRESETS
-
-PHOTOGRAPHS = "imagenette"  # the folder of the recipes that a method's bare name stands for
 
 
 def recipe_schema() -> type[Recipe]:
@@ -38,20 +36,6 @@ def _schema_of(configs: tuple[type[Any], ...]) -> type[Recipe]:
     method = Annotated[Union[configs], Field(discriminator="name")]  # type: ignore[valid-type]  # noqa: UP007
     schema = type("AnyRecipe", (Recipe,), {"__annotations__": {"method": method}, "__module__": __name__})
     return cast(type[Recipe], dataclass(config=STRICT)(schema))
-
-
-NO_RECIPES = (families.FOLDER, "ablations")  # folders of files that are no recipe
-FOLDER = Path(str(resources.files("sslfast"))) / "recipes"
-
-
-def recipes() -> dict[str, Path]:
-    """The recipes that come with the package by name, and the files that they are written in.
-
-    cifar10/moco_v2.yaml is "moco_v2_cifar10"; of a family, a file is several.
-    """
-    files = sorted(path for path in FOLDER.glob("*/*.yaml") if path.parent.name not in NO_RECIPES)
-    members = {name: member.family for name, member in families.members(FOLDER).items()}
-    return {f"{path.stem}_{path.parent.name}": path for path in files} | members
 
 
 def load_recipe(recipe: Recipe | str | Path, overrides: Overrides = (), *, data: Names | None = None) -> Recipe:
