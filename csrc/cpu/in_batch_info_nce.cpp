@@ -44,6 +44,7 @@ struct Rule {
   const int64_t* row_ids;      // null: no key is excluded
   const int64_t* key_ids;
   const float* weights;  // of the rows' losses, which their gradients take; null: 1
+  double share;          // of each loss in what is returned, which the gradients take: 1 / N of a mean
 };
 
 // Turns a row of s_j into g_j, if asked to, and returns the row's loss. Writes the positive's rank unless
@@ -61,7 +62,7 @@ float to_gradient(float* row, int64_t i, int64_t keys, const Rule& rule, bool ne
   const float top = std::max(s, maximum(row, keys));
   const float negatives = powers(row, keys, scale, top), positive = std::exp2((s - top) * scale);
   if (need_gradient) {
-    const double weight = rule.weights ? rule.weights[i] : 1.0;
+    const double weight = rule.share * (rule.weights ? rule.weights[i] : 1.0);
     const float factor = static_cast<float>(weight / ((negatives + positive) * rule.temperature));
     scale_by(row, keys, factor);
     row[target] = -negatives * factor;
@@ -122,7 +123,7 @@ const T* data(Optional& tensor) {
 // Returns losses (N,), dq (N, D) or (0, D), dk (M, D) or (0, D), and positive ranks (N,) or (0,).
 std::tuple<Tensor, Tensor, Tensor, Tensor> compute(
     const Tensor& query, const Tensor& keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
-    int64_t offset, int64_t chunks, bool need_dq, bool need_dk, bool need_positive_rank) {
+    int64_t offset, int64_t chunks, bool mean, bool need_dq, bool need_dk, bool need_positive_rank) {
   const int64_t n = query.size(0), m = keys.size(0), d = query.size(1);
   Tensor loss = empty({n}, ScalarType::Float);
   Tensor dq = empty({need_dq ? n : 0, d}, ScalarType::Float);
@@ -132,7 +133,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> compute(
 
   const Tensor queries = as_fp32(query), all_keys = as_fp32(keys);
   const Rule rule = {temperature, offset, n / chunks, data<int64_t>(row_ids), data<int64_t>(key_ids),
-                     data<float>(weights)};
+                     data<float>(weights), mean ? 1.0 / static_cast<double>(n) : 1.0};
   run(static_cast<const float*>(queries.data_ptr()), n, static_cast<const float*>(all_keys.data_ptr()), m, d, rule,
       loss.mutable_data_ptr<float>(), need_dq ? dq.mutable_data_ptr<float>() : nullptr,
       need_dk ? dk.mutable_data_ptr<float>() : nullptr,
@@ -148,23 +149,23 @@ std::tuple<Tensor, Tensor, Tensor> in_batch_info_nce(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, double temperature, int64_t offset, int64_t chunks,
     bool need_dq, bool need_positive_rank) {
   const auto [loss, dq, dk, positive_rank] = compute(query, keys, row_ids, key_ids, {}, temperature, offset, chunks,
-                                                     need_dq, /*need_dk=*/false, need_positive_rank);
+                                                     /*mean=*/false, need_dq, /*need_dk=*/false, need_positive_rank);
   return {loss, dq, positive_rank};
 }
 
-// Returns the sum of the losses, weighted or not, its gradient to the query, if asked for, and to the keys, all fp32,
-// and positive ranks (N,), if asked for.
+// Returns the sum or the mean of the losses, weighted or not, its gradient to the query, if asked for, and to the keys,
+// all fp32, and positive ranks (N,), if asked for.
 std::tuple<Tensor, Tensor, Tensor, Tensor> in_batch_info_nce_total(
     Tensor query, Tensor keys, Optional row_ids, Optional key_ids, Optional weights, double temperature,
-    int64_t offset, int64_t chunks, bool need_dq, bool need_positive_rank) {
+    int64_t offset, int64_t chunks, bool mean, bool need_dq, bool need_positive_rank) {
   const auto [loss, dq, dk, positive_rank] = compute(query, keys, row_ids, key_ids, weights, temperature, offset,
-                                                     chunks, need_dq, /*need_dk=*/true, need_positive_rank);
+                                                     chunks, mean, need_dq, /*need_dk=*/true, need_positive_rank);
   const float* const losses = static_cast<const float*>(loss.data_ptr());
   const float* const factors = data<float>(weights);
   double total = 0.0;
   for (int64_t i = 0; i < loss.size(0); ++i) total += factors ? double{factors[i]} * losses[i] : losses[i];
   Tensor sum = empty({}, ScalarType::Float);
-  *sum.mutable_data_ptr<float>() = static_cast<float>(total);
+  *sum.mutable_data_ptr<float>() = static_cast<float>(mean ? total / static_cast<double>(loss.size(0)) : total);
   return {sum, dq, dk, positive_rank};
 }
 

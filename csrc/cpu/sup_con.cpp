@@ -217,27 +217,31 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> sup_con(Tensor features, std::optiona
   return forward(features, labels, temperature, nullptr);
 }
 
-// Returns what `forward` does for pairs, and positive ranks (M,) if asked for, else (0,).
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> nt_xent(Tensor features, double temperature,
+// Returns what `forward` does for pairs, but of the losses their mean, if asked to; and positive ranks (M,) if asked
+// for, else (0,).
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> nt_xent(Tensor features, double temperature, bool mean,
                                                            bool need_positive_rank) {
   Tensor positive_rank = empty({need_positive_rank ? features.size(0) : 0}, ScalarType::Long);
-  const auto results =
+  auto results =
       forward(features, {}, temperature, need_positive_rank ? positive_rank.mutable_data_ptr<int64_t>() : nullptr);
+  if (mean) std::get<0>(results) = mean_of(std::get<0>(results));
   return std::tuple_cat(results, std::make_tuple(positive_rank));
 }
 
-// Returns the gradient to the features, (M, D), in their dtype, from the gradients of the losses and the results of
-// the forward pass.
+// Returns the gradient to the features, (M, D), in their dtype, from the results of the forward pass and the gradients
+// of the losses, (M,), or the one of their mean, ().
 Tensor sup_con_backward(Tensor d_loss, Tensor features, std::optional<Tensor> labels, Tensor top, Tensor log_sum,
                         Tensor count, double temperature) {
   const int64_t m = features.size(0), d = features.size(1);
   const float scale = static_cast<float>(M_LOG2E / temperature);
   const Tensor d_losses = as_fp32(d_loss);
+  const float* const d_losses_data = static_cast<const float*>(d_losses.data_ptr());
+  const bool of_mean = d_loss.dim() == 0;
   std::vector<float> push(m), pull(m);
   for (int64_t i = 0; i < m; ++i) {
     const float positives = static_cast<const float*>(count.data_ptr())[i];
     if (!positives) continue;
-    push[i] = static_cast<float>(static_cast<const float*>(d_losses.data_ptr())[i] / temperature);
+    push[i] = static_cast<float>((of_mean ? d_losses_data[0] / m : d_losses_data[i]) / temperature);
     pull[i] = push[i] / positives;
   }
   const std::vector<int32_t> group = groups_of(labels, m);

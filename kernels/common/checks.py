@@ -16,6 +16,8 @@ def check_alike(op: str, first: str, **tensors: Tensor) -> None:
     if not dtype.is_floating_point:
         raise ValueError(f"{op}: expected {first} of a floating-point dtype, got {dtype}")
     for name, tensor in tensors.items():
+        if name == first:
+            continue
         if tensor.dtype != dtype:
             raise ValueError(f"{op}: expected {name} of dtype {dtype} to match {first}, got {tensor.dtype}")
         if tensor.device != device:

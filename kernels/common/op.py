@@ -82,6 +82,7 @@ class Op:
         self._preferred = (*(impl for impl in self.impls if impl not in self.explicit), "reference")
         self._operators = {impl: getattr(packet, impl) for impl in self.impls}
         self._functions: dict[str, Callable[..., Any]] = {}
+        self._chosen: dict[tuple[torch.device, torch.dtype | None], str] = {}  # by `auto`, compiled ones only
         if not internal:
             OPS[name] = self
 
@@ -153,15 +154,23 @@ class Op:
         if impl == "reference":
             return impl
         if impl == "auto":
-            kind = device.type
-            for choice in self._preferred:
-                # The interpreter is for debugging: `auto` takes Triton on a CUDA device only.
-                if (choice != "triton" or kind == "cuda") and self.why_not(choice, kind, dtype) is None:
-                    return choice
-        check_impl(self.name, impl)
+            chosen = self._chosen.get((device, dtype))
+            if chosen is None or MISSING[chosen] is not None:
+                chosen = self._choose(device.type, dtype)
+                if chosen != "reference":
+                    self._chosen[device, dtype] = chosen
+            return chosen
+        if impl not in self._operators:
+            check_impl(self.name, impl)
         if reason := self.why_not(impl, device.type, dtype):
             raise RuntimeError(f"{self.name}: impl={impl!r} is not available: {reason}")
         return impl
+
+    def _choose(self, kind: str, dtype: torch.dtype | None) -> str:
+        """Chooses for `auto` on a kind of device."""
+        # The interpreter is for debugging: `auto` takes Triton on a CUDA device only.
+        preferred = (impl for impl in self._preferred if impl != "triton" or kind == "cuda")
+        return next(impl for impl in preferred if self.why_not(impl, kind, dtype) is None)
 
     def call(self, impl: str, *args: Any) -> Any:
         """Runs a compiled implementation.

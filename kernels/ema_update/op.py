@@ -63,10 +63,12 @@ def ema_update_(
         ValueError: lists, shapes, strides, dtypes or devices that do not fit; a momentum out of range.
         RuntimeError: an explicit `impl` that is not available.
     """
-    ks, qs = _listed("targets", targets), _listed("sources", sources)
+    ks = targets if type(targets) is list else _listed("targets", targets)
+    qs = sources if type(sources) is list else _listed("sources", sources)
     if len(ks) != len(qs):
         raise ValueError(f"ema_update_: expected {len(ks)} sources to match targets, got {len(qs)}")
-    _check_momentum(momentum, ks)
+    if type(momentum) is not float or not 0 <= momentum <= 1:  # the usual case has no more to check
+        _check_momentum(momentum, ks)
     if not ks:
         return
     if not isinstance(ks[0], Tensor):

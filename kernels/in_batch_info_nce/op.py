@@ -29,11 +29,12 @@ OP = Op(
     " -> (Tensor loss, Tensor dq, Tensor positive_rank)",
     impls=("cpp", "triton"),
 )
-# sum_i weights_i loss_i (without weights: 1 each) and its gradients. A gradient to the keys adds up what rows
-# send, so it can be taken in the forward pass only where the gradients of the losses are known to be equal.
+# sum_i weights_i loss_i (without weights: 1 each), for a mean over N, and its gradients. A gradient to the keys
+# adds up what rows send, so it can be taken in the forward pass only where the gradients of the losses are known
+# to be equal.
 TOTAL = Op(
     "in_batch_info_nce_total",
-    f"({INPUTS}, Tensor? weights, {TARGETS}, bool need_dq, bool need_positive_rank)"
+    f"({INPUTS}, Tensor? weights, {TARGETS}, bool mean, bool need_dq, bool need_positive_rank)"
     " -> (Tensor total, Tensor dq, Tensor dk, Tensor positive_rank)",
     impls=OP.impls,
     internal=True,
@@ -126,18 +127,19 @@ def in_batch_info_nce(
         check_forms("in_batch_info_nce", label_smoothing, positive_prior, has_ids=ids is not None)
     query, scale = divided("in_batch_info_nce", query, temperature)
     row_ids, key_ids = ids if ids is not None else (None, None)
-    if impl == "auto" and _is_faster_eagerly(query, keys):
+    is_grad_enabled = torch.is_grad_enabled()
+    need_dq, need_dk = is_grad_enabled and query.requires_grad, is_grad_enabled and keys.requires_grad
+    if impl == "auto" and query.is_cpu and _is_faster_eagerly(query, keys, need_dk):
         impl = "reference"
     chosen = OP.choose(impl, query.device, query.dtype)
     inputs, targets = (query, keys, row_ids, key_ids), (scale, offset, chunks)
-    need_dq = torch.is_grad_enabled() and query.requires_grad
-    need_dk = torch.is_grad_enabled() and keys.requires_grad
     first = "none" if positive_prior else reduction
     if chosen == "reference":
         loss, positive_rank = reference.in_batch_info_nce(*inputs, *targets, return_rank, first)
     elif need_dk and first != "none" and len(query):  # the mean of no losses is NaN, but moves no key
-        total, _, _, positive_rank = TOTAL.call(chosen, *inputs, None, *targets, need_dq, return_rank)
-        loss = total / len(query) if reduction == "mean" else total
+        loss, _, _, positive_rank = TOTAL.call(
+            chosen, *inputs, None, *targets, reduction == "mean", need_dq, return_rank
+        )
     else:
         losses, _, positive_rank = OP.call(chosen, *inputs, *targets, need_dq, return_rank)
         loss = reduce(losses, first)
@@ -153,14 +155,15 @@ def in_batch_info_nce(
     return (loss, positive_rank) if return_rank else loss
 
 
-def _is_faster_eagerly(query: Tensor, keys: Tensor) -> bool:
-    """Whether eager PyTorch is faster: its matrix products in one piece, where they take the time, and its calls.
+def _is_faster_eagerly(query: Tensor, keys: Tensor, need_dk: bool) -> bool:
+    """Whether eager PyTorch is faster on a CPU: its matrix products in one piece, where they take the time.
 
-    Measured on a CPU: eager forward and backward take 0.8 to 1 times ours where the harmonic mean of N and M is at
-    most D, so that the matrix of logits is no larger than half the inputs, or where it is small.
+    Measured: eager forward and backward take 0.8 to 1 times ours where the harmonic mean of N and M is at most D,
+    so that the matrix of logits is no larger than half the inputs, or where it is small. With a gradient to the
+    keys, which our forward pass gives too, that is so where the harmonic mean is at most half of D.
     """
     (n, d), m = query.shape, keys.shape[0]
-    return n * m <= max(2**14, (n + m) * d // 2) and query.is_cpu
+    return n * m <= ((n + m) * d // 4 if need_dk else max(2**14, (n + m) * d // 2))
 
 
 def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Tensor, Tensor] | None) -> None:
@@ -172,9 +175,10 @@ def _check(query: Tensor, keys: Tensor, offset: int, chunks: int, ids: tuple[Ten
     if len(keys_shape) != 2 or keys_shape[1] != d:
         raise ValueError(f"{op}: expected keys of shape (M, {d}) to match query, got {tuple(keys_shape)}")
     checks.check_alike(op, "query", query=query, keys=keys)
-    for name, number in (("offset", offset), ("chunks", chunks)):
-        if type(number) is not int and not isinstance(number, (Integral, torch.SymInt)):
-            raise ValueError(f"{op}: expected {name} to be a whole number, got {number!r}")
+    if type(offset) is not int or type(chunks) is not int:  # the usual case, without the ABC's check
+        for name, number in (("offset", offset), ("chunks", chunks)):
+            if not isinstance(number, (Integral, torch.SymInt)):
+                raise ValueError(f"{op}: expected {name} to be a whole number, got {number!r}")
     if chunks < 1 or n % chunks:
         raise ValueError(f"{op}: expected chunks >= 1 that divide the {n} rows of query, got {chunks}")
     targets, m = n // chunks, keys_shape[0]
@@ -211,7 +215,7 @@ def _(
 @TOTAL.fake
 def _(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool, need_positive_rank: bool,
+    temperature: float, offset: int, chunks: int, mean: bool, need_dq: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     n, d = query.shape
     total = query.new_empty((), dtype=torch.float32)
@@ -235,7 +239,7 @@ def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]
     if ctx.needs_input_grad[0]:
         d_query = (d_loss[:, None] * dq).to(ctx.dtype)
     if ctx.needs_input_grad[1]:
-        _, _, dk, _ = TOTAL.call(ctx.impl, *inputs, d_loss, *ctx.targets, False, False)
+        _, _, dk, _ = TOTAL.call(ctx.impl, *inputs, d_loss, *ctx.targets, False, False, False)
         d_keys = dk.to(ctx.dtype)
     return d_query, d_keys, *[None] * 7
 
@@ -253,7 +257,7 @@ def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 def _backward_total(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
     asked = zip(ctx.needs_input_grad, ctx.saved_tensors, strict=False)
     gradients = [(d_total * gradient).to(ctx.dtype) if asks else None for asks, gradient in asked]
-    return *gradients, *[None] * 8
+    return *gradients, *[None] * 9
 
 
 TOTAL.autograd(_setup_context_total, _backward_total)

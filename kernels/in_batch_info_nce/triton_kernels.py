@@ -158,9 +158,9 @@ def in_batch_info_nce(
 
 def in_batch_info_nce_total(
     query: Tensor, keys: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, weights: Tensor | None,
-    temperature: float, offset: int, chunks: int, need_dq: bool, need_positive_rank: bool,
+    temperature: float, offset: int, chunks: int, mean: bool, need_dq: bool, need_positive_rank: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """Computes the sum of the losses, weighted or not, and its gradient to the keys (M, D), both fp32.
+    """Computes the sum or mean of the losses, weighted or not, and its gradient to the keys (M, D), both fp32.
 
     If asked for, also the gradient to the query, (N, D), else (0, D), and the positive ranks (N,), else (0,).
     """
@@ -168,7 +168,11 @@ def in_batch_info_nce_total(
     loss, dq, dk, positive_rank = _compute(
         query, keys, targets, weights, temperature, need_dq, True, need_positive_rank
     )
-    return (loss if weights is None else loss * weights).sum(), dq, dk, positive_rank
+    loss = loss if weights is None else loss * weights
+    if not mean:
+        return loss.sum(), dq, dk, positive_rank
+    # Not within the kernels, whose products take the gradients in fp16: these may be too small for it.
+    return loss.mean(), dq.div_(len(query)), dk.div_(len(query)), positive_rank
 
 
 def _targets(query: Tensor, row_ids: Tensor | None, key_ids: Tensor | None, offset: int, chunks: int) -> Targets:

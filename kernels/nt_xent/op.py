@@ -9,15 +9,16 @@ from sslfast.kernels.common import checks
 from sslfast.kernels.common.autocast import autocast
 from sslfast.kernels.common.debug import check_unit_rows
 from sslfast.kernels.common.info_nce_forms import divided
-from sslfast.kernels.common.losses import Reduction, reduce
+from sslfast.kernels.common.losses import Reduction
 from sslfast.kernels.common.op import MISSING, Impl, Op
 from sslfast.kernels.nt_xent import reference
 from sslfast.kernels.sup_con.op import BACKWARD
 
-# The results are sup_con's, with rows i and i + N as each other's positives, and the positive ranks.
+# The results are sup_con's, with rows i and i + N as each other's positives, and the positive ranks. The loss is
+# the mean of all if asked for: then it takes no node of its own in autograd's graph, of which each costs the host.
 OP = Op(
     "nt_xent",
-    "(Tensor features, float temperature, bool need_positive_rank)"
+    "(Tensor features, float temperature, bool mean, bool need_positive_rank)"
     " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count, Tensor positive_rank)",
     impls=BACKWARD.impls,
 )
@@ -89,35 +90,37 @@ def nt_xent(
     if chosen == "reference":
         loss, positive_rank = reference.nt_xent(z, scale, return_rank, reduction)
     else:
-        losses, *_, positive_rank = OP.call(chosen, z, scale, return_rank)
-        loss = reduce(losses, reduction)
+        loss, *_, positive_rank = OP.call(chosen, z, scale, reduction == "mean", return_rank)
+        loss = loss.sum() if reduction == "sum" else loss
     return (loss, positive_rank) if return_rank else loss
 
 
 def _check(z1: Tensor, z2: Tensor) -> None:
-    if z1.ndim != 2 or z1.shape[1] == 0:
-        raise ValueError(f"nt_xent: expected z1 of shape (N, D) with D > 0, got {tuple(z1.shape)}")
-    if z2.shape != z1.shape:
-        raise ValueError(f"nt_xent: expected z2 of shape {tuple(z1.shape)} to match z1, got {tuple(z2.shape)}")
+    shape = z1.shape
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(f"nt_xent: expected z1 of shape (N, D) with D > 0, got {tuple(shape)}")
+    if z2.shape != shape:
+        raise ValueError(f"nt_xent: expected z2 of shape {tuple(shape)} to match z1, got {tuple(z2.shape)}")
     checks.check_alike("nt_xent", "z1", z1=z1, z2=z2)
 
 
 @OP.fake
-def _(features: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, ...]:
+def _(features: Tensor, temperature: float, mean: bool, need_positive_rank: bool) -> tuple[Tensor, ...]:
     m = len(features)
-    rows = (features.new_empty(m, dtype=torch.float32) for _ in range(4))
-    return *rows, features.new_empty(m if need_positive_rank else 0, dtype=torch.int64)
+    loss = features.new_empty(() if mean else m, dtype=torch.float32)
+    rows = (features.new_empty(m, dtype=torch.float32) for _ in range(3))
+    return loss, *rows, features.new_empty(m if need_positive_rank else 0, dtype=torch.int64)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    features, ctx.temperature, _ = inputs
+    features, ctx.temperature, _, _ = inputs
     _, *rows, positive_rank = output
     ctx.mark_non_differentiable(*rows, positive_rank)
     ctx.save_for_backward(features, None, *rows)
 
 
 def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    return BACKWARD.call(ctx.impl, d_loss, *ctx.saved_tensors, ctx.temperature), None, None
+    return BACKWARD.call(ctx.impl, d_loss, *ctx.saved_tensors, ctx.temperature), *[None] * 3
 
 
 OP.autograd(_setup_context, _backward)

@@ -69,7 +69,7 @@ def soft_cross_entropy(
     checks.check_temperature("soft_cross_entropy", temperature)
     checks.check_reduction("soft_cross_entropy", reduction)
     if impl == "auto" and logits.is_cpu and logits.numel() < SMALL:
-        impl = "reference"
+        return reference.soft_cross_entropy(logits, targets, temperature, reduction)
     chosen = OP.choose(impl, logits.device, torch.promote_types(logits.dtype, targets.dtype))
     if chosen == "reference":
         return reference.soft_cross_entropy(logits, targets, temperature, reduction)
@@ -78,17 +78,16 @@ def soft_cross_entropy(
 
 
 def _check(logits: Tensor, targets: Tensor) -> None:
-    if logits.ndim != 2 or logits.shape[1] == 0:
+    shape = logits.shape
+    if len(shape) != 2 or shape[1] == 0:
+        raise ValueError(f"soft_cross_entropy: expected logits of shape (B, K) with K > 0, got {tuple(shape)}")
+    if targets.shape != shape:
         raise ValueError(
-            f"soft_cross_entropy: expected logits of shape (B, K) with K > 0, got {tuple(logits.shape)}"
-        )
-    if targets.shape != logits.shape:
-        raise ValueError(
-            f"soft_cross_entropy: expected targets of shape {tuple(logits.shape)} to match logits, "
+            f"soft_cross_entropy: expected targets of shape {tuple(shape)} to match logits, "
             f"got {tuple(targets.shape)}"
         )
     for name, tensor in (("logits", logits), ("targets", targets)):
-        if not tensor.is_floating_point():
+        if not tensor.dtype.is_floating_point:
             raise ValueError(f"soft_cross_entropy: expected {name} of a floating-point dtype, got {tensor.dtype}")
     if targets.device != logits.device:
         raise ValueError(

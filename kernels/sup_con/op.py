@@ -22,6 +22,7 @@ OP = Op(
     " -> (Tensor loss, Tensor top, Tensor log_sum, Tensor count)",
     impls=("cpp", "triton"),
 )
+# The gradient of the losses, (M,), or of their mean, ().
 BACKWARD = Op(
     "sup_con_backward",
     "(Tensor d_loss, Tensor features, Tensor? labels, Tensor top, Tensor log_sum, Tensor count, float temperature)"

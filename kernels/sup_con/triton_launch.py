@@ -75,12 +75,13 @@ def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tupl
     return _forward(features, labels, temperature, need_positive_rank=False)[:4]
 
 
-def nt_xent(features: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, ...]:
+def nt_xent(features: Tensor, temperature: float, mean: bool, need_positive_rank: bool) -> tuple[Tensor, ...]:
     """Computes what `sup_con` does for the pairs of rows i and i + M / 2, and their positive ranks.
 
-    These are int64, (M,) if asked for, else (0,).
+    These are int64, (M,) if asked for, else (0,). Of the losses it returns the mean, if that is asked for.
     """
-    return _forward(features, None, temperature, need_positive_rank)
+    losses, *others = _forward(features, None, temperature, need_positive_rank)
+    return losses.mean() if mean else losses, *others
 
 
 def _forward(
@@ -130,11 +131,16 @@ def sup_con_backward(
     count: Tensor,
     temperature: float,
 ) -> Tensor:
-    """Computes the gradient to the features, (M, D), in their dtype, from the gradients of the losses."""
+    """Computes the gradient to the features, (M, D), in their dtype, from the gradients of the losses.
+
+    `d_loss` is (M,), or () of the losses' mean.
+    """
     features, labels = features.contiguous(), None if labels is None else labels.contiguous()
     m, d = features.shape
     if m == 0:
         return torch.empty_like(features)
+    if d_loss.ndim == 0:
+        d_loss = d_loss.expand(m) / m
     push, pull, shifted = (torch.empty_like(top) for _ in range(3))
     numbers = top.new_empty(2)
     scale = LOG2_E / temperature

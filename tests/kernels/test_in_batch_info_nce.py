@@ -229,9 +229,9 @@ def test_the_total_is_an_operator_like_the_others(impl, device):
     tensors = [tensor.requires_grad_() for tensor in inputs((7, 20, 8), device=device)]
     ids = random_ids(7, 20, device=device)
     for weights in (None, torch.linspace(-1, 2, 7, device=device)):
-        args = (*tensors, *ids, weights, T, 3, 1, True, True)
+        args = (*tensors, *ids, weights, T, 3, 1, weights is None, True, True)
         torch.library.opcheck(getattr(torch.ops.sslfast.in_batch_info_nce_total, impl), args)
-    total, *_ = TOTAL.call(impl, *tensors, *ids, None, T, 3, 1, True, True)
+    total, *_ = TOTAL.call(impl, *tensors, *ids, None, T, 3, 1, True, True, True)
     with pytest.raises(RuntimeError, match="its gradient cannot be differentiated again"):
         torch.autograd.grad(total, tensors, create_graph=True)
 
@@ -356,3 +356,14 @@ def test_auto_runs_the_compiled_kernel(record_impls):
     K.in_batch_info_nce(*inputs((128, 128, 8)), temperature=T)
     assert called == []
     assert lib.OPS["in_batch_info_nce"] is OP
+
+
+@pytest.mark.parametrize(
+    ("shape", "impls"), [((8, 16, 8), ["cpp"]), ((64, 64, 64), ["cpp"]), ((100, 200, 640), [])]
+)
+def test_auto_takes_both_gradients_in_one_pass_of_small_batches_too(shape, impls, monkeypatch):
+    called = []
+    monkeypatch.setattr(TOTAL, "call", lambda *args, call=TOTAL.call: called.append(args[0]) or call(*args))
+    query, keys = (tensor.requires_grad_() for tensor in inputs(shape))
+    K.in_batch_info_nce(query, keys, temperature=T)
+    assert called == impls

@@ -69,6 +69,14 @@ def test_loss_and_gradients(impl, device, dtype, shape):
 
 
 @both_paths
+def test_gradients_of_the_mean(impl, device, dtype):
+    """The operators compute it: it has a way of its own through both passes."""
+    check_accuracy(impl, *views(33, 20, dtype, device), reduction="mean")
+    z = torch.cat(views(5, 8, dtype, device)).requires_grad_()
+    torch.library.opcheck(getattr(torch.ops.sslfast.nt_xent, impl), (z, T, True, True))
+
+
+@both_paths
 def test_one_pair_has_nothing_to_tell_apart(impl, device, dtype):
     losses, d1, d2 = run(impl, *views(1, 4, dtype, device))
     assert not losses.any()

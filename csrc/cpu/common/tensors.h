@@ -27,6 +27,16 @@ inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   return Tensor(handle);
 }
 
+// Returns the mean of numbers in fp32, a tensor of shape (); NaN of none.
+inline Tensor mean_of(const Tensor& numbers) {
+  const float* const data = static_cast<const float*>(numbers.data_ptr());
+  double sum = 0;
+  for (int64_t i = 0; i < numbers.numel(); ++i) sum += data[i];
+  Tensor mean = empty({}, ScalarType::Float);
+  *mean.mutable_data_ptr<float>() = static_cast<float>(sum / static_cast<double>(numbers.numel()));
+  return mean;
+}
+
 // Returns a (rows, columns) tensor over existing memory, which must outlive it.
 inline Tensor as_matrix(const float* data, int64_t rows, int64_t columns, int64_t row_stride, int64_t column_stride) {
   const torch::stable::Device cpu(torch::headeronly::DeviceType::CPU);
