@@ -26,11 +26,6 @@ def has_warpgroups(tensor: Tensor) -> bool:
     return not tensor.is_cuda or torch.cuda.get_device_capability(tensor.device)[0] in (9, 10)
 
 
-def has_tensor_memory(tensor: Tensor) -> bool:
-    """Whether the matrix unit of the tensor's GPU keeps its products in a memory of their own: sm_100's."""
-    return tensor.is_cuda and torch.cuda.get_device_capability(tensor.device)[0] == 10
-
-
 def shared_memory(tensor: Tensor) -> int:
     """The bytes of shared memory that a block of threads may use on the tensor's GPU."""
     if tensor.is_cuda:

@@ -22,7 +22,6 @@ from torch import Tensor
 
 from sslfast.kernels.common.launch import (
     SHARED_MEMORY,
-    has_tensor_memory,
     matmul,
     part_length,
     processors,
@@ -129,7 +128,6 @@ def partial_kernel(
     BK: tl.constexpr,
     BD: tl.constexpr,
     TOP: tl.constexpr,  # a power of two
-    TENSOR_MEMORY: tl.constexpr,
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1).to(tl.int64)
     o_n = i_n * BN + tl.arange(0, BN)
@@ -164,11 +162,9 @@ def partial_kernel(
             b_start = tl.where(better, start, b_start)
         else:
             b_keys = tl.where(m_k[None, :], _keys(b_s, o_k[None, :]), NO_KEY)
-            if TENSOR_MEMORY:
-                b_list = insert(b_list, b_keys)
-            elif tl.max((tl.max(b_keys, 1) > tl.min(b_list, 1)).to(tl.int32), 0) > 0:
-                # `insert` would find that out: but of a loop directly around another one Triton makes no pipeline.
-                # Where products lie in tensor memory, Triton 3.6 cannot compile this.
+            # `insert` would find that out: but of a loop directly around another one Triton makes no pipeline. Over
+            # all candidates, not by rows: that Triton 3.6 cannot compile where products lie in tensor memory.
+            if tl.max((b_keys > tl.min(b_list, 1)[:, None]).to(tl.int32)) > 0:
                 b_list = insert(b_list, b_keys)
     o_out = (i_split * N + o_n) * TOP
     if TOP == 1:
@@ -272,8 +268,7 @@ def _resident(query: Tensor, queue: Tensor, inverse: Tensor | None, top: int) ->
     keys = query.new_empty((splits, n, top), dtype=torch.int64)
     partial_kernel[(triton.cdiv(n, c.BN), splits)](
         query, queue, inverse, keys, n, k, d, c.split_rows,
-        BN=c.BN, BK=c.BK, BD=c.BD, TOP=top, TENSOR_MEMORY=has_tensor_memory(query), num_warps=c.num_warps,
-        num_stages=c.num_stages,
+        BN=c.BN, BK=c.BK, BD=c.BD, TOP=top, num_warps=c.num_warps, num_stages=c.num_stages,
     )  # fmt: skip
     return keys
 

@@ -23,15 +23,14 @@ def cases(arch):
         }
 
     def tile(c, top):
-        return {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top, "TENSOR_MEMORY": arch == 100}
+        return {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top}
 
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for d in widths:
         for top in (1, 8):
             c = triton_kernels.choose_config((4096, 98304, d), top, processors=132)
             blocks = 1 if top == 1 or (d == 512 and arch == 80) else 2
-            name = f"partial {d} top {top}" if top == 1 or arch != 100 else f"waiting {d} top {top}"
-            yield case(name, "partial_kernel", tile(c, top), c.num_warps, c.num_stages, blocks)
+            yield case(f"partial {d} top {top}", "partial_kernel", tile(c, top), c.num_warps, c.num_stages, blocks)
         c = triton_kernels.choose_config((4096, 98304, d), 1, processors=132)
         normalized = tile(c, 1) | {"p_inverse": None}
         yield case(f"partial {d} normalized", "partial_kernel", normalized, c.num_warps, c.num_stages)
@@ -41,4 +40,4 @@ def cases(arch):
     yield case("length", "length_kernel", {"BR": 16, "BD": 256}, 4)
 
 
-LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "waiting", "length"))
+LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "length"))
