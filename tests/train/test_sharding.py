@@ -1,8 +1,10 @@
 """Weights in parts over several processes: they learn what one process learns, and leave what it leaves."""
 
+import math
 import os
 import shutil
 import signal
+from collections import Counter
 from itertools import islice
 
 import pytest
@@ -11,6 +13,7 @@ import torch.distributed as dist
 from safetensors.torch import load_file
 
 from sslfast.commands.pretrain import pretrain
+from sslfast.encoders.base import blocks_of
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS, Method
 from sslfast.methods.mae import MAE
@@ -85,6 +88,35 @@ def compare(expected, cases):
     assert not wrong, "\n".join(wrong)
 
 
+def count():
+    """Holds what a rank hands over in a step of MAE to the words of docs/scaling.md."""
+    trainer = trainer_of("mae", *TINY_VIT, BATCH, "optim.name=sgd", SHARDED)
+    method, handed, functions = trainer.method, Counter(), {}
+
+    def counting(name):
+        def call(*args, **kwargs):
+            handed[name] += (kwargs["input"] if kwargs.get("input") is not None else args[1]).nbytes
+            return functions[name](*args, **kwargs)
+
+        return call
+
+    def parts(parameters):
+        """The bytes of a rank's parts, which are filled up to equal ones."""
+        return sum(4 * math.ceil(p.shape[0] / RANKS) * math.prod(p.shape[1:]) for p in parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("all_gather_into_tensor", "reduce_scatter_tensor"):
+            functions[name] = getattr(dist, name)
+            patch.setattr(dist, name, counting(name))
+        trainer.train_step(next(trainer.loader.epoch(0)))
+    in_blocks = {p for block in blocks_of(method) for p in block.parameters()}
+    blocks, rest = parts(in_blocks), parts(p for p in method.parameters() if p not in in_blocks)
+    assert handed == {
+        "all_gather_into_tensor": 2 * blocks + rest + 4,  # a norm is gathered, too
+        "reduce_scatter_tensor": RANKS * parts(p for p in method.parameters() if p.requires_grad),
+    }
+
+
 def compare_all(rank, ranks, folder, cases):
     join(rank, ranks, folder)
     compare(torch.load(f"{folder}/expected.pt"), cases)
@@ -123,6 +155,7 @@ def signalled(take_step):
 def work(rank, folder):
     join(rank, RANKS, folder)
     compare(torch.load(folder / "expected.pt"), CHECKED)
+    count()
     given = []
     pretrain(recipe(SHARDED), folder / "whole", on_epoch=lambda epoch, encoder: given.append(encoder))
     if rank == 0:  # the encoder that a callback gets is that of the run
