@@ -15,7 +15,7 @@ def add_arguments(parser: Parser) -> None:
     )
     parser.add_argument("query", metavar="IMAGE", nargs="?", help="the image to find others like it")
     parser.add_argument("--data", action="append", metavar=DATA, help="the images to search, for an encoder")
-    parser.add_argument("--k", type=int, default=5, help="number of neighbors, 1 to 8 (default: %(default)s)")
+    parser.add_argument("--k", type=int, default=5, help="number of neighbors (default: %(default)s)")
     parser.add_argument(
         "--duplicates", metavar="COSINE", type=float, help="in place of IMAGE: all pairs of at least this cosine"
     )

@@ -30,7 +30,7 @@ def search(
         where: embeddings that `sslfast embed` wrote; or an encoder, which embeds `data` first.
         query: an image file; None: duplicates are meant.
         data: the images to search, where `where` is an encoder.
-        k: number of neighbors, 1 to 8.
+        k: number of neighbors.
         duplicates: the least cosine of a pair.
 
     Raises:

@@ -15,7 +15,7 @@ from sslfast import kernels as K
 from sslfast.errors import UsageError
 
 SIMILARITIES = 2**24  # held at once: 64 MiB
-MOST = 8  # neighbors that the lookup finds
+MOST = 8  # neighbors that the op finds
 
 
 class Match(NamedTuple):
@@ -56,17 +56,18 @@ class Embeddings:
 
         Args:
             query: fp32 (M, D).
-            k: how many, 1 to 8; of fewer images all.
+            k: how many, at least 1; of fewer images all. Up to 8 the op `nearest_neighbor` finds them.
 
         Returns:
             For each query its matches, whose `image` is the query's position.
 
         Raises:
-            UsageError: k is out of range, or the features are of patches.
+            UsageError: k is below 1, or the features are of patches.
         """
-        if not 1 <= k <= MOST:
-            raise UsageError(f"k={k}: expected 1 to {MOST} neighbors")
-        found = K.nearest_neighbor(query.float(), self._vectors(), k=min(k, len(self.images)))
+        if k < 1:
+            raise UsageError(f"k={k}: expected at least 1 neighbor")
+        k, find = min(k, len(self.images)), K.nearest_neighbor if k <= MOST else _top
+        found = find(query.float(), self._vectors(), k=k)
         places, similarities = (values.reshape(len(query), -1).tolist() for values in found)
         return [
             [Match(cosine, row, place) for place, cosine in zip(*pair, strict=True)]
@@ -94,3 +95,11 @@ class Embeddings:
         if self.features.ndim != 2:
             raise UsageError("the features are of patches, (N, D, h, w); embed the images without --patches")
         return torch.from_numpy(self.features)
+
+
+def _top(query: Tensor, vectors: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
+    """The places and the cosines of the k vectors that are nearest to each query, (M, k) each."""
+    x = F.normalize(vectors, dim=1)
+    parts = F.normalize(query, dim=1).split(max(1, SIMILARITIES // len(x)))
+    cosines, places = zip(*((part @ x.T).topk(k) for part in parts), strict=True)
+    return torch.cat(places), torch.cat(cosines)

@@ -33,6 +33,24 @@ def test_the_nearest_come_first(embeddings):
     assert len(embeddings.nearest(torch.ones(1, 2), k=8)[0]) == 4
 
 
+@pytest.mark.parametrize("held", [2**24, 1])
+def test_more_neighbors_than_the_op_finds(held, monkeypatch):
+    """The first 8 are the op's; one query at a time, where no more similarities are to be held."""
+    monkeypatch.setattr("sslfast.embeddings.embeddings.SIMILARITIES", held)
+    generator = torch.Generator().manual_seed(0)
+    many = Embeddings(torch.randn(30, 4, generator=generator).numpy(), [f"{n}.png" for n in range(30)])
+    query = torch.randn(3, 4, generator=generator)
+    some, more, all_of_them = (many.nearest(query, k) for k in (8, 20, 99))
+    places = [[[match.other for match in row] for row in rows] for rows in (some, more, all_of_them)]
+    assert [row[:8] for row in places[1]] == places[0]
+    assert [row[:20] for row in places[2]] == places[1]
+    assert all(sorted(row) == list(range(30)) for row in places[2])
+    cosines = torch.tensor([[match.similarity for match in row] for row in all_of_them])
+    x = torch.from_numpy(many.features)
+    expected = torch.cosine_similarity(query[:, None], x[None], dim=2).sort(dim=1, descending=True).values
+    torch.testing.assert_close(cosines, expected)
+
+
 def test_duplicates_are_pairs_each_once(embeddings, monkeypatch):
     pairs = [(0, 1), (1, 3), (0, 3), (2, 3)]
     for chunk in (None, 1):
@@ -43,9 +61,8 @@ def test_duplicates_are_pairs_each_once(embeddings, monkeypatch):
 
 
 def test_what_cannot_be_found_is_refused(embeddings):
-    for k in (0, 9):
-        with pytest.raises(UsageError, match=f"k={k}: expected 1 to 8 neighbors"):
-            embeddings.nearest(torch.ones(1, 2), k)
+    with pytest.raises(UsageError, match="k=0: expected at least 1 neighbor"):
+        embeddings.nearest(torch.ones(1, 2), 0)
     with pytest.raises(UsageError, match="duplicates of a cosine of 95: expected -1 to 1"):
         embeddings.duplicates(95)
     patches = dataclasses.replace(embeddings, features=VECTORS[..., None, None])
