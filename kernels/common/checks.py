@@ -12,12 +12,11 @@ from torch import Tensor
 
 def check_alike(op: str, first: str, **tensors: Tensor) -> None:
     """Raises ValueError unless the tensors share a floating dtype and a device with the one named `first`."""
-    dtype, device = tensors[first].dtype, tensors[first].device
+    one = tensors.pop(first)
+    dtype, device = one.dtype, one.device
     if not dtype.is_floating_point:
         raise ValueError(f"{op}: expected {first} of a floating-point dtype, got {dtype}")
     for name, tensor in tensors.items():
-        if name == first:
-            continue
         if tensor.dtype != dtype:
             raise ValueError(f"{op}: expected {name} of dtype {dtype} to match {first}, got {tensor.dtype}")
         if tensor.device != device:

@@ -255,9 +255,10 @@ def _setup_context_total(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor
 
 
 def _backward_total(ctx: Any, d_total: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    asked = zip(ctx.needs_input_grad, ctx.saved_tensors, strict=False)
-    gradients = [(d_total * gradient).to(ctx.dtype) if asks else None for asks, gradient in asked]
-    return *gradients, *[None] * 9
+    dq, dk = ctx.saved_tensors
+    d_query = (d_total * dq).to(ctx.dtype) if ctx.needs_input_grad[0] else None
+    d_keys = (d_total * dk).to(ctx.dtype) if ctx.needs_input_grad[1] else None
+    return d_query, d_keys, *[None] * 9
 
 
 TOTAL.autograd(_setup_context_total, _backward_total)

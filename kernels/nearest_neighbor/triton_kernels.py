@@ -162,8 +162,8 @@ def partial_kernel(
             b_start = tl.where(better, start, b_start)
         else:
             b_keys = tl.where(m_k[None, :], _keys(b_s, o_k[None, :]), NO_KEY)
-            # `insert` would find that out: but of a loop directly around another one Triton makes no pipeline. Over
-            # all candidates, not by rows: that Triton 3.6 cannot compile where products lie in tensor memory.
+            # `insert` would find that out: but of a loop directly around another one Triton makes no pipeline. All
+            # candidates are asked, not rows: that Triton 3.6 cannot compile with products in tensor memory.
             if tl.max((b_keys > tl.min(b_list, 1)[:, None]).to(tl.int32)) > 0:
                 b_list = insert(b_list, b_keys)
     o_out = (i_split * N + o_n) * TOP
