@@ -146,7 +146,7 @@ SHORT: dict[str, Short] = {
     "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
     "local_aggregation": Short(
         (
-            *(MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12", "method.warmup_epochs=4"),
+            *(MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.06", "method.warmup_epochs=3"),
             *("method.clusters=100", "method.background=512"),
         ),
         "more steps, a higher rate, a bank without memory, a shorter warm-up, clusters for 5,000 images",
