@@ -11,9 +11,10 @@ from torch import Tensor
 
 from sslfast.errors import UsageError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "fp16"]
+PrecisionName = Literal["auto", "fp32", "bf16", "fp16"]
 MOST_SHOWN = 40  # characters of a name in a message
-DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
@@ -41,13 +42,16 @@ def device_type(name: str) -> str:
     return choose_device(name).type if name == "auto" else name.partition(":")[0]
 
 
-def choose_precision(name: Literal["auto", "fp32", "bf16"], device_type: str) -> Precision:
-    """Choose a precision by its name; "auto" is bf16 on a GPU and on a CPU that multiplies in it, else fp32.
+def choose_precision(name: PrecisionName, device_type: str) -> Precision:
+    """Choose a precision by its name; "auto" is what the device multiplies in.
 
-    Such a CPU has AVX512-BF16 or AMX-BF16. Others only emulate bf16, which takes longer than fp32.
+    bf16 on a GPU and on a CPU with AVX512-BF16 or AMX-BF16, else fp16 on a GPU, before Ampere, and fp32 on a CPU:
+    what a device only emulates takes longer than fp32.
     """
     if name != "auto":
         return name
+    if device_type == "cuda" and torch.cuda.is_available():
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     found = torch.cpu.get_capabilities()
     return "bf16" if device_type == "cuda" or found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
 

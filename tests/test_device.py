@@ -39,6 +39,17 @@ def test_auto_is_bf16_on_a_gpu_and_on_a_cpu_that_has_it(monkeypatch, found, prec
     assert [choose_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
 
 
+@pytest.mark.parametrize(("capable", "precision"), [(True, "bf16"), (False, "fp16")])
+def test_auto_is_fp16_on_a_gpu_without_bf16(monkeypatch, capable, precision):
+    """One that only emulates it is one without."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda *, including_emulation: including_emulation or capable
+    )
+    assert choose_precision("auto", "cuda") == precision
+    assert choose_precision("bf16", "cuda") == "bf16"
+
+
 def test_the_type_of_a_device_needs_none(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert [device_type(name) for name in ("auto", "cpu", "cuda", "cuda:1")] == ["cpu", "cpu", "cuda", "cuda"]

@@ -127,7 +127,7 @@ def measure(method: str, case: TrainCase, source: Source, seconds: float) -> lis
         OURS: ours(train_step, batch),
         **{name: theirs(peer, train_step, batch) for name, peer in peers.items()},
     }
-    if train_step.device.type == "cpu" and train_step.in_bf16:
+    if train_step.device.type == "cpu" and train_step.precision == "bf16":
         in_fp32 = replace(recipe, train=replace(recipe.train, precision="fp32"))
         pipelines[IN_FP32] = ours(*ready(in_fp32, case, source))
     if train_step.device.type == "cuda":

@@ -37,8 +37,8 @@ class EmbedConfig:
     """Largest share of the images that may be unreadable under on_error=skip."""
     device: str = "auto"
     """Device to compute on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
-    precision: Literal["auto", "fp32", "bf16"] = "fp32"
-    """Precision in which the encoder computes; auto: bf16 where the device is made for it."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Precision in which the encoder computes; auto: bf16, or fp16, where the device is made for it."""
     chunk: Count = 256
     """Number of images that go through the encoder at once."""
 

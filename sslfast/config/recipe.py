@@ -197,9 +197,10 @@ class TrainConfig:
     """Seed of the initial weights, of the order of the images and of the augmentations."""
     device: str = "auto"
     """Device to train on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of the arithmetic. bf16: views in bf16, and autocast; auto: bf16 on a GPU and on a CPU with
-    AVX512-BF16 or AMX-BF16, else fp32. A run keeps what it was started in."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of the arithmetic. bf16, fp16: views in it, and autocast, of a scaled loss in fp16; auto: bf16 on
+    a GPU and on a CPU with AVX512-BF16 or AMX-BF16, fp16 on a GPU without bf16, else fp32. A run keeps what it
+    was started in."""
     accumulate: Count = 1
     """Number of equal parts of a process's images that a step takes one after the other, in as much less memory.
     For methods whose loss is a mean over images; batch normalisation is over a part."""

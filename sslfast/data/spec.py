@@ -24,7 +24,7 @@ class LoaderSpec:
         device: where the batches go.
         rank: of this process, in [0, world_size), which makes its part of each batch only.
         world_size: processes. Their parts, one after the other, are the batch that one process would make.
-        dtype: of the views, which are computed in fp32: bf16 rounds them as autocast's first layer would.
+        dtype: of the views, which are computed in fp32: bf16 and fp16 round them as autocast's first layer would.
     """
 
     source: Source

@@ -43,7 +43,7 @@ def features(
         data: `size`, `mean` and `std` of the encoder's input.
         device: where to compute.
         batch_size: number of images at once; changes no feature beyond rounding.
-        compute_dtype: fp32, or bf16: the encoder's arithmetic.
+        compute_dtype: fp32, bf16 or fp16: the encoder's arithmetic.
         dtype: of the features that are returned. No other copy of them is held meanwhile.
         check_interrupt: is called before each batch, equally often on every rank; what it raises ends the pass.
 
@@ -61,7 +61,7 @@ def features(
         _evaluating(encoder),
         # A compiled part of the network would compile anew for this mode and these shapes.
         torch.compiler.set_stance("force_eager"),
-        torch.autocast(device.type, torch.bfloat16, enabled=compute_dtype == torch.bfloat16),
+        torch.autocast(device.type, compute_dtype, enabled=compute_dtype != torch.float32),
     ):
         network = encoder.for_inference(compute_dtype) if isinstance(encoder, Encoder) else encoder
         for _ in trange(math.ceil(most / batch_size), desc="features", unit="batch", leave=False, disable=None):

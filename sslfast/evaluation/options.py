@@ -55,9 +55,9 @@ class ClassificationConfig(EvaluationConfig):
 class FeaturesConfig(ClassificationConfig):
     """The images of an evaluation by features that are computed once, and how these are."""
 
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision in which the encoder computes features once. auto: bf16 on a GPU and on a CPU with AVX512-BF16 or
-    AMX-BF16, else fp32; the result says which it was."""
+    AMX-BF16, fp16 on a GPU without bf16, else fp32; the result says which it was."""
 
     def __post_init__(self) -> None:
         self.precision = choose_precision(self.precision, device_type(self.device))

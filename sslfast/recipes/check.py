@@ -105,6 +105,11 @@ def check_parallel(recipe: Recipe) -> None:
             "train.parallel=fsdp: optim.name=lars goes by the length of a whole weight, of which each process has "
             "a part; take optim.name=adamw or sgd, or train.parallel=ddp"
         )
+    if recipe.train.precision == "fp16":
+        raise UsageError(
+            "train.parallel=fsdp: train.precision=fp16 scales the loss by whether a whole gradient is finite, of "
+            "which each process has a part; take train.precision=bf16 or fp32, or train.parallel=ddp"
+        )
     if METHODS[recipe.method.name].start_epoch is not Method.start_epoch:
         raise UsageError(
             f"train.parallel=fsdp: {recipe.method.name} clusters the features of whole networks between epochs; "

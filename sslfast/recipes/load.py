@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, cast
+from typing import Annotated, Any, Union, cast
 
 import yaml
 from pydantic import Field, TypeAdapter
@@ -18,7 +18,7 @@ from sslfast.config.paths import existing_path, user_path
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.config.settings import Overrides, apply_overrides, nearest, settings_of, shown, validate
 from sslfast.data.sources.names import Names, one_or_list
-from sslfast.device import choose_precision, device_type
+from sslfast.device import PrecisionName, choose_precision, device_type
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes import families
@@ -135,10 +135,10 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
         method = {key: value for key, value in method.items() if key not in ("negatives", "bank_momentum")}
         values = {**values, "method": method}
     recipe = from_dict(values, origin)
-    return with_precision(recipe, "auto" if device_type(recipe.train.device) == "cuda" else "fp32")
+    return with_precision(recipe, "bf16" if device_type(recipe.train.device) == "cuda" else "fp32")
 
 
-def with_precision(recipe: Recipe, precision: Literal["auto", "fp32", "bf16"] | None = None) -> Recipe:
+def with_precision(recipe: Recipe, precision: PrecisionName | None = None) -> Recipe:
     """The recipe with a precision where it leaves it open: this one, or the best that its device has here."""
     train = recipe.train
     if train.precision != "auto":

@@ -6,6 +6,7 @@ A checkpoint is a dict of tensors and plain values. The trainer's holds
     method      state_dict of the method: encoder, heads, momentum networks, queues
     optimizer   state_dict
     guard       state_dict of the FiniteGuard
+    scaler      state_dict of the GradScaler; empty but in fp16
     rng         the states of the random generators, `random.generators.rng_state`
     step        steps done; epoch and position in the data follow from it
     images      number of images to train on

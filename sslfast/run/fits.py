@@ -133,6 +133,17 @@ def _check_state(value: Any, name: Any, parameter: Tensor, key: str) -> None:
         raise ValueError(f"{key}: expected nothing below 0, got {value.min().item():g}")
 
 
+def check_scaler(saved: Any, scaler: torch.amp.GradScaler, key: str) -> None:
+    """Refuses a state dict that is not of the scaler: its options, a scale, and a count of steps."""
+    own = scaler.state_dict()
+    check_like(saved, own, key)
+    bounds = {"scale": (torch.finfo(torch.float32).tiny, 2.0**127), "_growth_tracker": (0, 2**31 - 1)}
+    for name, value in saved.items():
+        least, most = bounds.get(name, (own[name], own[name]))
+        if not least <= value <= most:
+            raise ValueError(f"{key}.{name}: expected {least:g} to {most:g}, got {_shown(value)}")
+
+
 def check_rng(saved: Any, key: str) -> None:
     """Refuses what is no `rng_state`: NumPy would read memory beyond a state by a position that is outside."""
     _check_kind(saved, dict, key)

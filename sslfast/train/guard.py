@@ -58,7 +58,7 @@ class FiniteGuard:
         """Takes note of the running statistics; to be called before the forward pass."""
         K.ema_update_(self.remembered, self.statistics, 0.0)
 
-    def decide(self, loss: Tensor) -> Tensor:
+    def decide(self, loss: Tensor, scale: Tensor | None = None) -> Tensor:
         """Decides whether the step counts; to be called between the backward pass and the optimizer's step.
 
         Clips the gradient. In a step that does not count it puts the running statistics back, and tells the
@@ -66,6 +66,9 @@ class FiniteGuard:
 
         Args:
             loss: a scalar.
+            scale: the factor by which the loss was multiplied for its gradient, which is divided by it again.
+                While it is above 1 and the loss is finite, a gradient that is not shows that it is too large: such
+                a step is skipped, and does not count as a bad one. None: there was none.
 
         Returns:
             A 0-d bool tensor on the device: this step is to be skipped.
@@ -74,18 +77,20 @@ class FiniteGuard:
         norm = self.total_norm([p.grad for p in parameters if p.grad is not None])
         if self.clip_norm is not None:
             clip_grads_with_norm_(parameters, self.clip_norm, norm)
-        skip = ~(torch.isfinite(loss.detach()) & torch.isfinite(norm))
+        loss_is_finite = torch.isfinite(loss.detach())
+        skip = ~(loss_is_finite & torch.isfinite(norm))
+        bad = skip if scale is None else skip & ~(loss_is_finite & (scale > 1))
         self.optimizer.found_inf = skip.float()  # type: ignore[attr-defined]
 
         # A momentum of 1 keeps a target bit for bit and one of 0 replaces it, even where it holds NaN.
         K.ema_update_(self.statistics, self.remembered, (~skip).float())
-        self.total += skip
+        self.total += bad
         self.in_a_row += 1
-        self.in_a_row *= skip
+        self.in_a_row *= bad
         return skip
 
     def counts(self) -> tuple[int, int]:
-        """How many steps were skipped, in all and in a row up to now; the host waits for the device once."""
+        """How many steps were bad, in all and in a row up to now; the host waits for the device once."""
         total, in_a_row = torch.stack([self.total, self.in_a_row]).tolist()
         return total, in_a_row
 

@@ -31,7 +31,7 @@ def header(
     device, data, method = train_step.device, recipe.data, train_step.method
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"threads: {torch.get_num_threads()}"
     classes = f" of {len(train_set.classes)} classes" if train_set.labels is not None else ", no labels"
-    yield f"device: {device} ({name}), {'bf16' if train_step.in_bf16 else 'fp32'}"
+    yield f"device: {device} ({name}), {train_step.precision}"
     if world_size() > 1:
         yield f"{world_size()} processes, each with {data.batch_size // world_size()} images of a batch"
     yield f"data: {train_set.name}, {len(train_set)} images{classes}, {len(val_set) if val_set else 0} held out"

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from sslfast.config import Recipe, TrainConfig
+from sslfast.config import Recipe
 from sslfast.data import Batch, Loader, LoaderSpec, Source, make_loader
 from sslfast.device import DTYPES, choose_precision
 from sslfast.distributed import average_, rank, world_size
@@ -22,7 +22,7 @@ from sslfast.optim.schedules import learning_rate, scaled_lr, set_learning_rate
 from sslfast.random.generators import seed_everything
 from sslfast.recipes.check import check_source
 from sslfast.recipes.load import with_precision
-from sslfast.run.fits import check_bounds, check_like, check_optimizer
+from sslfast.run.fits import check_bounds, check_like, check_optimizer, check_scaler
 from sslfast.train.blocks import checkpoint_blocks, compile_networks
 from sslfast.train.exchange import weights_over_ranks
 from sslfast.train.guard import FiniteGuard
@@ -43,7 +43,7 @@ def build_step(
         UsageError: settings or images that cannot work together.
     """
     recipe = with_precision(recipe)
-    dtype = _view_dtype(recipe.train, device)
+    dtype = DTYPES[choose_precision(recipe.train.precision, device.type)]
     spec = LoaderSpec(train_set, recipe.data, recipe.train.seed, device, rank(), world_size(), dtype)
     loader = make_loader(spec)
     check_source(recipe, train_set)
@@ -87,11 +87,6 @@ def build_method(
     return method
 
 
-def _view_dtype(config: TrainConfig, device: torch.device) -> torch.dtype:
-    """The dtype of a step's views: fp32, or bf16 where the step is under autocast."""
-    return DTYPES[choose_precision(config.precision, device.type)]
-
-
 class TrainStep:
     """The step of a training, and all that moves from one to the next.
 
@@ -114,7 +109,9 @@ class TrainStep:
     Attributes:
         optimizer, guard: of the method's parameters.
         device: the method's.
-        in_bf16: whether the loss is computed in bf16, under autocast.
+        precision: in which the loss is computed: fp32, or bf16 or fp16, under autocast.
+        scaler: multiplies the loss where that is fp16, so that small gradients do not become 0 there; its scale
+            falls in a step whose gradient is then not finite, which is skipped.
         steps_done: how many steps were taken, skipped ones included.
         total_steps: those of the whole training.
 
@@ -132,7 +129,8 @@ class TrainStep:
         if (momentum_copy := method.momentum_copy()) is not None:
             self.optimizer.add_ema(*map(self.weights.local, momentum_copy.pairs()))
         self.guard = FiniteGuard(method, self.optimizer, recipe.optim.clip_norm, self.weights.total_norm)
-        self.in_bf16 = _view_dtype(recipe.train, self.device) == torch.bfloat16
+        self.precision = choose_precision(recipe.train.precision, self.device.type)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.peak_lr = scaled_lr(recipe.optim, batch_size)
         self.warmup_steps = round(recipe.optim.warmup_epochs * steps_per_epoch)
         self.total_steps = recipe.train.epochs * steps_per_epoch
@@ -178,12 +176,16 @@ class TrainStep:
         """Adds the gradients of a part of a batch to those of the others."""
         with self.autocast():
             loss, values, kept = self.weights.loss(part)
-        (loss / self.recipe.train.accumulate).backward()
+        # In fp32: in fp16 a scaled loss of more than 65,504 would be infinite.
+        self.scaler.scale(loss.float() / self.recipe.train.accumulate).backward()
         return loss.detach(), values, kept
 
     def update(self, loss: Tensor, kept: list[Any]) -> None:
         """Moves all that a step moves, by the gradients and by what the loss kept, unless they are not finite."""
-        skip = self.guard.decide(loss)
+        self.scaler.unscale_(self.optimizer)
+        scale = self.scaler.scale(torch.ones_like(loss)) if self.scaler.is_enabled() else None
+        skip = self.guard.decide(loss, scale)
+        self.scaler.update()
         set_learning_rate(self.optimizer, self.learning_rate(self.steps_done), self.peak_lr)
         self.optimizer.step(ema_momentum=self.method.momentum(self.steps_done, self.total_steps))
         for of_part in kept:
@@ -191,8 +193,12 @@ class TrainStep:
         self.steps_done += 1
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which the loss is computed: bf16 where the recipe and the device say so."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.in_bf16)
+        """The context in which the loss is computed: in the step's precision."""
+        return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
+
+    def loss_scale(self) -> dict[str, float]:
+        """The scale of the loss by its name in metrics.jsonl, where there is one; waits for the device."""
+        return {"loss_scale": self.scaler.get_scale()} if self.scaler.is_enabled() else {}
 
     def learning_rate(self, step: int) -> float:
         """The learning rate of a step, counted from 0, before a parameter group's own scale."""
@@ -213,6 +219,7 @@ class TrainStep:
             "method": method,
             "optimizer": optimizer,
             "guard": self.guard.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -229,11 +236,14 @@ class TrainStep:
         for name, count in state["guard"].items():
             if count < 0:
                 raise ValueError(f"guard.{name}: expected a count, got {count}")
+        scaler = state.get("scaler", {})  # which runs had not before there was fp16
+        check_scaler(scaler, self.scaler, "scaler")
         if state["step"] > self.total_steps:
             raise ValueError(f"step: expected at most {self.total_steps}, got {state['step']}")
         self.weights.load_state_dicts(state["method"], self.optimizer, state["optimizer"])
         check_bounds(self.method, "method")
         self.guard.load_state_dict(state["guard"])
+        self.scaler.load_state_dict(scaler)
         self.steps_done = state["step"]
 
 

@@ -236,6 +236,7 @@ class Trainer:
             images_per_second=round(batch_size / lap.seconds_per_step, 1),
             skipped_steps=skipped,
             **numbers,
+            **self.train_step.loss_scale(),
             **self.information(numbers["loss"]),
         )
 

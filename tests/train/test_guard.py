@@ -112,6 +112,27 @@ def test_a_gradient_is_clipped_to_its_norm(factor):
     assert_same(guarded.state(), plain.state())
 
 
+@pytest.mark.parametrize(
+    ("loss", "gradient", "scale", "counted"),
+    [
+        (1.0, math.inf, 2.0, False),  # the scale is too large for this gradient
+        (1.0, math.nan, 2.0, False),
+        (1.0, math.inf, 1.0, True),  # without a scale it would be infinite, too
+        (math.nan, math.nan, 2.0, True),
+        (math.inf, 1.0, 2.0, True),
+    ],
+)
+def test_a_step_that_the_scale_of_the_loss_spoils_is_skipped_and_is_no_bad_one(loss, gradient, scale, counted):
+    run = Run()
+    for parameter in run.module.parameters():
+        parameter.grad = torch.full_like(parameter, gradient)
+    before = copy.deepcopy(run.state())
+    assert run.guard.decide(torch.tensor(loss), torch.tensor(scale)).item() is True
+    run.optimizer.step()
+    assert_same({key: value for key, value in run.state().items() if key in before}, before)
+    assert run.guard.counts() == (int(counted), int(counted))
+
+
 def test_running_statistics_move_in_good_steps_only():
     run = Run()
     run.step(good(0))

@@ -72,7 +72,9 @@ def test_a_training_whose_only_step_has_no_learning_rate_is_refused():
 
 
 @pytest.mark.parametrize(
-    "settings", [[], ["optim.name=lars"], ["optim.name=adamw", "method.target_norm=ema"]], ids=str
+    "settings",
+    [[], ["optim.name=lars"], ["optim.name=adamw", "method.target_norm=ema"], ["train.precision=fp16"]],
+    ids=str,
 )
 def test_a_state_dict_goes_on_to_the_bit(settings):
     train_step = moco(*settings)
@@ -170,5 +172,5 @@ def test_auto_is_bf16_on_a_cpu_that_has_it(monkeypatch, capable, dtype):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": capable})
     recipe = load_recipe("moco_v2_shapes", [*MOCO, "data.limit=40", "train.device=cpu"])
     train_step, loader = build_step(recipe, open_source("shapes", limit=40), torch.device("cpu"))
-    assert train_step.in_bf16 == capable
+    assert train_step.precision == ("bf16" if capable else "fp32")
     assert next(loader.epoch(0)).views[0].dtype == dtype

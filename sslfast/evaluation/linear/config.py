@@ -56,10 +56,10 @@ class LinearConfig(FeaturesConfig):
 
     def __post_init__(self) -> None:
         if self.protocol in PUBLISHED:
-            if self.precision == "bf16":
+            if self.precision in ("bf16", "fp16"):
                 raise ValueError(
-                    f"precision=bf16: protocol={self.protocol} trains on augmented images, in fp32; leave it out, "
-                    "or use protocol=features or fast"
+                    f"precision={self.precision}: protocol={self.protocol} trains on augmented images, in fp32; "
+                    "leave it out, or use protocol=features or fast"
                 )
             self.precision = "fp32"
         super().__post_init__()
