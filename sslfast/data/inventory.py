@@ -230,7 +230,7 @@ def _sizes(paths: Sequence[Path]) -> list[int]:
 
 def _size(path: Path) -> int:
     try:
-        status = os.stat(path)
+        status = path.stat()
     except OSError:
         return MISSING
     return status.st_size if stat.S_ISREG(status.st_mode) else MISSING

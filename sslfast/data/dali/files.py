@@ -16,6 +16,7 @@ from PIL import Image
 from sslfast.data.sources import Source
 from sslfast.data.sources.header import UPRIGHT, Header, read_header
 from sslfast.data.sources.images import UnreadableImage, why_unreadable
+from sslfast.data.sources.members import Member
 from sslfast.data.sources.rgb import read_samples
 
 # Of these formats and modes, of 8 bits and without transparency, DALI 2.4 decodes the pixels that Pillow does, but
@@ -46,6 +47,7 @@ class Files:
         widths: int64 (N,), likewise.
         orientation: int64 (N,), EXIF's, of what the file's decoder makes: upright where that is Pillow.
         decoder: uint8 (N,), a `Decoder` each.
+        in_archives: whether some lie in archives: DALI cannot read them by their paths.
     """
 
     def __init__(self, source: Source, threads: int) -> None:
@@ -57,6 +59,7 @@ class Files:
         assert source.paths is not None
         self.source = source
         self.paths: Sequence[Path] = source.paths
+        self.in_archives = any(isinstance(path, Member) for path in source.paths)
         self.heights = np.zeros(len(source), dtype=np.int64)
         self.widths = np.zeros(len(source), dtype=np.int64)
         self.orientation = np.full(len(source), UPRIGHT, dtype=np.int64)
@@ -82,6 +85,12 @@ class Files:
         unknown = indices[self.decoder[indices] == Decoder.UNKNOWN]
         list(self._pool.map(self._read_header, unknown))
         return self.decoder[indices] != Decoder.NONE
+
+    def for_dali(self, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
+        """What DALI is given of files: their paths, or, where some lie in archives, their contents."""
+        if not self.in_archives:
+            return [np.frombuffer(os.fsencode(path), dtype=np.uint8) for path in paths]
+        return [np.frombuffer(content, dtype=np.uint8) for content in self._pool.map(_content, paths)]
 
     def pixels(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
         """Decode files with Pillow.
@@ -158,6 +167,14 @@ class Files:
         """Record a file as unreadable; by text: an exception would keep its frames, and so the pipeline, alive."""
         self.decoder[index] = Decoder.NONE
         self.source.bad.add(self.paths[index], reason)
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of a file; of one that cannot be read, none, which no decoder takes."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _is_plain(image: Image.Image) -> bool:

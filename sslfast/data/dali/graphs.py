@@ -1,5 +1,7 @@
 """DALI's graphs: decode; crop, resize and flip too; or all of an augmentation.
 
+They are given the paths of files or, `in_archives`, their contents.
+
 All randomness comes from the host, as arguments of each sample: the graphs have none of their own, so their
 output depends neither on threads nor on earlier runs.
 """
@@ -78,7 +80,7 @@ def color_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
 
 
 @pipeline_def(enable_conditionals=True)
-def image_graph(source: Inputs, device: str, region: bool) -> tuple[Any, ...]:
+def image_graph(source: Inputs, device: str, region: bool, in_archives: bool) -> tuple[Any, ...]:
     """Decode images whose views `augment.augment` makes.
 
     Arguments of a sample: with `region` `region_arguments`, whose part of the image is decoded.
@@ -86,12 +88,14 @@ def image_graph(source: Inputs, device: str, region: bool) -> tuple[Any, ...]:
     Returns:
         A uint8 (height, width, 3) a sample; the index, int64 (B,).
     """
-    image, index = _decoded(source, device, [], region)
+    image, index = _decoded(source, device, [], in_archives, region)
     return image, index
 
 
 @pipeline_def(enable_conditionals=True)
-def crop_graph(source: Inputs, device: str, sizes: Sequence[int], region: bool) -> tuple[Any, ...]:
+def crop_graph(
+    source: Inputs, device: str, sizes: Sequence[int], region: bool, in_archives: bool
+) -> tuple[Any, ...]:
     """Crop, resize and flip each view from one decoded image.
 
     Resizing is bilinear with antialiasing, as torchvision's, but for the outermost pixels of a view that shrinks:
@@ -103,14 +107,20 @@ def crop_graph(source: Inputs, device: str, sizes: Sequence[int], region: bool) 
     Returns:
         For each view a uint8 (B, size, size, 3); the index, int64 (B,).
     """
-    image, index, *arguments = _decoded(source, device, CROP * len(sizes), region)
+    image, index, *arguments = _decoded(source, device, CROP * len(sizes), in_archives, region)
     by_view = _by_view(arguments, sizes)
     return *(_crop(image, size, *by_view[view]) for view, size in enumerate(sizes)), index
 
 
 @pipeline_def(enable_conditionals=True)
 def view_graph(
-    source: Inputs, device: str, sizes: Sequence[int], region: bool, mean: Sequence[float], std: Sequence[float]
+    source: Inputs,
+    device: str,
+    sizes: Sequence[int],
+    region: bool,
+    mean: Sequence[float],
+    std: Sequence[float],
+    in_archives: bool,
 ) -> tuple[Any, ...]:
     """Make each view from one decoded image, in DALI alone: `crop_graph`, then the operations of `augment.finish`.
 
@@ -124,7 +134,7 @@ def view_graph(
     Returns:
         For each view a float32 (B, size, size, 3), normalised; the index, int64 (B,).
     """
-    image, index, *arguments = _decoded(source, device, [*CROP, *COLOR] * len(sizes), region)
+    image, index, *arguments = _decoded(source, device, [*CROP, *COLOR] * len(sizes), in_archives, region)
     by_view = _by_view(arguments, sizes)
     views = []
     for view, size in enumerate(sizes):
@@ -143,7 +153,7 @@ def view_graph(
 
 
 @pipeline_def(enable_conditionals=True)
-def evaluation_graph(source: Inputs, device: str, size: int) -> tuple[Any, ...]:
+def evaluation_graph(source: Inputs, device: str, size: int, in_archives: bool) -> tuple[Any, ...]:
     """Resize a part of the image, then crop.
 
     Arguments of a sample: start and end of the part, height and width to resize it to, float32 (2,) each; start of
@@ -153,20 +163,22 @@ def evaluation_graph(source: Inputs, device: str, size: int) -> tuple[Any, ...]:
         uint8 (B, size, size, 3); the index, int64 (B,).
     """
     kinds: Arguments = [*[(types.FLOAT, 1)] * 3, (types.INT32, 1)]
-    image, index, part_start, part_end, resized, start = _decoded(source, device, kinds)
+    image, index, part_start, part_end, resized, start = _decoded(source, device, kinds, in_archives)
     image = fn.resize(image, roi_start=part_start, roi_end=part_end, size=resized)
     return fn.slice(image, start=start, shape=[size, size], axes=[0, 1]), index
 
 
 @pipeline_def(batch_size=1, prefetch_queue_depth=1)
-def decoding_graph(source: Inputs, device: str) -> Any:
+def decoding_graph(source: Inputs, device: str, in_archives: bool) -> Any:
     """Decode one file at a time as it is stored, and do nothing else."""
-    (path,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
-    return _decode(path, device)
+    (file,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
+    return _decode(file, device, in_archives)
 
 
-def _decode(path: Any, device: str, **region: Any) -> Any:
-    """The image as it is stored, or a part of it: on the CPU the same pixels, and the same files fail.
+def _decode(file: Any, device: str, in_archives: bool, **region: Any) -> Any:
+    """The image of a file, by its path or its content, as it is stored, or a part of it.
+
+    On the CPU a part has the same pixels, and the same files fail.
 
     Of JPEGs of 1600x1200 pixels, DALI's crops of 224 pixels took 1.3 to 1.5 times as much CPU time from the whole
     as from the part where there was one view, and 1.0 to 1.2 times as much where there were two. Of 100 damaged
@@ -174,9 +186,8 @@ def _decode(path: Any, device: str, **region: Any) -> Any:
     """
     decoder = fn.decoders.image_slice if region else fn.decoders.image
     backend = "mixed" if device == "gpu" else "cpu"
-    return decoder(
-        fn.io.file.read(path), device=backend, jpeg_fancy_upsampling=True, adjust_orientation=False, **region
-    )
+    content = file if in_archives else fn.io.file.read(file)
+    return decoder(content, device=backend, jpeg_fancy_upsampling=True, adjust_orientation=False, **region)
 
 
 def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
@@ -185,11 +196,13 @@ def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
     return image.gpu() if device == "gpu" else image
 
 
-def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool = False) -> list[Any]:
+def _decoded(
+    source: Inputs, device: str, arguments: Arguments, in_archives: bool, by_region: bool = False
+) -> list[Any]:
     """The nodes that every graph begins with: upright image, index in the source, the graph's own arguments."""
     region = REGION if by_region else []
     kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *TURN, *region, *arguments]
-    path, by_pillow, pixels, index, *graph_arguments = fn.external_source(
+    file, by_pillow, pixels, index, *graph_arguments = fn.external_source(
         source,
         num_outputs=len(kinds),
         dtype=[dtype for dtype, _ in kinds],
@@ -204,7 +217,7 @@ def _decoded(source: Inputs, device: str, arguments: Arguments, by_region: bool 
     if by_pillow:
         image = _decoded_before(pixels, device, **part)
     else:
-        image = turn(_decode(path, device, **part), *turn_arguments)
+        image = turn(_decode(file, device, in_archives, **part), *turn_arguments)
     return [image, index.gpu() if device == "gpu" else index, *graph_arguments]
 
 

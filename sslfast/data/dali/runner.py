@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from sslfast.data.draws.reference import ViewDraws
 from sslfast.data.sources.images import UnreadableImage
 
 NO_PIXELS = np.zeros((1, 1, 3), dtype=np.uint8)  # stands where DALI decodes
-NO_PATH = np.zeros(0, dtype=np.uint8)  # stands where Pillow has decoded
+NO_FILE = np.zeros(0, dtype=np.uint8)  # stands where Pillow has decoded
 
 
 @dataclass(frozen=True)
@@ -127,6 +126,7 @@ class Runner:
             device="gpu" if on_gpu else "cpu",
             device_id=torch.cuda.current_device() if on_gpu and self.device.index is None else self.device.index,
             num_threads=self.threads,
+            in_archives=self.files.in_archives,
             **options,
         )
 
@@ -138,19 +138,18 @@ class Runner:
             by_pillow = self.files.decoder[plan.indices] == Decoder.PILLOW
             decoded = iter(self.files.pixels(plan.indices[by_pillow]))
             pixels = [next(decoded) if pillow else NO_PIXELS for pillow in by_pillow]
-            paths = [
-                NO_PATH if pillow else _bytes(self.files.paths[i])
-                for i, pillow in zip(plan.indices, by_pillow, strict=True)
-            ]
+            by_dali = iter(self.files.for_dali([self.files.paths[i] for i in plan.indices[~by_pillow]]))
+            files = [NO_FILE if pillow else next(by_dali) for pillow in by_pillow]
             turns = turn_arguments(self.files.orientation[plan.indices])
             planned.append(plan)
-            yield paths, by_pillow, pixels, plan.indices, *turns, *plan.arguments
+            yield files, by_pillow, pixels, plan.indices, *turns, *plan.arguments
 
     def _try_each(self, paths: list[Path]) -> list[Shape | None]:
         """Decode files one by one with DALI; return their shapes, None where it fails."""
         shapes: list[Shape | None] = []
         while len(shapes) < len(paths):
-            pipeline = self._build(decoding_graph, (([_bytes(path)],) for path in paths[len(shapes) :]))
+            rest = ((self.files.for_dali([path]),) for path in paths[len(shapes) :])
+            pipeline = self._build(decoding_graph, rest)
             try:
                 while len(shapes) < len(paths):
                     (images,) = pipeline.run()
@@ -175,7 +174,3 @@ def _check_shapes(images: Tensor | list[Tensor], plan: Plan) -> None:
     """
     if plan.shapes is not None and [image.shape[:2] for image in images] != [tuple(s) for s in plan.shapes]:
         raise RuntimeError(f"step {plan.step}: images were decoded to other shapes than their headers say")
-
-
-def _bytes(path: Path) -> NDArray[np.uint8]:
-    return np.frombuffer(os.fsencode(path), dtype=np.uint8)

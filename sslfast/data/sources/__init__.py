@@ -18,6 +18,7 @@ from sslfast.data.sources.folder import open_folder
 from sslfast.data.sources.folder_splits import folder_splits
 from sslfast.data.sources.names import Names, folder_of, listed, parse, place, split_folder
 from sslfast.data.sources.shapes import open_shapes
+from sslfast.data.sources.shards import is_pattern, open_shards, shards_in, shards_of
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.data.sources.torchvision_sets import SETS, is_torchvision, open_torchvision
 from sslfast.data.sources.united import united
@@ -61,9 +62,10 @@ def open_source(
     """Open a source by the name or path that the user typed, or several as one. An existing path wins over a name.
 
     Args:
-        names: a folder of images (class subfolders optional), a .tar of one (compressed or not), the name of a
-            torchvision data set (CIFAR10), each also with a split (CIFAR10:test, photographs:val) in place of the
-            training split, or `shapes`; or a list of these, whose images follow each other.
+        names: a folder of images (class subfolders optional), a .tar of one (compressed or not), a folder of
+            WebDataset shards, the name of a torchvision data set (CIFAR10), each also with a split (CIFAR10:test,
+            photographs:val) in place of the training split, a pattern of shards (train-{000..099}.tar), or
+            `shapes`; or a list of these, whose images follow each other.
         labels: whether to take the images' labels.
         classes: keep the images of these classes, which are numbered in this order; None: all.
         allow_missing: whether some of `classes` may be missing.
@@ -107,6 +109,8 @@ def _open(name: str, max_unpacked: float | None) -> Source:
     if path is None:
         if is_given(name):
             return _given(name)
+        if is_pattern(name):
+            return open_shards(shards_of(name), name)
         if name == "shapes":
             return open_shapes()
         if is_torchvision(name):
@@ -117,6 +121,8 @@ def _open(name: str, max_unpacked: float | None) -> Source:
         name, split = f"{name}:{splits.train}", splits.train
     if split is not None:
         folder = split_folder(folder, name, split)
+    if shards := shards_in(folder):
+        return open_shards(shards, name)
     return open_annotated(folder, name) if is_annotated(folder) else open_folder(folder, name)
 
 

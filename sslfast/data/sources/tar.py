@@ -67,7 +67,7 @@ def unpack(file: io.BufferedReader, folder: Path, limit: int) -> int:
         with tarfile.open(fileobj=stream, mode="r:") as tar:  # type: ignore[call-overload]
             while (member := tar.next()) is not None:
                 where = f"at {_shown(member)}"
-                path = folder / _checked_path(member)
+                path = folder / checked_path(member)
                 stream.charge(LEAST_ROOM)
                 if member.isreg():
                     _make_folders(path.parent, folder, made)
@@ -87,7 +87,7 @@ def unpack(file: io.BufferedReader, folder: Path, limit: int) -> int:
     return files
 
 
-def _checked_path(member: tarfile.TarInfo) -> PurePosixPath:
+def checked_path(member: tarfile.TarInfo) -> PurePosixPath:
     """The relative path of a member that is a file or a folder. Raises UnsafeMember for others."""
     if member.issparse() or not (member.isreg() or member.isdir()):
         kind = KINDS.get(member.type, "neither a plain file nor a folder")
