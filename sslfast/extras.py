@@ -21,6 +21,7 @@ EXTRAS = {
     "dali12": {"nvidia.dali": "nvidia-dali-cuda120"},
     "dali13": {"nvidia.dali": "nvidia-dali-cuda130"},
     "data": {"pyarrow": "pyarrow"},
+    "huggingface": {"datasets": "datasets"},
     "report": {"sklearn": "scikit-learn"},
     "logging": {"tensorboard": "tensorboard"},
     "wandb": {"wandb": "wandb"},

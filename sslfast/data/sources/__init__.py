@@ -16,7 +16,9 @@ from sslfast.data.sources.base import Source
 from sslfast.data.sources.classes import read_classes, with_classes
 from sslfast.data.sources.folder import open_folder
 from sslfast.data.sources.folder_splits import folder_splits
+from sslfast.data.sources.hugging_face import is_hugging_face, open_hugging_face
 from sslfast.data.sources.names import Names, folder_of, listed, parse, place, split_folder
+from sslfast.data.sources.parquet import is_parquet, open_parquet
 from sslfast.data.sources.shapes import open_shapes
 from sslfast.data.sources.shards import is_pattern, open_shards, shards_in, shards_of
 from sslfast.data.sources.subset import balanced_subset
@@ -63,9 +65,10 @@ def open_source(
 
     Args:
         names: a folder of images (class subfolders optional), a .tar of one (compressed or not), a folder of
-            WebDataset shards, the name of a torchvision data set (CIFAR10), each also with a split (CIFAR10:test,
-            photographs:val) in place of the training split, a pattern of shards (train-{000..099}.tar), or
-            `shapes`; or a list of these, whose images follow each other.
+            WebDataset shards, a Parquet file or a folder of these, the name of a torchvision data set (CIFAR10),
+            each folder, archive and data set also with a split (CIFAR10:test, photographs:val) in place of the
+            training split; a pattern of shards (train-{000..099}.tar), hf:<name>[:<split>] or `shapes`; or a list
+            of these, whose images follow each other.
         labels: whether to take the images' labels.
         classes: keep the images of these classes, which are numbered in this order; None: all.
         allow_missing: whether some of `classes` may be missing.
@@ -109,6 +112,8 @@ def _open(name: str, max_unpacked: float | None) -> Source:
     if path is None:
         if is_given(name):
             return _given(name)
+        if is_hugging_face(name):
+            return open_hugging_face(name)
         if is_pattern(name):
             return open_shards(shards_of(name), name)
         if name == "shapes":
@@ -116,11 +121,15 @@ def _open(name: str, max_unpacked: float | None) -> Source:
         if is_torchvision(name):
             return open_torchvision(name)
         raise UsageError(_not_found(name, user_path(name), [*SETS, "shapes"]))
+    if path.is_file() and is_parquet(path):
+        return open_parquet(path, name)
     folder = folder_of(path, name, max_unpacked)
     if split is None and (splits := folder_splits(folder)) and splits.train:
         name, split = f"{name}:{splits.train}", splits.train
     if split is not None:
         folder = split_folder(folder, name, split)
+    if is_parquet(folder):
+        return open_parquet(folder, name)
     if shards := shards_in(folder):
         return open_shards(shards, name)
     return open_annotated(folder, name) if is_annotated(folder) else open_folder(folder, name)

@@ -17,6 +17,10 @@ class Member(PosixPath):
 
     __slots__ = ("archive", "offset", "size")
 
+    archive: Path
+    offset: int  # in bytes
+    size: int
+
     @classmethod
     def at(cls, archive: Path, name: str, offset: int, size: int) -> Member:
         """The member of `size` bytes from `offset` on."""
@@ -40,7 +44,7 @@ class Member(PosixPath):
             raise FileNotFoundError(f"{self}: is beyond the end of {self.archive}")
         return os.stat_result((*status[:6], self.size, *status[7:10]))
 
-    def with_segments(self, *segments: Any) -> Path:  # type: ignore[override]
+    def with_segments(self, *segments: Any) -> Path:
         return Path(*segments)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -52,6 +56,8 @@ class Members(PosixPath):
 
     __slots__ = ("by_name",)
 
+    by_name: dict[str, Member]
+
     @classmethod
     def of(cls, folder: Path, members: Iterable[Member]) -> Members:
         """Those members of archives in the folder."""
@@ -60,10 +66,10 @@ class Members(PosixPath):
         found.by_name = {str(member)[start:]: member for member in members}
         return found
 
-    def __truediv__(self, name: Any) -> Path:
+    def __truediv__(self, name: Any) -> Path:  # type: ignore[override]
         return self.by_name.get(str(name)) or Path(self, name)
 
-    def with_segments(self, *segments: Any) -> Path:  # type: ignore[override]
+    def with_segments(self, *segments: Any) -> Path:
         return Path(*segments)
 
     def __reduce__(self) -> tuple[Any, ...]:

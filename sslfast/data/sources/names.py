@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sslfast.config.paths import user_path
 from sslfast.data.sources.archive import SUFFIXES, extracted
 from sslfast.data.sources.folder_splits import folder_splits, unwrapped
+from sslfast.data.sources.parquet import is_parquet
 from sslfast.data.sources.splits import Splits, check_split
 from sslfast.data.sources.torchvision_sets import SETS
 from sslfast.errors import UsageError
@@ -128,4 +129,6 @@ def _splits(name: str, max_unpacked: float | None) -> Splits | None:
     path, split = parse(name)
     if path is None:
         return SETS.get(name)
-    return None if split is not None else folder_splits(folder_of(path, name, max_unpacked))
+    if split is not None or is_parquet(path):
+        return None
+    return folder_splits(folder_of(path, name, max_unpacked))

@@ -64,7 +64,12 @@ def shards_of(pattern: str) -> list[Path]:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The shards in a folder, by their names; none where an image or a subfolder lies beside them.
+    """The shards in a folder, by their names; none where an image or a subfolder lies beside them."""
+    return listing(folder, SUFFIX)
+
+
+def listing(folder: Path, suffix: str) -> list[Path]:
+    """The files of a suffix in a folder, by their names; none where an image or a subfolder lies beside them.
 
     Raises:
         UsageError: the folder cannot be listed.
@@ -74,7 +79,7 @@ def shards_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise UsageError(f"cannot list {folder}: {error.strerror}") from error
     others = any(Path(name).suffix.lower() in EXTENSIONS or (folder / name).is_dir() for name in names)
-    return [] if others else [folder / name for name in names if name.lower().endswith(SUFFIX)]
+    return [] if others else [folder / name for name in names if name.lower().endswith(suffix)]
 
 
 def open_shards(shards: Sequence[Path], name: str) -> Source:
@@ -158,7 +163,7 @@ def _members(shard: Path) -> Iterator[Member]:
                         raise tarfile.ReadError("unexpected end of data")
                     yield Member.at(shard, str(path), header.offset_data, header.size)
                 tar.members.clear()  # type: ignore[attr-defined]  # a million of them would take a gigabyte
-            file.seek(tar.offset)  # type: ignore[attr-defined]
+            file.seek(tar.offset)
             if file.read(BLOCK) != bytes(BLOCK):  # where tarfile would end in silence
                 raise tarfile.ReadError("no header, and no end")
     except UnsafeMember as error:
