@@ -88,15 +88,17 @@ class DataConfig:
     """Number of images to use, balanced over the classes; null: all."""
     val_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the images held out from training for evaluation, where the images have labels."""
-    pipeline: Literal["auto", "resident", "dali", "dali_only"] = "auto"
+    pipeline: Literal["auto", "resident", "dali", "dali_only", "pillow"] = "auto"
     """The input pipeline. resident: all images stay on the device; dali: DALI decodes files as they are needed;
-    dali_only: DALI augments them too; auto: resident for small images, dali for others."""
+    dali_only: DALI augments them too; pillow: Pillow decodes files as they are needed, on the CPU; auto: resident
+    for small images, for others dali where it is installed, else pillow."""
     decode: Literal["once", "region"] = "once"
     """What DALI decodes of a JPEG. once: all of it; region: only the part that holds the crops."""
-    workers: Count = 2
-    """Number of DALI's CPU threads."""
+    workers: Count | None = None
+    """Number of CPU threads of a process that read and decode files; null: as many as cores, shared by the
+    processes of a machine."""
     prefetch: Count = 2
-    """Number of batches that DALI prepares ahead."""
+    """Number of batches that are prepared ahead."""
     on_error: Literal["skip", "stop"] = "skip"
     """Treatment of unreadable images. skip: they are named in the log and left out; stop: the run stops."""
     max_bad: Probability = 0.01

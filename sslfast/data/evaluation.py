@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -19,6 +18,7 @@ from sslfast.data.sources import Source
 from sslfast.data.sources.images import STRIP, without_ends
 from sslfast.data.sources.reading import read_all
 from sslfast.data.sources.values import with_range
+from sslfast.data.spec import threads_of_rank
 from sslfast.device import to_device
 
 Crops = Iterator[tuple[Tensor, Tensor]]  # uint8 (B, size, size, 3); int64 (B,) positions in the source
@@ -57,10 +57,11 @@ def eval_batches(
     source = with_range(source, data.range)
     crops: Callable[[Source, int, int, torch.device], Crops]
     crops = _cut_array if _is_to_cut(source, size) else _read_and_crop
-    if source.paths is not None and not is_resident(source, data, device) and has_dali():
+    by_dali = has_dali() and data.pipeline != "pillow"
+    if source.paths is not None and by_dali and not is_resident(source, data, device):
         from sslfast.data.dali.evaluation import dali_crops
 
-        threads = max(data.workers, len(os.sched_getaffinity(0)) // world_size)  # nothing else is to be done
+        threads = max(data.workers or 1, threads_of_rank(world_size))  # nothing else is to be done
         crops = partial(dali_crops, threads=threads, prefetch=data.prefetch)
     first, last = (len(source) * part // world_size for part in (rank, rank + 1))
     part = source if world_size == 1 else source.subset(np.arange(first, last))

@@ -9,11 +9,12 @@ import torch
 from sslfast.config import DataConfig
 from sslfast.data.batch import Loader, check_full_batch
 from sslfast.data.in_memory import in_memory
-from sslfast.data.pipeline import has_dali, is_resident
+from sslfast.data.pipeline import has_dali, is_resident, streams_by_pillow
 from sslfast.data.resident import ResidentLoader
 from sslfast.data.sources import Source
 from sslfast.data.sources.values import with_range
 from sslfast.data.spec import LoaderSpec
+from sslfast.data.streamed import StreamedLoader
 from sslfast.errors import UsageError
 from sslfast.extras import dali_extra, install
 
@@ -21,7 +22,8 @@ from sslfast.extras import dali_extra, install
 def make_loader(spec: LoaderSpec) -> Loader:
     """Make the loader of a process's training batches.
 
-    `data.pipeline=auto` keeps small images on the device (`in_memory.is_small`) and reads others with DALI.
+    `data.pipeline=auto` keeps small images on the device (`in_memory.is_small`) and reads others with DALI or,
+    where that is missing, with Pillow.
 
     Raises:
         UsageError: fewer images than a batch, too many unreadable ones, a batch that the processes cannot share
@@ -37,10 +39,12 @@ def make_loader(spec: LoaderSpec) -> Loader:
             f"{source.name}: data.pipeline={data.pipeline} reads files, and these images are an array; "
             "leave it auto"
         )
+    if streams_by_pillow(data):
+        return StreamedLoader(spec)
     if not has_dali():
         raise UsageError(
-            f"{source.name}: images of this size are read with NVIDIA DALI, which is missing: "
-            f"{install(dali_extra())}, or set data.pipeline=resident if they fit in memory"
+            f"{source.name}: data.pipeline={data.pipeline} reads images with NVIDIA DALI, which is missing: "
+            f"{install(dali_extra())}, or leave it auto"
         )
     from sslfast.data.dali.loader import DaliLoader
 

@@ -16,6 +16,11 @@ def is_resident(source: Source, data: DataConfig, device: torch.device) -> bool:
     return data.pipeline == "resident" or (data.pipeline == "auto" and is_small(source, device))
 
 
+def streams_by_pillow(data: DataConfig) -> bool:
+    """Whether `data.pipeline` has Pillow read the images that do not stay on the device."""
+    return data.pipeline == "pillow" or (data.pipeline == "auto" and not has_dali())
+
+
 def has_dali() -> bool:
     """Whether NVIDIA DALI can be imported."""
     try:

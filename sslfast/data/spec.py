@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,12 @@ from numpy.typing import NDArray
 from sslfast.config import DataConfig
 from sslfast.data.batch import rows_of_rank
 from sslfast.data.sources import Source
+
+
+def threads_of_rank(world_size: int) -> int:
+    """The number of cores that this process may use, shared with the ranks on its machine; 1 at least."""
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))  # torchrun sets it
+    return max(1, len(os.sched_getaffinity(0)) // beside)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,11 @@ class LoaderSpec:
     rank: int = 0
     world_size: int = 1
     dtype: torch.dtype = torch.float32
+
+    @property
+    def threads(self) -> int:
+        """The number of threads that read and decode: `data.workers`, else this process's share of the cores."""
+        return self.data.workers or threads_of_rank(self.world_size)
 
     def rows(self) -> NDArray[np.int64]:
         """The rows of each batch that this process makes, int64 (data.batch_size / world_size,).

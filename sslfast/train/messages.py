@@ -11,7 +11,7 @@ from torch import nn
 
 from sslfast.config import Recipe
 from sslfast.data import Source
-from sslfast.data.pipeline import is_resident
+from sslfast.data.pipeline import is_resident, streams_by_pillow
 from sslfast.data.sources.names import listed
 from sslfast.distributed import world_size
 from sslfast.given import is_given
@@ -56,6 +56,8 @@ def _pipeline(recipe: Recipe, train_set: Source, device: torch.device) -> str:
     """The name of the pipeline that `data.pipeline` leads to."""
     if is_resident(train_set, recipe.data, device):
         return "resident"
+    if streams_by_pillow(recipe.data):
+        return "pillow"
     return "dali" if recipe.data.pipeline == "auto" else recipe.data.pipeline
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -30,18 +29,15 @@ from sslfast.data.dali.graphs import (
 )
 from sslfast.data.dali.runner import Plan, Runner
 from sslfast.data.draws.reference import sample_view
+from sslfast.data.order import ReadableOrder
 from sslfast.data.spec import LoaderSpec
 from sslfast.device import to_device
-from sslfast.errors import UsageError
-from sslfast.random.philox import permutation
 
 
 class DaliLoader:
     """Batches of augmented views: a pure function of (seed, epoch, step) and of which files are unreadable.
 
-    Each epoch visits every image once, but for an incomplete last batch and unreadable files, whose rows others
-    take (`_substitute`). Which files are unreadable is found out as they are met; nothing of it is saved to
-    resume.
+    Their images are those of `ReadableOrder`.
     """
 
     def __init__(self, spec: LoaderSpec, *, decodes_only: bool | None = None) -> None:
@@ -60,7 +56,7 @@ class DaliLoader:
         self.rows = spec.rows()
         self.labels = None if source.labels is None else torch.from_numpy(source.labels).to(spec.device)
         self.by_region = data.decode == "region"
-        self.files = Files(source, data.workers)
+        self.files = Files(source, spec.threads)
         self.dali_only = data.pipeline == "dali_only"
         if decodes_only is None:
             decodes_only = spec.device.type == "cpu"
@@ -75,7 +71,7 @@ class DaliLoader:
             self.files,
             spec.device,
             batch_size=len(self.rows),
-            threads=data.workers,
+            threads=spec.threads,
             prefetch=data.prefetch,
         )
 
@@ -85,7 +81,7 @@ class DaliLoader:
         Raises:
             UsageError: too many files cannot be read.
         """
-        order = permutation(self.spec.seed, epoch, len(self.spec.source))
+        order = ReadableOrder(self.spec, self.files, epoch)
         plan = partial(self._plan, epoch, order)
         for done, (*outputs, index) in self.runner.run(plan, range(start, self.steps_per_epoch)):
             views = tuple(self._views(done, outputs))
@@ -106,9 +102,9 @@ class DaliLoader:
             for crops, draws in zip(outputs, plan.draws, strict=True):
                 yield finish(crops.permute(0, 3, 1, 2), draws, data.mean, data.std, dtype)
 
-    def _plan(self, epoch: int, order: NDArray[np.int64], step: int) -> Plan:
+    def _plan(self, epoch: int, order: ReadableOrder, step: int) -> Plan:
         """The plan of a step: its images, their draws, and the graph's arguments."""
-        indices = self._readable(order, step)
+        indices = order.batch(step)
         heights, widths = self.files.heights[indices], self.files.widths[indices]
         draws = tuple(
             sample_view(view, self.spec.seed, epoch, indices, number, heights, widths)
@@ -123,28 +119,3 @@ class DaliLoader:
         for view in draws:
             arguments += [*crop_arguments(view), *(color_arguments(view) if self.dali_only else ())]
         return Plan(step, indices, arguments, draws)
-
-    def _readable(self, order: NDArray[np.int64], step: int) -> NDArray[np.int64]:
-        """The images of this rank's rows of a step, with a substitute for each that is unreadable."""
-        size = self.spec.data.batch_size
-        indices = order[step * size + self.rows]
-        bad = ~self.files.readable(indices)
-        if bad.any():
-            others = np.roll(order, -(step + 1) * size)  # the images after the batch, and at last the batch itself
-            indices[bad] = [self._substitute(others, row) for row in self.rows[bad]]
-        return indices
-
-    def _substitute(self, others: NDArray[np.int64], row: int) -> np.int64:
-        """The readable image for a row of a batch whose own is not.
-
-        Counted on from the batch in the epoch's order, round its end, it is the first that lies whole batches from
-        the row; should none of these be readable, the first that does from the next row, and so on, and at last
-        one of the batch itself. It does not depend on the other rows, which may be another rank's, and no two rows
-        take the same unless one has run out.
-        """
-        size = self.spec.data.batch_size
-        following, batch = others[:-size], others[-size:]
-        for i in chain(*(following[r % size :: size] for r in range(row, row + size)), batch):
-            if self.files.readable(i[None]).all():
-                return i
-        raise UsageError(f"{self.spec.source.name}: none of the {len(others)} images can be read")

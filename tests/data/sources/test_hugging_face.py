@@ -51,9 +51,7 @@ def test_images_and_classes_are_those_of_the_split():
 def test_what_is_not_there_is_refused():
     with pytest.raises(UsageError, match="hf:cats:val: hf:cats has no split 'val'; choose from train, test"):
         open_source("hf:cats:val")
-    with pytest.raises(
-        UsageError, match=r"hf:dogs: cannot be loaded \(Couldn.t reach .dogs. .*\); "
-    ) as refusal:
+    with pytest.raises(UsageError, match=r"hf:dogs: cannot be loaded \(Couldn.t reach .dogs. .*\); ") as refusal:
         open_source("hf:dogs")
     assert "\n" not in str(refusal.value)
 
