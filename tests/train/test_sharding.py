@@ -232,6 +232,7 @@ def test_a_gradient_that_is_not_finite_on_one_is_skipped_by_all(runs):
     ("name", "overrides", "message"),
     [
         ("byol", ["optim.name=lars"], "optim.name=lars goes by the length of a whole weight"),
+        ("byol", ["train.precision=fp16"], "train.precision=fp16 scales the loss by whether a whole gradient"),
         *((name, [], f"{name} clusters the features of whole networks") for name in sorted(CLUSTERED)),
     ],
 )

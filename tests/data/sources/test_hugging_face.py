@@ -1,4 +1,4 @@
-"""Data sets of Hugging Face by their names; here of files, and no network is asked."""
+"""Data sets of Hugging Face by their names; here one in a folder, and no network is asked."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from sslfast import extras
 from sslfast.data import open_source
 from sslfast.errors import UsageError
-from tests.data.sources.test_shards import jpeg, source_image
+from tests.data.sources.test_shards import source_image
 
 
 @pytest.fixture(autouse=True)
@@ -15,44 +15,32 @@ def _own_cache(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def data_set(monkeypatch, tmp_path):
-    """The package `datasets`, for which "cats" is a data set of two splits, of one the images given by paths."""
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
-    features = datasets.Features(
-        image=datasets.Image(), label=datasets.ClassLabel(names=["cat", "dog"]), text=datasets.Value("string")
-    )
-    (tmp_path / "5.jpg").write_bytes(jpeg(5))
-    images = {"train": [{"bytes": jpeg(i)} for i in range(3)], "test": [{"path": str(tmp_path / "5.jpg")}]}
-    splits = {}
-    for split, of_split in images.items():
-        rows = {"image": of_split, "label": [i % 2 for i in range(len(of_split))], "text": ["a"] * len(of_split)}
-        splits[split] = datasets.Dataset.from_dict(rows, features=features)
+def cats(monkeypatch, tmp_path):
+    """The name of a data set of two splits, a repository as the Hub has them, in a folder."""
+    pytest.importorskip("datasets", reason="datasets is not installed")
+    from tests.data.sources.test_parquet import described  # which needs pyarrow
 
-    def load_dataset(name):
-        if name != "cats":
-            raise ConnectionError(f"Couldn't reach '{name}' on the Hub (OfflineModeIsEnabled)\nmore")
-        return datasets.DatasetDict(splits)
-
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "of datasets")
+    described(tmp_path / "cats" / "data" / "train-00000-of-00001.parquet")
+    described(tmp_path / "cats" / "data" / "test-00000-of-00001.parquet", 5, labels=(1,))
+    return f"hf:{tmp_path}/cats"
 
 
-@pytest.mark.usefixtures("data_set")
-def test_images_and_classes_are_those_of_the_split():
-    source = open_source("hf:cats")
-    assert (len(source), source.classes, source.labels.tolist()) == (3, ["cat", "dog"], [0, 1, 0])
+def test_images_and_classes_are_those_of_the_split(cats):
+    source = open_source(cats)
+    assert (source.classes, source.labels.tolist()) == (["dog", "tabby, tabby cat"], [1, 0, 1])
     assert all(np.array_equal(source.image(i), source_image(i)) for i in range(3))
-    assert len(open_source("hf:cats:train")) == 3
-    test = open_source("hf:cats:test")
-    assert len(test) == 1
+    assert len(open_source(f"{cats}:train")) == 3
+    test = open_source(f"{cats}:test")
+    assert (test.classes, len(test)) == (["dog"], 1)
     assert np.array_equal(test.image(0), source_image(5))
 
 
-@pytest.mark.usefixtures("data_set")
-def test_what_is_not_there_is_refused():
-    with pytest.raises(UsageError, match="hf:cats:val: hf:cats has no split 'val'; choose from train, test"):
-        open_source("hf:cats:val")
-    with pytest.raises(UsageError, match=r"hf:dogs: cannot be loaded \(Couldn.t reach .dogs. .*\); ") as refusal:
-        open_source("hf:dogs")
+def test_what_is_not_there_is_refused(cats):
+    with pytest.raises(UsageError, match="cats has no split 'val'; choose from train, test"):
+        open_source(f"{cats}:val")
+    with pytest.raises(UsageError, match=r"hf:.*dogs: cannot be loaded \(.*\); check the name") as refusal:
+        open_source(cats.replace("cats", "dogs"))
     assert "\n" not in str(refusal.value)
 
 
