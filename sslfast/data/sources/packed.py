@@ -10,10 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from sslfast.data.sources.cache import cache_folder, partial_folder
 from sslfast.errors import UsageError, printable
+from sslfast.progress import tqdm
 
 SHARD = "images.tar"
 # How image files begin, and the extension that says so; a file is decoded by what it holds, whatever its name.
