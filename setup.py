@@ -64,7 +64,7 @@ def extensions() -> list[Extension]:
         return []
     headers = str(Path("csrc").resolve())
     flags = ["-O3", "-std=c++20", TORCH_TARGET]
-    # Loops are vectorised by `omp simd`, square roots in them if errno is left alone; threads come from torch.
+    # Loops are vectorized by `omp simd`, square roots in them if errno is left alone; threads come from torch.
     # Python's own flags ask for debug symbols, nine tenths of the file.
     cxx = [*flags, "-fopenmp-simd", "-fno-math-errno", "-Wall", "-Wno-unknown-pragmas", "-g0"]
     depends = sorted(glob.glob("csrc/**/*.h", recursive=True) + glob.glob("csrc/**/*.cuh", recursive=True))

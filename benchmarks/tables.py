@@ -17,7 +17,7 @@ from sslfast.benchmarks.downstream.check import ENCODERS, MEASURES, best
 from sslfast.benchmarks.exchange import many_ranks
 from sslfast.benchmarks.measure.machine import RESULTS
 from sslfast.benchmarks.methods.published import PUBLISHED
-from sslfast.benchmarks.methods.record import SCORES, Run, summarise
+from sslfast.benchmarks.methods.record import SCORES, Run, summarize
 from sslfast.benchmarks.ops.benchmark import OURS, find
 from sslfast.benchmarks.reproduce.record import rows as reproduced_rows
 from sslfast.benchmarks.train.peers import MODULES as PACKAGES
@@ -210,7 +210,7 @@ def methods() -> str:
     """The table of what the methods learn, by what `make methods-check` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
-        for s in summarise([Run(**run) for run in content["runs"]]):
+        for s in summarize([Run(**run) for run in content["runs"]]):
             found = (cell for name in SCORES for cell in (f"{s.random[name]:.1%}", str(s.scores[name])))
             yield [s.method, str(s.seeds), str(s.epochs), f"{s.seconds / 60:.1f}", *found]
 
@@ -222,7 +222,7 @@ def published() -> str:
     """The table of what whole recipes reach, by what `make methods-check ARGS=--published` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
-        for s in summarise([Run(**run) for run in content["runs"]]):
+        for s in summarize([Run(**run) for run in content["runs"]]):
             if s.method in PUBLISHED:
                 found = (str(s.scores[name]) for name in SCORES)
                 yield [s.method, str(s.epochs), f"{s.seconds / 60:.1f}", *found, f"{PUBLISHED[s.method]:.1%}"]

@@ -264,7 +264,7 @@ class FusedLARS(FusedOptimizer):
     The norm is taken of d = g + b w, as in the code published with SimCLR, BYOL and Barlow Twins, where the paper
     divides by |g| + b |w|. The learning rate multiplies the momentum, as in torch's SGD and Barlow Twins' code,
     where the paper and SimCLR's code accumulate it in v; the two differ only while it changes. No Nesterov
-    momentum. A group with `adapt=False` (biases, the scales and shifts of normalisation layers) takes plain SGD
+    momentum. A group with `adapt=False` (biases, the scales and shifts of normalization layers) takes plain SGD
     steps.
 
     Args:

@@ -30,7 +30,7 @@ class Views(nn.Module):
 
         views = Views("simclr", size=224)
         for images, _ in loader:  # uint8 (B, 3, H, W), on the CPU or a GPU
-            view1, view2 = views(images.to(device))  # fp32 (B, 3, 224, 224) each, normalised
+            view1, view2 = views(images.to(device))  # fp32 (B, 3, 224, 224) each, normalized
 
     The draws are a function of the seed, the number of the call, the process and the row. In the workers of a
     DataLoader they follow from the worker's seed too, which torch draws anew in each epoch.

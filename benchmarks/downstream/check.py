@@ -32,7 +32,7 @@ from sslfast.run.atomic import atomic_write
 
 PROGRAM = "python -m sslfast.benchmarks.downstream.check"
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
-ENCODERS = PRETRAINED, RANDOM, _ = "pre-trained", "random initialisation", "supervised"
+ENCODERS = PRETRAINED, RANDOM, _ = "pre-trained", "random initialization", "supervised"
 MEASURES = {"knn": "top1", "linear": "top1", "finetune": "top1", "detect": "ap50", "segment": "miou"}
 
 

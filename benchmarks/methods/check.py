@@ -31,7 +31,7 @@ from sslfast.benchmarks.methods.record import (
     MethodRecord,
     held_equal,
     not_learned,
-    summarise,
+    summarize,
     table,
 )
 from sslfast.benchmarks.methods.run import Task
@@ -90,7 +90,7 @@ def run_all(
 
 def report(record: MethodRecord, out: Path, published: Mapping[str, float]) -> dict[str, list[str]]:
     """Writes table and picture. Returns the methods that did not learn, and by which evaluation."""
-    summaries = summarise(record.runs)
+    summaries = summarize(record.runs)
     header = "\n".join(f"{key}: {value}" for key, value in {**record.header, **record.shared}.items())
     text = f"{header}\n\n{held_equal(summaries, record.shared)}\n\n{table(summaries, published)}\n"
     (out / "methods.txt").write_text(text)
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--data",
         metavar="PATH|NAME",
         default=os.environ.get(ENVIRONMENT) or (str(SHARED) if SHARED.exists() else "CIFAR10"),
-        help=f"labelled images (default: ${ENVIRONMENT}, else ../shared's or torchvision's CIFAR-10)",
+        help=f"labeled images (default: ${ENVIRONMENT}, else ../shared's or torchvision's CIFAR-10)",
     )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", metavar="M", type=float, help=f"a run (default: {MINUTES:g})")
@@ -161,7 +161,7 @@ def run(args: argparse.Namespace) -> int:
         "images": len(task.train_set),
         "held_out": len(task.held_out),
         "width": scale.width,
-        "neighbours": scale.num_neighbours,
+        "neighbors": scale.num_neighbors,
         **({"epochs": epochs} if epochs else {"minutes": minutes}),
         **({"recipes": "whole"} if whole else {}),
     }
@@ -174,7 +174,7 @@ def run(args: argparse.Namespace) -> int:
     notes = {method: note(method, scale) for method in missing}
     for method, names in missing.items():
         explained = f": {notes[method]}" if notes[method] else ""
-        print(f"{method}: no clear margin over random initialisation by {' and '.join(names)}{explained}")
+        print(f"{method}: no clear margin over random initialization by {' and '.join(names)}{explained}")
     for method, reason in failed.items():
         print(f"{method}: no result: {reason}")
     return int(not all(notes.values()) or bool(failed))

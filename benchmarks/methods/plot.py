@@ -1,4 +1,4 @@
-"""The picture of `make methods-check`: each method between random initialisation and the supervised run."""
+"""The picture of `make methods-check`: each method between random initialization and the supervised run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LINES = {RANDOM: (GRAY, "--"), SUPERVISED: (VERMILION, "-")}
 def draw(summaries: Sequence[Summary], title: str, path: Path) -> None:
     """Draws a panel for each evaluation, with a line for each method.
 
-    A blue point is at its mean, a bar goes from its lowest to its highest seed, a grey point is where it began.
+    A blue point is at its mean, a bar goes from its lowest to its highest seed, a gray point is where it began.
     """
     methods = [s for s in summaries if s.method not in LINES]
     figure = Figure(figsize=(WIDTH, 1.6 + ROW * len(methods)), layout="constrained")

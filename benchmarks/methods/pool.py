@@ -22,7 +22,7 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl: the signal that a process gets when it
 
 
 class Job(NamedTuple):
-    """A run to make: a method's, or random initialisation's."""
+    """A run to make: a method's, or random initialization's."""
 
     method: str
     seed: int

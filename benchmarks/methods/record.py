@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sslfast.errors import UsageError
 from sslfast.run.atomic import atomic_write
 
-RANDOM, SUPERVISED = "random initialisation", "supervised"  # what the other methods stand between
+RANDOM, SUPERVISED = "random initialization", "supervised"  # what the other methods stand between
 SCORES = ("knn", "linear")
 
 
@@ -27,7 +27,7 @@ class Run:
     epochs: int
     seconds: float  # of training, evaluation apart; of a run that was killed, what its last parts took
     scores: dict[str, float]
-    random: dict[str, float]  # before training: some methods' encoders normalise, or see colours, in another way
+    random: dict[str, float]  # before training: some methods' encoders normalize, or see colors, in another way
     commit: str
 
 
@@ -95,8 +95,8 @@ class Summary:
     random: dict[str, float]  # the means before training
 
 
-def summarise(runs: Sequence[Run]) -> list[Summary]:
-    """The summaries: random initialisation, the methods by their linear probes, the supervised run."""
+def summarize(runs: Sequence[Run]) -> list[Summary]:
+    """The summaries: random initialization, the methods by their linear probes, the supervised run."""
     place = {RANDOM: -1, SUPERVISED: 1}
     methods = dict.fromkeys(run.method for run in runs)
     summaries = [_summary([run for run in runs if run.method == method]) for method in methods]
@@ -115,7 +115,7 @@ def _summary(runs: Sequence[Run]) -> Summary:
 
 
 def not_learned(summaries: Sequence[Summary], num_images: int) -> dict[str, list[str]]:
-    """The methods that do not beat their own random initialisation by a clear margin, and the scores that lack it.
+    """The methods that do not beat their own random initialization by a clear margin, and the scores that lack it.
 
     The margin is two standard errors of the difference of two accuracies p on n images, 2 sqrt(2 p (1 - p) / n), a
     cautious one, as all are tested on the same images.

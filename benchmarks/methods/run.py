@@ -107,7 +107,7 @@ def _recipe_in(run: RunDirectory, recipe_of: Callable[[int], Recipe], epochs: in
 
 
 def run_random(seed: int, task: Task) -> Run:
-    """Evaluates the encoder at its random initialisation."""
+    """Evaluates the encoder at its random initialization."""
     shared = recipe(SUPERVISED, task.data, task.scale, 1, seed=seed)
     encoder = random_encoder(shared.encoder, shared.data, seed).to(task.device)
     scores = accuracies(encoder, shared.data, task)
@@ -142,7 +142,7 @@ def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> dict[str, floa
     )
     num_classes = len(task.train_set.classes)
     knn = knn_accuracy(
-        *bank, *queries, k=task.scale.num_neighbours, temperature=KNN_TEMPERATURE, num_classes=num_classes
+        *bank, *queries, k=task.scale.num_neighbors, temperature=KNN_TEMPERATURE, num_classes=num_classes
     )
     linear = linear_probe(*bank, *queries, config=task.linear, num_classes=num_classes)
     return {"knn": knn["top1"], "linear": linear["top1"]}

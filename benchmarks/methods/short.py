@@ -17,23 +17,23 @@ from sslfast.recipes.load import load_recipe, with_precision
 
 @dataclass(frozen=True)
 class Scale:
-    """The numbers of images and neighbours, and the width of the encoder, that all runs share.
+    """The numbers of images and neighbors, and the width of the encoder, that all runs share.
 
     Attributes:
         num_images: the images to train on; None: all that are not held out.
         num_held_out: the images to test on.
         width: the width of the ResNet-18, which has a stem for small images.
-        num_neighbours: the neighbours that vote in kNN.
+        num_neighbors: the neighbors that vote in kNN.
     """
 
     num_images: int | None
     num_held_out: int
     width: float
-    num_neighbours: int
+    num_neighbors: int
 
 
-CPU = Scale(num_images=5000, num_held_out=5000, width=0.125, num_neighbours=20)
-GPU = Scale(num_images=None, num_held_out=5000, width=1.0, num_neighbours=200)
+CPU = Scale(num_images=5000, num_held_out=5000, width=0.125, num_neighbors=20)
+GPU = Scale(num_images=None, num_held_out=5000, width=1.0, num_neighbors=200)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Short:
     Attributes:
         settings: the changes.
         reason: the reason for them.
-        note: the reason why so short a run on so few small images stays near its random initialisation, with
+        note: the reason why so short a run on so few small images stays near its random initialization, with
             evidence.
     """
 
@@ -63,7 +63,7 @@ FROM_IDENTITY = "encoder.zero_init_residual=true"
 PARTS = (MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.predictor_hidden=256")
 # Rows that are their image's last embedding: averages would still point where they were drawn.
 FORGETFUL_BANK = "method.momentum=0"
-# For methods that hide patches. It has no batch normalisation, and takes the rates of AdamW.
+# For methods that hide patches. It has no batch normalization, and takes the rates of AdamW.
 VIT = ("encoder.name=vit_small", "encoder.width=0.25", "encoder.patch_size=4")
 CPC = (
     *("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5"),
@@ -84,10 +84,10 @@ SHORT: dict[str, Short] = {
         "more steps, a faster average, narrow heads, a higher rate",
     ),
     "cmc": Short((MORE_STEPS, "optim.lr=0.3", FROM_IDENTITY), "more steps, a higher rate"),
-    "cpc_v1": Short((*CPC, "data.views=cpc_v2"), f"{CPC_REASON}; the images that it is tested on have colours"),
+    "cpc_v1": Short((*CPC, "data.views=cpc_v2"), f"{CPC_REASON}; the images that it is tested on have colors"),
     "cpc_v2": Short(
         (*CPC, "method.first_step=1", "method.drop_colors=0", FROM_IDENTITY),
-        f"{CPC_REASON}; of 3 rows the next is predicted as well, in colour",
+        f"{CPC_REASON}; of 3 rows the next is predicted as well, in color",
     ),
     "context_encoder": Short(
         (MORE_STEPS, FROM_IDENTITY, "method.decoder_dim=16", "optim.lr=0.016"),
@@ -105,7 +105,7 @@ SHORT: dict[str, Short] = {
         (MORE_STEPS, "method.hidden=256", "method.clusters=[100,100,100]", "optim.lr=0.6"),
         "more steps, clusters for 5,000 images, and a rate that leaves the plateau of equal scores",
     ),
-    "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "densecl": Short(MOCO_V2, "more steps, a faster average, a head with batch normalization"),
     "dino": Short(
         (
             *(MORE_STEPS, "method.dim=128", "method.hidden=256", "method.prototypes=256"),
@@ -131,7 +131,7 @@ SHORT: dict[str, Short] = {
     "jigsaw": Short(
         (MORE_STEPS, "method.classes=10", "encoder.norm=layer", FROM_IDENTITY),
         "more steps, fewer permutations; batch statistics of patches are not those of images",
-        note="patches of 8 pixels teach what a linear probe finds, and cosine neighbours do not. On photographs "
+        note="patches of 8 pixels teach what a linear probe finds, and cosine neighbors do not. On photographs "
         "at 128 pixels both do, see photographs.txt among the results: kNN from 27.3% to 32.4%, the probe from "
         "33.1% to 38.7%",
     ),
@@ -143,7 +143,7 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, faster averages, fewer maps, narrow heads, a higher rate",
     ),
-    "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "lewel_m": Short(MOCO_V2, "more steps, a faster average, a head with batch normalization"),
     "local_aggregation": Short(
         (
             *(MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.06", "method.warmup_epochs=3"),
@@ -160,7 +160,7 @@ SHORT: dict[str, Short] = {
         "more steps, a faster average, narrow heads, a queue for 5,000 images",
     ),
     "moco_v1": Short(MOCO, "more steps, a faster average"),
-    "moco_v2": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "moco_v2": Short(MOCO_V2, "more steps, a faster average, a head with batch normalization"),
     "moco_v3": Short(
         (
             *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256"),
@@ -187,7 +187,7 @@ SHORT: dict[str, Short] = {
     ),
     "pcl": Short(
         (*MOCO_V2, "method.warmup_epochs=2", "method.clusters=[50,100,200]"),
-        "more steps, a faster average, a head with batch normalisation, clusters for 5,000 images",
+        "more steps, a faster average, a head with batch normalization, clusters for 5,000 images",
     ),
     "pirl": Short(
         (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.3", FROM_IDENTITY),
@@ -200,7 +200,7 @@ SHORT: dict[str, Short] = {
         ),
         "more steps, a faster average, a narrow head, a higher rate",
     ),
-    "resim": Short(MOCO_V2, "more steps, a faster average, a head with batch normalisation"),
+    "resim": Short(MOCO_V2, "more steps, a faster average, a head with batch normalization"),
     "simsiam": Short(
         (
             *(MORE_STEPS, "method.dim=256", "method.hidden=256", "method.predictor_hidden=64"),

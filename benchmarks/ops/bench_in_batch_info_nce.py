@@ -1,4 +1,4 @@
-"""In-batch InfoNCE, normalised inputs: the query's gradient (MoCo v3), the keys' (NNCLR, MNCL), and both."""
+"""In-batch InfoNCE, normalized inputs: the query's gradient (MoCo v3), the keys' (NNCLR, MNCL), and both."""
 
 import functools
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""InfoNCE with a queue, normalised inputs: from a small batch on a CPU to large batches on a GPU.
+"""InfoNCE with a queue, normalized inputs: from a small batch on a CPU to large batches on a GPU.
 
 `flash` is PyTorch's flash attention used for it: with the queue as keys and as values it gives the log-sum-exp of
 the negatives and their weighted mean, which the loss and its gradient follow from.

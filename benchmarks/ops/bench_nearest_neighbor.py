@@ -1,4 +1,4 @@
-"""Nearest-neighbour lookup in a queue: from a small batch on a CPU to large batches on a GPU."""
+"""Nearest-neighbor lookup in a queue: from a small batch on a CPU to large batches on a GPU."""
 
 import functools
 from dataclasses import dataclass

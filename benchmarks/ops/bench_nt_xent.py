@@ -1,4 +1,4 @@
-"""NT-Xent, normalised inputs: from a small batch on a CPU to large batches on a GPU."""
+"""NT-Xent, normalized inputs: from a small batch on a CPU to large batches on a GPU."""
 
 import functools
 from dataclasses import dataclass

@@ -34,7 +34,7 @@ ON_GPU = [(8192, 10000)]
 
 @functools.lru_cache(maxsize=1)
 def inputs(case: SinkhornKnoppCase, device: torch.device) -> Tensor:
-    """Scores of normalised vectors of 128 numbers, as SwAV's."""
+    """Scores of normalized vectors of 128 numbers, as SwAV's."""
     generator = torch.Generator(device).manual_seed(0)
     z, prototypes = (
         F.normalize(torch.randn(rows, 128, generator=generator, device=device)) for rows in (case.b, case.k)

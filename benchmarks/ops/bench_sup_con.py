@@ -1,4 +1,4 @@
-"""The supervised contrastive loss over two views of a batch with ten classes, normalised features."""
+"""The supervised contrastive loss over two views of a batch with ten classes, normalized features."""
 
 import functools
 

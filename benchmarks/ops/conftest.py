@@ -29,9 +29,9 @@ def step(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
         pytest.skip(f"{provider} cannot do this case")
     call()  # compiles
 
-    def synchronised() -> None:
+    def synchronized() -> None:
         call()
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return synchronised
+    return synchronized

@@ -1,6 +1,6 @@
 """Other packages' forms of our ops, called with the arguments of ours; the `bench` extra installs them.
 
-A form does what its package does for its user, such as to normalise inputs that are normalised already. Nothing is
+A form does what its package does for its user, such as to normalize inputs that are normalized already. Nothing is
 imported before it is called: a package may be missing, slow to import, or import on a GPU only.
 """
 

@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--data",
         metavar="PATH|NAME",
-        help="labelled images (default: torchvision's CIFAR10; in small $SSLFAST_CIFAR10, else ../shared's)",
+        help="labeled images (default: torchvision's CIFAR10; in small $SSLFAST_CIFAR10, else ../shared's)",
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=2, help="of table 1, in small (default: 2)")
     parser.add_argument("--devices", metavar="0,1", help="(default: a GPU, else a run at a time on each core)")

@@ -55,7 +55,7 @@ SMALL_HEADS: dict[str, dict[str, Any]] = {
     "mncl": {**MNCL_HEADS, "method.queue_size": QUEUE},
 }
 # On features that are computed once: the paper's 90 epochs of augmented images would take longer than training.
-SMALL_PROBE = "linear form=lars lr=0.8 batch_size=256 epochs=90 standardise=false"
+SMALL_PROBE = "linear form=lars lr=0.8 batch_size=256 epochs=90 standardize=false"
 # Seconds of a whole test, which says nothing about methods.
 QUICK: dict[str, Any] = {"data.limit": 160, "train.epochs": 1, "method.queue_size": 64, "encoder.width": 0.0625}
 

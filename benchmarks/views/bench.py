@@ -1,7 +1,7 @@
 """Images per second of whole input pipelines: `make bench-views`, or `python -m sslfast.benchmarks.views.bench`.
 
 Two cases, each with two views of an image: photographs in files (MoCo v2's views of 224 pixels), and small
-images in memory (those of CIFAR's recipe, 32 pixels). From the source to normalised float32 views on the device,
+images in memory (those of CIFAR's recipe, 32 pixels). From the source to normalized float32 views on the device,
 so decoding is in it where there is something to decode.
 
 The pipelines take turns, round by round. In its turn one is started, gives batches until what was prepared ahead

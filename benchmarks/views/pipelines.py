@@ -1,6 +1,6 @@
 """The input pipelines that `make bench-views` sets side by side: ours, torchvision's with a DataLoader, kornia's.
 
-Each yields batches of views without end: from a source to float32, normalised, on the device; `rate` times it.
+Each yields batches of views without end: from a source to float32, normalized, on the device; `rate` times it.
 """
 
 from __future__ import annotations
@@ -84,8 +84,8 @@ def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
 def kornia_view(view: ViewConfig, size: int, data: DataConfig) -> Any:
     """kornia's form of a view, on batches of fp32 (B, 3, H, W) in [0, 1].
 
-    On torchvision's grid of pixels and, of its two colour jitters, with the one that has torchvision's arithmetic.
-    What it does otherwise is less work: a crop that is made smaller is not antialiased, the order of the colour
+    On torchvision's grid of pixels and, of its two color jitters, with the one that has torchvision's arithmetic.
+    What it does otherwise is less work: a crop that is made smaller is not antialiased, the order of the color
     operations is drawn once for a batch.
     """
     from kornia import augmentation as K
@@ -147,7 +147,7 @@ class Transformed(Dataset[Views]):
 
 
 def transform(view: ViewConfig, size: int, data: DataConfig) -> v2.Transform:
-    """torchvision's form of a view, but for solarisation and regions, which no recipe here asks for."""
+    """torchvision's form of a view, but for solarization and regions, which no recipe here asks for."""
     jitter = v2.ColorJitter(view.brightness, view.contrast, view.saturation, view.hue)
     blur = v2.GaussianBlur(blur_window(size), view.blur_sigma)
     return v2.Compose(

@@ -1,11 +1,11 @@
-// The cross-correlation loss on the CPU. With a, b the normalised views, S = a^T b, c = diag(S) / N, and <X, Y> the
+// The cross-correlation loss on the CPU. With a, b the normalized views, S = a^T b, c = diag(S) / N, and <X, Y> the
 // sum of the products of elements:
 //
 //   loss = sum_i (1 - c_i)^2 + lambd (<S, S> / N^2 - sum_i c_i^2)
 //   <S, S> = <a a^T, b b^T>
 //   d loss / d a = 2 lambd / N^2 (b S^T = b b^T a) + u b / N   with u_i = 2 (c_i - 1) - 2 lambd c_i
 //
-// and normalisation's gradient is (d - mean d - a mean(d a)) / sigma over the rows of each column. Of S, (D, D), and
+// and normalization's gradient is (d - mean d - a mean(d a)) / sigma over the rows of each column. Of S, (D, D), and
 // the two (N, N) matrices the smaller is computed: no matrix is larger than the inputs. All is cut into blocks of rows
 // or columns by shape alone, so the result does not depend on the number of threads.
 
@@ -32,7 +32,7 @@ constexpr int64_t kLargeRows = 512, kLargeColumns = 1024;  // of a large one: wi
 constexpr int64_t kColumns = 128;  // of a block whose rows are gone through
 constexpr double kEpsilon = 1e-5;  // added to variances
 
-// A normalised view, with 1 / sigma of its columns.
+// A normalized view, with 1 / sigma of its columns.
 struct View {
   Tensor values;  // (N, D) fp32
   std::vector<float> rstd;
@@ -79,8 +79,8 @@ void for_each_columns(int64_t d, const Block& block) {
   });
 }
 
-// Standardises the columns of a view.
-View normalise(const Tensor& z) {
+// Standardizes the columns of a view.
+View normalize(const Tensor& z) {
   const Tensor wide = as_fp32(z);
   const int64_t n = z.size(0), d = z.size(1);
   View view = {torch::stable::empty({n, d}, ScalarType::Float), std::vector<float>(d)};
@@ -172,7 +172,7 @@ double inner_product(const Tensor& x, const Tensor& y) {
 }
 
 // Turns `dz`, the matrix product in d loss / d a up to the factor `scale`, into the gradient to the view that a was
-// normalised from.
+// normalized from.
 void finish_gradient(const Tensor& dz, float scale, const View& view, const View& other, const std::vector<float>& c,
                      double lambd) {
   const int64_t n = dz.size(0), d = dz.size(1);
@@ -206,7 +206,7 @@ std::tuple<Tensor, Tensor, Tensor> cross_correlation_loss(
     Tensor z1, Tensor z2, double lambd, bool need_dz1, bool need_dz2) {
   const int64_t n = z1.size(0), d = z1.size(1);
   const bool by_rows = n < d;
-  const View a = normalise(z1), b = normalise(z2);
+  const View a = normalize(z1), b = normalize(z2);
   const std::vector<float> c = diagonal(a, b);
   const Tensor x = by_rows ? gram(a.values) : product(transposed(a.values), b.values);
   const Tensor y = by_rows ? gram(b.values) : x;

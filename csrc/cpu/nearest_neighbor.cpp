@@ -1,4 +1,4 @@
-// Nearest-neighbour lookup on the CPU: it finds the k rows n_j of a queue that are most similar to each query, by
+// Nearest-neighbor lookup on the CPU: it finds the k rows n_j of a queue that are most similar to each query, by
 // cos(q_i, n_j) = q_i.n_j / (|q_i| |n_j|).
 //
 // Queries and queue are cut into blocks. A thread takes a block of queries through a part of the queue in steps that

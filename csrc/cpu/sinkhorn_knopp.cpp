@@ -7,7 +7,7 @@
 // logarithms and the maxima of columns and rows, so that no row or column vanishes however far scores lie apart.
 // After it a row sums to 1 and a column to at least 1 / (B K), and Q may be rescaled in place.
 //
-// Beside one pass over the scores for t and s, an iteration is one pass: it normalises a row while that is in cache,
+// Beside one pass over the scores for t and s, an iteration is one pass: it normalizes a row while that is in cache,
 // and adds it to the sums of the columns for the next iteration. The rows are cut into parts for the threads; the
 // parts' sums are added in order. The cut depends on the shape alone, so the result does not depend on the number of
 // threads.

@@ -1,8 +1,8 @@
-// Augmented views on the CPU: uint8 images in, normalised channels_last views out, each sample with its own draw.
+// Augmented views on the CPU: uint8 images in, normalized channels_last views out, each sample with its own draw.
 //
 // A sample is a task. It is held as three planes, and passed over a block of pixels at a time: the operations on single
 // pixels are done while the block lies in the first-level cache. Contrast needs the image's mean gray after the
-// operations before it, so colour jitter is two passes; resizing and blurring have loops of their own.
+// operations before it, so color jitter is two passes; resizing and blurring have loops of their own.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>

@@ -52,7 +52,7 @@ def aligned_pooling(
     Args:
         features: (B, D, H, W), fp32, fp16, bf16, or fp64 (reference only); contiguous or channels_last alike.
             Under autocast the inputs are cast as for a matmul.
-        maps: (B, d, H, W), same dtype as features: scores before their normalisation over the d channels.
+        maps: (B, d, H, W), same dtype as features: scores before their normalization over the d channels.
         groups: h, divides both D and d.
         order: which maps belong to group g (from 0), as vector k (from 0): number g * d / h + k, as in the
             authors' code, or k * h + g, as in the paper's equation 2.

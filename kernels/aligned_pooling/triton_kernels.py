@@ -93,7 +93,7 @@ def norm_kernel(
 
 @triton.jit
 def _normalized(p_maps, p_inverse_norms, i_b, o_c, o_p, d, P):
-    """The normalised maps n_cp, [len(o_c), len(o_p)]; 0 outside of the maps."""
+    """The normalized maps n_cp, [len(o_c), len(o_p)]; 0 outside of the maps."""
     m_p = o_p < P
     b_r = tl.load(p_inverse_norms + i_b * P + o_p, mask=m_p, other=0.0)
     mask = (o_c < d)[:, None] & m_p[None, :]

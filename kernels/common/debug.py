@@ -16,7 +16,7 @@ _depth = 0
 def debug() -> Iterator[None]:
     """Lets the contrastive losses look at their inputs: rows that are not of length 1 are a ValueError.
 
-    The losses use their inputs as given, and to forget the normalisation is no error otherwise: training goes on,
+    The losses use their inputs as given, and to forget the normalization is no error otherwise: training goes on,
     worse. The check waits for the device; code that torch.compile has compiled is not checked.
 
         with sslfast.kernels.debug():

@@ -38,8 +38,8 @@ def cross_correlation_loss(
     N < D there is less to multiply. One pass gives the loss and its gradients; the backward pass only scales them.
 
     Args:
-        z1: (N, D), fp32, fp16, bf16, or fp64 (reference only): one view's embeddings, not normalised. Autocast
-            rounds nothing: embeddings far from 0 would lose their variance before they are standardised.
+        z1: (N, D), fp32, fp16, bf16, or fp64 (reference only): one view's embeddings, not normalized. Autocast
+            rounds nothing: embeddings far from 0 would lose their variance before they are standardized.
         z2: (N, D), the other view's; same dtype as z1. Either receives a gradient if it asks.
         lambd: weight of the off-diagonal part; the paper has 0.0051.
         group: processes over which the batch is spread: means, variances and c are of all their rows, of which

@@ -15,7 +15,7 @@ def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: dist.Pro
     """Computes the loss, fp32 (fp64 for fp64 inputs). Holds the (D, D) matrix."""
     count = torch.full((), len(z1), dtype=torch.float64, device=z1.device)
     count = _sum(count, group)
-    z1, z2 = (_normalise(z, count, group) for z in (z1, z2))
+    z1, z2 = (_normalize(z, count, group) for z in (z1, z2))
     with torch.autocast(z1.device.type, enabled=False):
         c = z1.T @ z2  # (D, D)
     if c.dtype != torch.float64:
@@ -27,12 +27,12 @@ def cross_correlation_loss(z1: Tensor, z2: Tensor, lambd: float, group: dist.Pro
     return (1 - on_diagonal).square().sum() + lambd * off_diagonal.square().sum()
 
 
-def _normalise(z: Tensor, count: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+def _normalize(z: Tensor, count: Tensor, group: dist.ProcessGroup | None) -> Tensor:
     wide = z if z.dtype == torch.float64 else z.float()
     n = count.to(wide.dtype)
-    centred = wide - _sum(wide.sum(0), group) / n
-    variance = _sum(centred.square().sum(0), group) / n
-    return (centred * (variance + EPSILON).rsqrt()).to(z.dtype)
+    centered = wide - _sum(wide.sum(0), group) / n
+    variance = _sum(centered.square().sum(0), group) / n
+    return (centered * (variance + EPSILON).rsqrt()).to(z.dtype)
 
 
 def _sum(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:

@@ -1,12 +1,12 @@
 """The cross-correlation loss in Triton, its matrix products by torch.
 
-With a, b the normalised views, S = a^T b, c = diag(S) / N, and <X, Y> the sum of the products of elements:
+With a, b the normalized views, S = a^T b, c = diag(S) / N, and <X, Y> the sum of the products of elements:
 
     loss = sum_i (1 - c_i)^2 + lambd (<S, S> / N^2 - sum_i c_i^2)
     <S, S> = <a a^T, b b^T>                                     (the smaller of the two is taken)
     d loss / d a = 2 lambd / N^2 (b S^T or b b^T a) + u b / N   with u_i = 2 (c_i - 1) - 2 lambd c_i
 
-and normalisation's gradient is (d - mean d - a mean(d a)) / sigma over the rows of each column. `normalise_kernel`
+and normalization's gradient is (d - mean d - a mean(d a)) / sigma over the rows of each column. `normalize_kernel`
 writes a, b and c; `squares_kernel` sums <X, Y> row by row; `gradient_kernel` finishes a product's columns.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
@@ -25,7 +25,7 @@ BC = 1024  # of a row whose squares are summed
 
 
 @triton.jit
-def normalise_kernel(
+def normalize_kernel(
     p_z1,  # [N, D]
     p_z2,  # [N, D]
     p_a,  # [N, D] out
@@ -100,8 +100,8 @@ def squares_kernel(
 @triton.jit
 def gradient_kernel(
     p_dz,  # [N, D] in: the product; out: the gradient
-    p_z,  # [N, D]: the view, not normalised: a and b are rounded, which would show in small gradients
-    p_other,  # [N, D]: the other view, not normalised
+    p_z,  # [N, D]: the view, not normalized: a and b are rounded, which would show in small gradients
+    p_other,  # [N, D]: the other view, not normalized
     p_mean,  # [D]: of the view
     p_mean_other,  # [D]
     p_rstd,  # [D]
@@ -157,7 +157,7 @@ def cross_correlation_loss(
     c = z1.new_empty(d, dtype=torch.float32)
     grid = (triton.cdiv(d, BD),)
     with torch.cuda.device_of(z1):
-        normalise_kernel[grid](z1, z2, a, b, mean, rstd, c, n, d, EPSILON, BN=BN, BD=BD, num_warps=4)
+        normalize_kernel[grid](z1, z2, a, b, mean, rstd, c, n, d, EPSILON, BN=BN, BD=BD, num_warps=4)
         if n < d:
             # <a a^T, b b^T>, in units of D so that fp16 holds them.
             x, y = matmul(a, a.T).div_(d), matmul(b, b.T).div_(d)
@@ -172,9 +172,9 @@ def cross_correlation_loss(
         loss = (1 - c).double().square().sum() + lambd * off_diagonal
 
         def gradient(i: int) -> Tensor:
-            (z, normalised), (z_other, other) = ((z1, a), (z2, b))[:: -1 if i else 1]
+            (z, normalized), (z_other, other) = ((z1, a), (z2, b))[:: -1 if i else 1]
             if n < d:
-                dz = matmul((x if i else y).to(a.dtype), normalised)
+                dz = matmul((x if i else y).to(a.dtype), normalized)
             else:
                 dz = matmul(other, (x if i else x.T).to(a.dtype))
             gradient_kernel[grid](

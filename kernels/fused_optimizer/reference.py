@@ -94,7 +94,7 @@ def _flat(params: Tensors, grads: Tensors, *states: Tensors) -> list[list[Tensor
 
     They go through memory from each tensor's first element on, whatever its strides. Parameters in fp16 and bf16
     go to them as they are on a GPU only: on the CPU, torch's fused SGD (2.11) leaves them where they are and
-    fills their momentum from uninitialised memory. A gradient of higher precision is not rounded before its use.
+    fills their momentum from uninitialized memory. A gradient of higher precision is not rounded before its use.
     """
     dtype = params[0].dtype
     if dtype.itemsize == 2 and (params[0].device.type == "cpu" or any(g.dtype != dtype for g in grads)):

@@ -82,7 +82,7 @@ def in_batch_info_nce(
             logits = logits.masked_fill(excluded, -torch.inf)
         loss = F.cross_entropy(logits, target, reduction=reduction, label_smoothing=label_smoothing)
 
-    The inputs are used as given: normalise them before. Products are accumulated in fp32. The forward pass gives
+    The inputs are used as given: normalize them before. Products are accumulated in fp32. The forward pass gives
     the gradients too, and the backward pass only scales them; but with reduction="none", where each loss may
     have a gradient of its own, the backward pass computes the gradient to the keys.
 

@@ -59,7 +59,7 @@ def info_nce(
         target = torch.zeros(N, dtype=torch.long)
         loss = F.cross_entropy(logits, target, reduction=reduction, label_smoothing=label_smoothing)
 
-    The inputs are used as given: normalise them before. One pass over the queue gives the loss and the
+    The inputs are used as given: normalize them before. One pass over the queue gives the loss and the
     gradient to the query; the backward pass only scales it. Products are accumulated in fp32.
 
     Args:

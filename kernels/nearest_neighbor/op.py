@@ -1,4 +1,4 @@
-"""Nearest-neighbour lookup by cosine similarity, as in NNCLR, without the N x K matrix of similarities."""
+"""Nearest-neighbor lookup by cosine similarity, as in NNCLR, without the N x K matrix of similarities."""
 
 from numbers import Integral
 
@@ -25,17 +25,17 @@ def nearest_neighbor(
 ) -> tuple[Tensor, Tensor]:
     """Finds the rows of a queue most similar to each query, as NNCLR looks up its positives.
 
-    The lookup is Dwibedi et al.'s (2021, equation 2), generalised to the k nearest:
+    The lookup is Dwibedi et al.'s (2021, equation 2), generalized to the k nearest:
 
         similarity = F.normalize(query, dim=1) @ F.normalize(queue, dim=1).T  # (N, K)
         indices = similarity.sort(dim=1, descending=True, stable=True).indices[:, :k]
         return indices, similarity.gather(1, indices)
 
-    Neither input need be normalised: lengths from 1e-15 to 1e15 are divided out in fp32. Among equals the lowest
+    Neither input need be normalized: lengths from 1e-15 to 1e15 are divided out in fp32. Among equals the lowest
     index comes first. Products are accumulated in fp32: rows whose similarities differ by its rounding count as
     equally good.
 
-    A queue whose rows were normalised when they were enqueued, as NNCLR's are, need not be read for its lengths at
+    A queue whose rows were normalized when they were enqueued, as NNCLR's are, need not be read for its lengths at
     every lookup: `normalized` takes it as it is, similarity = F.normalize(query, dim=1) @ queue.T.
 
     A row of zeros has similarity 0 to everything. A queue row that contains NaN or infinity is found only where no

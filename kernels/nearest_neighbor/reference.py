@@ -1,4 +1,4 @@
-"""Nearest-neighbour lookup in plain PyTorch: the specification of the op."""
+"""Nearest-neighbor lookup in plain PyTorch: the specification of the op."""
 
 import torch
 from torch import Tensor

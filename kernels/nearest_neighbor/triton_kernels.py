@@ -1,11 +1,11 @@
-"""Nearest-neighbour lookup in Triton.
+"""Nearest-neighbor lookup in Triton.
 
 With s_ij = q_i.n_j / |n_j|, whose order over j is that of the cosine, a candidate is one 64-bit number, a key:
 s_ij, its bits put in the order of whole numbers, above the complement of j. No two keys are equal, and the larger
 is the better: by its s_ij, then by its lower j. So the k best of any candidates are a set that does not depend on
 the order in which they are seen.
 
-`length_kernel` gives 1 / |n_j|, unless the queue is known to be normalised. `partial_kernel` takes a tile of
+`length_kernel` gives 1 / |n_j|, unless the queue is known to be normalized. `partial_kernel` takes a tile of
 queries through a part of the queue and writes the part's best keys; `merge_kernel` takes the best of all parts.
 Rows too wide for a tile, and fp32, go through `_blockwise`: torch's matrix product with one block of the queue
 after another, `select_kernel` after each.

@@ -51,7 +51,7 @@ def nt_xent(
         logits = (z @ z.T / temperature).fill_diagonal_(-torch.inf)               # (2N, 2N)
         loss = F.cross_entropy(logits, torch.arange(2 * N).roll(N), reduction=reduction)
 
-    The inputs are used as given: normalise them before, as SimCLR's cosine similarity does. The backward pass
+    The inputs are used as given: normalize them before, as SimCLR's cosine similarity does. The backward pass
     computes the logits again. Products are accumulated in fp32.
 
     Every sample's loss involves every row: NaN in one row makes all losses NaN.

@@ -1,6 +1,6 @@
 """Sinkhorn-Knopp in plain PyTorch: the specification of the op, and its form over several processes.
 
-It is SwAV's algorithm, but for the first normalisation of either kind, which works with logarithms. SwAV
+It is SwAV's algorithm, but for the first normalization of either kind, which works with logarithms. SwAV
 exponentiates before it, so that a row whose scores lie far below the largest of the matrix becomes 0 / 0. After
 it a row sums to 1 and a column to at least 1 / (B K): then nothing vanishes any more that matters.
 """

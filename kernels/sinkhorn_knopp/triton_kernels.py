@@ -4,7 +4,7 @@ With t_k = max_b S_bk and c = log2(e)/eps, the codes after any number of iterati
 
     Q_bk = 2^x_bk / sum_j 2^x_bj,  x_bk = c (S_bk - t_k) + f_k
 
-which normalises the rows whatever f is. To normalise the columns changes f alone:
+which normalizes the rows whatever f is. To normalize the columns changes f alone:
 
     f_k = -log2 sum_b 2^(c (S_bk - t_k))  at first
     f_k <- f_k - log2 sum_b Q_bk          from then on

@@ -51,7 +51,7 @@ def sup_con(
         losses = log_sum - logits.where(positive, 0).sum(1) / positive.sum(1)         # (M,)
 
     An anchor without a positive has loss 0 and no part in the mean, which is 0 if no anchor has one. The
-    features are used as given: normalise them before. Several views of a sample are rows with the same label.
+    features are used as given: normalize them before. Several views of a sample are rows with the same label.
     The backward pass computes the logits again. Products are accumulated in fp32.
 
     Every anchor's loss involves every row: NaN in one row makes all losses NaN but those of anchors without a

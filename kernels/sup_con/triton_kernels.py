@@ -16,7 +16,7 @@ w is a factor of a product in fp16 or bf16, and g_i may be too small for fp16 (1
 (scaled by a gradient scaler): `prepare_kernel` divides all g_i by the largest, which is put back into the result.
 
 With L_i = c top_i + log2 Z_i and L their maximum, p_ij = 2^(c s_ij - L) 2^(L - L_i); so for p_ji: one power gives
-both, as long as the L_i lie so near to one another that none of the factors leaves fp32. That is so for normalised
+both, as long as the L_i lie so near to one another that none of the factors leaves fp32. That is so for normalized
 rows at usual temperatures; `prepare_kernel` looks, and `gradient_kernel` has both forms.
 
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BM, BN] are shapes.
@@ -296,7 +296,7 @@ def gradient_kernel(
         b_s = tl.dot(b_anchor, tl.trans(b_other))  # [BM, BN]
         b_others = tl.load(p_shifted + o_n, mask=m_n, other=0.0)
         b_w = tl.exp2(b_s * scale - shift) * (b_shifted[:, None] + b_others[None, :])  # both positive terms
-        if shift == float("inf"):  # decided within the loop: of two loops in one kernel ptxas serialises products
+        if shift == float("inf"):  # decided within the loop: of two loops in one kernel ptxas serializes products
             b_w = pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale)
         if p_labels is not None:  # noqa: SIM114  # one is decided as it is compiled, the other as it runs
             b_w = pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M)

@@ -37,7 +37,7 @@ class SupConConfig(NamedTuple):
 
 
 def choose_config(
-    m: int, d: int, processors: int, warpgroups: bool, *, labelled: bool, backward: bool
+    m: int, d: int, processors: int, warpgroups: bool, *, labeled: bool, backward: bool
 ) -> SupConConfig:
     """Chooses the configuration for (M, D) in fp16 or bf16: tiles that fit, and work for every processor.
 
@@ -46,11 +46,11 @@ def choose_config(
         d: columns.
         processors: the GPU's streaming multiprocessors.
         warpgroups: whether its matrix unit takes the rows of four warps at a time.
-        labelled: whether positives are told by labels, which need registers.
+        labeled: whether positives are told by labels, which need registers.
         backward: for `gradient_kernel`, not `partial_kernel`.
     """
     bd = max(16, triton.next_power_of_2(d))
-    bm, bn = 64, 32 if bd > 128 or (labelled and not backward) else 64
+    bm, bn = 64, 32 if bd > 128 or (labeled and not backward) else 64
     num_warps, blocks = (4, 2) if warpgroups else (8, 1)
     split_rows = part_length(m, bn, triton.cdiv(m, bm), blocks * processors)
     return SupConConfig(bm, bn, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
@@ -59,7 +59,7 @@ def choose_config(
 def _config(features: Tensor, labels: Tensor | None, *, backward: bool) -> SupConConfig:
     m, d = features.shape
     gpu = processors(features), has_warpgroups(features)
-    return choose_config(m, d, *gpu, labelled=labels is not None, backward=backward)
+    return choose_config(m, d, *gpu, labeled=labels is not None, backward=backward)
 
 
 def is_resident(features: Tensor) -> bool:

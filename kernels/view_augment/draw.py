@@ -13,11 +13,11 @@ class Draw(IntEnum):
     HEIGHT = 2
     WIDTH = 3
     FLIP = 4  # not 0: mirror left-right
-    JITTER = 5  # not 0: the colour jitter, which the next six describe
+    JITTER = 5  # not 0: the color jitter, which the next six describe
     BRIGHTNESS = 6  # factor
     CONTRAST = 7  # factor
     SATURATION = 8  # factor
-    HUE = 9  # shift in turns of the colour wheel
+    HUE = 9  # shift in turns of the color wheel
     ORDER = 10  # o0 + 4 o1 + 16 o2 + 64 o3: its operations in the order of their application, each once
     GRAYSCALE = 11  # not 0
     SIGMA = 12  # standard deviation of the Gaussian blur in pixels of the view; 0: no blur

@@ -44,9 +44,9 @@ def view_augment(
 ) -> Tensor:
     """Makes views of images, as torchvision's transforms do, but each sample with its own draw.
 
-    In this order: crop, resize (bilinear with antialiasing) and mirror; colour jitter in the sample's own order of
-    its four operations; grayscale; Gaussian blur, in a window of `blur_window(size)` pixels; solarisation;
-    normalisation; conversion. With `torchvision.transforms.v2.functional` as F, and of one sample, d a row of the
+    In this order: crop, resize (bilinear with antialiasing) and mirror; color jitter in the sample's own order of
+    its four operations; grayscale; Gaussian blur, in a window of `blur_window(size)` pixels; solarization;
+    normalization; conversion. With `torchvision.transforms.v2.functional` as F, and of one sample, d a row of the
     draws as `Draw` numbers them:
 
         x = F.resized_crop(image.float() / 255, d[TOP], d[LEFT], d[HEIGHT], d[WIDTH], [size, size])

@@ -106,7 +106,7 @@ def crop_resize(x: Tensor, boxes: Tensor, size: int, flip: Tensor) -> Tensor:
 def color_jitter(
     x: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, hue: Tensor, order: Tensor
 ) -> Tensor:
-    """Applies the four operations of colour jitter, each sample's in its own order.
+    """Applies the four operations of color jitter, each sample's in its own order.
 
     All but hue are clamp(factor * x + (1 - factor) * pivot). The pivot is 0 for brightness, the image's mean gray
     for contrast, the pixel's gray for saturation.
@@ -138,7 +138,7 @@ def gray(x: Tensor) -> Tensor:
 def gaussian_blur(x: Tensor, sigma: Tensor) -> Tensor:
     """Blurs with a window of `blur_window(S)` pixels and reflected borders, as M @ x @ M^T.
 
-    Row i of M holds the normalised window g(j - i), and, folded back into the image, what of it lies outside:
+    Row i of M holds the normalized window g(j - i), and, folded back into the image, what of it lies outside:
     position -j is j, position 2(S-1) - j is j.
     """
     size = x.shape[-1]
@@ -164,8 +164,8 @@ def normalize(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
 def _interpolation(start: Tensor, extent: Tensor, length: int, size: int) -> Tensor:
     """The matrices of antialiased bilinear interpolation along one axis.
 
-    Output pixel i is centred at start + (i + 1/2) * scale, scale = extent / size; its weights are a triangle about
-    that, of half-width max(scale, 1), cut off where the crop ends and normalised.
+    Output pixel i is centered at start + (i + 1/2) * scale, scale = extent / size; its weights are a triangle
+    about that, of half-width max(scale, 1), cut off where the crop ends and normalized.
 
     Args:
         start: (B,) first pixel of the crop.

@@ -50,10 +50,10 @@ def is_readable(p_draw, image, N, H, W, CROP: tl.constexpr):
 
 
 @triton.jit
-def triangle(o_tap, first, extent, centre, half_width):
+def triangle(o_tap, first, extent, center, half_width):
     """The weights [B] of pixel first + o_tap of a crop of `extent` pixels, as in the reference."""
     pixel = first + o_tap
-    weight = tl.maximum(1 - tl.abs(pixel + 0.5 - centre) / half_width, 0.0)
+    weight = tl.maximum(1 - tl.abs(pixel + 0.5 - center) / half_width, 0.0)
     return tl.where(pixel < extent, weight, 0.0)
 
 
@@ -64,23 +64,23 @@ def crop_resize(p_image, p_draw, W, o_y, o_x, S):
     height, width = tl.load(p_draw + HEIGHT), tl.load(p_draw + WIDTH)
     y_scale, x_scale = height / S, width / S
     y_half, x_half = tl.maximum(y_scale, 1.0), tl.maximum(x_scale, 1.0)
-    y_centre = (o_y + 0.5) * y_scale
-    x_centre = (tl.where(tl.load(p_draw + FLIP) != 0, S - 1 - o_x, o_x) + 0.5) * x_scale
-    y_first = tl.maximum(tl.floor(y_centre - y_half + 0.5), 0.0)
-    x_first = tl.maximum(tl.floor(x_centre - x_half + 0.5), 0.0)
+    y_center = (o_y + 0.5) * y_scale
+    x_center = (tl.where(tl.load(p_draw + FLIP) != 0, S - 1 - o_x, o_x) + 0.5) * x_scale
+    y_first = tl.maximum(tl.floor(y_center - y_half + 0.5), 0.0)
+    x_first = tl.maximum(tl.floor(x_center - x_half + 0.5), 0.0)
     b_red = tl.zeros((o_y.shape[0], o_x.shape[0]), tl.float32)
     b_green = tl.zeros((o_y.shape[0], o_x.shape[0]), tl.float32)
     b_blue = tl.zeros((o_y.shape[0], o_x.shape[0]), tl.float32)
-    y_total = tl.zeros_like(y_centre)
-    x_total = tl.zeros_like(x_centre)
+    y_total = tl.zeros_like(y_center)
+    x_total = tl.zeros_like(x_center)
     for x_tap in range(tl.ceil(2 * x_half).to(tl.int32)):
-        x_total += triangle(x_tap, x_first, width, x_centre, x_half)
+        x_total += triangle(x_tap, x_first, width, x_center, x_half)
     for y_tap in range(tl.ceil(2 * y_half).to(tl.int32)):
-        y_weight = triangle(y_tap, y_first, height, y_centre, y_half)
+        y_weight = triangle(y_tap, y_first, height, y_center, y_half)
         y_total += y_weight
         p_row = p_image + 3 * ((top + (y_first + y_tap).to(tl.int64)) * W + left)  # [B]
         for x_tap in range(tl.ceil(2 * x_half).to(tl.int32)):
-            b_weight = y_weight[:, None] * triangle(x_tap, x_first, width, x_centre, x_half)[None, :]
+            b_weight = y_weight[:, None] * triangle(x_tap, x_first, width, x_center, x_half)[None, :]
             p_pixel = p_row[:, None] + 3 * (x_first + x_tap).to(tl.int32)[None, :]  # [B, B]
             m = b_weight > 0
             b_red += b_weight * tl.load(p_pixel, mask=m, other=0)
@@ -213,7 +213,7 @@ def store_channel(p_out, b_x, p_draw, mean, inverse_std, m):
 
 @triton.jit
 def finish(p_out, b_red, b_green, b_blue, p_draw, i_b, o_y, o_x, S, mean, inverse_std, m):
-    """Solarises, normalises and stores; mean and inverse_std: tuples of three."""
+    """Solarizes, normalizes and stores; mean and inverse_std: tuples of three."""
     p_pixel = (p_out + 3 * (i_b * S + o_y) * S)[:, None] + 3 * o_x[None, :]
     store_channel(p_pixel, b_red, p_draw, mean[0], inverse_std[0], m)
     store_channel(p_pixel + 1, b_green, p_draw, mean[1], inverse_std[1], m)

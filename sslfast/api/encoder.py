@@ -22,7 +22,7 @@ def load_encoder(
     """Loads an encoder in evaluation mode: a network of images (B, 3, S, S) to features (B, feature_dim).
 
     Beside `feature_dim` it has the attributes `side`, the side of its images in pixels, and `mean` and `std`,
-    fp32 (3,) on the device, by which images in [0, 1] are to be normalised.
+    fp32 (3,) on the device, by which images in [0, 1] are to be normalized.
 
     Args:
         name: a run's directory, a checkpoint, a run's backbone.safetensors, a state dict of other software (.pth

@@ -36,8 +36,8 @@ def evaluate(
         kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear", "finetune", "segment" or
             "detect".
         encoder: which one, as `sslfast.load_encoder` takes it.
-        data: labelled images to train on, as `sslfast.pretrain` takes them; for "segment" and "detect" names only.
-        val: labelled images to test on; None: the test split of `data`, or a part of it.
+        data: labeled images to train on, as `sslfast.pretrain` takes them; for "segment" and "detect" names only.
+        val: labeled images to test on; None: the test split of `data`, or a part of it.
         overrides: settings of the protocol as the command line has them: ["k=20"].
         random_baseline: evaluate the same architecture with random weights as well.
         supervised: another encoder to judge beside it, named likewise, which was trained with labels.

@@ -20,7 +20,7 @@ def add_arguments(parser: Parser) -> None:
         action="append",
         metavar=DATA,
         required=True,
-        help="labelled images, as for pretrain; for segment with masks",
+        help="labeled images, as for pretrain; for segment with masks",
     )
     parser.add_argument(
         "--val",

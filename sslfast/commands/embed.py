@@ -67,7 +67,7 @@ def embed(
 ) -> Embeddings:
     """The embeddings of images, which are written too where a file is named.
 
-    Images are resized and centre-cropped to the side of the encoder's, and not augmented.
+    Images are resized and center-cropped to the side of the encoder's, and not augmented.
 
     Args:
         encoder: which one, as `sslfast.load_encoder` takes it.

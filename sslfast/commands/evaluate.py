@@ -29,7 +29,7 @@ from sslfast.weights.digest import weights_digest
 
 log = logging.getLogger(__name__)
 
-RANDOM = "random initialisation"
+RANDOM = "random initialization"
 LISTS = ("classes", "labels")  # settings that may name a file
 
 
@@ -61,10 +61,10 @@ def evaluate(
             "detect".
         encoder: which one, as `sslfast.load_encoder` takes it: a run's directory, a file of weights, a
             library's model.
-        data: labelled images to train on, as `open_source` takes them; of several sources a list;
+        data: labeled images to train on, as `open_source` takes them; of several sources a list;
             of "segment" images with masks, as `sslfast.data.masks.open_masked` does; of "detect" images with
             objects, as `sslfast.data.annotations.open_annotated` does.
-        val: labelled images to test on; None: the test split of `data`, or a part of it.
+        val: labeled images to test on; None: the test split of `data`, or a part of it.
         overrides: settings of the protocol, "key=value" or a mapping.
         random_baseline: evaluate the same architecture with random weights, of the run's seed, as well, and of the
             seeds after it for other seeds of the evaluation.

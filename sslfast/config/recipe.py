@@ -49,7 +49,7 @@ class ViewConfig:
     flip: Probability = 0.5
     """Probability of a horizontal flip."""
     jitter: Probability = 0.8
-    """Probability of the colour jitter, whose strengths follow."""
+    """Probability of the color jitter, whose strengths follow."""
     brightness: NonNegative = 0.4
     """Strength b of the brightness jitter: its factor is sampled from [1 - b, 1 + b]."""
     contrast: NonNegative = 0.4
@@ -59,13 +59,13 @@ class ViewConfig:
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Strength h of the hue jitter: its rotation is sampled from [-h, h], as a share of the full circle."""
     grayscale: Probability = 0.2
-    """Probability that the view loses its colours."""
+    """Probability that the view loses its colors."""
     blur: Probability = 0.0
     """Probability of Gaussian blur."""
     blur_sigma: Range = (0.1, 2.0)
     """Standard deviation of the blur in pixels: least and most."""
     solarize: Probability = 0.0
-    """Probability of solarisation, which inverts values of 128 and more (of 255)."""
+    """Probability of solarization, which inverts values of 128 and more (of 255)."""
 
 
 @dataclass(config=STRICT)
@@ -109,9 +109,9 @@ class DataConfig:
     """Values that become black and white in gray images of more than 8 bits: [0, 4095] for 12 bits in 16; null: 0
     and the largest that the files' bits hold. Signed, 32-bit and floating-point values need it."""
     mean: Means = (0.485, 0.456, 0.406)
-    """Means of red, green and blue, in [0, 1], that normalisation subtracts; the default: ImageNet's."""
+    """Means of red, green and blue, in [0, 1], that normalization subtracts; the default: ImageNet's."""
     std: Deviations = (0.229, 0.224, 0.225)
-    """Standard deviations of red, green and blue, that normalisation divides by; the default: ImageNet's."""
+    """Standard deviations of red, green and blue, that normalization divides by; the default: ImageNet's."""
     views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
     """The augmented views of an image, in order, or a preset's name; data.views.0.blur=0.5 changes the first."""
 
@@ -141,7 +141,7 @@ class EncoderConfig:
     freeze_patch_projection: bool = True
     """Whether vit_small and vit_base keep their random patch projection as it is, for stability (MoCo v3)."""
     norm: Literal["batch", "split", "sync", "layer"] = "batch"
-    """Normalisation. batch: over a process's images; split: over each of norm_splits parts of the batch, in the
+    """Normalization. batch: over a process's images; split: over each of norm_splits parts of the batch, in the
     heads of MoCo and its relatives too; sync: over all processes' images, in every method's heads too; layer: over
     each image alone."""
     norm_splits: Count = 8
@@ -149,7 +149,7 @@ class EncoderConfig:
     zero_init_residual: bool = False
     """Whether every residual branch of a ResNet starts at 0 (Goyal et al. 2017, arXiv:1706.02677)."""
     colors: Literal["rgb", "lab", "ydbdr"] = "rgb"
-    """Colour space of the input. rgb: one encoder; lab, ydbdr: an encoder for each part of its channels, of
+    """Color space of the input. rgb: one encoder; lab, ydbdr: an encoder for each part of its channels, of
     width / color_parts."""
     color_parts: Literal[2, 3] = 2
     """Number of parts under colors=lab and ydbdr. 2: luminance and chrominance; 3: each channel apart."""
@@ -164,7 +164,7 @@ class OptimConfig:
     lr: Positive = 0.03
     """Learning rate after the warm-up, at a batch of 256 images; it is scaled linearly with the batch size."""
     bias_lr: Positive | None = None
-    """Learning rate of biases and normalisation parameters; null: lr."""
+    """Learning rate of biases and normalization parameters; null: lr."""
     momentum: Probability = 0.9
     """Momentum of sgd and lars."""
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
@@ -172,7 +172,7 @@ class OptimConfig:
     weight_decay: NonNegative = 1e-4
     """Weight decay: an L2 penalty in sgd and lars, decoupled from the gradient in adamw."""
     exclude_bias_and_norm: bool = False
-    """Whether biases and normalisation parameters are without weight decay, and without the adaptation of lars."""
+    """Whether biases and normalization parameters are without weight decay, and without the adaptation of lars."""
     trust_coefficient: Positive = 1e-3
     """Trust coefficient of lars, which scales each parameter's step to the length of the parameter."""
     clip_norm: Positive | None = None
@@ -205,7 +205,7 @@ class TrainConfig:
     was started in."""
     accumulate: Count = 1
     """Number of equal parts of a process's images that a step takes one after the other, in as much less memory.
-    For methods whose loss is a mean over images; batch normalisation is over a part."""
+    For methods whose loss is a mean over images; batch normalization is over a part."""
     parallel: Literal["ddp", "fsdp"] = "ddp"
     """Weights of a run of several processes. ddp: each process has all of them; fsdp: each has a part of them, of
     their gradients and of the optimizer's state (FSDP2)."""
@@ -222,7 +222,7 @@ class TrainConfig:
     knn_every: CountOrZero = 10
     """Number of epochs between evaluations of the features, by kNN where images are held out; 0: no evaluation."""
     knn_k: Count = 200
-    """Number of neighbours that vote in these evaluations."""
+    """Number of neighbors that vote in these evaluations."""
     checkpoint_every: Count = 1
     """Number of epochs between checkpoints."""
     keep_checkpoints: Count = 2

@@ -35,7 +35,7 @@ def eval_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The batches of an evaluation: each readable image once, in order, without augmentation.
 
-    The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the centre is
+    The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the center is
     cut out: an image between the two is not resized. Large images are read with DALI where it is installed,
     others with Pillow; an array of images that are only to be cut is cut as one.
 
@@ -49,7 +49,7 @@ def eval_batches(
         world_size: processes. Their parts, one after the other, are the source: none is twice in it.
 
     Yields:
-        (float32 (B, 3, size, size), normalised, channels_last; int64 (B,) positions in the source).
+        (float32 (B, 3, size, size), normalized, channels_last; int64 (B,) positions in the source).
 
     Raises:
         UsageError: more than the source allows cannot be read.
@@ -80,7 +80,7 @@ def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
 
 @torch.no_grad()
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Scale images to [0, 1] and normalise them: as views are, but not augmented.
+    """Scale images to [0, 1] and normalize them: as views are, but not augmented.
 
     Args:
         images: uint8 (B, 3, S, S).

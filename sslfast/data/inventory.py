@@ -77,7 +77,7 @@ class FileInventory:
         source: what the user called them.
         names: N names, relative to the source's root; of several roots, after the root's number: "1/cat/2.png".
         sizes: N sizes in bytes; -1 for what was not there.
-        labels: N positions in `classes`; None where unlabelled.
+        labels: N positions in `classes`; None where unlabeled.
         classes: the classes' names.
         left_out: names of the files that had turned out to be unreadable before the first step.
         num_roots: number of the source's roots.

@@ -18,7 +18,7 @@ def split(source: Source, fraction: float) -> tuple[Source, Source]:
     Every class gives its share up to one image, and the total is round(fraction * N), at least one image.
 
     Args:
-        source: labelled or not.
+        source: labeled or not.
         fraction: the held-out share, in [0, 1); 0 holds out nothing.
 
     Returns:
@@ -40,7 +40,7 @@ def held_out(
         name: the source's, for messages.
         num_images: of the source.
         fraction: the held-out share.
-        labels: int64 (num_images,); None: unlabelled.
+        labels: int64 (num_images,); None: unlabeled.
 
     Raises:
         UsageError: as `split`.

@@ -84,7 +84,7 @@ def own_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
 def shuffle(rows: Tensor, group: dist.ProcessGroup | None = None) -> tuple[Tensor, Tensor]:
     """Deals the rows of all ranks out anew, in an order that rank 0 samples from torch's generator.
 
-    MoCo's ShuffleBN (He et al. 2020, section 3.3): rows that a rank normalises together then come from all ranks.
+    MoCo's ShuffleBN (He et al. 2020, section 3.3): rows that a rank normalizes together then come from all ranks.
 
     Args:
         rows: (N, ...), of one shape and dtype on every rank.

@@ -38,7 +38,7 @@ class Embeddings:
     Attributes:
         features: fp32 (N, D); of patches (N, D, h, w).
         images: N names: a file's path; of an array the position.
-        labels: int64 (N,), positions in `classes`; None where unlabelled.
+        labels: int64 (N,), positions in `classes`; None where unlabeled.
         classes: the classes' names.
         encoder: the encoder as it was named.
         weights: the digest of its weights.

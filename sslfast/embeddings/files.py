@@ -38,7 +38,7 @@ def check_out(out: str | Path, *, patches: bool) -> Path:
 def write(embeddings: Embeddings, out: str | Path) -> Path:
     """Writes embeddings, whole or not at all; returns the file, which is replaced where it exists.
 
-    npz: the arrays `features`, `images`, `classes`, `encoder`, `weights` and, of labelled images, `labels`.
+    npz: the arrays `features`, `images`, `classes`, `encoder`, `weights` and, of labeled images, `labels`.
     parquet: a row an image, with `image`, `label`, the class's name, and `features`, a list; of patches (D, h, w)
     flattened, whose shape the schema's metadata has. csv: a row an image, with a column a feature.
 

@@ -44,14 +44,14 @@ def build_encoder(
     std: Sequence[float] = IMAGENET_STD,
     side: int = 224,
 ) -> Encoder:
-    """Builds the backbone that a recipe's `encoder` section names, freshly initialised from torch's generator.
+    """Builds the backbone that a recipe's `encoder` section names, freshly initialized from torch's generator.
 
     A module that was given from Python is copied with the weights that it has.
 
     Args:
         config: the section.
         channels: of the images; 3 unless `colors` is rgb.
-        mean, std: that images are normalised by; a ColorEncoder has them among its weights.
+        mean, std: that images are normalized by; a ColorEncoder has them among its weights.
         side: of the images in pixels, by which a module's number of features is found.
 
     Raises:

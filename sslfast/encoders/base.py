@@ -17,7 +17,7 @@ class Encoder(nn.Module, ABC):
     Attributes:
         feature_dim: number of features.
         side: side of the images in pixels that it was trained on; of one that `sslfast.load_encoder` has loaded.
-        mean, std: (3,), by which images in [0, 1] are to be normalised; likewise.
+        mean, std: (3,), by which images in [0, 1] are to be normalized; likewise.
     """
 
     feature_dim: int

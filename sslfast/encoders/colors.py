@@ -1,4 +1,4 @@
-"""An encoder for each part of a colour space, as CMC has them (Tian, Krishnan, Isola 2020, arXiv:1906.05849)."""
+"""An encoder for each part of a color space, as CMC has them (Tian, Krishnan, Isola 2020, arXiv:1906.05849)."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def channels_of(parts: int) -> tuple[int, ...]:
 
 
 class ColorEncoder(Encoder):
-    """An encoder of RGB views (B, 3, S, S) by the features of the parts of their colours, side by side.
+    """An encoder of RGB views (B, 3, S, S) by the features of the parts of their colors, side by side.
 
     Every use of the encoder but CMC's loss takes it as one encoder of RGB views. The mean and standard deviation
-    that views were normalised by are kept with the weights.
+    that views were normalized by are kept with the weights.
 
     Args:
         parts: an encoder of each part, of `channels_of(len(parts))` channels.

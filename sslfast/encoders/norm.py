@@ -1,4 +1,4 @@
-"""The normalisation layers of the encoders: over the batch of a device, or over less or more than that."""
+"""The normalization layers of the encoders: over the batch of a device, or over less or more than that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REPLACED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # by `synchronize
 
 
 def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
-    """The normalisation that a recipe's `encoder` section asks for, as a function from channels to a layer."""
+    """The normalization that a recipe's `encoder` section asks for, as a function from channels to a layer."""
     match config.norm:
         case "batch":
             return nn.BatchNorm2d
@@ -32,12 +32,12 @@ def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
 
 
 def head_norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
-    """The batch normalisation of heads, from features to a layer: split where the encoder's is, for its reason."""
+    """The batch normalization of heads, from features to a layer: split where the encoder's is, for its reason."""
     return norm_layer(config) if config.norm == "split" else nn.BatchNorm1d
 
 
 def synchronized(module: nn.Module, device: torch.device) -> nn.Module:
-    """Replaces each batch normalisation in a module by one over the images of all ranks, of the same parameters.
+    """Replaces each batch normalization in a module by one over the images of all ranks, of the same parameters.
 
     Raises:
         UsageError: a layer of timm's on a CPU, where nothing replaces it.
@@ -66,12 +66,12 @@ def _over_ranks(norm: _BatchNorm, device: torch.device) -> nn.Module:
 
 
 class HostSyncBatchNorm(_BatchNorm):
-    """Batch normalisation over the images of all ranks, for the CPU, where PyTorch's has no kernel."""
+    """Batch normalization over the images of all ranks, for the CPU, where PyTorch's has no kernel."""
 
     num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises (B, C, ...), of the same shape on every rank; the gradient is that of all ranks' losses."""
+        """Normalizes (B, C, ...), of the same shape on every rank; the gradient is that of all ranks' losses."""
         if not self.training:
             return super().forward(x)
         assert self.running_mean is not None
@@ -99,9 +99,9 @@ class HostSyncBatchNorm(_BatchNorm):
 
 
 class SplitBatchNorm(_BatchNorm):
-    """Batch normalisation with statistics over each of `splits` parts of the batch apart.
+    """Batch normalization with statistics over each of `splits` parts of the batch apart.
 
-    One device then normalises as `splits` devices would, so that MoCo's query and key cannot tell a positive
+    One device then normalizes as `splits` devices would, so that MoCo's query and key cannot tell a positive
     by their shared statistics (He et al. 2020, section 3.3). The running statistics take one step of
     `momentum` a batch in all, as those of BatchNorm do: our choice, where devices would keep the first's.
     """
@@ -115,7 +115,7 @@ class SplitBatchNorm(_BatchNorm):
         self.split_momentum = 1 - (1 - momentum) ** (1 / splits)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalises (B, C, ...); in training B must be a multiple of `splits`."""
+        """Normalizes (B, C, ...); in training B must be a multiple of `splits`."""
         if not self.training:
             return super().forward(x)
         if x.shape[0] % self.splits:
@@ -144,7 +144,7 @@ class SplitBatchNorm(_BatchNorm):
 
 
 def shares_statistics(network: nn.Module) -> bool:
-    """Whether a network normalises, as it trains, by statistics of some of the images, and not of all ranks'."""
+    """Whether a network normalizes, as it trains, by statistics of some of the images, and not of all ranks'."""
     over_all = nn.SyncBatchNorm, HostSyncBatchNorm
     return any(isinstance(part, _BatchNorm) and not isinstance(part, over_all) for part in network.modules())
 
@@ -154,7 +154,7 @@ BATCH_NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, SplitBatchNorm)
 
 
 def replace_norms(module: nn.Module, replacement: Callable[[Any], nn.Module]) -> None:
-    """Replaces each batch normalisation of a module that is one of BATCH_NORMS; parameters and statistics stay.
+    """Replaces each batch normalization of a module that is one of BATCH_NORMS; parameters and statistics stay.
 
     Args:
         module: is changed in place.
@@ -170,10 +170,10 @@ def replace_norms(module: nn.Module, replacement: Callable[[Any], nn.Module]) ->
 
 
 def whole_batch_norm(norm: _BatchNorm) -> nn.BatchNorm2d:
-    """A normalisation over the batch of one device, for one of several devices or as of them."""
+    """A normalization over the batch of one device, for one of several devices or as of them."""
     return nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum)
 
 
 def use_whole_batches(module: nn.Module) -> None:
-    """Replaces each batch normalisation of a module by one over the batch of a single device."""
+    """Replaces each batch normalization of a module by one over the batch of a single device."""
     replace_norms(module, whole_batch_norm)

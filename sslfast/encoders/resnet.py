@@ -36,9 +36,9 @@ class ResNet(resnet.ResNet, Encoder):
         layers: blocks a stage.
         width: multiplies every channel count.
         stem: "imagenet", or "cifar": a 3x3 convolution of stride 1 and no max-pool.
-        norm_layer: channels -> normalisation.
+        norm_layer: channels -> normalization.
         channels: of the images.
-        zero_init_residual: the last normalisation of every block starts with a scale of 0.
+        zero_init_residual: the last normalization of every block starts with a scale of 0.
 
     Attributes:
         stride: pixels between two places of its map of features.

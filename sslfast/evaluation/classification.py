@@ -1,4 +1,4 @@
-"""The protocols that judge an encoder by classes: what those of labelled images share."""
+"""The protocols that judge an encoder by classes: what those of labeled images share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def classification(
     config: type[ClassificationConfig],
     judge: Callable[[Encoder, Source, Source, DataConfig, Any, Path], list[Row]],
 ) -> Protocol[Source]:
-    """A protocol whose training and held-out images are labelled by the same classes."""
+    """A protocol whose training and held-out images are labeled by the same classes."""
 
     def judge_in_range(
         encoder: Encoder, train: Source, val: Source, data: DataConfig, options: Any, stem: Path
@@ -36,7 +36,7 @@ def classification(
 def open_images(
     data: Names, val: Names | None, options: ClassificationConfig, run: RunImages | None
 ) -> TrainVal[Source]:
-    """Opens the labelled images of an evaluation.
+    """Opens the labeled images of an evaluation.
 
     Without `val`, a data set's bare name is its training split against its test split; of other data a share is
     held out: on the images that the run was pre-trained on the part that pre-training held out, unless the options

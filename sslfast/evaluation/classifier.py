@@ -18,7 +18,7 @@ Frozen = int | Literal["all"]
 class Classifier(nn.Module):
     """A copy of an encoder, and a head from its features to the scores of classes.
 
-    Batch normalisations are over the whole batch, whatever parts of one pre-training had.
+    Batch normalizations are over the whole batch, whatever parts of one pre-training had.
 
     Args:
         encoder: is copied, and stays as it is.
@@ -61,7 +61,7 @@ class Classifier(nn.Module):
 
 
 def linear_head(
-    features: int, classes: int, generator: torch.Generator, *, standardise: bool = False
+    features: int, classes: int, generator: torch.Generator, *, standardize: bool = False
 ) -> nn.Module:
     """A linear layer, weights from N(0, 0.01^2) and biases 0, as MoCo's (He et al. 2020) is begun.
 
@@ -69,12 +69,12 @@ def linear_head(
         features: its inputs.
         classes: its outputs.
         generator: of the weights.
-        standardise: put a batch norm without affine parameters before it.
+        standardize: put a batch norm without affine parameters before it.
     """
     layer = nn.Linear(features, classes)
     nn.init.normal_(layer.weight, std=0.01, generator=generator)
     nn.init.zeros_(layer.bias)
-    return nn.Sequential(nn.BatchNorm1d(features, affine=False), layer) if standardise else layer
+    return nn.Sequential(nn.BatchNorm1d(features, affine=False), layer) if standardize else layer
 
 
 def mlp_head(features: int, classes: int, generator: torch.Generator) -> nn.Module:

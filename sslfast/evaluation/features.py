@@ -32,7 +32,7 @@ def features(
     dtype: torch.dtype = torch.float32,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """The features of every image that can be read: resized, centre-cropped, not augmented.
+    """The features of every image that can be read: resized, center-cropped, not augmented.
 
     The encoder runs in evaluation mode, in its form for inference where it has one, and stays as it was. Of
     several processes each embeds its part of the images, and gets the features of all.
@@ -94,7 +94,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 def labeled_features(
     encoder: Encoder, source: Source, data: DataConfig, device: torch.device, **settings: Any
 ) -> tuple[Tensor, Tensor]:
-    """The `features` of a labelled source, by any settings that these have, and its labels.
+    """The `features` of a labeled source, by any settings that these have, and its labels.
 
     Returns:
         (features, labels): (M, feature_dim) and int64 (M,), both on `device`.

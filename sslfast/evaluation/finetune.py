@@ -1,4 +1,4 @@
-"""Fine-tuning: an encoder and a classifier on it are trained on labelled images, all of them or a few."""
+"""Fine-tuning: an encoder and a classifier on it are trained on labeled images, all of them or a few."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def labeled_subset(source: Source, labels: str, seed: int) -> Source:
     """The images of a source whose labels may be used.
 
     Args:
-        source: labelled images.
+        source: labeled images.
         labels: `FinetuneConfig.labels`.
         seed: of a share's choice.
 

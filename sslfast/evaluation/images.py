@@ -1,4 +1,4 @@
-"""The labelled images of an evaluation: a training part and a held-out part, of the same classes."""
+"""The labeled images of an evaluation: a training part and a held-out part, of the same classes."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def with_split(options: Options, data: DataConfig) -> Options:
 def open_labeled(
     data: Names, val: Names | None, options: ClassificationConfig, inventory: Inventory | None = None
 ) -> tuple[Source, Source]:
-    """Opens the training and the held-out images, labelled by the same classes.
+    """Opens the training and the held-out images, labeled by the same classes.
 
     Args:
         data: the training images, as `open_source` takes them.

@@ -1,4 +1,4 @@
-"""The weighted nearest-neighbour classifier: no training, nothing to tune."""
+"""The weighted nearest-neighbor classifier: no training, nothing to tune."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class KNNConfig(FeaturesConfig):
     """The weighted vote of the nearest training images, by the cosine of the features."""
 
     k: Annotated[list[Count], Field(min_length=1)] = field(default_factory=lambda: [200, 20])
-    """Numbers of neighbours that vote, a row of results each; at most as many as there are training images."""
+    """Numbers of neighbors that vote, a row of results each; at most as many as there are training images."""
     temperature: Annotated[list[Positive], Field(min_length=1)] = field(default_factory=lambda: [KNN_TEMPERATURE])
-    """Temperatures of the votes, a row of results each: a neighbour's weighs exp(similarity / temperature)."""
+    """Temperatures of the votes, a row of results each: a neighbor's weighs exp(similarity / temperature)."""
     bank: Precision = "fp32"
     """Precision in which the training images' features are kept. bf16: half the memory, 5 GiB for 1.3 million
     images of 2048 features; similarities are computed in fp32 either way."""
@@ -60,10 +60,10 @@ def knn_predictions(
 
     The k training images most similar to a query by cosine s_i vote for their classes, and class c gets
     sum_i exp(s_i / temperature) [y_i = c]. Ours where the paper is silent: equal votes are in the order of the
-    class numbers, and a class without a vote is never a prediction, so that few neighbours do not win a top-5 by
+    class numbers, and a class without a vote is never a prediction, so that few neighbors do not win a top-5 by
     luck.
 
-    The neighbours are exact, and searched for once. Similarities are computed in fp32, whatever the features'
+    The neighbors are exact, and searched for once. Similarities are computed in fp32, whatever the features'
     dtype, a part of the queries by a part of the training images at a time: memory beside the arguments stays
     bounded, whatever their number.
 
@@ -72,7 +72,7 @@ def knn_predictions(
         train_y: (N,) int64 classes in [0, num_classes).
         val_x: (M, D) features of the queries, on the same device.
         val_y: (M,) int64 classes.
-        ks: numbers of neighbours that vote; with k > N all training images do.
+        ks: numbers of neighbors that vote; with k > N all training images do.
         temperatures: temperatures of the votes' weights.
         num_classes: number of classes.
         check_interrupt: is called before each chunk of queries; what it raises ends the classification.
@@ -138,7 +138,7 @@ def _judge(
     encoder: Encoder, train: Source, val: Source, data: DataConfig, options: KNNConfig, _: Path
 ) -> list[Row]:
     features = train_val_features(encoder, train, val, data, options, train_dtype=DTYPES[options.bank])
-    # More neighbours than images is the vote of all images; the table shows how many voted.
+    # More neighbors than images is the vote of all images; the table shows how many voted.
     ks = list(dict.fromkeys(min(k, len(features[0])) for k in options.k))
     temperatures = list(dict.fromkeys(options.temperature))
     every = knn_predictions(*features, ks=ks, temperatures=temperatures, num_classes=len(train.classes))

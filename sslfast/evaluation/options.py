@@ -34,7 +34,7 @@ class EvaluationConfig:
     """Seed of all random numbers of the evaluation."""
     seeds: Count = 1
     """Number of seeds: the evaluation is made with seed, seed + 1, ..., and the table shows mean and standard
-    deviation. The random initialisation has other weights with each."""
+    deviation. The random initialization has other weights with each."""
 
 
 @dataclass(config=STRICT)

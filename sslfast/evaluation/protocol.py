@@ -83,7 +83,7 @@ class Protocol(Generic[Images]):
             these are several; `val` may be None; `options` are an instance of `config`; `run` is what the encoder
             was pre-trained on, or None.
         judge: (encoder, train, val, data, options, stem) -> rows. The encoder is on the device to compute on, and
-            stays as it is; `data` has the size and the normalisation of the encoder's input. The names of files
+            stays as it is; `data` has the size and the normalization of the encoder's input. The names of files
             that a judgement writes begin with `stem`, and it goes on where another one of the same stem was
             interrupted.
         count: (train, val) -> their numbers, once they have been read.

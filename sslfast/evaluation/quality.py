@@ -23,11 +23,11 @@ MIRRORED = 256  # images that are encoded a second time, mirrored
 def feature_quality(x: Tensor) -> dict[str, float]:
     """The spread, the effective rank and the uniformity of features, each a number without a unit.
 
-    - feature_std: the standard deviation of normalised features, the mean over their components (Chen and He 2021,
+    - feature_std: the standard deviation of normalized features, the mean over their components (Chen and He 2021,
       section 4.1): 0 where all have one direction, 1 / sqrt(D) at most.
     - feature_rank: RankMe (Garrido et al. 2023, arXiv:2210.02885, equation 1), exp of the entropy of the singular
       values' shares: 1 where all have one direction, min(N, D) where all directions are equally strong.
-    - feature_uniformity: the log of the mean of exp(-2 |x_i - x_j|^2) over all pairs of normalised features (Wang
+    - feature_uniformity: the log of the mean of exp(-2 |x_i - x_j|^2) over all pairs of normalized features (Wang
       and Isola 2020, arXiv:2005.10242, section 4.1.2): 0 where all are the same, down to about -4.
 
     Args:
@@ -51,7 +51,7 @@ def effective_rank(x: Tensor) -> float:
     """exp of the entropy of the singular values' shares of their sum; 0 of a matrix of zeros.
 
     Args:
-        x: (N, D), finite; not centred, as in the paper.
+        x: (N, D), finite; not centered, as in the paper.
     """
     x = x.double()
     # The eigenvalues of the smaller Gram matrix are the squares of the singular values.
@@ -68,7 +68,7 @@ def mirror_alignment(
     device: torch.device,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> float:
-    """The mean squared distance of the normalised features of an image and of its mirror image.
+    """The mean squared distance of the normalized features of an image and of its mirror image.
 
     It is the alignment of Wang and Isola 2020 (section 4.1.1, alpha=2): 0 where the two have the same features, 2
     where they have nothing to do with each other. Pairs of mirror images are ours: they need no augmentation, and

@@ -77,7 +77,7 @@ def train_classifier(
 
     Args:
         classifier: on the device; it is trained in place.
-        source: labelled images.
+        source: labeled images.
         data: `size`, `mean` and `std` of the encoder's input.
         schedule: how.
         device: where to train.

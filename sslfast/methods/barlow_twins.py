@@ -40,7 +40,7 @@ class BarlowTwins(Method[BarlowTwinsConfig, None]):
         super().__init__(recipe, encoder, num_images)
         config = self.config
         hidden = [config.hidden] * (config.layers - 1)
-        # The loss standardises each component of the output: a bias would have no effect.
+        # The loss standardizes each component of the output: a bias would have no effect.
         self.projector = mlp(encoder.feature_dim, *hidden, config.dim, norm=True, last_bias=False)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:

@@ -77,7 +77,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Kept]:
-        """The loss of a batch; nothing but the statistics of batch normalisation changes.
+        """The loss of a batch; nothing but the statistics of batch normalization changes.
 
         Of several processes each has its part of the batch. The mean of their losses is the loss of all of it, and
         the mean of their gradients its gradient; see `sslfast.distributed`.
@@ -133,11 +133,11 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         Args:
             recipe: what runs.
             number: the view's, counted from 0.
-            view: (B, 3, S, S), normalised.
+            view: (B, 3, S, S), normalized.
             key: that of its samples, with `view=number`.
 
         Returns:
-            (B, N, 3, h, w), normalised as views are, NaN where nothing is; None: the whole view alone.
+            (B, N, 3, h, w), normalized as views are, NaN where nothing is; None: the whole view alone.
 
         Raises:
             ValueError: nothing can be made of a view of this size.

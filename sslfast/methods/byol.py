@@ -65,7 +65,7 @@ class BYOL(Method[BYOLSettings, None]):
         return squared_distance(q1, z2) + squared_distance(q2, z1), {"std": embedding_std(z1)}, None
 
     def _embed(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """The online network's prediction and the target network's projection, not normalised."""
+        """The online network's prediction and the target network's projection, not normalized."""
         z = self.projector(self.encoder(view))
         return self.predictor(z), z if self.target is None else self.target(view)
 
@@ -84,10 +84,10 @@ class BYOL(Method[BYOLSettings, None]):
 
 
 def squared_distance(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean squared distance |p - z|^2 = 2 - 2 cos(p, z) of normalised vectors, a scalar (equation 2).
+    """The mean squared distance |p - z|^2 = 2 - 2 cos(p, z) of normalized vectors, a scalar (equation 2).
 
     Args:
-        prediction: (N, D), normalised here.
-        target: (N, D), normalised here.
+        prediction: (N, D), normalized here.
+        target: (N, D), normalized here.
     """
     return 2 - 2 * F.cosine_similarity(prediction, target).mean()

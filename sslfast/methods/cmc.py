@@ -55,7 +55,7 @@ class CMCKept(NamedTuple):
 
 
 class CMC(Method[CMCConfig, CMCKept]):
-    """The parts of an image's colours are its views: each view is compared with the memory bank of another.
+    """The parts of an image's colors are its views: each view is compared with the memory bank of another.
 
     The encoder is a `ColorEncoder`, one of RGB views to all but this loss.
     """
@@ -101,7 +101,7 @@ class CMC(Method[CMCConfig, CMCKept]):
     def inputs_of_view(cls, recipe: Recipe[CMCConfig], number: int, view: Tensor, key: Key) -> Tensor:
         data, encoder = recipe.data, recipe.encoder
         if encoder.colors == "rgb":
-            raise ValueError("encoder.colors=rgb: expected lab or ydbdr, the parts of whose colours are compared")
+            raise ValueError("encoder.colors=rgb: expected lab or ydbdr, the parts of whose colors are compared")
         parts = color_parts(to_rgb(view, data.mean, data.std), encoder.colors, channels_of(encoder.color_parts))
         return from_rgb(parts.flatten(0, 1), data.mean, data.std).unflatten(0, parts.shape[:2])
 

@@ -36,7 +36,7 @@ class ContextEncoder(Method[ContextEncoderConfig, None]):
     """A decoder paints in what is hidden of a view, from the map that the encoder makes of the rest.
 
     The loss is the paper's L2 alone, without its adversarial loss, as the paper's own features were learned. The
-    mean is over the pixels that are predicted. Hidden pixels have the mean colour, 0 in a normalised view.
+    mean is over the pixels that are predicted. Hidden pixels have the mean color, 0 in a normalized view.
     """
 
     Config = ContextEncoderConfig
@@ -74,7 +74,7 @@ def regions(config: ContextEncoderConfig, view: Tensor, key: Key) -> tuple[Tenso
 
 
 def without(view: Tensor, hidden: Tensor) -> Tensor:
-    """Views with the mean colour where they are hidden."""
+    """Views with the mean color where they are hidden."""
     return view.masked_fill(hidden[:, None], 0.0)
 
 
@@ -111,8 +111,8 @@ class Decoder(nn.Sequential):
     """A network from the encoder's map to the pixels of the whole view.
 
     The channels' own linear maps are followed by a convolution of 1 x 1 over channels, and by transposed
-    convolutions that double the sides, as the published code has them: of 4 x 4, with batch normalisation and ReLU
-    before each. Ours ends without its tanh, as views are normalised, and has none of the dropout.
+    convolutions that double the sides, as the published code has them: of 4 x 4, with batch normalization and ReLU
+    before each. Ours ends without its tanh, as views are normalized, and has none of the dropout.
 
     Args:
         width: channels of the map.

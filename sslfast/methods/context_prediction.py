@@ -1,4 +1,4 @@
-"""Context prediction: which neighbour of a patch another one is (Doersch, Gupta, Efros 2015, arXiv:1505.05192)."""
+"""Context prediction: which neighbor of a patch another one is (Doersch, Gupta, Efros 2015, arXiv:1505.05192)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ContextPredictionConfig(PuzzleConfig):
     jitter: CountOrZero | None = None
     """Largest number of pixels that a patch is moved by; null: 7 / 96 of a patch."""
     drop_colors: Probability = 1.0
-    """Probability of a patch to keep one colour channel only, against chromatic aberration."""
+    """Probability of a patch to keep one color channel only, against chromatic aberration."""
     project_colors: bool = False
     """Projection that shows no green against magenta: the paper's other remedy, for drop_colors=0."""
     hidden: tuple[Count, ...] = (4096, 4096)
@@ -35,11 +35,11 @@ class ContextPredictionConfig(PuzzleConfig):
 
 
 class ContextPrediction(Puzzle[ContextPredictionConfig]):
-    """The centre and a neighbour side by side, 8 positions (section 3).
+    """The center and a neighbor side by side, 8 positions (section 3).
 
-    The layers are those of the published code, except that its last hidden layer has no batch normalisation. That
+    The layers are those of the published code, except that its last hidden layer has no batch normalization. That
     code also shows a third of the patches at low resolution, gives each a mean of 0 and one contrast, and pairs a
-    patch with all its neighbours: left out here.
+    patch with all its neighbors: left out here.
     """
 
     Config = ContextPredictionConfig

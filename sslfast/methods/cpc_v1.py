@@ -34,7 +34,7 @@ class CPCV1Config:
     flip_patches: Probability = 0.0
     """Probability of a patch to be mirrored."""
     drop_colors: Probability = 0.0
-    """Probability of a patch to keep one colour channel only."""
+    """Probability of a patch to keep one color channel only."""
     directions: Literal[1, 2, 4] = 1
     """Directions of prediction; 1: of rows from those above; 2: from those below too; 4: of columns as well."""
     first_step: Count = 1

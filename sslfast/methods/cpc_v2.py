@@ -24,8 +24,8 @@ class CPCV2Config(CPCV1Config):
 class CPCV2(CPCV1[CPCV2Config]):
     """CPC v1 in four directions, from farther off, each patch altered by itself.
 
-    Layer normalisation and views in colour stand in the recipes. Of the paper's augmentation of patches, these are
-    mirrored and lose colours; AutoAugment's and the elastic transformations are left out.
+    Layer normalization and views in color stand in the recipes. Of the paper's augmentation of patches, these are
+    mirrored and lose colors; AutoAugment's and the elastic transformations are left out.
     """
 
     Config = CPCV2Config

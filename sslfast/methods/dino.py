@@ -29,13 +29,13 @@ class DINOConfig(MultiCropConfig, MomentumCopyConfig):
     """Momentum of the teacher's moving average."""
     momentum_schedule: Literal["constant", "cosine"] = "cosine"
     dim: Count = 256
-    """Width of the head's bottleneck, whose vectors are normalised."""
+    """Width of the head's bottleneck, whose vectors are normalized."""
     hidden: Count = 2048
     """Width of the head's hidden layers."""
     layers: Count = 3
     """Number of the head's layers up to the bottleneck."""
     head_norm: bool = False
-    """Batch normalisation in the head's hidden layers."""
+    """Batch normalization in the head's hidden layers."""
     prototypes: Count = 65536
     """Number of trained unit vectors that the bottleneck is compared with (K)."""
     frozen_epochs: CountOrZero = 1

@@ -109,7 +109,7 @@ class Exemplar(Method[ExemplarConfig, None]):
 
 
 class Members(nn.Module):
-    """Makes the members of normalised views: a module without parameters, which can be compiled.
+    """Makes the members of normalized views: a module without parameters, which can be compiled.
 
     Not fused, each of many operations would read and write all of the images.
     """

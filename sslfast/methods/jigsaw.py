@@ -25,7 +25,7 @@ class JigsawConfig(PuzzleConfig):
     classes: Annotated[int, Field(ge=2, le=362_880, strict=True)] = 1000
     """Number of permutations to tell apart, far from each other; the paper compares 24 to 1000 (table 4)."""
     normalize: bool = True
-    """Each patch gets mean 0 and standard deviation 1, so that neither tells neighbours."""
+    """Each patch gets mean 0 and standard deviation 1, so that neither tells neighbors."""
     trunk: Count = 1024
 
 

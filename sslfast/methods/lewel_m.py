@@ -26,7 +26,7 @@ from sslfast.methods.parts.negatives import Contrast, QueuedKeys
 class LEWELMConfig(LEWELConfig, MoCoConfig):
     name: Literal["lewel_m"]
     head_norm: bool = True
-    """Batch normalisation in the heads' hidden layers."""
+    """Batch normalization in the heads' hidden layers."""
 
 
 class LEWELM(MoCo[LEWELMConfig]):

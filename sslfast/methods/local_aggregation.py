@@ -19,18 +19,18 @@ from sslfast.methods.instdisc import InstDisc, InstDiscConfig, InstDiscKept
 from sslfast.methods.parts.clustering import check_clusters, kmeans
 from sslfast.methods.parts.collapse import embedding_std
 
-EPSILON = 1e-7  # the authors' code adds it to the probability, of which there is none without a close neighbour
+EPSILON = 1e-7  # the authors' code adds it to the probability, of which there is none without a close neighbor
 
 
 @dataclass(config=STRICT)
 class LocalAggregationConfig(InstDiscConfig):
     name: Literal["local_aggregation"]  # type: ignore[assignment]
     background: Count = 4096
-    """Number of background neighbours, the rows of the memory bank that are nearest to an embedding."""
+    """Number of background neighbors, the rows of the memory bank that are nearest to an embedding."""
     clusters: Count = 30000
     """Number of clusters of each clustering."""
     clusterings: Count = 10
-    """Number of clusterings; the images that share a cluster in any of them are close neighbours."""
+    """Number of clusterings; the images that share a cluster in any of them are close neighbors."""
     iterations: Count = 20
     """Number of iterations of k-means."""
     warmup_epochs: CountOrZero = 10
@@ -43,7 +43,7 @@ class LocalAggregation(InstDisc[LocalAggregationConfig]):
     With P(A | v), the share that the rows A of the memory bank have in the softmax of all rows' similarities to an
     embedding v, the loss is -log P(C and B | v) / P(B | v). B are the rows nearest to v, C those of the images
     that share a cluster with its image. Each epoch clusters the bank anew, by k-means from several beginnings. An
-    image none of whose close neighbours is in B has no gradient, as in the authors' code.
+    image none of whose close neighbors is in B has no gradient, as in the authors' code.
     """
 
     Config = LocalAggregationConfig

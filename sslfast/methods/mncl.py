@@ -36,11 +36,11 @@ class MNCLConfig(FastMoCoConfig):
     one_embedding: bool = False
     """One combination of patches of each image, drawn at random each epoch, is contrasted instead of all."""
     queue_size: Count = 16384
-    """Number of embeddings of earlier batches among which nearest neighbours are looked up."""
+    """Number of embeddings of earlier batches among which nearest neighbors are looked up."""
 
 
 class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
-    """Three networks: the trained one predicts neighbours of whole views, and combined patches of another view.
+    """Three networks: the trained one predicts neighbors of whole views, and combined patches of another view.
 
     We read the projector's "fully connected layers of sizes [512, 2048, 2048]" (section 4.1) as 512 -> 2048 ->
     2048 -> 2048: the paper writes the predictor's sizes as [in, out], and Fast-MoCo's layers have 2048. Read as
@@ -68,7 +68,7 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
         global2, positive_ranks2 = self._contrast(self._neighbor(z2), p1)
         local1, _ = self._contrast(self._parts(view1, batch, 0), p3)
         local3, _ = self._contrast(self._parts(view3, batch, 2), p1)
-        # Algorithm 1 enqueues what has become the neighbour of z1; the text, and NNCLR, the embedding itself.
+        # Algorithm 1 enqueues what has become the neighbor of z1; the text, and NNCLR, the embedding itself.
         keys = gather(F.normalize(z1, dim=1))
 
         share, lam = _share(self.config), self.config.lam

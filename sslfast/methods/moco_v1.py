@@ -48,7 +48,7 @@ class MoCoConfig(MomentumCopyConfig):
     layers: Count = 2
     """Number of the head's layers, where they have a hidden width."""
     head_norm: bool = False
-    """Batch normalisation in the head's hidden layers, as MoCo v3 has it."""
+    """Batch normalization in the head's hidden layers, as MoCo v3 has it."""
     queue_size: Count | None = None
     """Number of negatives, past keys; null: an eighth of the images, at most 65536."""
     temperature: Positive = 0.2

@@ -26,7 +26,7 @@ class MoCoV3Config(BYOLConfig):
     layers: Count = 2
     """Number of the projector's layers; 3 for a ViT."""
     predictor_norm: bool = False
-    """Batch normalisation of the predictor's output; for a ViT."""
+    """Batch normalization of the predictor's output; for a ViT."""
     temperature: Positive = 1.0
     """Divisor of the similarities; 0.2 for a ViT."""
 
@@ -34,7 +34,7 @@ class MoCoV3Config(BYOLConfig):
 class MoCoV3(BYOL[MoCoV3Config]):
     """BYOL's networks with MoCo's loss: a query's negatives are the keys of the batch's other images.
 
-    The heads' linear layers have no bias, and where the output is normalised it has neither scale nor shift, as in
+    The heads' linear layers have no bias, and where the output is normalized it has neither scale nor shift, as in
     the published code.
     """
 

@@ -34,13 +34,13 @@ class MSFConfig(MomentumCopyConfig):
     neighbors: Count = 5
     """Number of targets that a prediction is drawn to, its own image's among them; 1: BYOL in one direction."""
     queue_size: Count | None = None
-    """Number of earlier targets to find neighbours among; null: an eighth of the images, at most 65536."""
+    """Number of earlier targets to find neighbors among; null: an eighth of the images, at most 65536."""
 
 
 class MSF(Method[MSFConfig, Tensor]):
-    """BYOL whose prediction is drawn to the mean of the target and its nearest neighbours among earlier targets.
+    """BYOL whose prediction is drawn to the mean of the target and its nearest neighbors among earlier targets.
 
-    The first view is predicted from, the second is the target's. A target is its own nearest neighbour, as in the
+    The first view is predicted from, the second is the target's. A target is its own nearest neighbor, as in the
     paper, which enqueues it first; those of the batch's other images are found from the next step on, ours.
     """
 
@@ -61,12 +61,12 @@ class MSF(Method[MSFConfig, Tensor]):
         prediction = F.normalize(self.predictor(self.projector(self.encoder(query_view))), dim=1)
         target = F.normalize(self.target(target_view), dim=1)
         mean = self._neighbors(target).mean(dim=1)
-        # The mean of the squared distances 2 - 2 cos to the neighbours, all of length 1 (equation 1).
+        # The mean of the squared distances 2 - 2 cos to the neighbors, all of length 1 (equation 1).
         loss = 2 - 2 * (prediction * mean).sum(dim=1).mean()
         return loss, {"std": embedding_std(target)}, gather(target)
 
     def _neighbors(self, target: Tensor) -> Tensor:
-        """The nearest neighbours (B, neighbors, dim) of targets (B, dim), themselves first."""
+        """The nearest neighbors (B, neighbors, dim) of targets (B, dim), themselves first."""
         if self.config.neighbors == 1:
             return target[:, None]
         nearest, _ = K.nearest_neighbor(target, self.queue.keys, k=self.config.neighbors - 1, normalized=True)

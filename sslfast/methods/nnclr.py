@@ -34,13 +34,13 @@ class NNCLRConfig:
     predictor_hidden: Count = 4096
     """Width of the predictor's hidden layer."""
     queue_size: Count | None = None
-    """Number of earlier embeddings to find neighbours among; null: an eighth of the images, at most 65536."""
+    """Number of earlier embeddings to find neighbors among; null: an eighth of the images, at most 65536."""
     temperature: Positive = 0.1
     """Divisor of the similarities."""
 
 
 class NNCLR(Method[NNCLRConfig, Tensor]):
-    """SimCLR whose positive is the nearest neighbour of a view's embedding among those of earlier batches.
+    """SimCLR whose positive is the nearest neighbor of a view's embedding among those of earlier batches.
 
     The queue starts with random directions and takes part from the first step, as in the paper's algorithm 1.
     """
@@ -65,16 +65,16 @@ class NNCLR(Method[NNCLRConfig, Tensor]):
         return (loss1 + loss2) / 2, contrastive_accuracy(torch.cat([positive_ranks1, positive_ranks2])), keys
 
     def _one_way(self, z: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """Equation 3: the nearest neighbour of z is to pick the prediction from the other view out of the batch's.
+        """Equation 3: the nearest neighbor of z is to pick the prediction from the other view out of the batch's.
 
-        No gradient passes through the neighbour: it is a row of the queue.
+        No gradient passes through the neighbor: it is a row of the queue.
         """
         nearest, _ = K.nearest_neighbor(z, self.queue.keys, normalized=True)
         predictions = F.normalize(self.predictor(other), dim=1)
         return contrast_in_batch(self.queue.keys[nearest], predictions, temperature=self.config.temperature)
 
     def after_step(self, kept: Tensor, step: int, total_steps: int, skip: Tensor) -> None:
-        # The first view's embeddings alone, and after both look-ups: a view is never its own neighbour.
+        # The first view's embeddings alone, and after both look-ups: a view is never its own neighbor.
         self.queue.enqueue(kept, skip=skip)
 
     @classmethod

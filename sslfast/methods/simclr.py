@@ -31,7 +31,7 @@ class SimCLRConfig:
     layers: Count = 2
     """Number of the head's layers; SimCLR v2 has 3."""
     norm: bool = True
-    """Batch normalisation after every layer of the head, the last one's without shift, as in the authors' code."""
+    """Batch normalization after every layer of the head, the last one's without shift, as in the authors' code."""
     temperature: Positive = 0.1
     """Divisor of the similarities; the paper has 0.5 on CIFAR-10."""
 
@@ -59,9 +59,9 @@ class SimCLR(Method[SimCLRSettings, None]):
         return loss, contrastive_accuracy(positive_ranks), None
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The normalised embeddings of both views, (B, dim) each.
+        """The normalized embeddings of both views, (B, dim) each.
 
-        The views pass as one batch, so that batch normalisation takes its statistics over both.
+        The views pass as one batch, so that batch normalization takes its statistics over both.
         """
         z1, z2 = F.normalize(self.head(self.encoder(torch.cat(batch.views))), dim=1).chunk(2)
         return z1, z2

@@ -34,11 +34,11 @@ class SimSiamConfig:
     stop_gradient: bool = True
     """Targets are constants; without, embeddings collapse (figure 2)."""
     predictor: Literal["trained", "fixed", "none"] = "trained"
-    """State of the predictor; fixed: as initialised; without one, embeddings collapse (table 1)."""
+    """State of the predictor; fixed: as initialized; without one, embeddings collapse (table 1)."""
     predictor_decay: bool = False
     """The predictor's learning rate falls like the others' (table 1)."""
     norm: Literal["none", "hidden", "default", "all"] = "default"
-    """Batch normalisation in the heads (table 3): default has it in all layers but the predictor's last."""
+    """Batch normalization in the heads (table 3): default has it in all layers but the predictor's last."""
     similarity: Literal["cosine", "cross_entropy"] = "cosine"
     """Similarity of prediction and target; cross_entropy: that of softmaxes over the components (section 4.5)."""
     symmetric: bool = True

@@ -26,7 +26,7 @@ from sslfast.methods.simclr import SimCLR, SimCLRConfig
 class SupConConfig(SimCLRConfig):
     name: Literal["supcon"]  # type: ignore[assignment]
     norm: bool = False
-    """Batch normalisation after every layer of the head."""
+    """Batch normalization after every layer of the head."""
     base_temperature: Positive = 0.07
     """Temperature that sets the loss's scale, temperature / base_temperature, as in the authors' code."""
     cross_entropy: NonNegative = 0.0
@@ -38,7 +38,7 @@ class SupConConfig(SimCLRConfig):
 class SupCon(SimCLR[SupConConfig]):
     """SimCLR whose positives are all views of all images of the same label (equation 2, L_out).
 
-    The head takes the encoder's features as they are, as in the published code; the paper normalises them first,
+    The head takes the encoder's features as they are, as in the published code; the paper normalizes them first,
     and trains the classifier afterwards, where `cross_entropy` trains it and the encoder together.
     """
 

@@ -89,7 +89,7 @@ class SwAV(MultiCrop[SwAVConfig, Tensor | None]):
     def after_step(self, kept: Tensor | None, step: int, total_steps: int, skip: Tensor) -> None:
         if self.queue is not None and kept is not None:
             self.queue.enqueue(kept, skip=skip)
-        with torch.no_grad():  # so that the next step finds them normalised
+        with torch.no_grad():  # so that the next step finds them normalized
             self.prototypes.copy_(torch.where(skip, self.prototypes, F.normalize(self.prototypes, dim=1)))
 
     @classmethod

@@ -1,9 +1,9 @@
 """The losses and layers of `sslfast.kernels` as modules.
 
-Inputs are used as given: normalise the embeddings before InfoNCELoss, InBatchInfoNCELoss, CLIPLoss, SupConLoss,
+Inputs are used as given: normalize the embeddings before InfoNCELoss, InBatchInfoNCELoss, CLIPLoss, SupConLoss,
 and the features and prototypes behind SwAVLoss's scores. Where the name says so the module does it: NTXentLoss
-("normalized temperature-scaled") and NegativeCosineSimilarity normalise the embeddings, BarlowTwinsLoss
-standardises them over the batch, and AlignedPooling normalises its maps.
+("normalized temperature-scaled") and NegativeCosineSimilarity normalize the embeddings, BarlowTwinsLoss
+standardizes them over the batch, and AlignedPooling normalizes its maps.
 
 `cached_backward` gives the gradients of a large batch chunk by chunk. `sslfast.nn.compat` has modules that take
 the place of other packages' losses.

@@ -13,7 +13,7 @@ from sslfast.kernels.common.op import Impl, check_impl
 class AlignedPooling(nn.Module):
     """Averages features under learned maps, as in LEWEL (Huang et al. 2022): `kernels.aligned_pooling`.
 
-    It normalises the maps itself: over their channels, then by a softmax over the positions.
+    It normalizes the maps itself: over their channels, then by a softmax over the positions.
 
         pool = AlignedPooling(groups=4)
         pool(features, maps)  # (B, D, H, W), (B, d, H, W) -> (B, d / groups, D)

@@ -13,7 +13,7 @@ from sslfast.kernels.cross_correlation_loss.op import OP, check_lambd
 class BarlowTwinsLoss(nn.Module):
     """Draws the cross-correlation matrix of two views towards the identity: `kernels.cross_correlation_loss`.
 
-    The loss is Zbontar et al.'s (2021, equation 1). It standardises the embeddings over the batch itself.
+    The loss is Zbontar et al.'s (2021, equation 1). It standardizes the embeddings over the batch itself.
 
         loss = BarlowTwinsLoss()
         loss(z1, z2)  # (N, D), (N, D) -> scalar

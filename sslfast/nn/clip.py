@@ -19,7 +19,7 @@ from sslfast.nn.contrastive import ContrastiveLoss
 class CLIPLoss(ContrastiveLoss):
     """The loss of CLIP (Radford et al. 2021, figure 3): each image finds its text, and each text its image.
 
-    It is the mean of `kernels.in_batch_info_nce` in both directions, without a matrix of logits. Normalise the
+    It is the mean of `kernels.in_batch_info_nce` in both directions, without a matrix of logits. Normalize the
     inputs before.
 
         loss = CLIPLoss(learnable_temperature=True)

@@ -24,7 +24,7 @@ def cached_backward(
         loss = cached_backward(encoder, [view1, view2], NTXentLoss(temperature=0.5), chunk_size=64)
         optimizer.step()
 
-    Dropout draws the same numbers in both passes. Batch norm normalises each chunk alone, and moves its running
+    Dropout draws the same numbers in both passes. Batch norm normalizes each chunk alone, and moves its running
     statistics in both passes. A DistributedDataParallel encoder exchanges the gradients once, with the last chunk.
 
     Args:

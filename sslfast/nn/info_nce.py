@@ -19,7 +19,7 @@ from sslfast.nn.sharded import sharded_info_nce
 class InfoNCELoss(ContrastiveLoss):
     """InfoNCE against a queue of negatives, as in MoCo (He et al. 2020, equation 1): `kernels.info_nce`.
 
-    Normalise the inputs before. The queue is the caller's: enqueue the keys after the loss.
+    Normalize the inputs before. The queue is the caller's: enqueue the keys after the loss.
 
         loss = InfoNCELoss(temperature=0.2)
         loss(query, positive, queue)  # (N, D), (N, D), (K, D) -> scalar, or (N,) with reduction="none"
@@ -76,7 +76,7 @@ class InfoNCELoss(ContrastiveLoss):
 class InBatchInfoNCELoss(ContrastiveLoss):
     """InfoNCE against the batch's other keys, as in MoCo v3 (Chen et al. 2021): `kernels.in_batch_info_nce`.
 
-    Normalise the inputs before. The key of row i is i; over several processes gather the keys first
+    Normalize the inputs before. The key of row i is i; over several processes gather the keys first
     (`sslfast.distributed.gather`) and pass the rank's `offset`.
 
         loss = InBatchInfoNCELoss(temperature=0.2)

@@ -12,7 +12,7 @@ from sslfast.kernels.common.losses import Reduction, reduce
 class NegativeCosineSimilarity(nn.Module):
     """The negative cosine similarity of pairs, as in SimSiam (Chen and He 2021, equation 1). Plain PyTorch.
 
-    Normalises its inputs, as its name says. Stopping the gradient of the targets is the caller's:
+    Normalizes its inputs, as its name says. Stopping the gradient of the targets is the caller's:
 
         loss = NegativeCosineSimilarity()
         loss(prediction, target.detach())  # (N, D), (N, D) -> scalar, or (N,) with reduction="none"

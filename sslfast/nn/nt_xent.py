@@ -13,7 +13,7 @@ from sslfast.nn.contrastive import ContrastiveLoss
 class NTXentLoss(ContrastiveLoss):
     """The normalized temperature-scaled cross-entropy of SimCLR (Chen et al. 2020, equation 1).
 
-    Normalises the embeddings to length 1, as its name says; `kernels.nt_xent` does not. To have normalised them
+    Normalizes the embeddings to length 1, as its name says; `kernels.nt_xent` does not. To have normalized them
     before changes nothing.
 
         loss = NTXentLoss(temperature=0.5)

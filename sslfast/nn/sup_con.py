@@ -12,7 +12,7 @@ from sslfast.nn.contrastive import ContrastiveLoss
 class SupConLoss(ContrastiveLoss):
     """The supervised contrastive loss (Khosla et al. 2020, equation 2): `kernels.sup_con`.
 
-    Normalise the features before. Several views of an image are rows with the same label.
+    Normalize the features before. Several views of an image are rows with the same label.
 
         loss = SupConLoss(temperature=0.1)
         loss(features, labels)  # (M, D), (M,) -> scalar, or (M,) with reduction="none"

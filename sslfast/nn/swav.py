@@ -23,7 +23,7 @@ from sslfast.nn.contrastive import ContrastiveLoss
 class SwAVLoss(ContrastiveLoss):
     """The loss of SwAV: each crop predicts the codes of the global crops, as in `swapped_prediction`.
 
-    Takes the crops' scores against the prototypes: normalise features and prototypes before.
+    Takes the crops' scores against the prototypes: normalize features and prototypes before.
 
         loss = SwAVLoss()
         loss([scores1, scores2], [local1, local2])  # each (B, K) -> scalar, or (B,) with reduction="none"

@@ -17,7 +17,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """The trained parameters in groups for an optimizer.
 
-    Parameters of at most one dimension are the biases and the scales and shifts of normalisation layers. With
+    Parameters of at most one dimension are the biases and the scales and shifts of normalization layers. With
     `exclude_bias_and_norm` they are without weight decay and LARS's adaptation; with `bias_lr` they have a
     learning rate of their own.
 

@@ -45,17 +45,17 @@ def check_warmup(recipe: Recipe) -> None:
 
 
 def check_batch_size(recipe: Recipe) -> None:
-    """Refuses batches that the processes cannot share, and parts too small for batch normalisation."""
+    """Refuses batches that the processes cannot share, and parts too small for batch normalization."""
     processes = world_size()
     if len(rows_of_rank(recipe.data.batch_size, rank(), processes)) == 1:
         raise UsageError(
-            f"data.batch_size={recipe.data.batch_size}: expected at least {2 * processes}, for batch normalisation"
+            f"data.batch_size={recipe.data.batch_size}: expected at least {2 * processes}, for batch normalization"
         )
     splits = recipe.encoder.norm_splits
     if recipe.encoder.norm == "split" and (recipe.data.batch_size % splits or recipe.data.batch_size < 2 * splits):
         raise UsageError(
             f"data.batch_size={recipe.data.batch_size}: expected a multiple of encoder.norm_splits={splits}, "
-            "at least twice that, for batch normalisation"
+            "at least twice that, for batch normalization"
         )
     if recipe.encoder.norm == "split" and recipe.encoder.norm_splits % processes:
         raise UsageError(
@@ -92,7 +92,7 @@ def check_accumulate(recipe: Recipe) -> None:
     if batch_size % divisor or batch_size < 2 * divisor:
         raise UsageError(
             f"train.accumulate={parts}: expected a data.batch_size that is a multiple of {divisor}, at least "
-            f"twice that, for batch normalisation over its parts; got {batch_size}"
+            f"twice that, for batch normalization over its parts; got {batch_size}"
         )
 
 

@@ -1,7 +1,7 @@
 """The views of each method, by the name that a recipe's `data.views` may give in place of a list.
 
 A view states the settings that differ from the defaults of `ViewConfig`: crops of 0.2 to 1 of the area, flips,
-colour jitter of (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, neither blur nor solarisation. The
+color jitter of (0.4, 0.4, 0.4, 0.1) with probability 0.8, grayscale with 0.2, neither blur nor solarization. The
 size is data.size unless a view states its own.
 """
 
@@ -19,7 +19,7 @@ WITHOUT_COLOR: View = {"jitter": 0.0, "grayscale": 0.0}
 MOCO_V1: View = {"jitter": 1.0, "hue": 0.4}
 # Chen et al. 2020 (arXiv:2003.04297), section 3, and their code.
 MOCO_V2: View = {"blur": 0.5}
-# Chen et al. 2020 (arXiv:2002.05709), appendix A: colour distortion of strength 1.
+# Chen et al. 2020 (arXiv:2002.05709), appendix A: color distortion of strength 1.
 SIMCLR: View = {**FROM_008, "brightness": 0.8, "contrast": 0.8, "saturation": 0.8, "hue": 0.2, "blur": 0.5}
 # Grill et al. 2020 (arXiv:2006.07733), appendix B, table 6: T and T'.
 BYOL: View = {**FROM_008, "saturation": 0.2, "blur": 1.0}
@@ -47,7 +47,7 @@ PRESETS: dict[str, list[View]] = {
     # The CIFAR demo of MoCo's authors: crops of torchvision's default scale, no blur.
     "moco_v2_cifar": [FROM_008] * 2,
     "simclr": [SIMCLR] * 2,
-    # SimCLR, appendix B.9: colour distortion of strength 0.5, no blur.
+    # SimCLR, appendix B.9: color distortion of strength 0.5, no blur.
     "simclr_cifar": [FROM_008] * 2,
     # The Imagenette benchmark in lightly's documentation: strength 0.5 too, with blur.
     "simclr_128": [{**FROM_008, "blur": 0.5}] * 2,
@@ -70,7 +70,7 @@ PRESETS: dict[str, list[View]] = {
     # The same paper, appendix D.
     "deepcluster_v2": [SWAV] * 2 + [SWAV_LOCAL] * 6,
     "deepcluster_v2_128": [SWAV] * 2 + [{**SWAV_LOCAL, "size": 56}] * 4,
-    # Caron et al. 2021 (arXiv:2104.14294), their code: BYOL's colours, 2 x 224 + 8 x 96 pixels; and for ResNets.
+    # Caron et al. 2021 (arXiv:2104.14294), their code: BYOL's colors, 2 x 224 + 8 x 96 pixels; and for ResNets.
     "dino": [{**BYOL, **DINO_GLOBAL}, {**BYOL_PRIME, **DINO_GLOBAL}] + [{**DINO_LOCAL, "size": 96}] * 8,
     "dino_resnet": [{**BYOL, "scale": [0.14, 1.0]}, {**BYOL_PRIME, "scale": [0.14, 1.0]}]
     + [{**DINO_LOCAL, "scale": [0.05, 0.14], "size": 96}] * 8,
@@ -90,16 +90,16 @@ PRESETS: dict[str, list[View]] = {
     "instdisc": [MOCO_V1],
     # Li et al. 2021 (arXiv:2005.04966), their code: MoCo v2's.
     "pcl": [MOCO_V2] * 2,
-    # Li et al. (MNCL), section 4: crops, flips, colour distortion, blur; the strengths are MoCo v2's: ours.
+    # Li et al. (MNCL), section 4: crops, flips, color distortion, blur; the strengths are MoCo v2's: ours.
     "mncl": [MOCO_V2] * 3,
     # Koohpayegani et al. 2021 (arXiv:2105.07269), their code: MoCo v2's to predict from, and for the
     # target crops and flips.
     "msf": [MOCO_V2, WITHOUT_COLOR],
     "msf_cifar": [{}, WITHOUT_COLOR],
-    # Tian et al. 2020 (arXiv:1906.05849): their code crops and flips; the colours are the views.
+    # Tian et al. 2020 (arXiv:1906.05849): their code crops and flips; the colors are the views.
     "cmc": [WITHOUT_COLOR],
     # Misra and van der Maaten 2020 (arXiv:1912.01991), section 3.2, and their code: the image, and what the cells
-    # are cut from. Theirs flips and colours the patches one by one, ours the view.
+    # are cut from. Theirs flips and colors the patches one by one, ours the view.
     # At 128 and 32 pixels cells of 49 and of 16, patches of 36 and of 12: ours.
     "pirl": [{**PIRL, **FROM_008}, {**PIRL, "size": 255}],
     "pirl_128": [{**PIRL, **FROM_008}, {**PIRL, "size": 147}],
@@ -110,7 +110,7 @@ PRESETS: dict[str, list[View]] = {
     "supervised_cifar": [{**WITHOUT_COLOR, "scale": [0.4, 1.0]}],
     # Van den Oord et al. 2018 (arXiv:1807.03748), section 3.2: 256 pixels out of 300, flips, always grayscale.
     "cpc": [{**SQUARE_CROP, "scale": [0.5, 0.73], "grayscale": 1.0}],
-    # Henaff et al. 2020 (arXiv:1905.09272): in colour, which `views.drop_colors` drops patch by patch.
+    # Henaff et al. 2020 (arXiv:1905.09272): in color, which `views.drop_colors` drops patch by patch.
     "cpc_v2": [{**SQUARE_CROP, "scale": [0.5, 0.73]}],
     # Noroozi and Favaro 2016 (arXiv:1603.09246), section 4: 225 out of 256; a share of the images is gray.
     "jigsaw": [{**SQUARE_CROP, "flip": 0.0, "grayscale": 0.3}],

@@ -1,4 +1,4 @@
-"""Charts of lines over epochs, as SVG that the page's style colours.
+"""Charts of lines over epochs, as SVG that the page's style colors.
 
 A chart is drawn at about the width that it has on a phone, so that its text is legible there.
 """

@@ -13,7 +13,7 @@ from sslfast.report.numbers import accuracy
 from sslfast.report.page import folded, table
 
 Metrics = list[dict[str, Any]]
-SMOOTHING = 1 / 30  # of the curve, on each side; neighbouring steps differ by their images more than by progress
+SMOOTHING = 1 / 30  # of the curve, on each side; neighboring steps differ by their images more than by progress
 
 
 def series(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:

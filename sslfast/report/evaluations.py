@@ -40,7 +40,7 @@ def evaluations(folder: Path, weights: str | None = None) -> Iterator[str]:
         "Evaluations",
         paragraph(
             "Labels judge the encoder; below an accuracy stands its 95% interval. Good: pre-trained is "
-            "above random initialisation, the same network untrained, and their intervals do not overlap. A "
+            "above random initialization, the same network untrained, and their intervals do not overlap. A "
             "constant guess reaches chance. Of several seeds a figure is the mean ± the standard deviation."
         ),
         *tables,

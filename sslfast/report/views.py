@@ -82,7 +82,7 @@ def declaration(view: ViewConfig, size: int) -> str:
     if view.blur:
         parts.append("blur {:g} (sigma {:g} to {:g})".format(view.blur, *view.blur_sigma))
     if view.solarize:
-        parts.append(f"solarise {view.solarize:g}")
+        parts.append(f"solarize {view.solarize:g}")
     return ", ".join(parts)
 
 

@@ -66,13 +66,13 @@ def _with_sorted_metadata(content: bytes) -> bytes:
 
 def initial_name(config: EncoderConfig) -> str:
     """What the weights that a run starts from are called, beside those that it comes to."""
-    return "random initialisation" if starts_at_random(config) else "initial weights"
+    return "random initialization" if starts_at_random(config) else "initial weights"
 
 
 def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:
     """The encoder with random weights, as a run with this seed begins it where it has none to start from.
 
-    Leaves torch's generator as it was. A module that was given from Python is initialised anew.
+    Leaves torch's generator as it was. A module that was given from Python is initialized anew.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

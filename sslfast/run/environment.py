@@ -38,7 +38,7 @@ class Start:
         system: the operating system.
         versions: the versions of Python and of the packages that were installed, by name, and of torch's CUDA.
         train_images: the number of images trained on.
-        held_out_images: the number of labelled images held out.
+        held_out_images: the number of labeled images held out.
         epochs: the epochs that it was to come to: more than at the start before where the run was extended; None:
             not recorded, by an earlier sslfast.
         initial_weights: `weights_digest` of the encoder by `encoder.weights`, where it started from that; None: it

@@ -25,7 +25,7 @@ class FiniteGuard:
         optimizer.step()  # and with it the moving average
         method.after_step(kept, step, total_steps, skip)
 
-    A forward pass moves the running statistics of normalisation layers: `decide` puts them back (their count
+    A forward pass moves the running statistics of normalization layers: `decide` puts them back (their count
     of batches, which nothing reads, runs on). The optimizer does nothing where its `found_inf` is 1, as those of
     `sslfast.kernels.optimizers` and torch's fused ones. What a method moves itself takes `skip`: see
     `sslfast.methods.parts.queue`. So a bad step leaves every weight, momentum and statistic as it was, a good one

@@ -4,7 +4,7 @@ Images -> views -> the step (`sslfast.train.step`) -> log, checkpoint, kNN. A ba
 step), and the states of all random generators are saved: a resumed run takes the very steps that an uninterrupted
 one takes.
 
-Several processes take the steps that one process takes, but for rounding, and for batch normalisation, which is
+Several processes take the steps that one process takes, but for rounding, and for batch normalization, which is
 over a rank's images unless encoder.norm=sync. A rank has its rows of a batch; weights, optimizer, queues and
 generators are the same on every rank, and rank 0 alone writes.
 """

@@ -1,4 +1,4 @@
-"""Tensor operations on views: patches, cells, rotations, colour spaces.
+"""Tensor operations on views: patches, cells, rotations, color spaces.
 
 Every operation takes a batch of views on its device, works on the whole batch there, and waits for nothing. Random
 numbers come from a `Key`, hence are a pure function of (seed, epoch, index, view), sample by sample. Patches are

@@ -1,6 +1,6 @@
 """Context prediction's remedies against chromatic aberration (Doersch et al. 2015, arXiv:1505.05192, section 3.1).
 
-A lens bends colours apart, more so away from its centre, which would tell where a patch lies.
+A lens bends colors apart, more so away from its center, which would tell where a patch lies.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ def project_colors(views: Tensor, mean: Sequence[float], std: Sequence[float]) -
     """Takes the difference of green against magenta from each pixel, as lenses shift the two apart.
 
     Args:
-        views: (B, 3, H, W), normalised.
+        views: (B, 3, H, W), normalized.
         mean: of red, green, blue over [0, 1]; data.mean.
         std: standard deviation of the same; data.std.
 
     Returns:
-        Of the same shape, float32, normalised.
+        Of the same shape, float32, normalized.
     """
     return from_rgb(mix(to_rgb(views, mean, std), PROJECTION), mean, std)
 
 
 def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
-    """Keeps one random colour channel of each patch; the others become noise.
+    """Keeps one random color channel of each patch; the others become noise.
 
-    The noise is normal about 0, the mean of a normalised view, with a hundredth of the standard deviation of the
+    The noise is normal about 0, the mean of a normalized view, with a hundredth of the standard deviation of the
     kept channel. Each patch cuts it, at a random place, out of one row of numbers that is sampled anew every
     epoch: a number for each pixel would cost more than all else that is done to the patches. Ours.
 
     Args:
-        patches: (B, N, 3, h, w), normalised, any floating dtype; single views: (B, 1, 3, S, S).
+        patches: (B, N, 3, h, w), normalized, any floating dtype; single views: (B, 1, 3, S, S).
         key: of the B samples.
-        probability: of a patch to lose its colours; the paper's 1. CPC v2 (Henaff et al. 2020) drops some.
+        probability: of a patch to lose its colors; the paper's 1. CPC v2 (Henaff et al. 2020) drops some.
 
     Returns:
         Of the same shape and dtype.

@@ -1,4 +1,4 @@
-"""Pictures of the parts of a view's colours that CMC's encoders see."""
+"""Pictures of the parts of a view's colors that CMC's encoders see."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SPACES = {
 
 
 def color_parts(rgb: Tensor, colors: str, channels: tuple[int, ...]) -> Tensor:
-    """Pictures of each part of the colours: luminance as gray, chrominance at a brightness of its own.
+    """Pictures of each part of the colors: luminance as gray, chrominance at a brightness of its own.
 
     Args:
         rgb: float32 (B, 3, H, W) in [0, 1].

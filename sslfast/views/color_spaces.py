@@ -1,4 +1,4 @@
-"""Colour spaces, and CMC's split of a view by them (Tian, Krishnan, Isola 2020, arXiv:1906.05849).
+"""Color spaces, and CMC's split of a view by them (Tian, Krishnan, Isola 2020, arXiv:1906.05849).
 
 Lab and YDbDr are those of scikit-image, rgb2lab and rgb2ydbdr. Mixes of channels are written out as sums: a matrix
 would have to be sent to the device.
@@ -26,10 +26,10 @@ YDBDR_RANGE = ((0.0, 1.0), (-1.333, 1.333), (-1.333, 1.333))
 
 
 def to_rgb(views: Tensor, mean: Iterable[float | Tensor], std: Iterable[float | Tensor]) -> Tensor:
-    """Undoes a view's normalisation.
+    """Undoes a view's normalization.
 
     Args:
-        views: (B, 3, H, W), normalised.
+        views: (B, 3, H, W), normalized.
         mean: of red, green, blue over [0, 1]; data.mean.
         std: standard deviation of the same; data.std. Both may be tensors (3,), with the views.
 
@@ -41,7 +41,7 @@ def to_rgb(views: Tensor, mean: Iterable[float | Tensor], std: Iterable[float | 
 
 
 def from_rgb(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Normalises a view, (B, 3, H, W), as loaders do: the inverse of `to_rgb`."""
+    """Normalizes a view, (B, 3, H, W), as loaders do: the inverse of `to_rgb`."""
     channels = zip(rgb.unbind(1), mean, std, strict=True)
     return torch.stack([(channel - m) / s for channel, m, s in channels], dim=1)
 
@@ -75,7 +75,7 @@ def lab_from_rgb(rgb: Tensor) -> Tensor:
 
 
 def rgb_from_lab(lab: Tensor) -> Tensor:
-    """The inverse of `lab_from_rgb`; colours outside of sRGB are clamped."""
+    """The inverse of `lab_from_rgb`; colors outside of sRGB are clamped."""
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     f = torch.stack((y + a / 500, y, y - b / 200), dim=1)

@@ -10,13 +10,13 @@ from sslfast.views.tiles import grid, side_of
 def divide(images: Tensor, parts: int = 2, overlap: int = 0) -> Tensor:
     """Divides views into parts x parts patches, in reading order.
 
-    The paper divides 2 x 2 without overlap, and so does MNCL. With an overlap, ours, neighbours share so many
+    The paper divides 2 x 2 without overlap, and so does MNCL. With an overlap, ours, neighbors share so many
     pixels, and patches grow until they cover the view again: S + (parts - 1) * overlap = parts * p.
 
     Args:
         images: (B, C, S, S), any floating dtype.
         parts: patches along a side.
-        overlap: pixels that neighbours share.
+        overlap: pixels that neighbors share.
 
     Returns:
         (B, parts**2, C, p, p), each patch channels_last.

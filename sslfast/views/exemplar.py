@@ -26,7 +26,7 @@ FACTOR = (0.7, 1.4)
 ADDED = 0.1  # to hue (in turns), saturation and value, either way
 
 MEAN = (0.485, 0.456, 0.406)
-# Unit directions of the principal components of ImageNet's colours (Krizhevsky et al. 2012, section 4.1): light,
+# Unit directions of the principal components of ImageNet's colors (Krizhevsky et al. 2012, section 4.1): light,
 # blue against yellow, green against magenta.
 COMPONENTS = (
     (-0.5675, -0.5808, -0.5836),
@@ -36,10 +36,10 @@ COMPONENTS = (
 
 
 def surrogate(rgb: Tensor, key: Key) -> Tensor:
-    """Translates, scales and rotates each image, and changes its contrast and colour.
+    """Translates, scales and rotates each image, and changes its contrast and color.
 
     Translation by up to 0.2 of the side, scale 0.7 to 1.4, rotation by up to 20 degrees; contrast along each
-    principal component of the colours, 0.5 to 2; saturation and value each to a power of 0.25 to 4, times 0.7 to
+    principal component of the colors, 0.5 to 2; saturation and value each to a power of 0.25 to 4, times 0.7 to
     1.4, plus -0.1 to 0.1; hue plus -0.1 to 0.1 turns. The paper's patches have surroundings to move into; here the
     image is mirrored at its borders: ours.
 

@@ -47,12 +47,12 @@ def jigsaw_cells(images: Tensor, key: Key, cells: int = 3, patch: int | None = N
 def normalize_patches(patches: Tensor) -> Tensor:
     """Brings each channel of each patch to mean 0 and standard deviation 1.
 
-    Neighbours share their mean and contrast, which would tell that they are neighbours (Noroozi and Favaro 2016,
-    who normalise "each patch independently"). Channel by channel is ours: all together, a nearly flat patch
-    would show its mean colour, magnified. A channel that varies by less than half a gray level is not raised to 1.
+    Neighbors share their mean and contrast, which would tell that they are neighbors (Noroozi and Favaro 2016,
+    who normalize "each patch independently"). Channel by channel is ours: all together, a nearly flat patch
+    would show its mean color, magnified. A channel that varies by less than half a gray level is not raised to 1.
 
     Args:
-        patches: (B, N, C, h, w), normalised, any floating dtype.
+        patches: (B, N, C, h, w), normalized, any floating dtype.
 
     Returns:
         Of the same shape and dtype.

@@ -15,7 +15,7 @@ LOG_RATIO = math.log(1 / 0.3)  # a block's height over its width is from 0.3 to 
 
 
 def block_mask(key: Key, side: int, share: tuple[float, float], probability: float = 1.0) -> Tensor:
-    """Samples masks of side x side patches that hide rectangles of neighbours.
+    """Samples masks of side x side patches that hide rectangles of neighbors.
 
     BEiT adds blocks, each of at most what is missing, until enough is hidden. Ours takes the same operations for
     every image: of eight blocks of up to the mask's size one after the other is taken, the last in part, and what

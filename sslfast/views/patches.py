@@ -44,7 +44,7 @@ def patch_grid(images: Tensor, patch: int | None = None, stride: int | None = No
 def shift_patches(patches: Tensor, key: Key, margin: int = 2) -> Tensor:
     """Cuts a random window out of each patch and surrounds it with zeros, so that positions cannot be told by it.
 
-    The paper cuts 60 x 60 out of 64 x 64 and pads it back (section 3.2). Zero is a normalised view's mean colour.
+    The paper cuts 60 x 60 out of 64 x 64 and pads it back (section 3.2). Zero is a normalized view's mean color.
 
     Args:
         patches: (B, N, C, p, p), any floating dtype.

@@ -19,7 +19,7 @@ TAG = "@"  # between a model's name and its weights'
 
 @dataclass(frozen=True)
 class Published:
-    """An encoder with published weights, and the images it takes: their side in pixels, and normalisation."""
+    """An encoder with published weights, and the images it takes: their side in pixels, and normalization."""
 
     encoder: Encoder
     config: EncoderConfig

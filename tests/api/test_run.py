@@ -53,7 +53,7 @@ def test_evaluation_and_report_take_the_runs_own_images(own):
     evaluation = run.evaluate("knn", k=[3, 1])
     assert (evaluation.data, evaluation.own_split) == (run.recipe.data.source, True)
     assert evaluation.options["k"] == [3, 1]
-    assert {row["encoder"] for row in evaluation.rows} == {"pre-trained", "random initialisation"}
+    assert {row["encoder"] for row in evaluation.rows} == {"pre-trained", "random initialization"}
     assert "Augmented views" in run.report().read_text()
     others = run.evaluate("knn", (images(), LABELS // 2), k=1, random_baseline=False)
     assert others.data != evaluation.data

@@ -17,7 +17,7 @@ from tests.report.markup import Page
 def runs(tmp_path: Path) -> list[Path]:
     """Two runs of MoCo v2 that differ in a rate, the first evaluated."""
     found = [write_run(tmp_path / f"r{n}", "moco_v2", f"optim.lr=0.{n}") for n in (1, 2)]
-    write_evaluation(found[0], "knn", [knn_row(0.5), knn_row(0.2, "random initialisation")])
+    write_evaluation(found[0], "knn", [knn_row(0.5), knn_row(0.2, "random initialization")])
     return found
 
 
@@ -57,7 +57,7 @@ def test_the_csv_has_a_line_for_each_run_in_numbers(runs: list[Path], tmp_path: 
     }
     assert float(figures["held-out top-1"]) == 0.5
     assert float(figures["held-out top-1, low"]) == pytest.approx(0.404, abs=1e-3)
-    assert float(figures["held-out top-1, random initialisation, high"]) == pytest.approx(0.289, abs=1e-3)
+    assert float(figures["held-out top-1, random initialization, high"]) == pytest.approx(0.289, abs=1e-3)
     assert {value for name, value in second.items() if name.startswith("knn on")} == {""}
 
 

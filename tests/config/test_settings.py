@@ -167,7 +167,7 @@ def test_a_wrong_override_is_explained(override, message):
         ),
         ({"shape": {"name": "square", "side": 13}}, "shape: value error, no square has this side, got"),
         ({"shape": {"name": "circle"}, "colors": ["red", 5]}, "colors.1: input should be a valid string, got 5"),
-        ({"shape": {"name": "circle"}, "colours": 5}, "unknown key 'colours'; did you mean 'colors'?"),
+        ({"shape": {"name": "circle"}, "colors": 5}, "unknown key 'colors'; did you mean 'colors'?"),
     ],
 )
 def test_a_fault_in_a_union_is_explained_by_the_keys_that_a_person_writes(values, message):
@@ -199,8 +199,8 @@ def test_a_whole_number_where_a_name_is_meant_is_that_name():
 
 
 def test_every_fault_is_named():
-    with pytest.raises(UsageError, match="^here: shape.radius: .*; here: unknown key 'colour'"):
-        validate(Drawing, {"shape": {"name": "circle", "radius": "wide"}, "colour": "red"}, "here")
+    with pytest.raises(UsageError, match="^here: shape.radius: .*; here: unknown key 'color'"):
+        validate(Drawing, {"shape": {"name": "circle", "radius": "wide"}, "color": "red"}, "here")
 
 
 def test_overrides_leave_the_values_that_they_are_given():

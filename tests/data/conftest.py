@@ -7,7 +7,7 @@ from PIL import Image
 
 @pytest.fixture
 def make_image():
-    """Write a smooth coloured image, its mean colour set by a seed; the format follows from the path's suffix."""
+    """Write a smooth colored image, its mean color set by a seed; the format follows from the path's suffix."""
 
     def make(path, *, size=(16, 16), seed=0):
         coarse = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), dtype=np.uint8)

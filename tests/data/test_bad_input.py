@@ -33,7 +33,7 @@ def epoch(source, data):
 @pytest.mark.parametrize("pipeline", PIPELINES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (5000, 1)], ids=str)
 def test_the_smallest_images_and_strips(make_folder, pipeline, shape):
-    """A strip's centre is what an evaluation looks at."""
+    """A strip's center is what an evaluation looks at."""
     root = make_folder(size=(40, 30))
     pixels = np.full((*shape, 3), BLUE, dtype=np.uint8)
     middle = tuple(slice(max(0, side // 2 - 10), side // 2 + 10) for side in shape)

@@ -85,7 +85,7 @@ def test_an_evaluation_does_not_blow_strips_up(tmp_path, monkeypatch):
     assert images.shape == (1, 3, 224, 224)
 
 
-def test_images_are_normalised_as_views_are():
+def test_images_are_normalized_as_views_are():
     images = some_images(48, 8, 8).permute(0, 3, 1, 2)
     before = images.clone()
     result = evaluation.normalize(images, MEAN, STD)

@@ -192,7 +192,7 @@ PPM = f"P6 {SIDE} {SIDE} 65535\n".encode() + COLORS.astype(">u2").tobytes()
 
 
 @pytest.mark.parametrize(("extension", "content"), [("png", png(COLORS, 16, COLOR)), ("ppm", PPM)])
-def test_colours_of_16_bits_have_no_range(
+def test_colors_of_16_bits_have_no_range(
     tmp_path: Path, extension: str, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / f"0.{extension}"
@@ -202,4 +202,4 @@ def test_colours_of_16_bits_have_no_range(
     list(eval_batches(open_source(str(tmp_path)), SIDE, config(pipeline="resident"), 1, CPU))
     (record,) = caplog.records
     left = np.asarray(read_rgb(path)).max() + 1
-    assert f"{left} of 256 levels, as only the upper 8 bits of colours are read; convert" in record.getMessage()
+    assert f"{left} of 256 levels, as only the upper 8 bits of colors are read; convert" in record.getMessage()

@@ -122,7 +122,7 @@ def test_files_and_array_give_the_same_batches(make_folder):
     assert all(map(equal, from_files, from_array))
 
 
-def test_unlabelled(source):
+def test_unlabeled(source):
     source.labels = None
     assert next(loader(source).epoch(0)).label is None
 
@@ -186,7 +186,7 @@ TRAITS = {
     "green": lambda x: x[:, 1].mean((1, 2)),
     "blue": lambda x: x[:, 2].mean((1, 2)),
     "contrast": lambda x: x.std((1, 2, 3)),
-    "colour": lambda x: x.std(1).mean((1, 2)),
+    "color": lambda x: x.std(1).mean((1, 2)),
     "left to right": lambda x: (x[..., :12] - x[..., 12:]).mean((1, 2, 3)),
     "top to bottom": lambda x: (x[..., :12, :] - x[..., 12:, :]).mean((1, 2, 3)),
     "blur": lambda x: x.diff(dim=2).abs().mean((1, 2, 3)) / x.std((1, 2, 3)),

@@ -26,7 +26,7 @@ def nt_xent(z1, z2):
 
 
 def barlow_twins(z1, z2):
-    """The mean of the ranks' matrices, each of samples that are standardised by their own rank."""
+    """The mean of the ranks' matrices, each of samples that are standardized by their own rank."""
     parts = [[F.batch_norm(part, None, None, training=True) for part in z.chunk(RANKS)] for z in (z1, z2)]
     c = sum(a.T @ b / len(a) for a, b in zip(*parts, strict=True)) / RANKS
     difference = (c - torch.eye(len(c))).square()
@@ -138,7 +138,7 @@ def check_shuffling(rank):
     (distributed.unshuffle(own, order) * everyones.detach().chunk(RANKS)[rank]).sum().backward()
     assert torch.equal(own.grad, own)  # each row's gradient is back where the row was made
 
-    # MoCo's keys: normalised with the shuffled images, and back at their own images' places.
+    # MoCo's keys: normalized with the shuffled images, and back at their own images' places.
     method = build_method("moco_v2", dim=8, hidden=16, queue_size=32)
     views = torch.cat([tiny_batch(1, seed=r).views[0] for r in range(RANKS)])
     network = copy.deepcopy(method.key_network.module)

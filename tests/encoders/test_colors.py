@@ -1,4 +1,4 @@
-"""An encoder for each part of a colour space, as one encoder of RGB views."""
+"""An encoder for each part of a color space, as one encoder of RGB views."""
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ def test_features_are_the_means_of_the_dense_map():
     torch.testing.assert_close(dense.mean((2, 3)), encoder(views))
 
 
-def test_its_weights_carry_the_normalisation():
+def test_its_weights_carry_the_normalization():
     encoder = build(colors="lab")
     twin = build_encoder(EncoderConfig(stem="cifar", width=0.25, colors="lab"))
     twin.load_state_dict(encoder.state_dict())

@@ -95,7 +95,7 @@ def test_training_moves_every_trained_parameter_and_no_other(settings, run):
 
 def test_it_is_evaluated_beside_its_random_beginning(run):
     rows = evaluate("knn", run, "shapes", overrides=["limit=60", "k=[5]"]).rows
-    assert [row["encoder"] for row in rows] == ["pre-trained", "random initialisation"]
+    assert [row["encoder"] for row in rows] == ["pre-trained", "random initialization"]
     assert all(math.isfinite(row["top1"]) for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""Batch normalisation over parts of a batch, and over processes."""
+"""Batch normalization over parts of a batch, and over processes."""
 
 import copy
 
@@ -15,7 +15,7 @@ from tests.methods.harness import build_method
 
 
 class TestSplitBatchNorm:
-    def test_normalises_each_part_by_itself(self):
+    def test_normalizes_each_part_by_itself(self):
         norm = SplitBatchNorm(3, splits=4)
         images = torch.randn(8, 3, 5, 5) * torch.arange(1, 9).view(8, 1, 1, 1)
         parts = [torch.nn.BatchNorm2d(3)(part) for part in images.chunk(4)]
@@ -44,7 +44,7 @@ class TestSplitBatchNorm:
             SplitBatchNorm(3, splits=4)(torch.randn(6, 3, 2, 2))
 
 
-def test_synchronised_batch_norm_is_batch_norm_in_one_process():
+def test_synchronized_batch_norm_is_batch_norm_in_one_process():
     plain, sync = (
         build_encoder(EncoderConfig(stem="cifar", width=0.125, norm=norm)) for norm in ("batch", "sync")
     )
@@ -107,7 +107,7 @@ RANKS = 2
 SHAPES = [(6, 3, 4, 4), (8, 3)]  # of an encoder's map, and of a head's rows
 
 
-def normalised(norm, x, weights):
+def normalized(norm, x, weights):
     """What a layer makes of x in training, and the gradients of a weighted sum of it."""
     x = x.clone().requires_grad_()
     y = norm(x)
@@ -147,12 +147,12 @@ def work(rank, folder):
         assert sync.weight is plain.weight
         statistics = sync.running_mean.clone(), sync.running_var.clone()
         x, weights = inputs(shape)
-        y, grad, *of_parameters = normalised(sync, x.chunk(RANKS)[rank], weights.chunk(RANKS)[rank])
+        y, grad, *of_parameters = normalized(sync, x.chunk(RANKS)[rank], weights.chunk(RANKS)[rank])
         found = [buffer.clone() for buffer in sync.buffers()]
         sync.running_mean.copy_(statistics[0])
         sync.running_var.copy_(statistics[1])
         sync.num_batches_tracked.zero_()
-        whole, whole_grad, *whole_of_parameters = normalised(plain, x, weights)
+        whole, whole_grad, *whole_of_parameters = normalized(plain, x, weights)
         torch.testing.assert_close(y, whole.chunk(RANKS)[rank])
         torch.testing.assert_close(grad, whole_grad.chunk(RANKS)[rank])
         for gradient, expected in zip(of_parameters, whole_of_parameters, strict=True):

@@ -64,7 +64,7 @@ def test_a_model_without_a_map_of_its_features_is_refused_where_one_is_needed():
         encoder(torch.randn(1, 3, 32, 32), dense=True)
 
 
-def test_batch_norm_is_synchronised_with_its_activation():
+def test_batch_norm_is_synchronized_with_its_activation():
     plain, sync = build("test_efficientnet"), build("test_efficientnet", norm="sync")
     norms = [m for m in sync.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     assert norms

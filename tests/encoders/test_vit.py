@@ -44,7 +44,7 @@ def test_equals_torchvisions_with_its_weights():
 
 
 def test_the_map_holds_the_patches_where_they_are():
-    """Without its blocks each patch is by itself: projected, at its position, normalised."""
+    """Without its blocks each patch is by itself: projected, at its position, normalized."""
     encoder = build()
     encoder.layers = torch.nn.Identity()
     images = torch.randn(2, 3, 8, 12)

@@ -1,4 +1,4 @@
-"""Labelled images for evaluations: noise, in classes of their own brightness, which is plain to any encoder."""
+"""Labeled images for evaluations: noise, in classes of their own brightness, which is plain to any encoder."""
 
 import numpy as np
 

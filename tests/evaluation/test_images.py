@@ -1,4 +1,4 @@
-"""The labelled images of an evaluation: what names mean on both sides, classes by name, and too few images."""
+"""The labeled images of an evaluation: what names mean on both sides, classes by name, and too few images."""
 
 from pathlib import Path
 

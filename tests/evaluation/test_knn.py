@@ -13,11 +13,11 @@ from sslfast.evaluation.knn import knn_accuracy, knn_predictions
 def blobs(
     n: int, classes: int, dim: int = 16, noise: float = 1.0, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features around one centre a class, and their classes."""
+    """Features around one center a class, and their classes."""
     generator = torch.Generator().manual_seed(seed)
-    centres = torch.randn(classes, dim, generator=torch.Generator().manual_seed(1234))
+    centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(1234))
     y = torch.randint(classes, (n,), generator=generator)
-    return centres[y] + noise * torch.randn(n, dim, generator=generator), y
+    return centers[y] + noise * torch.randn(n, dim, generator=generator), y
 
 
 def by_query(train_x, train_y, val_x, val_y, k, temperature, classes):
@@ -90,7 +90,7 @@ def test_the_norm_of_features_does_not_matter() -> None:
     )
 
 
-def test_more_neighbours_than_images_is_the_vote_of_all() -> None:
+def test_more_neighbors_than_images_is_the_vote_of_all() -> None:
     train, val = blobs(30, classes=6), blobs(20, classes=6, seed=1)
     assert knn_accuracy(*train, *val, k=500, temperature=0.1, num_classes=6) == knn_accuracy(
         *train, *val, k=30, temperature=0.1, num_classes=6
@@ -103,7 +103,7 @@ def test_a_small_temperature_does_not_overflow() -> None:
 
 
 def test_a_class_without_votes_is_not_predicted() -> None:
-    # One neighbour votes for one class: the top 5 holds no other.
+    # One neighbor votes for one class: the top 5 holds no other.
     x = torch.eye(6)
     result = knn_accuracy(
         x, torch.arange(6), x, torch.tensor([1, 2, 3, 4, 5, 0]), k=1, temperature=0.1, num_classes=6
@@ -126,7 +126,7 @@ def test_shuffled_labels_give_chance() -> None:
 
 @pytest.mark.parametrize("queries", [1, 300])
 def test_no_second_copy_of_the_training_features_is_made(queries: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in fp32 of those in bf16, nor normalised, nor one similarity for each of them and each query."""
+    """Not in fp32 of those in bf16, nor normalized, nor one similarity for each of them and each query."""
     monkeypatch.setattr(knn, "SIMILARITIES", 2**18)
     train_x = torch.ones(100_000, 256, dtype=torch.bfloat16)  # 49 MiB
     train_y = torch.zeros(len(train_x), dtype=torch.int64)

@@ -23,7 +23,7 @@ def an_evaluation() -> Evaluation:
         chance=0.1,
         rows=[
             {"encoder": "pre-trained", "k": 200, "top1": 0.512, "top5": 0.93},
-            {"encoder": "random initialisation", "k": 20, "top1": 0.3},
+            {"encoder": "random initialization", "k": 20, "top1": 0.3},
         ],
         step=1200,
     )
@@ -44,7 +44,7 @@ def test_table_is_aligned_and_complete() -> None:
     assert len({len(line) for line in lines}) == 1
     assert lines[0].split("  ")[0] == "encoder"
     assert lines[1].split() == ["pre-trained", "200", "51.2%", "93.0%"]
-    assert lines[2].split() == ["random", "initialisation", "20", "30.0%", "-"]
+    assert lines[2].split() == ["random", "initialization", "20", "30.0%", "-"]
 
 
 def test_the_table_shows_names_escaped() -> None:

@@ -182,12 +182,12 @@ def test_a_papers_protocol_is_its_numbers_and_its_settings_can_be_changed(name):
     }[name]
     rate = config.lr * config.batch_size / 256
     assert (config.form, config.epochs, pytest.approx(rate), config.batch_size) == expected
-    assert (config.weight_decay, config.momentum, config.standardise) == (0.0, 0.9, False)
+    assert (config.weight_decay, config.momentum, config.standardize) == (0.0, 0.9, False)
     assert LinearConfig(protocol=name, epochs=3, lr=0.5).epochs == 3
 
 
 @pytest.mark.parametrize(
-    "settings", [{"protocol": "mncl", "lr": 2000.0}, {"protocol": "moco", "lr": 3.0, "standardise": True}]
+    "settings", [{"protocol": "mncl", "lr": 2000.0}, {"protocol": "moco", "lr": 3.0, "standardize": True}]
 )
 def test_a_linear_protocol_on_images(encoder, tmp_path, settings):
     options = LinearConfig(epochs=20, device="cpu", batch_size=16, **settings)

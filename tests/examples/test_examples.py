@@ -132,7 +132,7 @@ def test_one_percent_labels(run, photographs, capsys):
     settings = ("epochs=1", "val_fraction=0.5")
     run_example("one_percent_labels", run, photographs, *settings, "--labels", "20%", "100%")
     *_, trained, random = capsys.readouterr().out.splitlines()
-    assert [line.partition(":")[0] for line in (trained, random)] == ["pre-trained", "random initialisation"]
+    assert [line.partition(":")[0] for line in (trained, random)] == ["pre-trained", "random initialization"]
     assert trained.count("%") == random.count("%") == 2
 
 
@@ -151,5 +151,5 @@ def test_add_a_method(photographs, tmp_path, capsys):
     settings = (*TINY, FP32, "optim.warmup_epochs=0", "data.val_fraction=0.2")
     with patch.dict(METHODS):
         names = run_example("add_a_method", "--data", photographs, "--out", tmp_path / "follow", *settings)
-    assert "random initialisation" in capsys.readouterr().out
+    assert "random initialization" in capsys.readouterr().out
     assert any({"loss", "alignment", "uniformity"} <= line.keys() for line in names["run"].metrics)

@@ -102,7 +102,7 @@ def _resources(source, case):
         "loads": {str(width): count for width, count in sorted(loads.items())},
         "tf32": "tf32" in compiled.asm["ptx"],
         "wgmma": "wgmma" in compiled.asm["ptx"],
-        "serialised": re.findall(r"\(C75\d\d\).*", log.getvalue()),
+        "serialized": re.findall(r"\(C75\d\d\).*", log.getvalue()),
         # Groups of copies that may still be under way where a loop waits for those that it needs.
         "in_flight": [int(n) for n in re.findall(r"ttg\.async_wait .*num = (\d+)", compiled.asm["ttgir"])][:1],
         # Offsets of rows, which are scalars or matrices, in 32 bits; those within a row are vectors.

@@ -30,7 +30,7 @@ def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=Fal
         assert not used["tf32"], f"{name}: products in TF32"
         assert used["fits"], f"{name}: {used['shared']} bytes of shared memory"
         assert used["spilled"] == 0, f"{name}: {used['spilled']} bytes of registers spilled"
-        assert not used["serialised"], f"{name}: {used['serialised']}"
+        assert not used["serialized"], f"{name}: {used['serialized']}"
         meant = case.get("blocks", 1)
         assert used["blocks"] >= meant, f"{name}: {used['blocks']} blocks on a processor, not {meant}"
         powers = case.get("powers", used["powers"])

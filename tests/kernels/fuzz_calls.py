@@ -96,7 +96,7 @@ def sinkhorn_knopp(s):
 
 def cross_correlation_loss(s):
     n, d = s.size(), s.size()
-    n += n == 2  # two rows, standardised, are +-1 whatever they are: their gradient is rounding
+    n += n == 2  # two rows, standardized, are +-1 whatever they are: their gradient is rounding
     return (
         K.cross_correlation_loss,
         [s.floats(n, d), s.floats(n, d)],

@@ -29,7 +29,7 @@ def test_kernels_compile_ahead_of_time(name):
         ("soft_cross_entropy", "forward_kernel 3000", {}, {"UNIT": 1}, "loads by bytes a thread"),
         ("sup_con", GRADIENT, {"powers": 31}, {}, "32 powers of two a thread and tile, not 31"),
     ],
-    ids=["two stages", "serialised products", "too few blocks", "narrow loads", "too many powers"],
+    ids=["two stages", "serialized products", "too few blocks", "narrow loads", "too many powers"],
 )
 def test_a_worse_launch_is_reported(op, launch, change, constants, message):
     case = dict(LAUNCHES[op].cases(90))[launch]

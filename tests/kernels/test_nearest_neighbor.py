@@ -1,4 +1,4 @@
-"""Nearest-neighbour lookup: the best rows in the order that is promised, extreme values, errors, invariances."""
+"""Nearest-neighbor lookup: the best rows in the order that is promised, extreme values, errors, invariances."""
 
 import math
 

@@ -236,11 +236,11 @@ def test_auto_runs_the_compiled_kernel(record_impls):
     assert called == ["triton" if GPU else "cpp"]
 
 
-@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("labeled", [True, False])
 @both_paths
-def test_opcheck_of_the_backward_operator(impl, device, dtype, labelled):
+def test_opcheck_of_the_backward_operator(impl, device, dtype, labeled):
     features, labels = inputs((6, 5, 2), dtype, device)
-    labels = labels if labelled else None
+    labels = labels if labeled else None
     rows = op.OP.call(impl, features, labels, T)
     operator = getattr(torch.ops.sslfast.sup_con_backward, impl)
     torch.library.opcheck(operator, (rows[0], features, labels, *rows[1:], T))
@@ -275,11 +275,11 @@ def test_a_shift_that_tritons_gradient_can_give_all_powers(device, logs, shift):
         torch.testing.assert_close(shifted, push * torch.exp2(shift - log_sum - 1))
 
 
-@pytest.mark.parametrize("labelled", [True, False])
-def test_tritons_gradients_with_a_common_shift_and_without(device, monkeypatch, labelled):
+@pytest.mark.parametrize("labeled", [True, False])
+def test_tritons_gradients_with_a_common_shift_and_without(device, monkeypatch, labeled):
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
     features, labels = inputs((150, 24, 4), torch.float16, device)
-    features, labels = F.normalize(features, dim=1), labels if labelled else None
+    features, labels = F.normalize(features, dim=1), labels if labeled else None
     losses, *rows = op.OP.call("triton", features, labels, T)
     d_loss = torch.linspace(-1, 1, len(losses), device=device)
     kernel, shifts = triton_launch.gradient_kernel, []

@@ -73,7 +73,7 @@ def test_crop_resize_and_flip(check, count, height, width, size):
     ],
 )
 @pytest.mark.parametrize("place", [0, 3], ids=["first", "last"])
-def test_each_colour_operation(check, count, operation, column, low, high, place):
+def test_each_color_operation(check, count, operation, column, low, high, place):
     draws = no_draws(count, 16, 16)
     draws[:, Draw.JITTER] = 1
     draws[:, column] = torch.linspace(low, high, count)
@@ -128,7 +128,7 @@ def test_solarize_inverts_levels_from_128_on(impl, device):
 
 @pytest.mark.parametrize(("size", "crop"), [(32, True), (32, False), (70, True), (70, False), (224, True)])
 def test_the_whole_chain(impl, check, count, size, crop):
-    """Within a level: a pixel beside the threshold of solarisation may fall to either side of it."""
+    """Within a level: a pixel beside the threshold of solarization may fall to either side of it."""
     if size == 224 and impl == "triton" and not GPU:
         pytest.skip("takes Triton's interpreter a minute")
     count = min(count, {32: 40, 70: 4, 224: 2}[size])
@@ -206,7 +206,7 @@ def test_any_size_on_the_cpu(height, width, size, seed):
 @given(width=st.integers(1, 20), size=st.integers(2, 20), seed=st.integers(0, 2**20))
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_constant_images_stay_constant(impl, device, width, size, seed):
-    """But for their colour: weights sum to 1 wherever a crop or a border cuts them off."""
+    """But for their color: weights sum to 1 wherever a crop or a border cuts them off."""
     images = torch.full((2, 13, width, 3), 90, dtype=torch.uint8, device=device)
     draws = some_draws(2, 13, width, seed).to(device)
     draws[:, Draw.JITTER] = 0

@@ -30,7 +30,7 @@ def no_draws(count: int, height: int, width: int) -> Tensor:
 
 
 def some_draws(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """fp32 (B, len(Draw)): everything but solarisation happens to some, in all orders."""
+    """fp32 (B, len(Draw)): everything but solarization happens to some, in all orders."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -53,7 +53,7 @@ def some_draws(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def by_torchvision(image: Tensor, draw: Tensor, size: int, crop: bool = True) -> Tensor:
-    """(3, S, S) in [0, 1], not normalised."""
+    """(3, S, S) in [0, 1], not normalized."""
     x = image.permute(2, 0, 1).float() / 255
     d = draw.tolist()
     if crop:

@@ -18,7 +18,7 @@ TINY = EncoderConfig(stem="cifar", width=0.125)
 
 
 def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
-    """A method on a small encoder, freshly initialised from seed 0, for batches of 8 of 64 images."""
+    """A method on a small encoder, freshly initialized from seed 0, for batches of 8 of 64 images."""
     torch.manual_seed(0)
     data = data or DataConfig(size=SIDE, batch_size=BATCH)
     method = METHODS[name]

@@ -30,7 +30,7 @@ CASES = {**{name: (name,) for name in METHODS}, **EXTRA}
 def steps(case, start=None, *more):
     """What a method starts from, and the losses, the last gradients and the buffers after some steps.
 
-    Batch normalisation uses its running statistics: those of a batch are of one process. `more` are settings.
+    Batch normalization uses its running statistics: those of a batch are of one process. `more` are settings.
     """
     name, *overrides = CASES[case]
     trainer = trainer_of(name, *SLOW, *overrides, *more)

@@ -14,7 +14,7 @@ ADDS_UP = sorted(name for name, method in METHODS.items() if method.adds_up)
 
 @pytest.mark.parametrize("name", ADDS_UP)
 def test_parts_add_up_to_the_batch(name):
-    """Losses, gradients, banks and queues; batch normalisation, which is over a part, uses running statistics."""
+    """Losses, gradients, banks and queues; batch normalization, which is over a part, uses running statistics."""
     start, whole = steps(name)
     _, parts = steps(name, start, "train.accumulate=2")
     assert parts.keys() == whole.keys()
@@ -22,7 +22,7 @@ def test_parts_add_up_to_the_batch(name):
     assert max(errors.values()) < 1e-4, max(errors, key=errors.get)
 
 
-def test_batch_normalisation_is_over_a_part():
+def test_batch_normalization_is_over_a_part():
     """As it is over a part of the batch under encoder.norm=split, but for the running statistics."""
     gradients = []
     for settings in (["encoder.norm=split", "encoder.norm_splits=2"], ["train.accumulate=2"]):
@@ -43,7 +43,7 @@ REFUSED = {
         ["train.accumulate=3"],
         "train.accumulate=3: expected a data.batch_size that is a multiple of 3, .* got 16",
     ),
-    "moco_v2": (["train.accumulate=16"], "at least twice that, for batch normalisation over its parts; got 16"),
+    "moco_v2": (["train.accumulate=16"], "at least twice that, for batch normalization over its parts; got 16"),
     "msf": (
         ["train.accumulate=2", "encoder.norm=split", "encoder.norm_splits=8"],
         "train.accumulate=2: expected a data.batch_size that is a multiple of 16, at least twice",

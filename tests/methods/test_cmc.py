@@ -1,4 +1,4 @@
-"""CMC against a plain transcription of the paper's equations, and its encoder of colour parts."""
+"""CMC against a plain transcription of the paper's equations, and its encoder of color parts."""
 
 import copy
 from dataclasses import replace

@@ -128,7 +128,7 @@ def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
     assert sides == method.sides(trainer.recipe)
     for number, view in enumerate(batch.views):
         inputs = method.inputs_of_view(trainer.recipe, number, view, batch.key(number))
-        if inputs is None or trainer.recipe.method.name == "cmc":  # of whose colours it shows pictures
+        if inputs is None or trainer.recipe.method.name == "cmc":  # of whose colors it shows pictures
             assert fed.issuperset(map(pixels, view))
         else:
             patches = [patch for patch in inputs.flatten(0, 1) if patch.isfinite().all()]

@@ -111,7 +111,7 @@ def test_a_context_knows_its_row_and_those_above_and_no_other():
     assert reached.tolist() == [False, True, True, True, False]  # two blocks see two rows up
 
 
-def test_a_block_sees_its_neighbours_in_a_row():
+def test_a_block_sees_its_neighbors_in_a_row():
     torch.manual_seed(0)
     grid = torch.randn(1, 4, 3, 5, requires_grad=True)
     (gradient,) = torch.autograd.grad(ContextBlock(4, 8)(grid)[:, :, 1, 2].sum(), grid)
@@ -157,13 +157,13 @@ class TestPatches:
         assert kept.any()
         assert mirrored.any()
 
-    def test_lose_their_colours(self):
+    def test_lose_their_colors(self):
         plain, altered = self.altered(drop_colors=1.0)
         assert ((altered == plain).flatten(3).all(3).sum(2) == 1).all()  # one channel is kept
 
 
-def test_layer_normalisation_keeps_patches_apart():
-    """The features of a patch do not depend on the others in its batch, as under batch normalisation."""
+def test_layer_normalization_keeps_patches_apart():
+    """The features of a patch do not depend on the others in its batch, as under batch normalization."""
     patches = torch.randn(6, 3, 16, 16)
     layer, plain = build().encoder, build(encoder=EncoderConfig(stem="cifar", width=0.125)).encoder
     torch.testing.assert_close(layer(patches)[:2], layer(patches[:2]))

@@ -17,7 +17,7 @@ def build(**settings):
 
 
 def transformed(method, data, member):
-    """One member of each class, normalised anew."""
+    """One member of each class, normalized anew."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (method.members.mean, method.members.std))
     rgb = to_rgb(data.views[0], method.members.mean, method.members.std)
     return (surrogate(rgb, data.key(view=member)) - mean) / std

@@ -33,7 +33,7 @@ def name(request):
 
 
 def build(recipe, images):
-    with torch.device("meta"):  # initialised for nothing otherwise
+    with torch.device("meta"):  # initialized for nothing otherwise
         encoder = build_encoder(recipe.encoder, mean=recipe.data.mean, std=recipe.data.std)
         return METHODS[recipe.method.name](recipe, encoder, images)
 

@@ -52,7 +52,7 @@ def test_loss_and_gradients_equal_the_transcription(combine, temperature):
 @pytest.mark.parametrize("first", [2048, 512])
 @pytest.mark.parametrize("name", ["fast_moco", "mncl"])
 def test_the_heads_are_those_of_the_papers(name, first):
-    """MNCL, section 4.1: three normalised layers, the first two with ReLU; then a bottleneck.
+    """MNCL, section 4.1: three normalized layers, the first two with ReLU; then a bottleneck.
 
     "Sizes [512, 2048, 2048]" are those of an input of 512 and of what follows, or the output widths of the layers.
     """

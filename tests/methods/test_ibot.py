@@ -43,7 +43,7 @@ def crops(views=4, epoch=1):
 
 
 def outputs(network, tokens):
-    """The scores of tokens: normalised, against normalised prototypes."""
+    """The scores of tokens: normalized, against normalized prototypes."""
     head, last_layer = network
     return (
         F.normalize(head(tokens.flatten(0, 1)), dim=1).view(*tokens.shape[:2], -1)

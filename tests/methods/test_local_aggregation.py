@@ -72,7 +72,7 @@ def test_every_epoch_clusters_the_bank_anew_from_several_beginnings():
     assert not torch.equal(method.assignments, first)
 
 
-def test_an_image_without_close_neighbours_in_its_background_has_no_gradient():
+def test_an_image_without_close_neighbors_in_its_background_has_no_gradient():
     method, batch = build(background=1, clusters=IMAGES, clusterings=1), tiny_batch(1, epoch=2)
     method.start_epoch(2, no_embeddings)  # random rows, each a cluster of its own
     loss, values, _ = method.loss(batch)

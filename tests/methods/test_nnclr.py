@@ -22,7 +22,7 @@ def nnclr(method, data, first=None):
     p1, p2 = method.predictor(z1), method.predictor(z2)
     queue = method.queue.keys  # of length 1
 
-    def neighbour(z):
+    def neighbor(z):
         return queue[(F.normalize(z, dim=1) @ queue.T).argmax(1)].detach()
 
     def contrast(nn, p):
@@ -31,7 +31,7 @@ def nnclr(method, data, first=None):
             first.append(logits.argmax(1) == torch.arange(len(p)))
         return F.cross_entropy(logits, torch.arange(len(p)))
 
-    return contrast(neighbour(z1), p2) / 2 + contrast(neighbour(z2), p1) / 2
+    return contrast(neighbor(z1), p2) / 2 + contrast(neighbor(z2), p1) / 2
 
 
 @pytest.mark.parametrize("settings", [{}, {"temperature": 0.5, "layers": 2}])
@@ -73,7 +73,7 @@ def test_an_embedding_finds_itself_in_the_queue_a_step_later():
     assert loss < 0.1
 
 
-def test_heads_are_normalised_throughout_but_for_the_prediction():
+def test_heads_are_normalized_throughout_but_for_the_prediction():
     method = build()
     block = [nn.Linear, nn.BatchNorm1d, nn.ReLU]
     assert [type(layer) for layer in method.projector] == [*block, *block, nn.Linear, nn.BatchNorm1d]

@@ -83,7 +83,7 @@ def test_every_permutation_is_asked_for():
     assert sorted(set(answers.tolist())) == [0, 1, 2, 3]
 
 
-def test_context_prediction_tells_where_the_neighbour_lies():
+def test_context_prediction_tells_where_the_neighbor_lies():
     method = build("context_prediction", side=64, jitter=0, gap=2, patch=10, drop_colors=0.0)
     pairs, answers = method.puzzle(places(), KEY)
     away = (pairs[:, 1] - pairs[:, 0])[:, :2].mean((2, 3))
@@ -139,7 +139,7 @@ def test_accuracy_is_how_often_the_right_class_comes_first():
     torch.testing.assert_close(loss, F.cross_entropy(logits, torch.tensor([1, 0, 0])))
 
 
-def test_the_head_may_be_normalised():
+def test_the_head_may_be_normalized():
     norms = [isinstance(m, torch.nn.BatchNorm1d) for m in build("jigsaw", head_norm=True).modules()]
     assert sum(norms) == 2  # of the trunk and of the hidden layer
     assert not any(isinstance(m, torch.nn.BatchNorm1d) for m in build("jigsaw").modules())

@@ -132,7 +132,7 @@ def test_the_heads_are_those_of_the_papers():
     v1, v2 = build(), build(layers=3)
     assert shapes(v1.head) == [(features, 16), (16, 8)]
     assert shapes(v2.head) == [(features, 16), (16, 16), (16, 8)]
-    last = v2.head[-1]  # normalised without shift
+    last = v2.head[-1]  # normalized without shift
     assert isinstance(last, nn.BatchNorm1d)
     assert last.weight.requires_grad
     assert not last.bias.requires_grad

@@ -99,7 +99,7 @@ def test_loss_and_gradients_equal_the_transcription(settings, changes):
     assert_equals_transcription(build(**settings), tiny_batch(), transcription)
 
 
-def test_std_is_that_of_the_normalised_embeddings():
+def test_std_is_that_of_the_normalized_embeddings():
     method, data = build(), tiny_batch()
     z = method.projector(method.encoder(data.views[0])).detach()
     _, metrics, _ = method.loss(data)
@@ -119,7 +119,7 @@ def layers(network):
         ("all", True, True, True),
     ],
 )
-def test_batch_normalisation_stands_where_table_3_has_it(norm, hidden, projector_output, predictor_output):
+def test_batch_normalization_stands_where_table_3_has_it(norm, hidden, projector_output, predictor_output):
     method = build(norm=norm)
     inner = ["Linear", "BatchNorm1d", "ReLU"] if hidden else ["Linear", "ReLU"]
     assert layers(method.projector) == [*inner, "Linear", *["BatchNorm1d"] * projector_output]
@@ -150,8 +150,8 @@ def test_the_predictors_learning_rate_falls_only_where_asked(decay):
 def collapse(tmp_path_factory):
     """(losses, stds) of the first 60 steps, every 20, on augmented images of `shapes`: a few seconds on one core.
 
-    The std of the normalised outputs times the root of their width is 1 where they are spread evenly over the
-    sphere, and 0 where all are the same. The projector's output is not normalised, (b) in table 3: where it is, as
+    The std of the normalized outputs times the root of their width is 1 where they are spread evenly over the
+    sphere, and 0 where all are the same. The projector's output is not normalized, (b) in table 3: where it is, as
     by default, the mean of a batch's outputs is 0 by construction, and a run this short makes no constant of them.
     """
     source = open_source("shapes", limit=512)

@@ -56,7 +56,7 @@ def test_accuracy_is_how_often_the_right_class_comes_first():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Labelled images of three classes."""
+    """Labeled images of three classes."""
     for number in range(24):
         path = tmp_path / "images" / "abc"[number % 3] / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

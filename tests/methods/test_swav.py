@@ -93,7 +93,7 @@ def test_the_prototypes_are_frozen_as_long_as_asked():
     assert method.prototypes.grad.abs().max() > 0
 
 
-def test_the_prototypes_are_normalised_after_a_step_unless_it_is_skipped():
+def test_the_prototypes_are_normalized_after_a_step_unless_it_is_skipped():
     method = build()
     torch.testing.assert_close(method.prototypes.norm(dim=1), torch.ones(12))
     with torch.no_grad():

@@ -93,7 +93,7 @@ def test_swav_with_other_numbers_of_global_crops(crops):
     )
 
 
-@pytest.mark.parametrize("shape", [(4, 3), *SHAPES[1:]])  # two samples, standardised, are +-1 whatever they are
+@pytest.mark.parametrize("shape", [(4, 3), *SHAPES[1:]])  # two samples, standardized, are +-1 whatever they are
 @pytest.mark.parametrize("lambda_param", [5e-3, 1.0])
 def test_barlow_twins(shape, lambda_param):
     assert_same(*both("BarlowTwinsLoss", lambda_param=lambda_param), embeddings(*shape))

@@ -1,4 +1,4 @@
-"""sslfast.nn: that each module is its op, normalises what it says, and keeps its settings."""
+"""sslfast.nn: that each module is its op, normalizes what it says, and keeps its settings."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_in_batch_info_nce_passes_its_targets_on():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_nt_xent_normalises(reduction):
+def test_nt_xent_normalizes(reduction):
     def normalize_first(*z):
         return K.nt_xent(*(F.normalize(tensor, dim=1) for tensor in z), temperature=0.5, reduction=reduction)
 

@@ -79,13 +79,13 @@ def test_every_method_has_a_recipe():
     assert {load_recipe(name).method.name for name in recipes()} == set(METHODS)
 
 
-SYNCHRONISED = {
+SYNCHRONIZED = {
     *("barlow_twins", "byol", "dcl", "deepcluster_v2", "dino", "fast_moco", "mncl", "moco_v3", "msf", "nnclr"),
     *("align_uniform", "jigsaw_clustering", "simclr", "simsiam", "supcon", "swav", "vicreg"),
 }
 
 
-@pytest.mark.parametrize("method", sorted(SYNCHRONISED))
+@pytest.mark.parametrize("method", sorted(SYNCHRONIZED))
 def test_batch_statistics_are_of_all_devices_where_they_are_so_in_the_sources(method):
     """SimCLR, section 2.2: else a network can tell a positive by its device's statistics."""
     assert load_recipe(f"{method}_imagenet").encoder.norm == "sync"

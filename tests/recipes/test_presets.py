@@ -66,7 +66,7 @@ def test_two_views_alike(name, scale, jitter, gray, blur):
 
 
 def test_recipes_after_lightlys_imagenette_benchmark_have_its_views():
-    """Of its collate function, whose colour distortion has a strength of 0.5."""
+    """Of its collate function, whose color distortion has a strength of 0.5."""
     after = [path for name, path in recipes().items() if "Imagenette benchmark in lightly" in path.read_text()]
     assert len(after) == 7
     for path in after:
@@ -76,7 +76,7 @@ def test_recipes_after_lightlys_imagenette_benchmark_have_its_views():
 @pytest.mark.parametrize(
     "removed",
     [("grayscale",), ("grayscale", "jitter"), ("grayscale", "jitter", "blur", "solarize")],
-    ids=["grayscale", "colour", "all but crop and flip"],
+    ids=["grayscale", "color", "all but crop and flip"],
 )
 def test_byols_transformations_are_removed_one_by_one(removed):
     """As its ablation does, figure 3b; that a probability of 0 leaves the pixels is tested with the kernel."""
@@ -135,7 +135,7 @@ def test_dinos_multi_crop(name, least, most, local):
 
 
 @pytest.mark.parametrize("name", ["jigsaw", "rotation", "context", "context_encoder", "cpc", "cmc", "exemplar"])
-def test_tasks_within_a_view_leave_its_colours(name):
+def test_tasks_within_a_view_leave_its_colors(name):
     (view,) = views(name)
     assert (view.jitter, view.blur, view.solarize) == (0, 0, 0)
 

@@ -31,7 +31,7 @@ def write_picture(result: Path, ending: str) -> Path:
 def test_the_confusion_of_the_first_encoder_is_drawn_and_listed(tmp_path: Path) -> None:
     rows = [
         {"encoder": "pre-trained", "top1": 0.9, "confusion": [[0, 0, 24], [0, 1, 6], [1, 1, 30]]},
-        {"encoder": "random initialisation", "top1": 0.5, "confusion": [[0, 0, 30], [1, 0, 30]]},
+        {"encoder": "random initialization", "top1": 0.5, "confusion": [[0, 0, 30], [1, 0, 30]]},
     ]
     an_evaluation(rows, class_names=["cat", "dog"]).save(tmp_path)
     drawn = section_of(tmp_path)
@@ -55,13 +55,13 @@ def test_pictures_beside_a_result_stand_in_order_under_their_encoder(tmp_path: P
     path = an_evaluation([{"encoder": "pre-trained", "ap": 0.41}]).save(tmp_path)
     for number in (10, 2, 1):
         write_picture(path, f"pre-trained.picture-{number}.jpg")
-    write_picture(path, "random_initialisation.seed1.picture-1.jpg")
+    write_picture(path, "random_initialization.seed1.picture-1.jpg")
     write_picture(path.with_stem(path.stem + "0"), "pre-trained.picture-7.jpg")  # of another result
     assert section_of(tmp_path).pictures == [
         "pre-trained, picture 1",
         "pre-trained, picture 2",
         "pre-trained, picture 10",
-        "random initialisation, seed 1, picture 1",
+        "random initialization, seed 1, picture 1",
     ]
 
 

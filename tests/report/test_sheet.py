@@ -153,5 +153,5 @@ def test_a_declaration_says_what_is_done_and_nothing_else():
     text = declaration(ViewConfig(blur=1, solarize=0.2, scale=(0.08, 1)), 224)
     assert text == (
         "224 px, crop 0.08 to 1 of the area, flip 0.5, jitter 0.8 (0.4 0.4 0.4 0.1), gray 0.2, "
-        "blur 1 (sigma 0.1 to 2), solarise 0.2"
+        "blur 1 (sigma 0.1 to 2), solarize 0.2"
     )

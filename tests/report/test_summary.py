@@ -23,7 +23,7 @@ def knn(trained: float, random: float | None) -> list[dict[str, float]]:
             0.5,
             0.3,
             500,
-            "kNN is 20.0 points above random initialisation, on 500 .* do not overlap: the network has",
+            "kNN is 20.0 points above random initialization, on 500 .* do not overlap: the network has",
         ),
         (0.35, 0.3, 60, "kNN is 5.0 points above .* overlap: so few images cannot tell whether it has learned."),
         (
@@ -37,7 +37,7 @@ def knn(trained: float, random: float | None) -> list[dict[str, float]]:
     ],
 )
 def test_the_verdict(trained: float, random: float | None, images: int, expected: str) -> None:
-    assert re.match(expected, verdict(knn(trained, random), images, "random initialisation"))
+    assert re.match(expected, verdict(knn(trained, random), images, "random initialization"))
 
 
 def test_the_time_of_training_is_that_of_the_steps() -> None:

@@ -16,7 +16,7 @@ OF_VIT = (*VIT, "encoder.stem=imagenet")
 CASES = {
     "mae": OF_VIT,
     "moco_v3": OF_VIT,
-    "moco_v2": (),  # of batch normalisation, whose statistics move once a step
+    "moco_v2": (),  # of batch normalization, whose statistics move once a step
     "byol": ("encoder.norm=split", "encoder.norm_splits=2"),
 }
 

@@ -15,7 +15,7 @@ from sslfast.train.guard import FiniteGuard
 
 
 class Run:
-    """A network with batch normalisation, its optimizer and its guard."""
+    """A network with batch normalization, its optimizer and its guard."""
 
     def __init__(self, name: str = "sgd", clip_norm: float | None = None) -> None:
         torch.manual_seed(0)
@@ -200,7 +200,7 @@ def test_no_host_read_in_a_step(name):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["sgd", "lars", "adamw"])
-def test_no_synchronisation_on_a_gpu(name):
+def test_no_synchronization_on_a_gpu(name):
     torch.set_default_device("cuda")
     try:
         run, queue, inputs = Run(name), Queue(16, 4), good(0).cuda()

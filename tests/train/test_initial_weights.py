@@ -81,7 +81,7 @@ def test_what_it_says_and_leaves(started):
     assert f"initial weights: {path}; the heads' are random" in said
     assert [line for line in said if "(initial weights " in line]
     assert [line for line in said if "images: " in line and ", initial weights " in line]
-    assert not any("random initialisation" in line for line in said)
+    assert not any("random initialization" in line for line in said)
     first, *_ = lines(run)
     assert first["knn_top1"] == first["knn_initial_top1"]
     assert RunSummary.load(run / "summary.json").knn_initial_top1 == first["knn_top1"]

@@ -79,7 +79,7 @@ def test_a_run_without_a_terminal_says_what_it_does(said):
         r"step 10/10, epoch 2\.00, .*, 0:00:00 left",
         r"epoch 2: kNN top-1 of 18 held-out images .*%\), effective rank .* of 64 features",
         r"finished: 10 steps",
-        r"kNN top-1 of 18 held-out images: .*%, random initialisation .*%",
+        r"kNN top-1 of 18 held-out images: .*%, random initialization .*%",
         r"whether it has learned is not judged by the loss: too short a run",
         rf"weights: {run}/backbone\.safetensors",
         rf"next: sslfast report '{run}'",
@@ -158,7 +158,7 @@ def test_the_commands_to_type_next(tmp_path):
     recipe, run = tiny("data.source=my photos"), RunDirectory(tmp_path / "a run")
     lines = list(footer(recipe, run, SUMMARY, labeled=True))
     assert f"next: sslfast evaluate linear '{run.path}' --data 'my photos' --random-baseline" in lines
-    assert "kNN top-1 of 18 held-out images: 50.0%, random initialisation 25.0%" in lines
+    assert "kNN top-1 of 18 held-out images: 50.0%, random initialization 25.0%" in lines
     assert not any("judged" in line for line in lines)
     unlabeled = list(footer(recipe, run, SUMMARY, labeled=False))
     assert f"next: sslfast evaluate linear '{run.path}' --data LABELED_IMAGES --random-baseline" in unlabeled

@@ -24,7 +24,7 @@ from sslfast.train.step import TrainStep
 from tests.train.runs import TINY, assert_same, lines, state
 
 RANKS = 2
-# Without batch normalisation, which is over a process's own images: then two processes do what one does.
+# Without batch normalization, which is over a process's own images: then two processes do what one does.
 SETTINGS = [
     *TINY,
     "method.head_norm=false",

@@ -45,13 +45,13 @@ def ranks(*values, start=0):
 
 def test_a_rank_that_falls_is_said_once():
     message = (
-        "a sign of collapse: at epoch 2 the effective rank of the features is 5, and 8 for random initialisation: "
+        "a sign of collapse: at epoch 2 the effective rank of the features is 5, and 8 for random initialization: "
         "lower optim.lr, or go back to the method's recipe"
     )
-    assert rank_warning(ranks(8.0, 9.0, 5.0), "random initialisation") == message
+    assert rank_warning(ranks(8.0, 9.0, 5.0), "random initialization") == message
     assert (
         rank_warning(
-            [*ranks(8.0, 9.0), {"step": 2, "epoch": 2, "loss": 1.0}, *ranks(5.0, start=2)], "random initialisation"
+            [*ranks(8.0, 9.0), {"step": 2, "epoch": 2, "loss": 1.0}, *ranks(5.0, start=2)], "random initialization"
         )
         == message
     )

@@ -52,7 +52,7 @@ def recipe(*overrides):
 def steps(case, *overrides, start=None):
     """What a method starts from, the losses of three steps, and all that they leave; on rank 0.
 
-    Batch normalisation uses its running statistics: those of a batch are of one process.
+    Batch normalization uses its running statistics: those of a batch are of one process.
     """
     name, *of_case = CASES[case]
     trainer = trainer_of(name, *SLOW, *of_case, *overrides)

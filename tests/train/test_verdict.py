@@ -8,7 +8,7 @@ from sslfast.run.summary import Fault
 from sslfast.train.verdict import Scale, judge
 
 LN_K = math.log(4097)
-SCALE = Scale(chance_loss=LN_K, even_std=0.1, val_images=1000, initial="random initialisation")
+SCALE = Scale(chance_loss=LN_K, even_std=0.1, val_images=1000, initial="random initialization")
 
 
 def rows(losses, *, log_every=10, knn=None, **values):
@@ -66,7 +66,7 @@ def test_embeddings_that_collapse():
 def test_knn_that_ends_below_random():
     (fault,) = judge(rows(GOOD, knn=(0.39, 0.4)), 200, 4, SCALE).faults
     assert fault.kind == "knn_below_initial"
-    assert "kNN ends at 39.0% of 1000 held-out images, below the 40.0% of random initialisation" in fault.message
+    assert "kNN ends at 39.0% of 1000 held-out images, below the 40.0% of random initialization" in fault.message
     assert "by 1.0 points with a standard error of 2.2" in fault.message
     assert kinds(rows(GOOD, knn=(0.4, 0.4))) == []
 

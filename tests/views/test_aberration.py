@@ -1,4 +1,4 @@
-"""Dropped and projected colours."""
+"""Dropped and projected colors."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def test_dropping_spares_some(key):
     assert torch.equal(drop_colors(patches, key(500), probability=0.0), patches)
 
 
-def test_a_patch_of_one_colour_stays_finite(key):
+def test_a_patch_of_one_color_stays_finite(key):
     dropped = drop_colors(torch.ones(2, 1, 3, 4, 4), key(2))
     assert (dropped.flatten(3).std(-1) == 0).all()
 

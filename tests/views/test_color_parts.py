@@ -1,4 +1,4 @@
-"""Pictures of the parts of colours."""
+"""Pictures of the parts of colors."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from tests.views.images import every_color
 
 
 @pytest.mark.parametrize("colors", ["lab", "ydbdr"])
-def test_pictures_of_the_parts_of_colours(colors):
+def test_pictures_of_the_parts_of_colors(colors):
     """Luminance as gray that has it; chrominance at a brightness of its own, so that gray images have none."""
     rgb = every_color(5) * 0.4 + 0.3  # no part of it, by itself, leaves sRGB
     space = {"lab": lab_from_rgb, "ydbdr": ydbdr_from_rgb}[colors]

@@ -1,4 +1,4 @@
-"""Colour spaces, and CMC's splits by them."""
+"""Color spaces, and CMC's splits by them."""
 
 import pytest
 import torch
@@ -41,7 +41,7 @@ def test_splits_fill_minus_1_to_1(split):
         assert channel.max().item() == pytest.approx(1, abs=1e-3)
 
 
-def test_to_rgb_undoes_the_normalisation():
+def test_to_rgb_undoes_the_normalization():
     rgb, mean, std = every_color(5), (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
     view = (rgb - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
     torch.testing.assert_close(to_rgb(view, mean, std), rgb)

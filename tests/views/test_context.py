@@ -10,7 +10,7 @@ B = 400
 AROUND = torch.tensor([[-1, -1], [-1, 0], [-1, 1], [0, -1], [0, 1], [1, -1], [1, 0], [1, 1]])
 
 
-def test_the_neighbour_lies_where_its_class_says(places, key):
+def test_the_neighbor_lies_where_its_class_says(places, key):
     patches, position = context_pair(places(120, B), key(B), patch=20, gap=10, jitter=3)
     assert patches.shape == (B, 2, 3, 20, 20)
     corner = patches[:, :, :2, 0, 0]
@@ -22,7 +22,7 @@ def test_the_neighbour_lies_where_its_class_says(places, key):
     assert stats.chisquare(position.bincount(minlength=8).numpy()).pvalue > 1e-3
 
 
-def test_the_place_of_the_centre_does_not_tell_the_class(places, key):
+def test_the_place_of_the_center_does_not_tell_the_class(places, key):
     patches, position = context_pair(places(120, B), key(B), patch=20, gap=10, jitter=0)
     row = patches[:, 0, 0, 0, 0]
     assert row.min() == 30

@@ -40,7 +40,7 @@ def disc(row, column, side=SIDE):
 
 
 def center(images):
-    """Row and column of the centre of mass, (B, 2), and the mass (B,)."""
+    """Row and column of the center of mass, (B, 2), and the mass (B,)."""
     place = torch.arange(images.shape[-1], dtype=torch.float32)
     weight = images[:, 0]
     mass = weight.sum((1, 2))
@@ -73,7 +73,7 @@ def test_scale(only, key):
     spans((mass / center(disc(16, 16))[1]).sqrt(), 0.7, 1.4, slack=0.02)
 
 
-def test_rotation_is_up_to_20_degrees_about_the_centre(only, key):
+def test_rotation_is_up_to_20_degrees_about_the_center(only, key):
     only("ROTATION")
     turned, _ = center(surrogate(disc(16, 25), key(B)))
     angles = torch.atan2(turned[:, 0] - 16, turned[:, 1] - 16) * 180 / math.pi

@@ -28,7 +28,7 @@ def test_the_default_patch_keeps_the_papers_proportion(places, key):
     assert jigsaw_cells(places(3, 1), key(1)).shape[-1] == 1
 
 
-def test_each_channel_of_each_patch_is_normalised_apart():
+def test_each_channel_of_each_patch_is_normalized_apart():
     patches = torch.rand(4, 9, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 5 + 3
     patches[0, 0, 1] = 7
     normal = normalize_patches(patches)

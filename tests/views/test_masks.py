@@ -1,4 +1,4 @@
-"""Masks of patches in blocks: how many they hide, and that they hide neighbours."""
+"""Masks of patches in blocks: how many they hide, and that they hide neighbors."""
 
 import torch
 
@@ -28,7 +28,7 @@ def test_some_samples_have_none():
     assert not block_mask(key(8), SIDE, (0.1, 0.5), 0.0).any()
 
 
-def test_hidden_patches_are_neighbours():
+def test_hidden_patches_are_neighbors():
     """Most have a hidden one to their right, many more than where single patches are hidden."""
     masks = block_mask(key(200), SIDE, (0.3, 0.3)).view(-1, SIDE, SIDE)
     pairs = (masks[:, :, 1:] & masks[:, :, :-1]).sum() / masks[:, :, :-1].sum()

@@ -10,8 +10,8 @@
 namespace sslfast {
 namespace {
 
-// Fills in antialiased bilinear interpolation: output i is centred at (i + 1/2) scale, scale = extent / size; its
-// weights are a triangle about that, of half-width max(scale, 1), cut off at the ends and normalised to a sum of
+// Fills in antialiased bilinear interpolation: output i is centered at (i + 1/2) scale, scale = extent / size; its
+// weights are a triangle about that, of half-width max(scale, 1), cut off at the ends and normalized to a sum of
 // `total`.
 void fill(Taps& taps, int64_t extent, int64_t size, float total) {
   const float scale = static_cast<float>(extent) / static_cast<float>(size), half_width = std::max(scale, 1.0f);
@@ -19,13 +19,13 @@ void fill(Taps& taps, int64_t extent, int64_t size, float total) {
   taps.first.resize(size);
   taps.weight.resize(size * taps.count);
   for (int64_t i = 0; i < size; ++i) {
-    const float centre = (static_cast<float>(i) + 0.5f) * scale;
-    const auto reached = static_cast<int64_t>(std::floor(centre - half_width + 0.5f));
+    const float center = (static_cast<float>(i) + 0.5f) * scale;
+    const auto reached = static_cast<int64_t>(std::floor(center - half_width + 0.5f));
     const int64_t first = std::clamp<int64_t>(reached, 0, extent - taps.count);
     float* const weight = taps.weight.data() + i * taps.count;
     float sum = 0.0f;
     for (int64_t t = 0; t < taps.count; ++t) {
-      const float distance = static_cast<float>(first + t) + 0.5f - centre;
+      const float distance = static_cast<float>(first + t) + 0.5f - center;
       weight[t] = std::max(1.0f - std::abs(distance) / half_width, 0.0f);
       sum += weight[t];
     }
@@ -65,9 +65,9 @@ SSLFAST_SIMD void mix_pixels(const Pixels& out, const float* row, const Taps& ta
 
 // out = weight[0] * row[0] + sum_k weight[k] * (row[k] + row[-k]), two k at a time.
 SSLFAST_SIMD void mix_pairs(float* out, const float* const* row, const float* weight, int64_t radius, int64_t size) {
-  const float* const centre = row[0];
+  const float* const center = row[0];
 #pragma omp simd
-  for (int64_t i = 0; i < size; ++i) out[i] = weight[0] * centre[i];
+  for (int64_t i = 0; i < size; ++i) out[i] = weight[0] * center[i];
   for (int64_t k = 1; k <= radius; k += 2) {
     const int64_t next = std::min(k + 1, radius);
     const float near_weight = weight[k], far_weight = next > k ? weight[next] : 0.0f;

@@ -1,4 +1,4 @@
-// Filters that mix neighbouring pixels: resizing and blurring.
+// Filters that mix neighboring pixels: resizing and blurring.
 #pragma once
 
 #include <cstdint>

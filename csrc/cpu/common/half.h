@@ -1,4 +1,4 @@
-// Conversions from fp16 and bf16 to fp32 and back, written so that loops over them vectorise: whole-number arithmetic,
+// Conversions from fp16 and bf16 to fp32 and back, written so that loops over them vectorize: whole-number arithmetic,
 // no branches. Rounding is to nearest even, as torch's.
 #pragma once
 

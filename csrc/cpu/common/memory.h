@@ -12,7 +12,7 @@
 
 namespace sslfast {
 
-// Returns an uninitialised (rows, columns) tensor of fp32. Linux hands out fresh memory page by page as it is written,
+// Returns an uninitialized (rows, columns) tensor of fp32. Linux hands out fresh memory page by page as it is written,
 // which for large results costs as much time as computing them: pages of 2 MiB, where the system grants them, save
 // that.
 inline torch::stable::Tensor empty_matrix(int64_t rows, int64_t columns) {

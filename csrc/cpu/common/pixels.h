@@ -22,7 +22,7 @@ void load_levels(const Pixels& x, const uint8_t* levels);
 void adjust_brightness(const Pixels& x, float factor);
 void adjust_contrast(const Pixels& x, float factor, float mean);
 void adjust_saturation(const Pixels& x, float factor);
-void adjust_hue(const Pixels& x, float shift);  // in turns of the colour wheel
+void adjust_hue(const Pixels& x, float shift);  // in turns of the color wheel
 void grayscale(const Pixels& x);
 void solarize(const Pixels& x);
 

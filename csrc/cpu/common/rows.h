@@ -1,4 +1,4 @@
-// Vectorised loops over rows of fp32 numbers.
+// Vectorized loops over rows of fp32 numbers.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Loops that the compiler vectorises for the CPU the program finds itself on, and exp2 for use in them.
+// Loops that the compiler vectorizes for the CPU the program finds itself on, and exp2 for use in them.
 #pragma once
 
 #include <bit>
@@ -29,7 +29,7 @@ __attribute__((always_inline)) inline float exp2_nonpositive(float x) {
   p = p * f + 1.0f;
   const uint32_t exponent = (std::bit_cast<uint32_t>(shifted) + 127u) << 23;
   const uint32_t result = std::bit_cast<uint32_t>(p * std::bit_cast<float>(exponent));
-  // A mask: the compiler would turn a choice between floats into a branch, and not vectorise the loop.
+  // A mask: the compiler would turn a choice between floats into a branch, and not vectorize the loop.
   return std::bit_cast<float>(result & -static_cast<uint32_t>(!(x < -126.0f)));
 }
 

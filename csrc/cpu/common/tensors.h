@@ -13,7 +13,7 @@ namespace sslfast {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
-// Returns an uninitialised, contiguous tensor on the CPU.
+// Returns an uninitialized, contiguous tensor on the CPU.
 inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size());
   int64_t stride = 1;

@@ -22,7 +22,7 @@ from sslfast.weights.digest import weights_digest
 CARD, CONFIG, WEIGHTS = "README.md", "config.json", "model.safetensors"
 CARD_TEXT = """\
 ---
-license: unknown  # the weights are yours: name the licence that you give them
+license: unknown  # the weights are yours: name the license that you give them
 library_name: timm
 pipeline_tag: image-feature-extraction
 tags: [self-supervised, sslfast]
@@ -48,7 +48,7 @@ It takes {images}.
 
 {figures}
 
-## Licence
+## License
 
 None is stated yet: the weights are their owner's, and sslfast claims nothing of them.
 """
@@ -60,7 +60,7 @@ def write_hugging_face(found: NamedEncoder, out: Path) -> None:
         model = timm.create_model("local-dir:folder", pretrained=True)
 
     README.md is the model card: the method, the data, the recipe and the evaluations of these weights. It states
-    no licence, as the weights are their owner's, who is to choose one. Other files in the folder stay.
+    no license, as the weights are their owner's, who is to choose one. Other files in the folder stay.
 
     Raises:
         UsageError: timm has no such architecture, or an evaluation of the run cannot be read.

@@ -16,7 +16,7 @@ from sslfast.weights import NamedEncoder
 def write_onnx(found: NamedEncoder, out: Path) -> None:
     """Writes an encoder as a network from `images`, fp32 (B, 3, S, S), to `features`, fp32 (B, feature_dim).
 
-    B is free, S is the encoder's `side`. Images are normalised beforehand, by `mean` and `std` of the metadata.
+    B is free, S is the encoder's `side`. Images are normalized beforehand, by `mean` and `std` of the metadata.
 
     Raises:
         MissingPackageError: onnx or onnxscript is not installed.

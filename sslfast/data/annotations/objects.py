@@ -64,11 +64,11 @@ class Objects:
 
 
 def inside(polygon: Polygon, height: int, width: int) -> NDArray[np.bool_]:
-    """The pixels whose centres a polygon encloses, by the even-odd rule: bool (height, width).
+    """The pixels whose centers a polygon encloses, by the even-odd rule: bool (height, width).
 
     Pillow's drawing would take the pixels of the outline along, a fifth of the area of an object of 10 pixels.
     """
-    start = polygon.astype(np.float64) - 0.5  # so that the centre of a pixel is its index
+    start = polygon.astype(np.float64) - 0.5  # so that the center of a pixel is its index
     end = np.roll(start, -1, axis=0)
     start, end = start[start[:, 1] != end[:, 1]], end[start[:, 1] != end[:, 1]]
     rows = np.arange(height)[:, None]

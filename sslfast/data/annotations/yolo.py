@@ -25,7 +25,7 @@ NAMES = ("data.yaml", "dataset.yaml", "classes.txt")  # that tell the classes' n
 def open_yolo(root: Path, split: str | None, name: str, bad: BadFiles, bad_objects: BadObjects) -> AnnotatedImages:
     """Reads the labels of all images.
 
-    A line is a class's number, then x and y of each corner of an outline, or x and y of a box's centre, its width
+    A line is a class's number, then x and y of each corner of an outline, or x and y of a box's center, its width
     and its height, as shares of the upright image's width and height; all lines are of one kind. An image without
     a file, or with an empty one, shows no object. Classes are named by data.yaml or classes.txt, or by number.
 

@@ -44,7 +44,7 @@ def finish(
     std: Sequence[float],
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Make a view of crops: colour jitter, grayscale, Gaussian blur, solarisation and normalisation.
+    """Make a view of crops: color jitter, grayscale, Gaussian blur, solarization and normalization.
 
     Args:
         crops: uint8 (B, 3, S, S); best channels_last, as DALI's are.

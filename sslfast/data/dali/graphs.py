@@ -126,13 +126,13 @@ def view_graph(
 
     Two things differ from `finish`. Each operation rounds to 8 bits: on photographs 0.3 levels on average, 2 at
     most. And the hue is rotated linearly, about the gray axis in YIQ, where torchvision rotates it in HSV: luma is
-    kept instead of value, and the angles between colours differ. Shifts of up to a tenth of a turn (MoCo v2) then
+    kept instead of value, and the angles between colors differ. Shifts of up to a tenth of a turn (MoCo v2) then
     come out 4.5 levels from torchvision's on average, and up to 73.
 
     Arguments of a sample: as in `crop_graph`, and after each view's crop `color_arguments`.
 
     Returns:
-        For each view a float32 (B, size, size, 3), normalised; the index, int64 (B,).
+        For each view a float32 (B, size, size, 3), normalized; the index, int64 (B,).
     """
     image, index, *arguments = _decoded(source, device, [*CROP, *COLOR] * len(sizes), in_archives, region)
     by_view = _by_view(arguments, sizes)
@@ -245,7 +245,7 @@ def _recolor(
     sigma: Any,
     solarize: Any,
 ) -> Any:
-    """Do colour jitter, grayscale, blur and solarisation to a uint8 view.
+    """Do color jitter, grayscale, blur and solarization to a uint8 view.
 
     Conditionals, so that a sample pays only for the operations that its draws ask for.
     """

@@ -31,11 +31,11 @@ class ViewDraws:
 
     boxes: NDArray[np.int64]  # (B, 4) crop: top, left, height, width, in pixels
     flip: NDArray[np.bool_]  # (B,) mirror left-right
-    jitter: NDArray[np.bool_]  # (B,) apply the colour jitter; where not, its factors and order mean nothing
+    jitter: NDArray[np.bool_]  # (B,) apply the color jitter; where not, its factors and order mean nothing
     brightness: NDArray[np.float32]  # (B,) factor
     contrast: NDArray[np.float32]  # (B,) factor
     saturation: NDArray[np.float32]  # (B,) factor
-    hue: NDArray[np.float32]  # (B,) shift, in turns of the colour wheel
+    hue: NDArray[np.float32]  # (B,) shift, in turns of the color wheel
     order: NDArray[np.int64]  # (B, 4) operations in the order of their application
     grayscale: NDArray[np.bool_]  # (B,)
     blur_sigma: NDArray[np.float32]  # (B,) standard deviation in pixels of the view; 0: no blur

@@ -32,8 +32,8 @@ def numbered(
         classes: their names; none: the numbers are the names.
     """
     labels = np.array([-1 if target is None else int(target) for target in targets], dtype=np.int64)
-    if unlabelled := int((labels < 0).sum()):
-        if unlabelled < len(labels):
-            logger.warning("%s: %d of %d images have no label: no labels are taken", name, unlabelled, len(labels))
+    if unlabeled := int((labels < 0).sum()):
+        if unlabeled < len(labels):
+            logger.warning("%s: %d of %d images have no label: no labels are taken", name, unlabeled, len(labels))
         return [], None
     return [str(c) for c in classes] or [str(i) for i in range(int(labels.max()) + 1)], labels

@@ -19,8 +19,8 @@ class Source:
 
     Attributes:
         name: what the user calls it.
-        labels: int64 (N,), positions in `classes`; None where unlabelled.
-        classes: the classes' names; empty where unlabelled.
+        labels: int64 (N,), positions in `classes`; None where unlabeled.
+        classes: the classes' names; empty where unlabeled.
         paths: N files; None where the images are an array.
         roots: the folders that the files lie in, one for each source that was opened, and relative to which they
             are named; empty where nobody names them.

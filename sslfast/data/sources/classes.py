@@ -62,7 +62,7 @@ def with_classes(source: Source, classes: Sequence[str], *, allow_missing: bool 
     """The images of these classes, numbered in their order; the images keep theirs.
 
     Args:
-        source: labelled images.
+        source: labeled images.
         classes: the names.
         allow_missing: whether the source may lack some, which are then no classes of it.
 

@@ -25,7 +25,7 @@ def open_folder(root: Path, name: str) -> Source:
     """List a folder's images; nothing is decoded.
 
     Wrapper folders are seen through: as long as a folder holds one subfolder and no image, its subfolder is meant.
-    If images lie in what remains, all are unlabelled; otherwise its folders are the classes, sorted by name, each
+    If images lie in what remains, all are unlabeled; otherwise its folders are the classes, sorted by name, each
     with all that lies below it. Hidden entries and __MACOSX are passed over; other files that are not images, by
     their extension or as they are fifos, sockets or devices, are counted in a warning.
 

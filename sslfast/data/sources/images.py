@@ -59,7 +59,7 @@ def why_unreadable(error: Exception) -> str:
 def without_ends(image: Image.Image) -> Image.Image:
     """The middle of a strip, 8 times as long as it is wide; any other image as it is.
 
-    It is cut before an image is resized by its shorter side for the sake of its centre: 1 x 5000 pixels would
+    It is cut before an image is resized by its shorter side for the sake of its center: 1 x 5000 pixels would
     become 224 x 1,120,000.
     """
     longest = STRIP * min(image.size)

@@ -95,7 +95,7 @@ def whole_name(name: str, max_unpacked: float | None = None) -> str:
 
 
 def held_out_name(name: str, max_unpacked: float | None = None) -> str | None:
-    """The name of the labelled test split of a data set's bare name, CIFAR10:test; None: there is none."""
+    """The name of the labeled test split of a data set's bare name, CIFAR10:test; None: there is none."""
     splits = _splits(name, max_unpacked)
     return f"{name}:{splits.test}" if splits and splits.test else None
 

@@ -25,7 +25,7 @@ class Samples(NamedTuple):
             implies none, as for floating-point values.
         scale: what Pillow's value of a pixel is multiplied by to be the file's.
         white_is_zero: whether the least value is white.
-        is_deep_color: whether they are colours, or gray with alpha, of 16 bits, of which Pillow reads the upper 8.
+        is_deep_color: whether they are colors, or gray with alpha, of 16 bits, of which Pillow reads the upper 8.
     """
 
     rawmode: str
@@ -87,7 +87,7 @@ def as_rgb_mode(image: Image.Image, samples: Samples, value_range: ValueRange | 
     """Convert an image to Pillow's mode RGB.
 
     Gray is repeated over the channels and more than 8 bits are scaled to 8. Transparent pixels are laid on white,
-    as a page would show them: the colours that a file keeps under full transparency are arbitrary.
+    as a page would show them: the colors that a file keeps under full transparency are arbitrary.
 
     Args:
         image: loaded, of any mode.
@@ -102,7 +102,7 @@ def as_rgb_mode(image: Image.Image, samples: Samples, value_range: ValueRange | 
         return _scaled(image, samples, value_range)
     if samples.is_deep_color and value_range is not None:
         raise ValueError(
-            f"colours of 16 bits, of which only the upper 8 can be read, and data.range={list(value_range)} needs "
+            f"colors of 16 bits, of which only the upper 8 can be read, and data.range={list(value_range)} needs "
             "all; convert the files to 8 bits"
         )
     if image.has_transparency_data:

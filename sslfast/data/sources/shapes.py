@@ -1,8 +1,8 @@
 """`shapes`: a data set that is generated, so that a first run needs no download.
 
 A picture shows a few figures of one kind on a ground. Ten classes: five kinds of figure (disk, bar, triangle,
-cross, ring), each in warm colours on a cool ground or in cool colours on a warm one. Both colours are in every
-picture, so neither its colours nor its outlines alone tell the class. Position, size, rotation, the exact colours,
+cross, ring), each in warm colors on a cool ground or in cool colors on a warm one. Both colors are in every
+picture, so neither its colors nor its outlines alone tell the class. Position, size, rotation, the exact colors,
 light and noise vary and mean nothing.
 """
 
@@ -27,7 +27,7 @@ def _box(u: Array, v: Array, width: float, height: float) -> Array:
 
 
 # Distance to the outline in units of the figure's radius, negative inside. All have an area of 1.6, so that the
-# share of the figures' colour in a picture does not tell the kind.
+# share of the figures' color in a picture does not tell the kind.
 OUTLINES: dict[str, Callable[[Array, Array], Array]] = {
     "disk": lambda u, v: np.hypot(u, v) - 0.714,
     "bar": lambda u, v: _box(u, v, 1.15, 0.348),
@@ -41,7 +41,7 @@ NUM_IMAGES = 5000
 SIDE = 32  # pixels
 SEED = 0
 COPIES = 4  # figures in a picture
-KNOTS = 4  # colours along each side of the ground
+KNOTS = 4  # colors along each side of the ground
 CHUNK = 500  # pictures drawn at a time, to bound the memory
 
 
@@ -72,7 +72,7 @@ def draw_pictures(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArra
 
 
 def _colors(cool: NDArray[np.int64], side: int, rng: np.random.Generator) -> Array:
-    """Warm (red to yellow) or cool (cyan to blue) colours: (N, side, side, 3) in [0, 1], each its own."""
+    """Warm (red to yellow) or cool (cyan to blue) colors: (N, side, side, 3) in [0, 1], each its own."""
     shape = (len(cool), side, side)
     lowest = np.where(cool, 0.52, -0.02)[:, None, None]
     hue = lowest + rng.uniform(0, 0.14, shape)
@@ -82,7 +82,7 @@ def _colors(cool: NDArray[np.int64], side: int, rng: np.random.Generator) -> Arr
 
 
 def _ground(cool: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """A ground whose colour varies as much within a picture as between pictures: (N, SIDE, SIDE, 3)."""
+    """A ground whose color varies as much within a picture as between pictures: (N, SIDE, SIDE, 3)."""
     position = np.linspace(0, KNOTS - 1, SIDE)
     blend = (1 - abs(position[:, None] - np.arange(KNOTS))).clip(0, 1)  # linear interpolation between the knots
     return np.einsum("yi,xj,nijc->nyxc", blend, blend, _colors(cool, KNOTS, rng), optimize=True)

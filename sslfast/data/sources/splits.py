@@ -14,7 +14,7 @@ class Splits(NamedTuple):
     Attributes:
         train: the split that the data set's bare name stands for; None: the data set has one part only, or, of
             folders, none or several for training.
-        test: the labelled split to test on; None: there is none.
+        test: the labeled split to test on; None: there is none.
         others: further splits.
     """
 

@@ -16,7 +16,7 @@ from sslfast.data.sources.cache import cache_folder
 from sslfast.data.sources.splits import Splits, check_split
 from sslfast.errors import UsageError
 
-# torchvision's sets of labelled images that it can download, in the forms that `_from_data_set` reads.
+# torchvision's sets of labeled images that it can download, in the forms that `_from_data_set` reads.
 SETS = {
     "CIFAR10": Splits(),
     "CIFAR100": Splits(),
@@ -56,13 +56,13 @@ def open_torchvision(name: str) -> Source:
         name: NAME:SPLIT with torchvision's name of the split, or NAME, for the training split.
 
     Raises:
-        UsageError: there is no such split, the data set cannot be downloaded, or it is no set of labelled images
+        UsageError: there is no such split, the data set cannot be downloaded, or it is no set of labeled images
             that can be read, which is said before anything is downloaded.
     """
     set_name, colon, split = name.partition(":")
     if set_name not in SETS:
         raise UsageError(
-            f"{name}: torchvision's {set_name} is no set of labelled images that can be downloaded by its name; "
+            f"{name}: torchvision's {set_name} is no set of labeled images that can be downloaded by its name; "
             "pass a folder of its images instead"
         )
     splits = SETS[set_name]

@@ -25,7 +25,7 @@ def is_annotated(folder: Path) -> bool:
 
 
 def open_annotated(folder: Path, name: str) -> Source:
-    """List a folder's images, labelled by its annotations.
+    """List a folder's images, labeled by its annotations.
 
     Args:
         folder: one that `is_annotated`.

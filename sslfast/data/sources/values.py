@@ -26,7 +26,7 @@ class Found(NamedTuple):
     Attributes:
         low, high: the least and the largest.
         most: the largest that its form can hold; None where that says nothing of their scale.
-        is_color: whether they are colours, of which the upper 8 bits are read.
+        is_color: whether they are colors, of which the upper 8 bits are read.
     """
 
     low: float
@@ -73,14 +73,14 @@ def _warn(source: Source, found: list[Found]) -> None:
     if color and all(_is_narrow(values) for values in color):
         levels = 1 + int(max(values.high for values in color)) // 256
         logger.warning(
-            "%s, %d of 256 levels, as only the upper 8 bits of colours are read; convert the files to 8 bits",
+            "%s, %d of 256 levels, as only the upper 8 bits of colors are read; convert the files to 8 bits",
             *(_shown(source, color), levels),
         )
 
 
 def _shown(source: Source, found: list[Found]) -> str:
     low, high = min(values.low for values in found), max(values.high for values in found)
-    kind = "colour" if found[0].is_color else "gray"
+    kind = "color" if found[0].is_color else "gray"
     return f"{source.name}: {len(found)} {kind} images of more than 8 bits have values in [{low:g}, {high:g}]"
 
 

@@ -61,7 +61,7 @@ class DetectConfig(EvaluationConfig):
     masks: bool | None = None
     """Whether masks are predicted too, by a Mask R-CNN; null: where the data have outlines."""
     norm: Literal["batch", "frozen"] = "batch"
-    """Batch normalisation of the encoder. batch: it is trained, and the new layers have one, as in the papers;
+    """Batch normalization of the encoder. batch: it is trained, and the new layers have one, as in the papers;
     frozen: it stays as it is, statistics too, and the new layers have none."""
     iterations: CountOrZero = 0
     """Number of training steps; 0: the protocol's, 24000 (voc), 90000 (coco_1x), 180000 (coco_2x), 300 (short)."""
@@ -79,7 +79,7 @@ class DetectConfig(EvaluationConfig):
     momentum: Probability = 0.9
     """Momentum of SGD."""
     weight_decay: NonNegative = 1e-4
-    """Weight decay: an L2 penalty on all weights but those of normalisations."""
+    """Weight decay: an L2 penalty on all weights but those of normalizations."""
 
     def __post_init__(self) -> None:
         published = PROTOCOLS[self.protocol]

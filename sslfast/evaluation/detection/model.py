@@ -38,9 +38,9 @@ PYRAMID, HIDDEN = 256, 1024  # channels of the pyramid and of masks, features of
 def build_detector(
     encoder: Encoder, num_classes: int, data: DataConfig, options: DetectConfig, *, masks: bool
 ) -> GeneralizedRCNN:
-    """A detector on a copy of an encoder, its new layers initialised from torch's generator.
+    """A detector on a copy of an encoder, its new layers initialized from torch's generator.
 
-    Where `options.norm` is batch, the new layers have batch normalisations as MoCo's: after the last stage of c4
+    Where `options.norm` is batch, the new layers have batch normalizations as MoCo's: after the last stage of c4
     (its Res5ROIHeadsExtraNorm); in the pyramid and in the heads of fpn, whose box head has four convolutions then
     (detectron2's FastRCNNConvFCHead). Losses and RoIAlign are torchvision's.
 
@@ -66,7 +66,7 @@ def build_detector(
     encoder = copy.deepcopy(encoder).requires_grad_(True)
     if options.norm == "frozen":
         replace_norms(encoder, lambda norm: FrozenBatchNorm2d(norm.num_features, eps=norm.eps))
-    else:  # the regions of a head are of any number, which split batch normalisation would refuse
+    else:  # the regions of a head are of any number, which split batch normalization would refuse
         use_whole_batches(encoder)
     scale = options.size / FULL_SIDE
     anchors = tuple(round(side * scale) for side in ANCHORS)

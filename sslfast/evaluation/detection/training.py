@@ -60,7 +60,7 @@ def train_detector(
 
 
 def build_optimizer(detector: nn.Module, options: DetectConfig) -> FusedSGD:
-    """SGD without weight decay on normalisations, as detectron2's default is (WEIGHT_DECAY_NORM)."""
+    """SGD without weight decay on normalizations, as detectron2's default is (WEIGHT_DECAY_NORM)."""
     norms = {p for module in detector.modules() if isinstance(module, _BatchNorm) for p in module.parameters()}
     groups: list[dict[str, Any]] = [
         {"params": [p for p in detector.parameters() if p not in norms]},

@@ -41,7 +41,7 @@ class LinearConfig(FeaturesConfig):
     """Number of passes over the images; 0: the protocol's, for features 100 (sgd), 90 (lars)."""
     lr: NonNegative = 0.0
     """Learning rate at a batch of 256, scaled linearly with it; 0: the protocol's, for features 0.1, or 30 for sgd
-    without standardise."""
+    without standardize."""
     batch_size: CountOrZero = 0
     """Number of images in a step, at most all training images; 0: the protocol's, for features 256 (sgd), 4096
     (lars)."""
@@ -50,7 +50,7 @@ class LinearConfig(FeaturesConfig):
     weight_decay: NonNegative | None = None
     """Weight decay: an L2 penalty on the classifier; null: 0, for fast the best of 15 from 10 to 1e-6 on a fifth
     of the training images, of which then all are trained on."""
-    standardise: bool | None = None
+    standardize: bool | None = None
     """Whether each feature gets mean 0 and variance 1, over the training images or over a batch of augmented ones,
     or stays as it is; null: for features and fast only."""
 
@@ -63,8 +63,8 @@ class LinearConfig(FeaturesConfig):
                 )
             self.precision = "fp32"
         super().__post_init__()
-        if self.standardise is None:
-            self.standardise = self.protocol not in PUBLISHED
+        if self.standardize is None:
+            self.standardize = self.protocol not in PUBLISHED
         if self.protocol == FAST:
             self._check_without_training()
             return
@@ -72,7 +72,7 @@ class LinearConfig(FeaturesConfig):
         self.form = self.form or published.get("form", "sgd")
         sgd = self.form == "sgd"
         self.epochs = self.epochs or published.get("epochs", 100 if sgd else 90)
-        self.lr = self.lr or published.get("lr", 30.0 if sgd and not self.standardise else 0.1)
+        self.lr = self.lr or published.get("lr", 30.0 if sgd and not self.standardize else 0.1)
         self.batch_size = self.batch_size or published.get("batch_size", 256 if sgd else 4096)
         self.weight_decay = self.weight_decay or 0.0
 

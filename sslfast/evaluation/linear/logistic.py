@@ -19,7 +19,7 @@ from sslfast.progress import tqdm
 
 log = logging.getLogger(__name__)
 
-# Ours, beside the mean cross-entropy of standardised features. From strong to weak, as each solution then begins
+# Ours, beside the mean cross-entropy of standardized features. From strong to weak, as each solution then begins
 # the search for the next one near its end.
 WEIGHT_DECAYS = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 3e-3, 1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6)
 PATIENCE = 3  # weight decays in turn that are worse than the best; weaker ones cost most
@@ -34,7 +34,7 @@ def logistic_regression(
 ) -> Tensor:
     """The linear classifier of least cross-entropy plus weight decay, by L-BFGS.
 
-    It minimises mean cross-entropy + weight_decay / 2 * ||weights||^2; the biases have no penalty. scikit-learn's
+    It minimizes mean cross-entropy + weight_decay / 2 * ||weights||^2; the biases have no penalty. scikit-learn's
     LogisticRegression is the same at C = 1 / (weight_decay * N). There is no learning rate and no seed.
 
     Args:
@@ -145,7 +145,7 @@ def fast_probe(
     Raises:
         UsageError: as of `choose_weight_decay`.
     """
-    if config.standardise:
+    if config.standardize:
         train_x, val_x = standardize(train_x, val_x)
     weight_decay = config.weight_decay
     if weight_decay is None:

@@ -35,9 +35,9 @@ def linear_probe(
 
     - Features are computed once, from images without augmentation; the papers augment them anew each epoch, as the
       protocols of PUBLISHED do.
-    - By default they are standardised first, a batch norm without affine parameters over the whole set, as
+    - By default they are standardized first, a batch norm without affine parameters over the whole set, as
       MAE (He et al. 2022, appendix A.1) puts before its classifier. lr 30 suits the small features of one network;
-      standardised ones make lr 0.1 fit any scale of features and as few as some dozens of images.
+      standardized ones make lr 0.1 fit any scale of features and as few as some dozens of images.
     - An epoch's images are dealt into batches of equal size up to one, so that no batch is a small remainder.
 
     LARS takes small relative steps: with few images, and so few steps, it stops far from the optimum. A warning
@@ -57,7 +57,7 @@ def linear_probe(
     Raises:
         TrainingError: the training has diverged.
     """
-    if config.standardise:
+    if config.standardize:
         train_x, val_x = standardize(train_x, val_x)
     batch = min(config.batch_size, len(train_x))
     steps = math.ceil(len(train_x) / batch)

@@ -33,7 +33,7 @@ def _judge(
     warn_of_short_lars(options, len(train))
     device = choose_device(options.device)
     generator = torch.Generator().manual_seed(options.seed)
-    head = linear_head(encoder.feature_dim, classes, generator, standardise=bool(options.standardise))
+    head = linear_head(encoder.feature_dim, classes, generator, standardize=bool(options.standardize))
     classifier = Classifier(encoder, head, "all").to(device)
     schedule = Schedule(
         epochs=options.epochs,

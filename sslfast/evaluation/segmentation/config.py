@@ -52,6 +52,6 @@ class SegmentConfig(EvaluationConfig):
         self.size = self.size or published["size"]
         self.lr = self.lr or published["lr"]
         if self.batch_size == 1:
-            raise ValueError("batch_size=1: expected at least 2 crops in a step, for batch normalisation")
+            raise ValueError("batch_size=1: expected at least 2 crops in a step, for batch normalization")
         if not LEAST_SIDE <= self.size <= MOST_SIDE:
             raise ValueError(f"size={self.size}: expected {LEAST_SIDE} to {MOST_SIDE} pixels")

@@ -60,7 +60,7 @@ def _convolution(inputs: int, outputs: int) -> nn.Sequential:
 class FCN(nn.Module):
     """A copy of an encoder with a finer map, see `dilated`, and heads from it to the classes of pixels.
 
-    Batch normalisations are over the whole batch, as the published ones, SyncBN, are over that of all GPUs. Only a
+    Batch normalizations are over the whole batch, as the published ones, SyncBN, are over that of all GPUs. Only a
     ResNet has an auxiliary head, on its last stage but one.
 
     Args:
@@ -92,7 +92,7 @@ class FCN(nn.Module):
         """The losses of the heads, see `pixel_loss`, that of the auxiliary one times AUXILIARY_WEIGHT.
 
         Args:
-            images: (B, 3, S, S), normalised.
+            images: (B, 3, S, S), normalized.
             masks: uint8 (B, S, S), positions of classes or IGNORED.
         """
         last, before = self._maps(images)
@@ -102,7 +102,7 @@ class FCN(nn.Module):
         return losses
 
     def forward(self, images: Tensor) -> Tensor:
-        """The scores of each pixel's classes, (B, C, H, W), of normalised images (B, 3, H, W) of any size."""
+        """The scores of each pixel's classes, (B, C, H, W), of normalized images (B, 3, H, W) of any size."""
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % self.tile, 0, -height % self.tile))
         scores = F.interpolate(self.head(self._maps(padded)[0]), size=padded.shape[-2:], mode="bilinear")

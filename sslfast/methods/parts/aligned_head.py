@@ -41,7 +41,7 @@ class LEWELConfig:
 class AlignedHead(nn.Module):
     """A map of features (B, D, H, W) -> the global embedding (B, d) and aligned embeddings (B, d / h, c).
 
-    The projector g takes pooled features and pixels in one batch, so that its batch normalisation has statistics
+    The projector g takes pooled features and pixels in one batch, so that its batch normalization has statistics
     of both, as in the code published for LEWEL_B.
 
     Args:
@@ -92,7 +92,7 @@ class AlignedHead(nn.Module):
         return z, pooled, None if scores is None else scores.mT.unflatten(2, features.shape[2:])
 
     def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The embedding z (B, d), and the maps' scores (B, H * W, d) before normalisation, None without maps."""
+        """The embedding z (B, d), and the maps' scores (B, H * W, d) before normalization, None without maps."""
         if self.maps == "coupled":
             rows = _apply(self.projector, torch.cat([pooled, pixels], dim=1))
             return rows[:, 0], rows[:, 1:]

@@ -23,22 +23,22 @@ def mlp(
 ) -> nn.Sequential:
     """Linear layers with an activation between them: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
 
-    A layer that batch normalisation follows has no bias.
+    A layer that batch normalization follows has no bias.
 
     Args:
         widths: input, hidden and output widths; with two of them it is one linear layer.
-        norm: batch normalisation before each activation; or a function that makes the layer for a width.
-        last_norm: batch normalisation of the output; scale: without shift, plain: without either.
-        last_bias: the output layer has a bias where no batch normalisation follows.
+        norm: batch normalization before each activation; or a function that makes the layer for a width.
+        last_norm: batch normalization of the output; scale: without shift, plain: without either.
+        last_bias: the output layer has a bias where no batch normalization follows.
         activation: makes an activation.
     """
     layers: list[nn.Module] = []
     last = len(widths) - 2
     hidden_norm = nn.BatchNorm1d if norm is True else norm
     for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
-        normalised = bool(norm) if i < last else last_norm != "none"
-        layers.append(nn.Linear(fan_in, fan_out, bias=not normalised and (i < last or last_bias)))
-        if i == last and normalised:
+        normalized = bool(norm) if i < last else last_norm != "none"
+        layers.append(nn.Linear(fan_in, fan_out, bias=not normalized and (i < last or last_bias)))
+        if i == last and normalized:
             layers.append(nn.BatchNorm1d(fan_out, affine=last_norm != "plain"))
         if i < last:
             layers.extend([hidden_norm(fan_out)] if hidden_norm else [])
@@ -49,9 +49,9 @@ def mlp(
 
 
 class UnitLinear(nn.Linear):
-    """Inner products with trained vectors that are normalised: a linear layer without bias, its rows of length 1.
+    """Inner products with trained vectors that are normalized: a linear layer without bias, its rows of length 1.
 
-    It is weight normalisation with a constant scale of 1 (Salimans and Kingma 2016, arXiv:1602.07868).
+    It is weight normalization with a constant scale of 1 (Salimans and Kingma 2016, arXiv:1602.07868).
 
     Args:
         in_features: the vectors' width.

@@ -27,7 +27,7 @@ class MomentumCopyConfig:
     momentum_schedule: Literal["constant", "cosine"] = "constant"
     """Course of the momentum; cosine: it rises to 1 by the end of training."""
     target_norm: TargetNorm = "own"
-    """Statistics that the momentum network normalises by: its own batches', or averages of the trained one's."""
+    """Statistics that the momentum network normalizes by: its own batches', or averages of the trained one's."""
 
     def momentum_at(self, step: int, total_steps: int) -> float:
         """The momentum at a step, counted from 0, of the whole training's `total_steps`."""
@@ -42,9 +42,9 @@ class MomentumCopy(nn.Module):
     Args:
         source: what to follow; it is referred to, not registered as a part of this module.
         buffers: whether the copy's buffers follow too. "own": no; in training mode its batch
-            normalisation uses and tracks the batches it sees itself, as in the code published with MoCo
+            normalization uses and tracks the batches it sees itself, as in the code published with MoCo
             and BYOL. "ema": the floating-point ones follow like the parameters, the others are copied; the copy
-            stays in evaluation mode, so that its batch normalisation uses these averages (EMAN: Cai et al.
+            stays in evaluation mode, so that its batch normalization uses these averages (EMAN: Cai et al.
             2021, arXiv:2101.08482).
     """
 

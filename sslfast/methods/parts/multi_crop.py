@@ -25,7 +25,7 @@ class MultiCropConfig:
     dim: Count = 128
     """Width of an embedding."""
     hidden: Count = 2048
-    """Width of the head's hidden layer, which batch normalisation follows."""
+    """Width of the head's hidden layer, which batch normalization follows."""
     temperature: Positive = 0.1
     """Divisor of the scores of embeddings against prototypes."""
     global_crops: Count = 2
@@ -56,8 +56,8 @@ class MultiCrop(Method[MultiCropSettings, Kept]):
 def encode_crops(encoder: nn.Module, views: Sequence[Tensor]) -> Tensor:
     """The features (V * B, D) of V views, each (B, 3, S, S): those of the first view, then of the second, ...
 
-    As in the code of SwAV and DINO neighbouring views of one size pass the encoder together, so that batch
-    normalisation sees them together.
+    As in the code of SwAV and DINO neighboring views of one size pass the encoder together, so that batch
+    normalization sees them together.
     """
     sizes = [list(group) for _, group in groupby(views, key=lambda view: view.shape[-1])]
     return torch.cat([encoder(torch.cat(group)) for group in sizes])

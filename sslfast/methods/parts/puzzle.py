@@ -33,7 +33,7 @@ class PuzzleConfig:
     hidden: tuple[Count, ...] = (4096,)
     """Widths of the hidden layers after the patches are joined."""
     head_norm: bool = False
-    """Batch normalisation in the trunk and the hidden layers."""
+    """Batch normalization in the trunk and the hidden layers."""
 
 
 PuzzleSettings = TypeVar("PuzzleSettings", bound=PuzzleConfig)

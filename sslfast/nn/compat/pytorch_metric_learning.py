@@ -48,7 +48,7 @@ class _PairLoss(nn.Module, ABC):
         """Computes the loss.
 
         Args:
-            embeddings: (M, D); normalised to length 1 here.
+            embeddings: (M, D); normalized to length 1 here.
             labels: (M,), of an integer dtype, on any device.
             indices_tuple, ref_emb, ref_labels: None.
 
@@ -69,7 +69,7 @@ class _PairLoss(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Computes the loss of normalised embeddings (M, D) and checked labels (M,)."""
+        """Computes the loss of normalized embeddings (M, D) and checked labels (M,)."""
 
     def _refuse(self, **arguments: Any) -> None:
         """Raises NotImplementedError for an argument that is not None."""
@@ -83,7 +83,7 @@ class _PairLoss(nn.Module, ABC):
 
 
 class SupConLoss(_PairLoss):
-    """`pytorch_metric_learning.losses.SupConLoss`: `kernels.sup_con` of the normalised embeddings.
+    """`pytorch_metric_learning.losses.SupConLoss`: `kernels.sup_con` of the normalized embeddings.
 
     As in the original the mean is over the anchors whose loss is above 0, and the loss is 0 where all samples
     have one label. (Rounding decides whether an anchor without near negatives is above 0; that can differ.) The

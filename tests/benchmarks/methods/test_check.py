@@ -14,7 +14,7 @@ from tests.benchmarks.methods.small import SMALL, runs_in
 
 def test_what_a_check_leaves_and_that_it_goes_on(tmp_path, command, capsys):
     assert command("--epochs", "1") == 1  # from noise nothing is learned
-    assert "moco_v2: no clear margin over random initialisation by knn and linear" in capsys.readouterr().out
+    assert "moco_v2: no clear margin over random initialization by knn and linear" in capsys.readouterr().out
     first = runs_in(tmp_path / "out")
     assert set(first) == {(RANDOM, 0), (SUPERVISED, 0), ("moco_v2", 0)}
     assert first["moco_v2", 0]["epochs"] == 1

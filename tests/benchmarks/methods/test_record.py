@@ -11,7 +11,7 @@ from sslfast.benchmarks.methods.record import (
     Run,
     held_equal,
     not_learned,
-    summarise,
+    summarize,
     table,
 )
 from sslfast.errors import UsageError
@@ -41,7 +41,7 @@ def test_mean_and_spread_over_the_seeds_in_the_order_of_the_linear_probe():
         *(a_run(SUPERVISED, 0, 0.6, 0.2), a_run("good", 0, 0.4, 0.5), a_run("good", 1, 0.44, 0.5)),
         *(a_run("bad", 0, 0.5, 0.3), a_run(RANDOM, 0, 0.2, 0.9)),
     ]
-    summaries = summarise(runs)
+    summaries = summarize(runs)
     assert [s.method for s in summaries] == [RANDOM, "bad", "good", SUPERVISED]
     knn = summaries[2].scores["knn"]
     assert (knn.mean, knn.lowest, knn.highest) == pytest.approx((0.42, 0.4, 0.44))
@@ -61,14 +61,14 @@ def test_what_counts_as_learned():
         *(a_run("from lower", 0, 0.23, 0.23, random=0.2), a_run("from higher", 0, 0.4, 0.4, random=0.39)),
     ]
     expected = {"no": ["knn", "linear"], "half": ["knn"], "worse": ["linear"], "from higher": ["knn", "linear"]}
-    assert not_learned(summarise(runs), 2000) == expected
-    assert not not_learned(summarise([a_run(RANDOM, 0, 0.25, 0.25), a_run("no", 0, 0.27, 0.27)]), 20_000)
+    assert not_learned(summarize(runs), 2000) == expected
+    assert not not_learned(summarize([a_run(RANDOM, 0, 0.25, 0.25), a_run("no", 0, 0.27, 0.27)]), 20_000)
 
 
 def test_what_was_held_equal_and_what_was_not():
     random = a_run(RANDOM, 0, 0.2, 0.2, epochs=0)
     slow = dataclasses.replace(a_run("slow", 0, 0.3, 0.3), seconds=342.0)
-    summaries = summarise([slow, a_run("quick", 0, 0.3, 0.3), random])
+    summaries = summarize([slow, a_run("quick", 0, 0.3, 0.3), random])
     assert held_equal(summaries, {"minutes": 3.0}) == (
         "Held equal: the images, the encoder and the evaluations. A run has as many epochs as 3 minutes hold, by "
         "steps that were timed before it; the runs took 1.0 to 5.7 minutes."
@@ -76,4 +76,4 @@ def test_what_was_held_equal_and_what_was_not():
     assert held_equal(summaries, {"epochs": 200}) == (
         "Held equal: the images, the encoder, the evaluations and the epochs; the runs took 1.0 to 5.7 minutes."
     )
-    assert held_equal(summarise([random]), {"epochs": 1}).endswith("; none has trained.")
+    assert held_equal(summarize([random]), {"epochs": 1}).endswith("; none has trained.")

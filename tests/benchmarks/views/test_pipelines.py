@@ -14,7 +14,7 @@ from tests.data.photographs import photographs
 CPU = torch.device("cpu")
 
 
-def test_every_pipeline_gives_normalised_views(tmp_path, short):
+def test_every_pipeline_gives_normalized_views(tmp_path, short):
     for case, size in zip(bench.cases(photographs(tmp_path)), (224, 32), strict=True):
         for name, pipeline in case.pipelines.items():
             with contextlib.closing(pipeline(case.source, case.data, CPU)) as batches:

@@ -23,7 +23,7 @@ def test_seeds_are_judged_each_with_other_initial_weights(saved: Path, tmp_path:
     settings = ["epochs=2", "val_fraction=0.3", "batch_size=4"]
     result = evaluate("linear", saved, data, overrides=[*settings, "seed=7", "seeds=3"])
     assert [(row["encoder"], row["seed"]) for row in result.rows] == [
-        (name, seed) for name in ("pre-trained", "random initialisation") for seed in (7, 8, 9)
+        (name, seed) for name in ("pre-trained", "random initialization") for seed in (7, 8, 9)
     ]
     alone = evaluate("linear", saved, data, overrides=[*settings, "seed=8"])
     assert alone.rows[0] == result.rows[1]  # the same encoder; the initial weights are those of the run's seed
@@ -44,7 +44,7 @@ def test_a_supervised_encoder_stands_beside(saved: Path, tmp_path: Path) -> None
     torch.manual_seed(5)
     torch.save(build_encoder(EncoderConfig(width=0.25)).state_dict(), tmp_path / "labels.pth")
     beside = evaluate("knn", saved, data, overrides=["k=[5]"], supervised=tmp_path / "labels.pth")
-    assert [row["encoder"] for row in beside.rows] == ["pre-trained", "random initialisation", "supervised"]
+    assert [row["encoder"] for row in beside.rows] == ["pre-trained", "random initialization", "supervised"]
     own = evaluate("knn", tmp_path / "labels.pth", data, overrides=["k=[5]"], random_baseline=False)
     assert {**beside.rows[2], "encoder": "pre-trained"} == own.rows[0]
     assert f"supervised ones of {tmp_path / 'labels.pth'}" in beside.table()
@@ -57,7 +57,7 @@ def test_weights_of_other_software_are_evaluated(tmp_path: Path, monkeypatch: py
     data = write_images(tmp_path / "images", each=8)
     torch.save(build_encoder(EncoderConfig(width=0.125)).state_dict(), tmp_path / "theirs.pth")
     evaluation = evaluate("knn", tmp_path / "theirs.pth", data, overrides=["k=[5]"])
-    assert [row["encoder"] for row in evaluation.rows] == ["pre-trained", "random initialisation"]
+    assert [row["encoder"] for row in evaluation.rows] == ["pre-trained", "random initialization"]
     assert (evaluation.own_split, evaluation.step) == (False, None)
     assert evaluation.rows[0]["top1"] > 0.9
     assert list((tmp_path / "evaluation").glob("knn-images-*.json"))

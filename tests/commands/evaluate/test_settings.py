@@ -19,10 +19,10 @@ def test_knn(saved: Path, tmp_path: Path) -> None:
     assert [(row["encoder"], row["k"]) for row in evaluation.rows] == [
         ("pre-trained", 5),
         ("pre-trained", 45),
-        ("random initialisation", 5),
-        ("random initialisation", 45),
+        ("random initialization", 5),
+        ("random initialization", 45),
     ]
-    assert evaluation.rows[0]["top1"] > 0.9  # the colours are plain to any encoder
+    assert evaluation.rows[0]["top1"] > 0.9  # the colors are plain to any encoder
     assert evaluation.options["k"] == [5, 200, 1000]
 
 
@@ -47,7 +47,7 @@ def test_a_protocol_that_trains_on_images_has_no_bf16(saved: Path, tmp_path: Pat
         evaluate("linear", saved, data, overrides=["protocol=moco", "precision=bf16"])
 
 
-def test_one_of_several_neighbour_counts_can_be_set(saved: Path, tmp_path: Path) -> None:
+def test_one_of_several_neighbor_counts_can_be_set(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=8)
     evaluation = evaluate("knn", saved, data, overrides=["k.0=3"], random_baseline=False)
     assert evaluation.options["k"] == [3, 20]
@@ -61,13 +61,13 @@ def test_is_deterministic(saved: Path, tmp_path: Path) -> None:
 def test_errors(saved: Path, tmp_path: Path) -> None:
     data = write_images(tmp_path / "images", each=4)
     others = write_images(tmp_path / "others", classes=("red", "violet"), each=4)
-    unlabelled = str(tmp_path / "images" / "red")
+    unlabeled = str(tmp_path / "images" / "red")
     for match, arguments in {
         "evaluate kn: no such evaluation; did you mean 'knn'": ("kn", saved, data),
         "unknown key 'kk'": ("knn", saved, data, None, ["kk=3"]),
         "temperature.*got -1": ("knn", saved, data, None, ["temperature=-1"]),
-        "--data .*red: has no labels": ("knn", saved, unlabelled),
-        "--val .*red: has no labels": ("knn", saved, data, unlabelled),
+        "--data .*red: has no labels": ("knn", saved, unlabeled),
+        "--val .*red: has no labels": ("knn", saved, data, unlabeled),
         "lacks: violet": ("linear", saved, data, others),
     }.items():
         with pytest.raises(UsageError, match=match):

@@ -67,7 +67,7 @@ def start_run(folder: Path, data: Path) -> Path:
     return folder
 
 
-def train(run: Path, *, labelled: bool = True) -> None:
+def train(run: Path, *, labeled: bool = True) -> None:
     """Adds what some epochs of training leave behind."""
     recipe = from_dict(yaml.safe_load((run / "config.yaml").read_text()))
     (run / "checkpoints").mkdir()
@@ -85,6 +85,6 @@ def train(run: Path, *, labelled: bool = True) -> None:
                 "images_per_second": 99,
             }
         )
-        if labelled and step % 10 == 0:
+        if labeled and step % 10 == 0:
             lines.append({"step": step, "epoch": epoch, "knn_top1": 0.2 + epoch / 10, "knn_initial_top1": 0.2})
     (run / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))

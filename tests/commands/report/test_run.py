@@ -74,7 +74,7 @@ def test_too_few_held_out_images_for_an_embedding(tmp_path: Path) -> None:
 
 def test_without_labels(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["all"], each=24) / "all")
-    train(run, labelled=False)
+    train(run, labeled=False)
     page = read_page(write_report(run))
     assert drawn(page) == ALL - {KNN}
     assert "trained on all of them" in page.text
@@ -82,7 +82,7 @@ def test_without_labels(tmp_path: Path) -> None:
 
 def test_a_run_without_knn(tmp_path: Path) -> None:
     run = start_run(tmp_path / "run", write_images(tmp_path / "images", ["a", "b"], each=10))
-    train(run, labelled=False)
+    train(run, labeled=False)
     page = read_page(write_report(run))
     assert drawn(page) == ALL - {KNN}
     assert "kNN top-1" not in page.text
@@ -119,7 +119,7 @@ def test_when_where_and_how_a_run_was_made(tmp_path: Path) -> None:
         *("2026-11-29 17:26 UTC", "2026-11-30 08:00 UTC at step 1,200", "at step 2,400, extended to 9 epochs"),
         *("90 trained on, 1,000 held out", "torch 2.11"),
         "2 processes, each with A GPU; A CPU, 8 threads; Linux x86_64; A CPU, 8 threads; Linux x86_64",
-        "kNN is 30.0 points above random initialisation, on 1,000 held-out images; their 95% intervals do not",
+        "kNN is 30.0 points above random initialization, on 1,000 held-out images; their 95% intervals do not",
     ):
         assert part in page.text, part
 

@@ -1,4 +1,4 @@
-"""A data set that is drawn: coloured figures on a gray ground, in the forms of VOC, COCO and YOLO."""
+"""A data set that is drawn: colored figures on a gray ground, in the forms of VOC, COCO and YOLO."""
 
 import json
 from pathlib import Path

@@ -122,7 +122,7 @@ def test_coco_crowds_are_ignored_and_have_runs(tmp_path):
     assert np.array_equal(objects.masks(HEIGHT, WIDTH)[-1], expected)
 
 
-def test_yolo_boxes_unlabelled_images_and_numbers_for_names(tmp_path):
+def test_yolo_boxes_unlabeled_images_and_numbers_for_names(tmp_path):
     root = write_yolo(tmp_path / "yolo", DRAWN[:3])
     (root / "data.yaml").unlink()
     (root / "labels" / "000.txt").write_text("3 0.5 0.5 0.25 0.5\n")

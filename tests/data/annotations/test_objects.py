@@ -23,7 +23,7 @@ def test_what_lies_beyond_the_image_is_cut():
     assert np.array_equal(inside(outline, 6, 9), expected)
 
 
-def test_random_outlines_enclose_the_centres_that_matplotlib_finds():
+def test_random_outlines_enclose_the_centers_that_matplotlib_finds():
     rng = np.random.default_rng(0)
     row, column = np.indices((48, 48)) + 0.5
     for _ in range(20):

@@ -26,7 +26,7 @@ def crops(size=32):
 
 @pytest.mark.parametrize("size", [32, 70])
 def test_finish_applies_each_samples_own_draws(size):
-    """Within a level, as a pixel beside the threshold of solarisation may fall to either side of it."""
+    """Within a level, as a pixel beside the threshold of solarization may fall to either side of it."""
     draws = sample_view(STRONG, 0, 0, np.arange(B), 0, 400, 400)
     assert len(np.unique(draws.order, axis=0)) > 12
     images = crops(size)
@@ -47,7 +47,7 @@ def test_finish_takes_any_strides():
     assert torch.equal(finish(crops().contiguous(), draws, MEAN, STD), expected)
 
 
-def test_finish_without_augmentation_normalises():
+def test_finish_without_augmentation_normalizes():
     images = crops(8)
     draws = sample_view(ViewConfig(jitter=0, grayscale=0, blur=0), 0, 0, np.arange(B), 0, 8, 8)
     result = finish(images, draws, MEAN, STD)

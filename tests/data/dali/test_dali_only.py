@@ -84,11 +84,11 @@ def test_hue_is_rotated_linearly(tmp_path: Path) -> None:
     assert ((actual - crops) * (hsv - crops)).mean() > 0  # but in the same direction
 
 
-def test_normalised_as_a_training_step_takes_it(tmp_path: Path) -> None:
-    source, colours = photographs(tmp_path), {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.1)}
+def test_normalized_as_a_training_step_takes_it(tmp_path: Path) -> None:
+    source, colors = photographs(tmp_path), {"mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.1)}
     views = [GEOMETRY_ONLY, GEOMETRY_ONLY, ViewConfig(size=16, jitter=0, grayscale=0)]
-    batch = next(loader(source, pipeline="dali_only", views=views, **colours).epoch(0))
-    expected = next(loader(source, views=views, decodes_only=False, **colours).epoch(0))
+    batch = next(loader(source, pipeline="dali_only", views=views, **colors).epoch(0))
+    expected = next(loader(source, views=views, decodes_only=False, **colors).epoch(0))
     assert [view.shape[2] for view in batch.views] == [24, 24, 16]
     for view, other in zip(batch.views, expected.views, strict=True):
         assert view.dtype == torch.float32

@@ -69,8 +69,8 @@ def test_views_of_several_sizes_come_from_one_image(tmp_path: Path, by_dali: boo
 
 
 @pytest.mark.parametrize("by_dali", [False, True])
-def test_colours_follow_the_draws_of_each_sample(tmp_path: Path, by_dali: bool) -> None:
-    """Colour jitter and grayscale reach the samples they were drawn for."""
+def test_colors_follow_the_draws_of_each_sample(tmp_path: Path, by_dali: bool) -> None:
+    """Color jitter and grayscale reach the samples they were drawn for."""
     view = ViewConfig(jitter=0, grayscale=0.5)
     for batch in loader(photographs(tmp_path), views=[view], decodes_only=not by_dali).epoch(0):
         draws = sample_view(view, SEED, 0, batch.index.numpy(), 0, 1, 1)
@@ -100,7 +100,7 @@ def test_views_in_bf16_are_those_of_fp32_rounded(tmp_path: Path, pipeline: str) 
 
 
 def test_index_and_label_are_the_image_s(tmp_path: Path) -> None:
-    """Image i, of one colour that only it has, must come with index i and its folder's label."""
+    """Image i, of one color that only it has, must come with index i and its folder's label."""
     for i in range(12):
         folder = tmp_path / "abc"[i % 3]
         folder.mkdir(exist_ok=True)
@@ -111,9 +111,9 @@ def test_index_and_label_are_the_image_s(tmp_path: Path) -> None:
         for row, i in enumerate(batch.index):
             assert source.labels is not None
             assert batch.label[row] == source.labels[i]
-            colour = torch.tensor(source.image(int(i)).getpixel((0, 0))).view(3, 1, 1)
+            color = torch.tensor(source.image(int(i)).getpixel((0, 0))).view(3, 1, 1)
             for view in batch.views:
-                assert (levels(view[row]).round() == colour).all()
+                assert (levels(view[row]).round() == color).all()
 
 
 def test_every_image_once_an_epoch(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_crops_are_distributed_as_torchvisions(height, width):
         assert ks_2samp(ours, torchvisions).pvalue > 1e-3, combine
 
 
-def test_colour_is_distributed_as_torchvisions():
+def test_color_is_distributed_as_torchvisions():
     torch.manual_seed(0)
     view = ViewConfig(brightness=0.4, contrast=0.8, saturation=1.5, hue=0.1)
     theirs = v2.ColorJitter(0.4, 0.8, 1.5, 0.1)

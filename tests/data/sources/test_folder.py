@@ -21,7 +21,7 @@ def test_class_folders_are_labels(make_folder):
     assert source.image(0).size == (16, 16)
 
 
-def test_flat_folder_is_unlabelled(tmp_path, make_image):
+def test_flat_folder_is_unlabeled(tmp_path, make_image):
     for name in ("b.jpg", "a.PNG", "c.JpEg"):
         make_image(tmp_path / name)
     source = open_source(str(tmp_path))
@@ -38,7 +38,7 @@ def test_wrappers_are_seen_through_and_depth_belongs_to_the_class(tmp_path, make
     assert source.labels.tolist() == [0, 0, 1]
 
 
-def test_images_beside_folders_are_unlabelled(tmp_path, make_image, caplog):
+def test_images_beside_folders_are_unlabeled(tmp_path, make_image, caplog):
     for path in ("1.png", "cat/2.png", "dog/3.png"):
         make_image(tmp_path / path)
     source = open_source(str(tmp_path))

@@ -98,7 +98,7 @@ def test_a_circle_of_links_ends(tmp_path):
         open_source(str(tmp_path))
 
 
-def test_images_beside_splits_are_unlabelled(make_splits, make_image):
+def test_images_beside_splits_are_unlabeled(make_splits, make_image):
     root = make_splits("train", "val")
     make_image(root / "1.png")
     assert open_source(str(root)).labels is None

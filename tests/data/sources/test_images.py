@@ -73,7 +73,7 @@ def test_alpha_is_laid_on_white(tmp_path):
     assert (read(path) == (255, 153, 153)).all()
 
 
-def test_transparent_colour_of_rgb_is_white(tmp_path):
+def test_transparent_color_of_rgb_is_white(tmp_path):
     path = tmp_path / "key.png"
     Image.new("RGB", (8, 8), (1, 2, 3)).save(path, transparency=(1, 2, 3))
     assert (read(path) == 255).all()
@@ -81,7 +81,7 @@ def test_transparent_colour_of_rgb_is_white(tmp_path):
 
 def test_first_frame_of_an_animation(tmp_path):
     path = tmp_path / "film.gif"
-    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+    red, blue = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     red.save(path, save_all=True, append_images=[blue])
     assert (read(path) == (255, 0, 0)).all()
 

@@ -10,7 +10,7 @@ from sslfast.data import open_data, open_source
 from sslfast.errors import UsageError
 
 
-def test_missing_path_suggests_its_neighbour(make_folder):
+def test_missing_path_suggests_its_neighbor(make_folder):
     root = make_folder()
     with pytest.raises(UsageError, match=f"no such file or folder; did you mean {root}"):
         open_source(str(root.parent / "imagse"))

@@ -1,4 +1,4 @@
-"""The built-in data set: fixed, balanced, and in need of shape as well as colour."""
+"""The built-in data set: fixed, balanced, and in need of shape as well as color."""
 
 import numpy as np
 import pytest
@@ -46,12 +46,12 @@ def nearest_centroid(features, labels):
     return (distance.argmin(axis=1) == labels[half:]).mean()
 
 
-def test_colour_alone_tells_two_groups_not_ten_classes(shapes):
-    """Mean colour separates warm from cool figures; the kind of figure is left near chance (1 of 5)."""
-    colour = shapes.images.mean(axis=(1, 2)) / 255
+def test_color_alone_tells_two_groups_not_ten_classes(shapes):
+    """Mean color separates warm from cool figures; the kind of figure is left near chance (1 of 5)."""
+    color = shapes.images.mean(axis=(1, 2)) / 255
     warm = np.array(["warm" in name for name in shapes.classes])[shapes.labels].astype(int)
-    assert nearest_centroid(colour, warm) > 0.9
-    assert nearest_centroid(colour, shapes.labels) < 0.4
+    assert nearest_centroid(color, warm) > 0.9
+    assert nearest_centroid(color, shapes.labels) < 0.4
 
 
 def test_shape_alone_does_not_tell_warm_from_cool(shapes):

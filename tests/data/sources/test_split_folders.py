@@ -11,7 +11,7 @@ SPLITS = [
     ["seg_train", "seg_test", "seg_pred"],  # Intel's scenes
     ["train2017", "val2017", "test2017", "unlabeled2017"],  # COCO
     ["train", "test", "unlabeled"],  # STL-10
-    ["train_images", "test_images", "unlabelled_images"],
+    ["train_images", "test_images", "unlabeled_images"],
     ["train", "unlabeled"],
     ["train", "extra"],
     ["labeled", "unlabeled"],

@@ -141,8 +141,8 @@ def test_a_split_without_labels_has_none(stand_in, caplog):
         ("CIFAR10:", "CIFAR10:: CIFAR10 has no split ''; choose from train, test"),
         ("EuroSAT:test", "EuroSAT:test: EuroSAT has no split 'test'; it has no splits"),
         ("CIFR10:test", "did you mean CIFAR10"),
-        *((name, f"{name}: torchvision's {name} is no set of labelled images") for name in UNFIT),
-        ("VOCDetection:val", "VOCDetection:val: torchvision's VOCDetection is no set of labelled images"),
+        *((name, f"{name}: torchvision's {name} is no set of labeled images") for name in UNFIT),
+        ("VOCDetection:val", "VOCDetection:val: torchvision's VOCDetection is no set of labeled images"),
     ],
 )
 def test_what_cannot_serve_is_refused_before_anything_is_downloaded(monkeypatch, tmp_path, name, message):

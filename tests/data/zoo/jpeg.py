@@ -1,4 +1,4 @@
-"""JPEGs: colours, subsampling, scans, tables, sizes, and what surrounds them."""
+"""JPEGs: colors, subsampling, scans, tables, sizes, and what surrounds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNGs, written from the specification: colour types, depths, transparency, interlacing, further chunks."""
+"""PNGs, written from the specification: color types, depths, transparency, interlacing, further chunks."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def specimens() -> Iterator[Specimen]:
         yield Specimen(f"color-8{'-interlaced' * interlaced}.png", content, image)
     yield Specimen("gray-alpha-8.png", png(np.dstack([gray, alpha]), 8, GRAY_ALPHA), on_white(rgb(gray), alpha), 1)
     yield Specimen("color-alpha-8.png", png(np.dstack([image, alpha]), 8, COLOR_ALPHA), on_white(image, alpha), 1)
-    # Of colours Pillow reads the upper 8 of 16 bits.
+    # Of colors Pillow reads the upper 8 of 16 bits.
     deep = 256 * image.astype(np.int64) + 77
     yield Specimen("color-16.png", png(deep, 16, COLOR), image)
     deep_gray, deep_alpha = 257 * gray.astype(int), 257 * alpha.astype(int)

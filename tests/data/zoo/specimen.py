@@ -55,7 +55,7 @@ def rgb(gray: NDArray[np.generic]) -> Pixels:
 
 
 def on_white(color: Pixels, alpha: NDArray[np.generic]) -> Pixels:
-    """Colours (H, W, 3) of an opacity (H, W) from 0 to 255 on a white page."""
+    """Colors (H, W, 3) of an opacity (H, W) from 0 to 255 on a white page."""
     share = alpha[..., None].astype(np.float64) / 255
     return np.rint(share * color + (1 - share) * 255).astype(np.uint8)
 

@@ -1,4 +1,4 @@
-"""Detectors on encoders: their forms, their normalisation, and the head that boxes and masks share."""
+"""Detectors on encoders: their forms, their normalization, and the head that boxes and masks share."""
 
 import pytest
 import torch
@@ -78,7 +78,7 @@ def test_it_stands_on_a_copy_with_the_encoders_weights(images, encoder):
     assert all(parameter.grad is None for parameter in encoder.parameters())
 
 
-def test_frozen_normalisation_is_kept_and_new_layers_have_none(images, encoder):
+def test_frozen_normalization_is_kept_and_new_layers_have_none(images, encoder):
     model = detector_of(encoder, norm="frozen")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     frozen = [module for module in model.modules() if isinstance(module, FrozenBatchNorm2d)]
@@ -88,7 +88,7 @@ def test_frozen_normalisation_is_kept_and_new_layers_have_none(images, encoder):
 
 
 @pytest.mark.parametrize(("detector", "more"), [("c4", 1), ("fpn", 8 + 4 + 4)])
-def test_trained_normalisation_is_in_the_new_layers_too(encoder, detector, more):
+def test_trained_normalization_is_in_the_new_layers_too(encoder, detector, more):
     model = detector_of(encoder, detector=detector)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     assert len(norms) == sum(isinstance(module, nn.BatchNorm2d) for module in encoder.modules()) + more

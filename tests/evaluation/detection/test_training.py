@@ -54,7 +54,7 @@ def test_settings_change_the_schedule():
         DetectConfig(size=32)
 
 
-def test_normalisations_have_no_weight_decay(encoder):
+def test_normalizations_have_no_weight_decay(encoder):
     options = DetectConfig()
     detector = build_detector(encoder, 2, DataConfig(), options, masks=True)
     others, norms = build_optimizer(detector, options).param_groups

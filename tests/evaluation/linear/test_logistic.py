@@ -34,7 +34,7 @@ def overlapping(n: int, seed: int, dim: int = 30) -> tuple[Tensor, Tensor]:
 
 
 def scikit_learns(weight_decay: float, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> float:
-    """The accuracy of scikit-learn's logistic regression at equal regularisation, on standardised features."""
+    """The accuracy of scikit-learn's logistic regression at equal regularization, on standardized features."""
     x, val_x = standardize(train[0], val[0])
     model = LogisticRegression(C=1 / (weight_decay * len(x)), max_iter=5000, tol=1e-6).fit(
         x.numpy(), train[1].numpy()

@@ -28,7 +28,7 @@ def test_separates_what_is_separable_at_any_scale_and_size(scale: float, n: int)
 
 def test_mocos_own_setting_on_small_features() -> None:
     (x, y), (val_x, val_y) = separable(600, 0), separable(200, 1)
-    config = LinearConfig(standardise=False)
+    config = LinearConfig(standardize=False)
     assert config.lr == 30
     assert linear_probe(x * 0.05, y, val_x * 0.05, val_y, config=config, num_classes=4)["top1"] > 0.99
 
@@ -36,7 +36,7 @@ def test_mocos_own_setting_on_small_features() -> None:
 def test_a_training_that_diverges_stops() -> None:
     (x, y), (val_x, val_y) = separable(40, 0), separable(20, 1)
     with pytest.raises(TrainingError, match="the training has diverged"):
-        linear_probe(1e6 * x, y, val_x, val_y, config=LinearConfig(lr=1e37, standardise=False), num_classes=4)
+        linear_probe(1e6 * x, y, val_x, val_y, config=LinearConfig(lr=1e37, standardize=False), num_classes=4)
 
 
 def test_lars_learns() -> None:
@@ -137,7 +137,7 @@ def test_top5_counts_the_five_best() -> None:
     assert result["top5"] == 1
 
 
-def test_standardised_takes_its_statistics_from_the_training_images_only() -> None:
+def test_standardized_takes_its_statistics_from_the_training_images_only() -> None:
     generator = torch.Generator().manual_seed(0)
     x = 3 + 5 * torch.randn(50, 4, generator=generator)
     z, w = standardize(x, x[:1] + 1)
@@ -146,7 +146,7 @@ def test_standardised_takes_its_statistics_from_the_training_images_only() -> No
     torch.testing.assert_close(w, z[:1] + 1 / x.std(0, correction=0))
 
 
-def test_standardised_ignores_a_feature_that_never_changes() -> None:
+def test_standardized_ignores_a_feature_that_never_changes() -> None:
     x = torch.tensor([[1.0, 0.1], [2.0, 0.1], [3.0, 0.1]])
     z, w = standardize(x, torch.tensor([[2.0, 7.0]]))
     assert z[:, 1].tolist() == [0, 0, 0]

@@ -23,7 +23,7 @@ def test_the_result_and_its_pictures_lie_beside_the_weights(weights, tmp_path):
     settings = ["iterations=2", "batch_size=4", "size=32"]
     evaluation = evaluate("segment", weights, write_halves(tmp_path / "data", 12, 0), overrides=settings)
     assert (evaluation.train_images, evaluation.val_images, evaluation.classes) == (11, 1, 3)
-    assert [row["encoder"] for row in evaluation.rows] == ["pre-trained", "random initialisation"]
+    assert [row["encoder"] for row in evaluation.rows] == ["pre-trained", "random initialization"]
     for row in evaluation.rows:
         assert row.keys() == {"encoder", "seed", "miou", "pixel_accuracy", "class_mean", "iou"}
     heading = evaluation.table().splitlines()[2]
@@ -32,7 +32,7 @@ def test_the_result_and_its_pictures_lie_beside_the_weights(weights, tmp_path):
     (file,) = (tmp_path / "evaluation").glob("segment-data-*.json")
     assert Evaluation.load(file) == evaluation
     pictures = {path.name for path in file.parent.glob("*.jpg")}
-    assert pictures == {f"{file.stem}.{name}.picture-1.jpg" for name in ("pre-trained", "random_initialisation")}
+    assert pictures == {f"{file.stem}.{name}.picture-1.jpg" for name in ("pre-trained", "random_initialization")}
 
 
 @pytest.mark.real_data

@@ -113,7 +113,7 @@ __global__ void barrier_of_the_block_for_other_blocks(int* out) {
   if (threadIdx.x == 0) out[2 + blockIdx.x] = out[blockIdx.x ^ 1];
 }
 
-__global__ void neighbours_write_the_same_byte(int* out) {
+__global__ void neighbors_write_the_same_byte(int* out) {
   reinterpret_cast<char*>(out)[threadIdx.x / 2] = 1;
 }
 
@@ -172,7 +172,7 @@ __global__ void sum_by_blocks(int* out) {
   if (threadIdx.x == 0) out[blockIdx.x] = values[0];
 }
 
-__global__ void neighbours_in_turn(int* out) {
+__global__ void neighbors_in_turn(int* out) {
   const auto grid = cooperative_groups::this_grid();
   const unsigned count = gridDim.x * blockDim.x, me = blockIdx.x * blockDim.x + threadIdx.x;
   out[me] = static_cast<int>(me);
@@ -230,21 +230,21 @@ const std::map<std::string, cudaError_t (*)(int*)> launches = {
     {"write_before_a_barrier", [](int* out) { return write_before_a_barrier<<<1, 64>>>(out), cudaGetLastError(); }},
     {"shuffle_in_place_of_a_barrier", [](int* out) { return shuffle_in_place_of_a_barrier<<<1, 64>>>(out), cudaGetLastError(); }},
     {"barrier_of_the_block_for_other_blocks", [](int* out) { return barrier_of_the_block_for_other_blocks<<<2, 1>>>(out), cudaGetLastError(); }},
-    {"neighbours_write_the_same_byte", [](int* out) { return neighbours_write_the_same_byte<<<1, 32>>>(out), cudaGetLastError(); }},
+    {"neighbors_write_the_same_byte", [](int* out) { return neighbors_write_the_same_byte<<<1, 32>>>(out), cudaGetLastError(); }},
     {"plain_read_beside_atomics", [](int* out) { return plain_read_beside_atomics<<<1, 32>>>(out), cudaGetLastError(); }},
     {"places", [](int* out) { return places<<<dim3(3, 2, 2), dim3(4, 2, 3)>>>(out), cudaGetLastError(); }},
     {"shuffles", [](int* out) { return shuffles<<<1, 32>>>(out), cudaGetLastError(); }},
     {"votes", [](int* out) { return votes<<<1, 32>>>(out), cudaGetLastError(); }},
     {"halves_of_a_warp", [](int* out) { return halves_of_a_warp<<<1, 32>>>(out), cudaGetLastError(); }},
     {"sum_by_blocks", [](int* out) { return sum_by_blocks<<<3, 128, 512>>>(out), cudaGetLastError(); }},
-    {"neighbours_in_turn", [](int* out) { return cooperative(reinterpret_cast<const void*>(neighbours_in_turn), 3, out); }},
+    {"neighbors_in_turn", [](int* out) { return cooperative(reinterpret_cast<const void*>(neighbors_in_turn), 3, out); }},
     {"atomics", [](int* out) { return atomics<<<2, 64>>>(out), cudaGetLastError(); }},
     {"vectors", [](int* out) { return vectors<<<1, 2>>>(out), cudaGetLastError(); }},
     {"another_stream", [](int* out) { return places<<<1, 32, 0, out>>>(out), cudaGetLastError(); }},
     {"too_many_threads", [](int* out) { return places<<<1, 1025>>>(out), cudaGetLastError(); }},
     {"too_much_shared_memory", [](int* out) { return places<<<1, 32, (48 << 10) + 1>>>(out), cudaGetLastError(); }},
     {"too_many_blocks_to_wait", [](int* out) {
-       return cooperative(reinterpret_cast<const void*>(neighbours_in_turn), 9, out);  // 2 for each of 4 processors
+       return cooperative(reinterpret_cast<const void*>(neighbors_in_turn), 9, out);  // 2 for each of 4 processors
      }},
 };
 

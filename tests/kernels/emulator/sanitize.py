@@ -69,7 +69,7 @@ def pytest_load_initial_conftests() -> None:
     from tests.kernels import accuracy
 
     sslfast.__path__.insert(0, str(Path(os.environ[MODULE]).parent))
-    # Loops that sanitizers keep from being vectorised sum in another order, and less exactly.
+    # Loops that sanitizers keep from being vectorized sum in another order, and less exactly.
     accuracy.assert_accurate = lambda *_: None
 
 

@@ -35,7 +35,7 @@ ACCESSES = {
     "write_before_a_barrier": "shared memory that .*, with no barrier between; it came last to checks.cu",
     "shuffle_in_place_of_a_barrier": "4 bytes of shared memory that .* wrote, with no barrier|nobody has written",
     "barrier_of_the_block_for_other_blocks": "4 bytes of global memory that block ., thread 0 .*, with no barrier",
-    "neighbours_write_the_same_byte": "writes 1 bytes of global memory that block 0, thread .* wrote",
+    "neighbors_write_the_same_byte": "writes 1 bytes of global memory that block 0, thread .* wrote",
     "plain_read_beside_atomics": "4 bytes of global memory that .*, with no barrier between",
 }
 LANES = range(32)
@@ -51,7 +51,7 @@ DEFINED = {
     "votes": [0b111 + 16 for _ in LANES] + [5 + 16 for _ in LANES],
     "halves_of_a_warp": [3**4] * 16 + [2**4] * 16,
     "sum_by_blocks": [sum(range(128))] * 3,
-    "neighbours_in_turn": [(i + 3) % 96 for i in range(96)],
+    "neighbors_in_turn": [(i + 3) % 96 for i in range(96)],
     "atomics": [128, 63, -63, 0, 128, 64, 64],
     "vectors": [1, 2, 3, 4] * 2,
 }

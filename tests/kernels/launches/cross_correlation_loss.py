@@ -12,7 +12,7 @@ def cases(arch):
     signature |= {"N": "i32", "D": "i32", "M": "i32", "epsilon": "fp32", "scale": "fp32", "lambd": "fp32"}
     tile = {"BN": triton_kernels.BN, "BD": triton_kernels.BD}
     for name, constants in (
-        ("normalise_kernel", tile),
+        ("normalize_kernel", tile),
         ("squares_kernel", {"BC": triton_kernels.BC}),
         ("gradient_kernel", tile),
     ):
@@ -30,4 +30,4 @@ def cases(arch):
         )
 
 
-LAUNCHES = Launches(cases, wide=("normalise", "squares", "gradient"))
+LAUNCHES = Launches(cases, wide=("normalize", "squares", "gradient"))

@@ -15,22 +15,22 @@ def cases(arch):
         "inverse_t": "fp32",
     }
 
-    def case(kernel, constants, num_warps, labelled=True, num_stages=3, **meant):
-        labels = {"p_labels": "*i64"} if labelled else {}
-        return f"{kernel} {constants} labels={labelled}", {
+    def case(kernel, constants, num_warps, labeled=True, num_stages=3, **meant):
+        labels = {"p_labels": "*i64"} if labeled else {}
+        return f"{kernel} {constants} labels={labeled}", {
             "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
             "arch": arch,
             "signature": types | labels,
-            "constants": constants if labelled else constants | {"p_labels": None},
+            "constants": constants if labeled else constants | {"p_labels": None},
             "multiples_of_16": ["M", "D", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
         } | meant
 
-    for m, d, labelled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
+    for m, d, labeled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
         for kernel in ("partial_kernel", "gradient_kernel"):
             c = triton_launch.choose_config(
-                m, d, 132, arch in (90, 100), labelled=labelled, backward=kernel == "gradient_kernel"
+                m, d, 132, arch in (90, 100), labeled=labeled, backward=kernel == "gradient_kernel"
             )
             tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
             if kernel == "partial_kernel":
@@ -38,7 +38,7 @@ def cases(arch):
             meant = {"blocks": 1 if arch == 120 else c.blocks}
             if kernel == "gradient_kernel":
                 meant |= {"powers": c.BN // 2}  # one a weight: 32 threads have 16 rows
-            yield case(kernel, tile, c.num_warps, labelled, c.num_stages, **meant)
+            yield case(kernel, tile, c.num_warps, labeled, c.num_stages, **meant)
     yield case("merge_kernel", {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM}, 4)
     yield case("prepare_kernel", {"BM": triton_launch.PREPARE_BM}, triton_launch.PREPARE_WARPS)
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}

@@ -1,4 +1,4 @@
-"""By what the moving averages normalise: every method that has one."""
+"""By what the moving averages normalize: every method that has one."""
 
 import copy
 
@@ -27,7 +27,7 @@ METHODS = {
 
 @pytest.mark.parametrize("target_norm", ["ema", "own"])
 @pytest.mark.parametrize("name", sorted(METHODS))
-def test_the_target_normalises_by_averages_or_by_its_own_batches(name, target_norm):
+def test_the_target_normalizes_by_averages_or_by_its_own_batches(name, target_norm):
     method = build_method(name, target_norm=target_norm, **METHODS[name]).train()
     target = next(module for module in method.children() if isinstance(module, MomentumCopy))
     before = copy.deepcopy(target.state_dict())

@@ -21,14 +21,14 @@ def grids(paths: list[Path]) -> dict[str, Grid]:
 
 
 def test_the_same_protocol_and_images_share_a_table_with_intervals(two: list[Path]) -> None:
-    write_evaluation(two[0], "knn", [knn_row(0.5, class_mean=0.4), knn_row(0.2, "random initialisation")])
+    write_evaluation(two[0], "knn", [knn_row(0.5, class_mean=0.4), knn_row(0.2, "random initialization")])
     write_evaluation(two[1], "knn", [knn_row(0.6), knn_row(0.7, k=20)])
     ((title, table),) = grids(two).items()
     assert title == "knn on CIFAR10: 900 training images, 100 held out"
     assert table.headings == ["run", "held-out top-1, k=5", "mean of classes, k=5", "held-out top-1, k=20"]
     assert table.rows == [
         [("a", ""), ("50.0%", "40.4 to 59.6%"), ("40.0%", ""), ("-", "")],
-        [("a", "random initialisation"), ("20.0%", "13.3 to 28.9%"), ("-", ""), ("-", "")],
+        [("a", "random initialization"), ("20.0%", "13.3 to 28.9%"), ("-", ""), ("-", "")],
         [("b", ""), ("60.0%", "50.2 to 69.1%"), ("-", ""), ("70.0%", "60.4 to 78.1%")],
     ]
 
@@ -79,15 +79,15 @@ def test_a_list_of_other_content_makes_another_column(two: list[Path]) -> None:
 
 
 def test_several_weights_of_a_run_have_a_row_each(two: list[Path]) -> None:
-    write_evaluation(two[0], "early", [knn_row(0.3), knn_row(0.1, "random initialisation")], step=4, weights="b2")
-    write_evaluation(two[0], "late", [knn_row(0.5), knn_row(0.1, "random initialisation")])
+    write_evaluation(two[0], "early", [knn_row(0.3), knn_row(0.1, "random initialization")], step=4, weights="b2")
+    write_evaluation(two[0], "late", [knn_row(0.5), knn_row(0.1, "random initialization")])
     write_evaluation(two[0], "other", [knn_row(0.4)], step=None, weights="c3", checkpoint="x/averaged.safetensors")
     (table,) = grids(two).values()
     assert [(*row[0], row[1][0]) for row in table.rows] == [
         ("a", "at step 4", "30.0%"),
         ("a", "at step 8", "50.0%"),
         ("a", "averaged.safetensors", "40.0%"),
-        ("a", "random initialisation", "10.0%"),
+        ("a", "random initialization", "10.0%"),
         ("b", "", "-"),
     ]
 

@@ -2,7 +2,7 @@
 
     from sslfast.nn.compat.lightly import BarlowTwinsLoss, DINOLoss, NTXentLoss, SwaVLoss
 
-`gather_distributed` works as there: over the default process group, once it is initialised.
+`gather_distributed` works as there: over the default process group, once it is initialized.
 
 What the originals take and these refuse, with a ValueError: a negative temperature, `sinkhorn_iterations=0`
 (SwaVLoss), and more views of the teacher's than of the student's (DINOLoss). A memory bank's size may be a number

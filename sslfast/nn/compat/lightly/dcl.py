@@ -17,12 +17,12 @@ WeightFunction = Callable[[Tensor, Tensor], Tensor]
 class DCLLoss(nn.Module):
     """`lightly.loss.DCLLoss`: NT-Xent without the positive in the denominator, by `kernels.in_batch_info_nce`.
 
-    The embeddings are normalised to length 1. In fp32 the loss has few digits where all of a row's negatives
+    The embeddings are normalized to length 1. In fp32 the loss has few digits where all of a row's negatives
     point away from it, as only the few of a tiny batch do.
 
     Args:
         temperature: t > 0. The original takes negative ones too.
-        weight_fn: gives the positives' weights, (N,), from the views' normalised embeddings, (N, dim) each; it is
+        weight_fn: gives the positives' weights, (N,), from the views' normalized embeddings, (N, dim) each; it is
             called for each view with that view first. None: all weigh 1.
         gather_distributed: the negatives are those of all ranks.
 

@@ -1,4 +1,4 @@
-"""The Kozachenko-Leonenko estimate of entropy, which DINOv2 regularises with."""
+"""The Kozachenko-Leonenko estimate of entropy, which DINOv2 regularizes with."""
 
 import torch
 import torch.nn.functional as F
@@ -8,9 +8,9 @@ from sslfast import kernels as K
 
 
 class KoLeoLoss(nn.Module):
-    """`lightly.loss.KoLeoLoss`: spreads embeddings by the distance to each one's nearest neighbour.
+    """`lightly.loss.KoLeoLoss`: spreads embeddings by the distance to each one's nearest neighbor.
 
-    The neighbours are those of `kernels.nearest_neighbor`, without the matrix of similarities.
+    The neighbors are those of `kernels.nearest_neighbor`, without the matrix of similarities.
 
     Args:
         p: the norm of the distances.
@@ -23,7 +23,7 @@ class KoLeoLoss(nn.Module):
         self.pairwise_distance = nn.PairwiseDistance(p=p, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Computes the mean loss of embeddings, (N, D), N > 1, which are normalised to length 1 here.
+        """Computes the mean loss of embeddings, (N, D), N > 1, which are normalized to length 1 here.
 
         Raises:
             ValueError: other shapes.

@@ -29,7 +29,7 @@ class MACLLoss(nn.Module):
         self.temperature, self.alpha, self.A_0, self.eps = temperature, alpha, A_0, 1e-8
 
     def forward(self, z0: Tensor, z1: Tensor) -> Tensor:
-        """Computes the mean loss of two views' embeddings, (N, D) each, which are normalised to length 1 here."""
+        """Computes the mean loss of two views' embeddings, (N, D) each, which are normalized to length 1 here."""
         z0, z1 = F.normalize(z0, dim=-1), F.normalize(z1, dim=-1)
         similarity = (z0.detach() * z1.detach()).sum(dim=1).mean()
         similarity = similarity.to(torch.promote_types(similarity.dtype, torch.float32))

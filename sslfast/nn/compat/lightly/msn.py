@@ -48,7 +48,7 @@ class MSNLoss(nn.Module):
         """Computes the mean loss of the anchors.
 
         Args:
-            anchors: (V * B, D), V views of each sample, normalised to length 1 here, as are the others.
+            anchors: (V * B, D), V views of each sample, normalized to length 1 here, as are the others.
             targets: (B, D); they receive no gradient.
             prototypes: (K, D).
             target_sharpen_temperature: in (0, 1]; the smaller, the sharper the targets.

@@ -17,7 +17,7 @@ from sslfast.nn.compat.lightly.memory_bank import MemoryBankModule
 class NTXentLoss(nn.Module):
     """`lightly.loss.NTXentLoss`: SimCLR's loss, or with a memory bank MoCo's.
 
-    The embeddings are normalised to length 1. With a bank the loss is `kernels.info_nce` against it; then the
+    The embeddings are normalized to length 1. With a bank the loss is `kernels.info_nce` against it; then the
     bank takes out1, if out0 requires grad. Without one it is `kernels.nt_xent`, or, over several processes,
     `kernels.in_batch_info_nce`.
 

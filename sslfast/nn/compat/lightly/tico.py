@@ -33,7 +33,7 @@ class TiCoLoss(nn.Module):
         """Computes the loss of two views' embeddings, (N, D) each, N > 1.
 
         Args:
-            z_a, z_b: normalised to length 1 here; the covariance is of z_a.
+            z_a, z_b: normalized to length 1 here; the covariance is of z_a.
             update_covariance_matrix: keep the moving average that this batch has moved.
 
         Raises:
