@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
+from sslfast.config.plain_yaml import read_yaml
 from sslfast.data.annotations.checks import Annotation, BadObjects, objects_of
 from sslfast.data.annotations.files import choose_split, images_by_stem, read_lines
 from sslfast.data.annotations.images import AnnotatedImages, header_of
@@ -118,11 +117,11 @@ def _names(root: Path) -> list[str] | None:
     if file.suffix == ".txt":
         return [line for line in read_lines(file) if line]
     try:
-        content: Any = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = read_yaml(file.read_text(encoding="utf-8"))
         names = content["names"]
         if isinstance(names, dict):
             names = [names[number] for number in range(len(names))]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, LookupError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(f"{printable(str(file))}: expected YAML with the classes' names as `names`") from error
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
         raise UsageError(
