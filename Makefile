@@ -1,12 +1,13 @@
 # make demo | test | test-long | lint | bench | bench-views | bench-features | bench-train | bench-exchange |
 # bench-compare | methods-check | downstream-check | reproduce | soak | sanitize | static | gpu-check | gpu-pack |
 # results | architecture | wheels | matrix: each first makes the virtual environment .venv and builds the extensions
-# there, with the torch that is in it. make site needs neither. TORCH=cpu: PyTorch's CPU build, for `make demo` only.
+# there, with the torch that is in it. make site and make audit need neither. TORCH=cpu: PyTorch's CPU build, for
+# `make demo` only.
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo test test-long lint bench bench-views bench-features bench-train bench-exchange bench-compare methods-check
-.PHONY: downstream-check reproduce soak sanitize static gpu-check gpu-pack results architecture site wheels matrix lock clean
+.PHONY: downstream-check reproduce soak sanitize static gpu-check gpu-pack results architecture site wheels matrix lock audit clean
 
 demo: .venv/built
 	$(BIN)/sslfast pretrain moco_v2_shapes --out runs/demo --overwrite
@@ -125,17 +126,27 @@ lint: .venv/built
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 ifeq ($(TORCH),cpu)
 	$(BIN)/pip install --quiet uv
-	grep -vE '^(cuda|nvidia|triton)\b' $< | $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu -r -
+	sed -E '/^ +--hash/d; s/ \\$$//' $< | grep -vE '^(cuda|nvidia|triton)\b' | $(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend cpu -r -
 else
 	$(BIN)/pip install --quiet --requirement $<
 endif
 	touch $@
 
-# Resolves the newest versions, with torch, torchvision and DALI held at the versions in constraints.txt.
+# Resolves the newest versions, with torch, torchvision and DALI held at the versions in constraints.txt, each with
+# the hashes of its files.
 lock:
 	uv pip compile pyproject.toml --extra train --extra dali13 --extra detection --extra report --extra logging \
 		--extra dev --universal --python-version 3.10 --constraint constraints.txt --no-header --no-annotate \
-		--upgrade --output-file requirements.lock
+		--generate-hashes --upgrade --output-file requirements.lock
+
+# Asks for known weaknesses of the locked versions; needs a network
+audit: .venv-audit/installed
+	.venv-audit/bin/pip-audit --strict --require-hashes --disable-pip --requirement requirements.lock
+
+.venv-audit/installed:
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit
+	touch $@
 
 clean:
-	rm -rf .venv .venv-site build site *.egg-info sslfast/*.so
+	rm -rf .venv .venv-site .venv-audit build site *.egg-info sslfast/*.so

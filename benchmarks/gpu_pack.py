@@ -72,7 +72,8 @@ def needed(roots: Iterable[str], present: Collection[str], python: str) -> set[s
 def locked(python: str) -> dict[str, str]:
     """The versions of requirements.lock for the machine, by canonical name."""
     lines = (HERE / "requirements.lock").read_text().splitlines()
-    return {canonicalize_name(r.name): str(r.specifier) for r in required(filter(None, lines), python)}
+    pinned = (line.removesuffix(" \\") for line in lines if line and line[0] != " ")  # without the hashes
+    return {canonicalize_name(r.name): str(r.specifier) for r in required(pinned, python)}
 
 
 def missing(folder: Path, roots: Iterable[str], present: Collection[str], python: str) -> list[str]:
