@@ -48,7 +48,7 @@ def _drawn(image: Tensor, found: dict[str, Tensor], classes: Sequence[str]) -> T
         return image
     colors: list[str | tuple[int, int, int]] = [f"hsl({label * TURN % 360:.0f}, 90%, 45%)" for label in labels]
     if "masks" in found:
-        masks = resize(found["masks"], size, InterpolationMode.NEAREST)
+        masks = _apart(resize(found["masks"], size, InterpolationMode.NEAREST))
         image = draw_segmentation_masks(image, masks, alpha=0.5, colors=colors)
     scores = found.get("scores", torch.ones(len(labels))).tolist()
     names = [
@@ -56,3 +56,9 @@ def _drawn(image: Tensor, found: dict[str, Tensor], classes: Sequence[str]) -> T
         for label, score in zip(labels, scores, strict=True)
     ]
     return draw_bounding_boxes(image, found["boxes"] * scale, names, colors, width=2)
+
+
+def _apart(masks: Tensor) -> Tensor:
+    """The masks (N, H, W), each without what an earlier one covers: torchvision draws black where two overlap."""
+    covered = masks.cumsum(dim=0)  # by it and those before
+    return masks & (covered == 1)
