@@ -167,7 +167,7 @@ def test_a_wrong_override_is_explained(override, message):
         ),
         ({"shape": {"name": "square", "side": 13}}, "shape: value error, no square has this side, got"),
         ({"shape": {"name": "circle"}, "colors": ["red", 5]}, "colors.1: input should be a valid string, got 5"),
-        ({"shape": {"name": "circle"}, "colors": 5}, "unknown key 'colors'; did you mean 'colors'?"),
+        ({"shape": {"name": "circle"}, "colros": 5}, "unknown key 'colros'; did you mean 'colors'?"),
     ],
 )
 def test_a_fault_in_a_union_is_explained_by_the_keys_that_a_person_writes(values, message):

@@ -62,15 +62,16 @@ def test_what_could_not_be_read_back_is_not_written(tmp_path, value):
 @pytest.mark.parametrize("killed_in", ["fsync", "replace"])
 def test_a_kill_while_saving_leaves_the_earlier_checkpoint(tmp_path, monkeypatch, killed_in):
     class Killed(BaseException):
-        """Like SIGKILL, lets no handler clean up: none catches it."""
+        """The end of the process."""
 
-    def killed(*args):
+    def killed(*args, **kwargs):
         raise Killed
 
     checkpoints = Checkpoints(tmp_path, keep=2)
     checkpoints.save(1, state(1))
     with monkeypatch.context() as patch:
         patch.setattr(os, killed_in, killed)
+        patch.setattr(Path, "unlink", killed)  # SIGKILL lets nothing clean up
         with pytest.raises(Killed):
             checkpoints.save(2, state(2))
     assert "last.pt.tmp" in names(tmp_path)

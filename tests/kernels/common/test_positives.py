@@ -194,6 +194,6 @@ def test_nothing_is_counted_in_vain(op, impl, device):
     arguments = {
         "info_nce": (*tensors, T, False),
         "in_batch_info_nce": (*tensors, None, None, T, 0, 1, False),
-        "nt_xent": (torch.cat(tensors), T),
+        "nt_xent": (torch.cat(tensors), T, False),
     }[op]
     assert lib.OPS[op].call(impl, *arguments, False)[-1].shape == (0,)
