@@ -6,6 +6,7 @@ import signal
 
 import torch
 
+from sslfast import distributed
 from sslfast.recipes.load import load_recipe
 from sslfast.run.checkpoint import load
 from sslfast.train.step import TrainStep
@@ -60,13 +61,13 @@ def assert_same(left, right, where="state"):
         assert left == right, where
 
 
-def signal_after(patch, steps):
-    """Sends SIGTERM to this process where a run has taken so many steps."""
+def signal_after(patch, steps, rank=0):
+    """Sends SIGTERM to this process, if it is that of the rank, where a run has taken so many steps."""
     take_step = TrainStep.__call__
 
     def step_then_signal(self, batch):
         values = take_step(self, batch)
-        if self.steps_done == steps:
+        if self.steps_done == steps and distributed.rank() == rank:
             os.kill(os.getpid(), signal.SIGTERM)
         return values
 

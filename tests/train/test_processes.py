@@ -20,8 +20,7 @@ from sslfast.evaluation import features as evaluation
 from sslfast.methods import METHODS
 from sslfast.methods.moco_v2 import MoCoV2
 from sslfast.recipes.load import load_recipe
-from sslfast.train.step import TrainStep
-from tests.train.runs import TINY, assert_same, lines, state
+from tests.train.runs import TINY, assert_same, lines, signal_after, state
 
 RANKS = 2
 # Without batch normalization, which is over a process's own images: then two processes do what one does.
@@ -64,7 +63,7 @@ def work(rank, folder):
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
     pretrain(config(), folder / "whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainStep, "__call__", signalled(TrainStep.__call__))
+        signal_after(patch, STOPPED, rank=1)
         with pytest.raises(SystemExit, match="143"):
             pretrain(config(), folder / "stopped")
     pretrain(config("train.accumulate=2"), folder / "in parts")
@@ -93,18 +92,6 @@ def work(rank, folder):
     with pytest.raises(UsageError, match="every process needs the same --out"):
         pretrain(config(), folder / ("whole" if rank == 0 else "of another machine"), resume=True)
     dist.destroy_process_group()
-
-
-def signalled(take_step):
-    """A step that sends a signal to rank 1 alone."""
-
-    def step(self, batch):
-        values = take_step(self, batch)
-        if self.steps_done == STOPPED and dist.get_rank() == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return values
-
-    return step
 
 
 def signalled_at_the_end(eval_batches):

@@ -1,9 +1,7 @@
 """Weights in parts over several processes: they learn what one process learns, and leave what it leaves."""
 
 import math
-import os
 import shutil
-import signal
 from collections import Counter
 from itertools import islice
 
@@ -18,12 +16,11 @@ from sslfast.errors import UsageError
 from sslfast.methods import METHODS, Method
 from sslfast.methods.mae import MAE
 from sslfast.recipes.check import check_recipe
-from sslfast.train.step import TrainStep
 from sslfast.weights import load_encoder
 from tests.methods.runs import small_recipe
 from tests.methods.steps import CASES, SLOW, calibrated, error, trainer_of
 from tests.methods.subjects import SUBJECTS, VIT
-from tests.train.runs import assert_same, lines, state
+from tests.train.runs import assert_same, lines, signal_after, state
 
 pytestmark = pytest.mark.skipif(not dist.is_gloo_available(), reason="needs gloo")
 
@@ -145,18 +142,6 @@ class BadOnRank1(MAE):
         return (loss * torch.nan if self.calls == BAD and dist.get_rank() == 1 else loss), values, kept
 
 
-def signalled(take_step):
-    """A step that sends a signal to rank 1 alone."""
-
-    def step(self, batch):
-        values = take_step(self, batch)
-        if self.steps_done == STOPPED and dist.get_rank() == 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return values
-
-    return step
-
-
 def work(rank, folder):
     join(rank, RANKS, folder)
     compare(torch.load(folder / "expected.pt"), CHECKED)
@@ -166,7 +151,7 @@ def work(rank, folder):
     if rank == 0:  # the encoder that a callback gets is that of the run
         torch.save(dict(given[-1].state_dict()), folder / "given.pt")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TrainStep, "__call__", signalled(TrainStep.__call__))
+        signal_after(patch, STOPPED, rank=1)
         with pytest.raises(SystemExit, match="143"):
             pretrain(recipe(SHARDED), folder / "stopped")
     if rank == 0:
