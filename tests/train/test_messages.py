@@ -114,7 +114,11 @@ def test_ctrl_c_ends_a_linear_probe_at_once(said, monkeypatch, capsys):
         return cross_entropy(*args)
 
     monkeypatch.setattr(probe.F, "cross_entropy", interrupted)
-    assert main(["evaluate", "linear", str(run), "--data", "shapes", "limit=60"]) == 130
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        assert main(["evaluate", "linear", str(run), "--data", "shapes", "limit=60"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(steps) == 3
     assert "sslfast: interrupted" in capsys.readouterr().err
     assert not (run / "evaluation").exists()
