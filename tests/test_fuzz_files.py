@@ -8,7 +8,6 @@ import json
 import os
 import random
 import re
-import tarfile
 
 import numpy as np
 import pytest
@@ -32,6 +31,7 @@ from sslfast.run import checkpoint
 from sslfast.run.backbone import write_backbone
 from sslfast.run.metrics import read_metrics
 from tests.data.annotations.drawn import draw, write_coco, write_voc, write_yolo
+from tests.data.sources.archives import write_archive
 from tests.recipes.odd_values import VALUES
 
 CASES = int(os.environ.get("SSLFAST_FUZZ", "25"))
@@ -45,17 +45,6 @@ def picture(form, **options):
     content = io.BytesIO()
     Image.fromarray(pixels).save(content, form, **options)
     return content.getvalue()
-
-
-def archive(folder, names):
-    """A tar of small images in two classes."""
-    path = folder / "images.tar"
-    with tarfile.open(path, "w") as tar:
-        for name, content in names.items():
-            header = tarfile.TarInfo(name)
-            header.size = len(content)
-            tar.addfile(header, io.BytesIO(content))
-    return path
 
 
 def image_file(form, **options):
@@ -74,7 +63,9 @@ def mask(folder):
 
 
 def tar(folder):
-    path = archive(folder, {f"{kind}/{number}.png": picture("png") for kind in "ab" for number in range(2)})
+    path = write_archive(
+        folder / "images.tar", {f"{kind}/{number}.png": picture("png") for kind in "ab" for number in range(2)}
+    )
     return path, lambda: open_source(str(path))
 
 
@@ -82,7 +73,7 @@ def shard(folder):
     samples = {
         f"{n}.{end}": content for n in range(3) for end, content in (("png", picture("png")), ("cls", b"1"))
     }
-    path = archive(folder, samples)
+    path = write_archive(folder / "images.tar", samples)
     return path, lambda: open_source(str(folder / "images{,}.tar"))
 
 

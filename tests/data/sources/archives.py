@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tarfile
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -23,3 +25,14 @@ def archive_of(*members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> byt
         for info in members:
             tar.addfile(info, io.BytesIO(b"x" * info.size))
     return buffer.getvalue()
+
+
+def write_archive(path: Path, files: Mapping[str, bytes]) -> Path:
+    """Writes an archive of files by their names and contents; the folder appears with it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path

@@ -13,6 +13,7 @@ from sslfast.data import open_source
 from sslfast.data.inventory import take_inventory
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.errors import UsageError
+from tests.data.sources.archives import write_archive
 
 PER_SHARD = 3
 
@@ -24,16 +25,6 @@ def jpeg(seed, size=(40, 30)):
     return file.getvalue()
 
 
-def write(path, files):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
-            header = tarfile.TarInfo(name)
-            header.size = len(content)
-            tar.addfile(header, io.BytesIO(content))
-    return path
-
-
 def write_shards(folder, count=2, label=lambda i: {"cls": str(i % 2).encode()}):
     """Shards of three images each, numbered from 0 on, and beside each what `label` makes of its number."""
     for shard in range(count):
@@ -41,7 +32,7 @@ def write_shards(folder, count=2, label=lambda i: {"cls": str(i % 2).encode()}):
         for i in range(shard * PER_SHARD, (shard + 1) * PER_SHARD):
             files[f"{i:04}.jpg"] = jpeg(i)
             files |= {f"{i:04}.{kind}": content for kind, content in label(i).items()}
-        write(folder / f"train-{shard:03}.tar", files)
+        write_archive(folder / f"train-{shard:03}.tar", files)
     return folder
 
 
@@ -101,7 +92,7 @@ def test_splits_are_folders_of_shards(tmp_path):
 
 
 def test_a_damaged_image_is_named_by_its_shard(tmp_path):
-    write(tmp_path / "a" / "0.tar", {"x/1.jpg": jpeg(1)[:200], "x/2.jpg": jpeg(2)})
+    write_archive(tmp_path / "a" / "0.tar", {"x/1.jpg": jpeg(1)[:200], "x/2.jpg": jpeg(2)})
     source = open_source(tmp_path / "a", max_bad=0.5)
     with pytest.raises(UnreadableImage):
         source.image(0)
@@ -118,7 +109,7 @@ def test_a_resumed_run_finds_its_images_where_the_shards_are_now(tmp_path):
     found = inventory.find(open_source(tmp_path / "now"), limited=False)
     assert np.array_equal(found.image(4), source_image(4))
     assert found.labels.tolist() == source.labels.tolist()
-    write(tmp_path / "now" / "train-001.tar", {f"{i:04}.jpg": jpeg(i + 1) for i in range(3, 6)})
+    write_archive(tmp_path / "now" / "train-001.tar", {f"{i:04}.jpg": jpeg(i + 1) for i in range(3, 6)})
     with pytest.raises(UsageError, match="does not hold the images of the run: of its 6 .* of another size"):
         inventory.find(open_source(tmp_path / "now", labels=False), limited=False)
     (tmp_path / "now" / "train-001.tar").unlink()
@@ -167,13 +158,13 @@ REFUSED = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_no_sample_is_refused(tmp_path, kind):
     files, message = REFUSED[kind]
-    write(tmp_path / "0.tar", files)
+    write_archive(tmp_path / "0.tar", files)
     with pytest.raises(UsageError, match=message):
         open_source(tmp_path)
 
 
 def test_a_shard_that_is_cut_short_or_compressed_is_refused(tmp_path):
-    shard = write(tmp_path / "0.tar", {"1.jpg": jpeg(1), "2.jpg": jpeg(2)})
+    shard = write_archive(tmp_path / "0.tar", {"1.jpg": jpeg(1), "2.jpg": jpeg(2)})
     whole = shard.read_bytes()
     for content in (whole[:1800], whole[:600], b"x" * 2000):
         shard.write_bytes(content)
