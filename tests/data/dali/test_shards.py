@@ -9,7 +9,7 @@ import torch
 from sslfast.data import open_source
 from sslfast.data.dali.evaluation import dali_crops
 from tests.data.photographs import CPU, assert_equal_batches, loader, photographs
-from tests.data.sources.test_shards import write
+from tests.data.sources.archives import write_archive
 
 
 def sources(tmp_path, damage=None):
@@ -21,7 +21,9 @@ def sources(tmp_path, damage=None):
     contents = [path.read_bytes() for path in files.paths]
     half = len(contents) // 2
     for shard, part in enumerate((contents[:half], contents[half:])):
-        write(tmp_path / "shards" / f"{shard}.tar", {f"{i:04}.jpg": content for i, content in enumerate(part)})
+        write_archive(
+            tmp_path / "shards" / f"{shard}.tar", {f"{i:04}.jpg": content for i, content in enumerate(part)}
+        )
     shards = open_source(tmp_path / "shards", max_bad=0.5)
     files.bad.max_share = 0.5
     return files, shards
