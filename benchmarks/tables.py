@@ -41,7 +41,8 @@ def headers() -> str:
     records: dict[tuple[str, str], list[dict[str, str]]] = {}
     for path in sorted(RESULTS.rglob("*.json")):
         machine, record = path.relative_to(RESULTS).parts[:2]
-        if header := json.loads(path.read_text()).get("header"):
+        content = json.loads(path.read_text())
+        for header in filter(None, (content.get("header"), content.get("continued"))):
             records.setdefault((machine, record.removesuffix(".json")), []).append(header)
     lines = ["| machine | record | date | device | versions |", "|---" * 5 + "|"]
     for (machine, record), found in sorted(records.items()):

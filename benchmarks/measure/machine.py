@@ -69,9 +69,10 @@ def describe(device: torch.device) -> dict[str, str]:
     """The hardware, versions, commit, threads and command that results depend on."""
     versions = [f"python {platform.python_version()}", f"torch {torch.__version__}"]
     versions += [f"{name} {version(name)}" for name in ("triton", "sslfast") if version(name)]
+    instructions = torch.backends.cpu.get_cpu_capability()  # as one name stands for many processors
     description = {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "CPU": f"{environment.cpu_name()}, {torch.get_num_threads()} threads",
+        "CPU": f"{environment.cpu_name()}, {instructions}, {torch.get_num_threads()} threads",
         "versions": ", ".join(versions),
         "commit": commit(),
         "command": " ".join(["sslfast", *sys.argv[1:]]),

@@ -91,7 +91,10 @@ def run_all(
 def report(record: MethodRecord, out: Path, published: Mapping[str, float]) -> dict[str, list[str]]:
     """Writes table and picture. Returns the methods that did not learn, and by which evaluation."""
     summaries = summarize(record.runs)
-    header = "\n".join(f"{key}: {value}" for key, value in {**record.header, **record.shared}.items())
+    told = {**record.header, **record.shared}
+    if record.continued is not None:
+        told["continued"] = ", ".join(record.continued.values())
+    header = "\n".join(f"{key}: {value}" for key, value in told.items())
     text = f"{header}\n\n{held_equal(summaries, record.shared)}\n\n{table(summaries, published)}\n"
     (out / "methods.txt").write_text(text)
     print(f"\n{text}")

@@ -45,6 +45,7 @@ class MethodRecord:
 
     def __init__(self, path: Path, header: dict[str, str], shared: dict[str, Any]) -> None:
         self.path, self.header, self.shared = path, header, shared
+        self.continued: dict[str, str] | None = None  # what the runs that were added later depend on
         self.runs: list[Run] = []
         if path.exists():
             content = json.loads(path.read_text())
@@ -53,7 +54,7 @@ class MethodRecord:
                     f"{path}: holds runs with {content['shared']}, and now asked for is {shared}; "
                     "choose another --out, or remove it"
                 )
-            self.header = content["header"]
+            self.header, self.continued = content["header"], header
             self.runs = [Run(**run) for run in content["runs"]]
 
     def find(self, method: str, settings: Sequence[str]) -> dict[int, Run]:
@@ -65,7 +66,8 @@ class MethodRecord:
         same = {old.seed: old for old in self.runs if (old.method, old.settings) == (run.method, run.settings)}
         others = [old for old in self.runs if old.method != run.method]
         self.runs = [*others, *{**same, run.seed: run}.values()]
-        content = {"header": self.header, "shared": self.shared, "runs": [asdict(run) for run in self.runs]}
+        runs = [asdict(run) for run in self.runs]
+        content = {"header": self.header, "continued": self.continued, "shared": self.shared, "runs": runs}
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(self.path) as file:
             file.write((json.dumps(content, indent=1) + "\n").encode())

@@ -196,8 +196,10 @@ def test_the_records_are_dated(tmp_path, monkeypatch):
         ("train", "2026-01-03T00:00"),
     ):
         content = {"header": {**shared, "date": date}, "results": []}
+        if path == "train":
+            content["continued"] = {**shared, "CPU": "another", "date": "2026-01-04T00:00"}
         (tmp_path / "box" / f"{path}.json").write_text(json.dumps(content))
     assert tables.headers().splitlines()[2:] == [
         "| box | ops | 2026-01-02 to 2026-01-05 | one, 2 threads | torch 2 |",
-        "| box | train | 2026-01-03 | one, 2 threads | torch 2 |",
+        "| box | train | 2026-01-03 to 2026-01-04 | one, 2 threads, another | torch 2 |",
     ]

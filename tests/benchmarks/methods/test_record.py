@@ -1,6 +1,7 @@
 """The record of the runs, its summary and its verdict."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -30,8 +31,11 @@ def test_a_run_with_other_settings_takes_the_place_of_all_before(tmp_path):
     assert not record.find("a", ["x=1"])
     record.add(a_run("a", 0, 0.5, 0.5, settings=["x=1"]))
     again = MethodRecord(record.path, {"CPU": "another"}, {"width": 1})
-    assert again.header == {"CPU": "one"}
+    assert (again.header, again.continued) == ({"CPU": "one"}, {"CPU": "another"})
     assert [(r.method, r.seed, r.scores["knn"]) for r in again.runs] == [("b", 0, 0.3), ("a", 0, 0.5)]
+    again.add(a_run("c", 0, 0.3, 0.3))
+    content = json.loads(record.path.read_text())
+    assert (content["header"], content["continued"]) == ({"CPU": "one"}, {"CPU": "another"})
     with pytest.raises(UsageError, match=r"holds runs with .*'width': 1.* asked for is .*'width': 2"):
         MethodRecord(record.path, {}, {"width": 2})
 
