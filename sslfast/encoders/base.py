@@ -12,7 +12,8 @@ class Encoder(nn.Module, ABC):
     """A network from images (B, 3, S, S) to features (B, feature_dim).
 
     Called with `dense=True` it gives a map of features instead, (B, feature_dim, h, w), where there is one. A
-    ResNet's features are the mean of its map; a ViT's map is of its patches, its features are the class token.
+    ResNet's features are the mean of its map; a ViT's map is of its patches, its features are the class token, or
+    the mean of the map.
 
     Attributes:
         feature_dim: number of features.

@@ -3,6 +3,8 @@ arXiv:2104.02057) trains them: fixed positions, and a random patch projection th
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.vision_transformer import EncoderBlock
@@ -17,7 +19,7 @@ TEMPERATURE = 10000.0  # of the position embedding's frequencies (Vaswani et al.
 
 
 class ViT(Encoder):
-    """A transformer of torchvision's blocks over patches and a class token, which becomes the features.
+    """A transformer of torchvision's blocks over patches and a class token.
 
     Positions are computed from the number of patches, so that images of any size are taken whose sides are
     multiples of the patch's.
@@ -27,12 +29,21 @@ class ViT(Encoder):
         patch_size: side of a patch, pixels.
         freeze_patch_projection: the patches' projection stays random, which steadies training (MoCo v3,
             section 4.2).
+        pool: whether the class token or the mean of the patches' tokens becomes the features.
         channels: of the images.
     """
 
-    def __init__(self, dim: int, *, patch_size: int, freeze_patch_projection: bool, channels: int = 3) -> None:
+    def __init__(
+        self,
+        dim: int,
+        *,
+        patch_size: int,
+        freeze_patch_projection: bool,
+        pool: Literal["class", "mean"] = "class",
+        channels: int = 3,
+    ) -> None:
         super().__init__()
-        self.feature_dim, self.patch_size = dim, patch_size
+        self.feature_dim, self.patch_size, self.pool = dim, patch_size, pool
         self.conv_proj = nn.Conv2d(channels, dim, kernel_size=patch_size, stride=patch_size)
         self.conv_proj.requires_grad_(not freeze_patch_projection)
         self.class_token = nn.Parameter(torch.empty(1, 1, dim))
@@ -83,7 +94,9 @@ class ViT(Encoder):
         rows = self.ln(self.layers(rows))  # (B, 1 + N, D)
         if tokens:
             return rows
-        return rows[:, 1:].mT.unflatten(2, (height, width)) if dense else rows[:, 0]
+        if dense:
+            return rows[:, 1:].mT.unflatten(2, (height, width))
+        return rows[:, 0] if self.pool == "class" else rows[:, 1:].mean(dim=1)
 
 
 @torch.no_grad()
@@ -130,5 +143,6 @@ def build_vit(config: EncoderConfig, channels: int) -> ViT:
         HEADS * max(1, round(VITS[config.name] * config.width / HEADS)),
         patch_size=config.patch_size,
         freeze_patch_projection=config.freeze_patch_projection,
+        pool=config.pool,
         channels=channels,
     )

@@ -141,19 +141,33 @@ def test_a_format_that_does_not_exist(tmp_path: Path) -> None:
         export("random", tmp_path / "out", "keras")
 
 
-@pytest.mark.parametrize("encoder", [{}, {"name": "vit_small"}], ids=["resnet18", "vit_small"])
-def test_timm_loads_it_strictly_and_computes_the_same(tmp_path: Path, encoder: dict[str, object]) -> None:
+VIT = {"num_heads": 12, "img_size": 64}
+
+
+@pytest.mark.parametrize(
+    ("encoder", "model_name", "options"),
+    [
+        ({}, "resnet18", {}),
+        ({"name": "vit_small"}, "vit_small_patch16_224", VIT),
+        (
+            {"name": "vit_small", "pool": "mean"},
+            "vit_small_patch16_224",
+            {**VIT, "global_pool": "avg", "fc_norm": False},
+        ),
+    ],
+    ids=["resnet18", "vit_small", "mean of a vit_small"],
+)
+def test_timm_loads_it_strictly_and_computes_the_same(
+    tmp_path: Path, encoder: dict[str, object], model_name: str, options: dict[str, object]
+) -> None:
     timm = pytest.importorskip("timm")
     path, ours = save_run(tmp_path, size=64, **encoder)
     out = export(path, tmp_path / "timm.safetensors", "timm")
     with safetensors.safe_open(out, "pt") as file:
         call = file.metadata()["architecture"]
-    if encoder:
-        assert call == "timm.create_model('vit_small_patch16_224', num_classes=0, num_heads=12, img_size=64)"
-        model = timm.create_model("vit_small_patch16_224", num_classes=0, num_heads=12, img_size=64)
-    else:
-        assert call == "timm.create_model('resnet18', num_classes=0)"
-        model = timm.create_model("resnet18", num_classes=0)
+    told = "".join(f", {key}={value!r}" for key, value in options.items())
+    assert call == f"timm.create_model({model_name!r}, num_classes=0{told})"
+    model = timm.create_model(model_name, num_classes=0, **options)
     model.load_state_dict(load_file(out), strict=True)
     torch.testing.assert_close(model.eval()(images()), ours(images()), rtol=1e-4, atol=1e-5)
 
@@ -208,9 +222,10 @@ def test_the_hub_gets_weights_a_configuration_and_a_card(tmp_path: Path) -> None
     assert "the weights are their owner's" in body
 
 
-def test_timm_loads_the_folder_of_the_hub(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["class", "mean"])
+def test_timm_loads_the_folder_of_the_hub(tmp_path: Path, pool: str) -> None:
     timm = pytest.importorskip("timm")
-    path, encoder = save_run(tmp_path, size=64, name="vit_small")
+    path, encoder = save_run(tmp_path, size=64, name="vit_small", pool=pool)
     folder = export(path, tmp_path / "hub", "hf")
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     torch.testing.assert_close(model(images()), encoder(images()), rtol=1e-4, atol=1e-5)

@@ -58,6 +58,13 @@ def test_the_map_holds_the_patches_where_they_are():
             torch.testing.assert_close(dense[:, :, i, j], encoder.ln(token))
 
 
+def test_features_are_the_class_token_or_the_mean_of_the_map():
+    images = torch.randn(2, 3, 8, 12)
+    by_class, by_mean = build(), build(pool="mean")
+    torch.testing.assert_close(by_mean(images), by_class(images, dense=True).mean(dim=(2, 3)))
+    torch.testing.assert_close(by_class(images), by_class(images, tokens=True)[:, 0])
+
+
 def test_positions_are_those_of_the_formula():
     dim, height, width = 24, 3, 5
     positions = position_embedding(height, width, dim).view(height, width, dim)

@@ -79,7 +79,8 @@ def as_timm(found: NamedEncoder) -> TimmModel:
 def _vit_options(encoder: ViT, side: int) -> dict[str, Any]:
     wanted = {"num_heads": HEADS, "patch_size": encoder.patch_size, "img_size": side}
     default = {"num_heads": encoder.feature_dim // 64, "patch_size": 16, "img_size": 224}
-    return {key: value for key, value in wanted.items() if value != default[key]}
+    pool = {} if encoder.pool == "class" else {"global_pool": "avg", "fc_norm": False}  # which would come after it
+    return {key: value for key, value in wanted.items() if value != default[key]} | pool
 
 
 def _vit(encoder: ViT, side: int) -> dict[str, Tensor]:
