@@ -57,9 +57,26 @@ def read_run(cell: Cell, commands: Commands) -> ReproducedRun | None:
     )
 
 
-def content(header: dict[str, str], scale: dict[str, Any], runs: Sequence[ReproducedRun]) -> dict[str, Any]:
-    """The record, as its JSON file holds it."""
-    return {"header": header, "scale": scale, "runs": [asdict(run) for run in runs]}
+def content(
+    header: dict[str, str],
+    scale: dict[str, Any],
+    runs: Sequence[ReproducedRun],
+    earlier: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The record, as its JSON file holds it.
+
+    Args:
+        header: what the runs depend on, see `machine.describe`.
+        scale: the settings that they share.
+        runs: what they came to.
+        earlier: the record that they continue: their rows take the places of its own.
+    """
+    made = [asdict(run) for run in runs]
+    if earlier is None:
+        return {"header": header, "scale": scale, "runs": made}
+    rows = {run.row for run in runs}
+    kept = [run for run in earlier["runs"] if run["row"] not in rows]
+    return {**earlier, "continued": header, "runs": [*kept, *made]}
 
 
 def rows(record: dict[str, Any]) -> list[list[str]]:

@@ -13,7 +13,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -23,11 +24,12 @@ from sslfast.benchmarks.reproduce.plot import draw
 from sslfast.benchmarks.reproduce.record import content, path_of, read_run
 from sslfast.benchmarks.reproduce.tables import SMALL, SMALL_PROBE, full, small
 from sslfast.commands.sweep import sweep
+from sslfast.config.settings import nearest
 from sslfast.data.sources.names import listed
 from sslfast.errors import TrainingError, UsageError
 from sslfast.run.atomic import atomic_write
 from sslfast.sweep.commands import commands
-from sslfast.sweep.grid import cells
+from sslfast.sweep.grid import Sweep, cells
 
 SCALES = ("small", "full")
 PROGRAM = "python -m sslfast.benchmarks.reproduce.run"
@@ -46,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="labeled images (default: torchvision's CIFAR10; in small $SSLFAST_CIFAR10, else ../shared's)",
     )
     parser.add_argument("--seeds", metavar="N", type=int, default=2, help="of table 1, in small (default: 2)")
+    parser.add_argument(
+        "--row", metavar="NAME", nargs="+", help="of the record, to be made in place of what it has (default: all)"
+    )
     parser.add_argument("--devices", metavar="0,1", help="(default: a GPU, else a run at a time on each core)")
     parser.add_argument("--runs", metavar="DIR", type=Path, help="(default: runs/reproduce-<scale>)")
     parser.add_argument("--out", metavar="FILE", type=Path, help="(default: in benchmarks/results/<machine>/)")
@@ -70,12 +75,18 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"SCALE={args.scale}: expected {' or '.join(SCALES)}")
     name = "quick" if args.quick else args.scale
     sweeps = full() if args.scale == "full" else small(seeds=args.seeds, quick=args.quick)
+    if args.row:
+        sweeps = chosen_rows(sweeps, args.row)
     data, runs = args.data or default_data(args.scale), args.runs or Path("runs") / f"reproduce-{name}"
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     cores = ["cpu"] * len(os.sched_getaffinity(0))
     devices = args.devices.split(",") if args.devices else ["0"] if device.type == "cuda" else cores
     out = args.out or (runs / "quick.json" if args.quick else path_of(RESULTS, machine_name(device), name))
     scale = {"evaluate": SMALL_PROBE, **SMALL} if args.scale == "small" else {"protocol": "as published"}
+    header = {**describe(device), "command": f"{PROGRAM} --scale {name}"}
+    earlier = json.loads(out.read_text()) if args.row and out.exists() else None
+    if earlier is not None and earlier["scale"] != scale:
+        raise UsageError(f"{out}: holds runs of other settings; choose another --out")
     found, failed = [], []
     for folder, chosen in sweeps.items():
         try:
@@ -86,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
             made = commands(cell, runs / folder, listed(data), [], chosen.evaluate)
             if (result := read_run(cell, made)) is not None:
                 found.append(result)
-        record = content({**describe(device), "command": f"{PROGRAM} --scale {name}"}, scale, found)
+        record = content(header, scale, found, earlier)
         out.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(out) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
@@ -95,6 +106,22 @@ def run(args: argparse.Namespace) -> int:
     for reason in failed:
         print(reason, file=sys.stderr)
     return int(bool(failed))
+
+
+def chosen_rows(sweeps: Mapping[str, Sweep], names: Sequence[str]) -> dict[str, Sweep]:
+    """The sweeps with these rows alone.
+
+    Raises:
+        UsageError: there is no such row.
+    """
+    known = [name for each in sweeps.values() for name in each.rows]
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(f"--row {unknown[0]!r}: no such row{nearest(unknown[0], known)}")
+    chosen = {}
+    for folder, each in sweeps.items():
+        if rows := {name: each.rows[name] for name in names if name in each.rows}:
+            chosen[folder] = replace(each, rows=rows)
+    return chosen
 
 
 if __name__ == "__main__":

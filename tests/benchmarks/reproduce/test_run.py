@@ -1,13 +1,14 @@
 """`make reproduce`: its cells can run, its record is of them, and its table sets them beside the paper."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from sslfast import cli
 from sslfast.benchmarks.reproduce import run
 from sslfast.benchmarks.reproduce.record import ReproducedRun, content, rows
-from sslfast.benchmarks.reproduce.tables import ABLATIONS, METHODS, PUBLISHED, full, small
+from sslfast.benchmarks.reproduce.tables import ABLATIONS, METHODS, PUBLISHED, SMALL, SMALL_PROBE, full, small
 from sslfast.recipes.load import load_recipe
 from sslfast.sweep.commands import commands
 from sslfast.sweep.grid import cells
@@ -70,6 +71,33 @@ def test_quick(tmp_path, calls, capsys):
     assert run.main(words) == 0  # makes no run again
     assert len(calls) == 4
     assert "| nnclr | 1 |" in capsys.readouterr().out
+
+
+def test_a_row_alone_takes_its_place_in_the_record(tmp_path, calls, capsys):
+    out, data = tmp_path / "quick.json", ["--data", "shapes", "--devices", "cpu"]
+    earlier = {
+        "header": {"commit": "one"},
+        "scale": {"evaluate": SMALL_PROBE, **SMALL},
+        "runs": [asdict(one("nnclr", 0, 0.5)), asdict(one("mncl", 0, 0.5))],
+    }
+    out.write_text(json.dumps(earlier))
+    words = ["--quick", *data, "--runs", str(tmp_path / "runs"), "--out", str(out), "--row", "mncl"]
+    assert run.main(words) == 0
+    assert [arguments[0] for arguments in calls] == ["pretrain", "evaluate"]
+    record = json.loads(out.read_text())
+    assert record["header"] == {"commit": "one"}
+    assert "date" in record["continued"]
+    kept, made = record["runs"]
+    assert kept == earlier["runs"][0]
+    assert (made["row"], made["epochs"]) == ("mncl", [0, 1])
+    out.write_text(json.dumps({**earlier, "scale": {}}))
+    assert run.main(words) == 2
+    assert "quick.json: holds runs of other settings; choose another --out" in capsys.readouterr().err
+
+
+def test_a_row_that_there_is_not(capsys):
+    assert run.main(["--row", "mncl, lamda 2"]) == 2
+    assert "--row 'mncl, lamda 2': no such row; did you mean 'mncl, lambda 2'?" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_told(tmp_path, monkeypatch, capsys):
