@@ -10,7 +10,7 @@ import sslfast
 parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0].replace("%", "%%"))
 parser.add_argument("encoder", help="a run's directory, a file of weights, torchvision/resnet18, ...")
 parser.add_argument("data", help="labeled images: a folder with a subfolder for each class")
-parser.add_argument("settings", nargs="*", help="settings of the protocol, as `sslfast evaluate finetune --help`")
+parser.add_argument("settings", nargs="*", help="settings of the protocol, as `sslfast evaluate --help finetune`")
 parser.add_argument("--labels", nargs="+", default=["1%", "10%"], help="shares of the training images")
 args = parser.parse_intermixed_args()
 

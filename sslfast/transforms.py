@@ -36,9 +36,9 @@ class Views(nn.Module):
     DataLoader they follow from the worker's seed too, which torch draws anew in each epoch.
 
     Args:
-        views: the name of a method's views, as `data.views` of a recipe takes it (`sslfast pretrain --help` lists
-            them), or a list with the settings of each: {"scale": (0.2, 1.0), "blur": 0.5}, others by default
-            (`sslfast.config.ViewConfig`).
+        views: the name of a method's views, as `data.views` of a recipe takes it (`sslfast pretrain --help
+            data.views` lists them), or a list with the settings of each: {"scale": (0.2, 1.0), "blur": 0.5},
+            others by default (`sslfast.config.ViewConfig`).
         size: side of the views in pixels, where a view states no other.
         mean: of red, green, blue over [0, 1], which is subtracted.
         std: standard deviation of the same, which divides.

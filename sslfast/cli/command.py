@@ -23,7 +23,8 @@ class Command:
         usage: its forms, where those that argparse writes would not say it.
         schema: returns the type that its `key.sub=value` settings are of, or None where its arguments name none.
             None in place of the function: it takes no settings.
-        describe: returns all settings as text, which --help prints too.
+        describe: returns the settings of a part by its name as text, for `--help PART`; of "" what `--help` prints
+            below the arguments. None: it takes no settings.
         settle: checks the arguments together. It is given the words that were none of them, which have to be
             settings, and returns these.
         short_of_memory: what helps where memory does not suffice.
@@ -36,7 +37,7 @@ class Command:
     add_arguments: Callable[[Parser], None] | None = None
     usage: str | None = None
     schema: Callable[[Namespace], Any] | None = None
-    describe: Callable[[], str] | None = None
+    describe: Callable[[str], str] | None = None
     settle: Callable[[Parser, Namespace, list[str]], list[str]] | None = None
     short_of_memory: str = "close other programs"
     interrupted: str = "interrupted"
@@ -49,6 +50,6 @@ class Command:
         if self.add_arguments is not None:
             self.add_arguments(parser)
         if self.describe is not None:
-            meaning = "show this and all settings"
-            parser.add_argument("-h", "--help", action=SettingsHelp, nargs=0, const=self.describe, help=meaning)
+            meaning = "show this, or the settings of a part"
+            parser.add_argument("-h", "--help", action=SettingsHelp, describe=self.describe, help=meaning)
         parser.set_defaults(chosen=self)

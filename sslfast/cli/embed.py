@@ -30,11 +30,14 @@ def schema(_: Namespace) -> Any:
     return EmbedConfig
 
 
-def help_text() -> str:
+def help_text(part: str) -> str:
     from sslfast.commands.embed import EmbedConfig
-    from sslfast.config.help import help_lines
+    from sslfast.config.help import help_entries
+    from sslfast.config.parts import ALL, Part, part_text
 
-    return "\n".join(["settings, with their defaults:", *help_lines(EmbedConfig)])
+    return part_text(
+        {"embed": Part(["settings, with their defaults:"], dict(help_entries(EmbedConfig)))}, part or ALL
+    )
 
 
 def run(args: Namespace) -> None:
@@ -57,7 +60,7 @@ EMBED = Command(
     "write the features of images, with their names and labels",
     run,
     add_arguments,
-    usage="sslfast embed ENCODER --data PATH|NAME --out FILE [--patches] [key=value ...]",
+    usage="sslfast embed ENCODER --data PATH|NAME --out FILE [--patches]\n                     [key=value ...]",
     schema=schema,
     describe=help_text,
     short_of_memory="lower limit or chunk",

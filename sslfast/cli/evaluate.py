@@ -12,7 +12,7 @@ from sslfast.cli.parser import Parser
 
 
 def add_arguments(parser: Parser) -> None:
-    protocol = parser.add_argument("protocol", metavar="PROTOCOL", help="see the settings of each below")
+    protocol = parser.add_argument("protocol", metavar="PROTOCOL", help="knn, linear, finetune, segment or detect")
     completed(protocol, protocol_names)
     add_encoder(parser)
     parser.add_argument(
@@ -42,10 +42,10 @@ def schema(args: Namespace) -> Any:
     return PROTOCOLS[args.protocol].config if args.protocol in PROTOCOLS else None
 
 
-def help_text() -> str:
+def help_text(part: str) -> str:
     from sslfast.evaluation.help import describe
 
-    return describe()
+    return describe(part)
 
 
 def run(args: Namespace) -> None:
@@ -71,7 +71,8 @@ EVALUATE = Command(
     "test a frozen encoder",
     run,
     add_arguments,
-    usage="sslfast evaluate PROTOCOL ENCODER --data PATH|NAME [--val PATH|NAME] [key=value ...]",
+    usage="sslfast evaluate PROTOCOL ENCODER --data PATH|NAME [--val PATH|NAME]\n"
+    "                        [key=value ...]",
     schema=schema,
     describe=help_text,
     short_of_memory="lower limit",

@@ -20,6 +20,17 @@ def recipe_schema(_: Namespace) -> Any:
     return recipe_schema()
 
 
+def recipe_help(part: str) -> str:
+    """The settings of a command that takes a recipe, as `Command.describe` gives them."""
+    if not part:
+        from sslfast.recipes.overview import recipe_overview
+
+        return recipe_overview()
+    from sslfast.recipes.help import describe
+
+    return describe(part)
+
+
 def check_words(parser: Parser, args: Namespace, words: Sequence[str], takers: Sequence[str]) -> None:
     """Ends the program at a word that is no setting of the command; `takers` are the commands that have some."""
     for word, after in itertools.zip_longest(words, words[1:], fillvalue=""):

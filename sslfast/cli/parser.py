@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from sslfast.errors import printable
@@ -25,11 +26,23 @@ class StoreOnce(argparse.Action):
 
 
 class SettingsHelp(argparse.Action):
-    """--help of a command with settings: its arguments, then the text that `const` returns."""
+    """The action of --help [PART] of a command with settings.
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
-        print(parser.format_help())
-        print(self.const())
+    Args:
+        describe: returns the settings of a part as text; of "" what is shown below the arguments where no part is
+            named.
+    """
+
+    def __init__(self, *args: Any, describe: Callable[[str], str], **kwargs: Any) -> None:
+        super().__init__(*args, nargs="?", metavar="PART", **kwargs)
+        self.describe = describe
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, part: Any, option: str | None = None
+    ) -> NoReturn:
+        if not part:
+            print(parser.format_help())
+        print(self.describe(part or ""))
         parser.exit()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sslfast.cli.command import Command
 from sslfast.cli.common import DATA, path_argument
 from sslfast.cli.completion import completed, recipe_names
-from sslfast.cli.overrides import recipe_schema
+from sslfast.cli.overrides import recipe_help, recipe_schema
 from sslfast.cli.parser import Parser
 
 
@@ -51,12 +51,6 @@ def settle(parser: Parser, args: Namespace, rest: list[str]) -> list[str]:
     return rest
 
 
-def help_text() -> str:
-    from sslfast.recipes.help import describe
-
-    return describe()
-
-
 def run(args: Namespace) -> None:
     from sslfast.commands.pretrain import pretrain
     from sslfast.recipes.load import to_yaml
@@ -86,10 +80,12 @@ PRETRAIN = Command(
     "pre-train an encoder",
     run,
     add_arguments,
-    usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [key.sub=value ...] [--overwrite]\n"
-    "       sslfast pretrain --resume RUN [--extend train.epochs=N] [--data PATH|NAME] [key.sub=value ...]",
+    usage="sslfast pretrain RECIPE [--data PATH|NAME] [--out DIR] [--overwrite]\n"
+    "                        [key.sub=value ...]\n"
+    "       sslfast pretrain --resume RUN [--extend train.epochs=N]\n"
+    "                        [--data PATH|NAME] [key.sub=value ...]",
     schema=recipe_schema,
-    describe=help_text,
+    describe=recipe_help,
     settle=settle,
     short_of_memory="lower data.batch_size, data.size, encoder.width or method.queue_size; "
     "if the images themselves do not fit, set data.pipeline=dali",

@@ -6,7 +6,7 @@ from argparse import ArgumentTypeError, Namespace
 
 from sslfast.cli.command import Command
 from sslfast.cli.common import DATA, path_argument
-from sslfast.cli.overrides import recipe_schema
+from sslfast.cli.overrides import recipe_help, recipe_schema
 from sslfast.cli.parser import Parser
 
 
@@ -79,6 +79,8 @@ SWEEP = Command(
     "run a recipe with lists of settings and seeds, evaluate the runs, and put them into one table",
     run,
     add_arguments,
-    usage="sslfast sweep RECIPE|ABLATION|FILE.yaml --out DIR ['key.sub=[a,b,c]' ...] [key.sub=value ...]",
+    usage="sslfast sweep RECIPE|ABLATION|FILE.yaml --out DIR\n"
+    "                     ['key.sub=[a,b,c]' ...] [key.sub=value ...]",
     schema=recipe_schema,
+    describe=recipe_help,
 )

@@ -7,7 +7,7 @@ from argparse import Namespace
 from sslfast.cli.command import Command
 from sslfast.cli.common import DATA, path_argument, print_path
 from sslfast.cli.completion import completed, recipe_names
-from sslfast.cli.overrides import recipe_schema
+from sslfast.cli.overrides import recipe_help, recipe_schema
 from sslfast.cli.parser import Parser
 
 
@@ -32,7 +32,8 @@ VIEWS = Command(
     "draw what the networks of a recipe will see",
     run,
     add_arguments,
-    usage="sslfast views RECIPE [--data PATH|NAME] --out FILE.png [key.sub=value ...]",
+    usage="sslfast views RECIPE [--data PATH|NAME] --out FILE.png\n                     [key.sub=value ...]",
     schema=recipe_schema,
+    describe=recipe_help,
     short_of_memory="lower data.size",
 )

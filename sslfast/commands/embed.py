@@ -80,7 +80,7 @@ def embed(
     Raises:
         UsageError: no such encoder or images, an encoder without a map, or a file that cannot be written.
     """
-    options = validate(EmbedConfig, apply_overrides(EmbedConfig, {}, overrides), origin="embed")
+    options = validate(EmbedConfig, apply_overrides(EmbedConfig, {}, overrides), "embed", "sslfast embed --help")
     if out is not None:
         check_out(out, patches=patches)
     device = choose_device(options.device)

@@ -17,6 +17,7 @@ from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.help import HELP
 from sslfast.evaluation.judgement import UNFINISHED, Candidate, alone, judgements, settle
 from sslfast.evaluation.name import result_name, with_ending
 from sslfast.evaluation.options import ClassificationConfig
@@ -79,7 +80,8 @@ def evaluate(
     if kind not in PROTOCOLS:
         raise UsageError(f"evaluate {kind}: no such evaluation{nearest(kind, PROTOCOLS)}")
     protocol = PROTOCOLS[kind]
-    options = validate(protocol.config, apply_overrides(protocol.config, {}, overrides), origin=f"evaluate {kind}")
+    values = apply_overrides(protocol.config, {}, overrides)
+    options = validate(protocol.config, values, f"evaluate {kind}", f"{HELP} {kind}")
     if val is not None and options.val_fraction is not None:
         raise UsageError(
             f"--val {joined(val)} and val_fraction={options.val_fraction:g} both say which images are tested; "

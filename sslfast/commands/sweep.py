@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sslfast.commands.compare import compare
 from sslfast.config.paths import user_path
+from sslfast.data.sources.classes import names_in_short
 from sslfast.data.sources.names import Names, listed
 from sslfast.errors import TrainingError, UsageError
 from sslfast.run.atomic import atomic_write
@@ -78,7 +79,7 @@ def sweep(
         compare([every[name].run for name in found], folder)
     if missing := [name for name in every if name not in found]:
         raise TrainingError(
-            f"sweep: {len(missing)} of {len(every)} runs have no result: {', '.join(missing)}; "
+            f"sweep: {len(missing)} of {len(every)} runs have no result: {names_in_short(missing)}; "
             f"{folder / 'sweep.html'} has the others, and the same command makes these again"
         )
     return f"{grid(table).markdown()}\n{CAPTION}\n{folder / 'sweep.html'}"

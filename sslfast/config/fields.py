@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
-# Unknown keys are errors; a field's docstring becomes its line in `sslfast pretrain --help`.
+# Unknown keys are errors; a field's docstring becomes its line in `sslfast pretrain --help PART`.
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 

@@ -22,8 +22,8 @@ def help_width() -> int:
     return min(shutil.get_terminal_size().columns, WIDEST) - 2
 
 
-def help_lines(schema: Any, prefix: str = "", *, base: Any = None) -> Iterator[str]:
-    """The settings of a dataclass: their names after `prefix`, their defaults, and their meanings, wrapped.
+def help_entries(schema: Any, prefix: str = "", *, base: Any = None) -> Iterator[tuple[str, list[str]]]:
+    """The settings of a dataclass: the whole key of each, and its lines: key, default and meaning, wrapped.
 
     Args:
         schema: the dataclass; of a list of dataclasses among its fields, the first item's settings follow.
@@ -34,10 +34,10 @@ def help_lines(schema: Any, prefix: str = "", *, base: Any = None) -> Iterator[s
         if name in fields(base):
             continue
         if meaning := _meaning(schema, name):
-            yield from entry_lines(f"  {prefix}{name}={_default(info)}", meaning)
+            yield f"{prefix}{name}", entry_lines(f"  {prefix}{name}={_default(info)}", meaning)
         for item in get_args(info.annotation):
             if dataclasses.is_dataclass(item):
-                yield from help_lines(item, f"{prefix}{name}.0.")
+                yield from help_entries(item, f"{prefix}{name}.0.")
 
 
 def _meaning(schema: Any, name: str) -> str | None:
@@ -56,15 +56,15 @@ def _default(info: Any) -> str:
     return yaml.safe_dump(plain, default_flow_style=True).splitlines()[0]
 
 
-def entry_lines(name: str, text: str) -> list[str]:
-    """A name and, from COLUMN on, a text about it; on the next line where the name is longer than its column."""
-    beside = f"{name:<{COLUMN - 2}}  "
-    fits = len(beside) == COLUMN
+def entry_lines(name: str, text: str, column: int = COLUMN) -> list[str]:
+    """A name and, from a column on, a text about it; on the next line where the name is longer than its column."""
+    beside = f"{name:<{column - 2}}  "
+    fits = len(beside) == column
     lines = textwrap.wrap(
         text,
         help_width(),
-        initial_indent=beside if fits else " " * COLUMN,
-        subsequent_indent=" " * COLUMN,
+        initial_indent=beside if fits else " " * column,
+        subsequent_indent=" " * column,
         break_long_words=False,
         break_on_hyphens=False,
     )

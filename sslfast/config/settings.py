@@ -95,8 +95,14 @@ def _set(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any) -
     return {**node, head: _set(child, rest, value, whole, below)}
 
 
-def validate(schema: type, values: dict[str, Any], origin: str) -> Any:
-    """An instance of a schema dataclass out of plain values; `origin` says in an error where they came from.
+def validate(schema: type, values: dict[str, Any], origin: str, help: str | None = None) -> Any:
+    """An instance of a schema dataclass out of plain values.
+
+    Args:
+        schema: the dataclass.
+        values: its settings.
+        origin: where they came from, for error messages.
+        help: the command that lists the settings, for error messages; the name of a part may follow it.
 
     Raises:
         UsageError: names each key at fault, what was expected and what came.
@@ -108,7 +114,7 @@ def validate(schema: type, values: dict[str, Any], origin: str) -> Any:
         except ValidationError as error:
             return adapter.validate_python(_as_meant(schema, values, error))
     except ValidationError as error:
-        faults = [f"{origin}: {_explain(schema, values, fault)}" for fault in error.errors()[:MANY]]
+        faults = [f"{origin}: {_explain(schema, values, fault, help)}" for fault in error.errors()[:MANY]]
         more = [f"and {error.error_count() - MANY} more faults"] if error.error_count() > MANY else []
         raise UsageError("; ".join(faults + more)) from None
 
@@ -139,18 +145,20 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _explain(schema: type, values: Any, fault: Any) -> str:
+def _explain(schema: type, values: Any, fault: Any, help: str | None) -> str:
     """One of pydantic's errors as a person reads it: the key, what was expected, what came."""
     keys, parent, below = _walk(schema, fault["loc"])
     key = ".".join(keys)
     match fault["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
-            return f"unknown key {key!r}{nearest_key(schema, values, keys, parent)}"
+            where = _listing(help, fault["loc"][:-1])
+            return f"unknown key {key!r}{nearest_key(schema, values, keys, parent, where)}"
         case "union_tag_invalid":
             tag = fault["ctx"]["tag"]
-            return f"{key}.name: no {keys[-1]} {shown(tag)}{nearest(tag, union_members(below))}"
+            hint = nearest(tag, union_members(below), _listing(help, fault["loc"]))
+            return f"{key}.name: no {keys[-1]} {shown(tag)}{hint}"
         case "union_tag_not_found":
-            return f"{key}.name is missing; choose from {', '.join(union_members(below))}"
+            return f"{key}.name is missing{choices(union_members(below), _listing(help, fault['loc']))}"
         case "missing":
             return f"{key} is missing"
     if not key:  # of settings that do not go together, which their own message names
@@ -165,6 +173,12 @@ def shown(value: Any) -> str:
     """A value as Python writes it, cut to a length that fits into a sentence."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def _listing(help: str | None, path: Sequence[str | int]) -> str | None:
+    """What lists the settings at pydantic's path to a group of them, as text for `nearest`."""
+    part = ".".join(part for part in path if isinstance(part, str))
+    return f"`{' '.join(filter(None, [help, part]))}`" if help else None
 
 
 def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any, Any]:
@@ -249,8 +263,11 @@ def keys_named(schema: Any, name: str, values: Any = None) -> list[str]:
     return [key for key in keys if key.count(".") == depth]
 
 
-def nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any) -> str:
-    """ "; did you mean 'x'?" for a key that is unknown: one of its name elsewhere, or one like it beside it."""
+def nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any, where: str | None) -> str:
+    """ "; did you mean 'x'?" for a key that is unknown: one of its name elsewhere, or one like it beside it.
+
+    What lists those beside it is `where`.
+    """
     name, known = keys[-1], list(fields(parent))
     if elsewhere := keys_named(schema, name, values):
         return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
@@ -258,23 +275,29 @@ def nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any) -> 
         last_parts = {key.rpartition(".")[2] for key in setting_keys(schema, values)}
         if close := _closest(name, last_parts):
             return f"; did you mean {' or '.join(map(repr, keys_named(schema, close, values)))}?"
-    return nearest(name, known)
+    return nearest(name, known, where)
 
 
-def nearest(name: str, known: Iterable[str], where: str = "`--help`") -> str:
-    """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, all that are known.
+def nearest(name: str, known: Iterable[str], where: str | None = None) -> str:
+    """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, the `choices`.
 
     Args:
         name: what was typed.
         known: the names that exist.
-        where: what lists them, to be named in place of more than 12.
+        where: what lists them; None: nothing does.
     """
     names = list(known)
     if close := _closest(name, names):
         return f"; did you mean {close!r}?"
-    if len(names) > MANY:
-        return f"; {where} lists the {len(names)} that there are"
-    return f"; choose from {', '.join(names)}"
+    return choices(names, where)
+
+
+def choices(known: Iterable[str], where: str | None = None) -> str:
+    """ "; choose from x, y" with all known names; of more than 12 their number and what lists them, if told."""
+    names = list(known)
+    if len(names) <= MANY:
+        return f"; choose from {', '.join(names)}"
+    return f"; {where} lists the {len(names)} that there are" if where else f"; there are {len(names)} others"
 
 
 def _closest(name: str, known: Iterable[str]) -> str | None:

@@ -1,16 +1,33 @@
-"""The protocols and their settings as help text."""
+"""The protocols and their settings as help text, by parts."""
 
 from __future__ import annotations
 
-from sslfast.config.help import entry_lines, help_lines
+from sslfast.config.parts import Part, overview, part, part_text
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.options import EvaluationConfig
 
+HELP = "sslfast evaluate --help"  # the command that shows it
+COMMON = "common"  # the part that all protocols share
 
-def describe() -> str:
-    """Every setting of an evaluation: those of all protocols first, then those of each."""
-    lines = ["settings of all protocols, with their defaults:", *help_lines(EvaluationConfig)]
-    for name, protocol in PROTOCOLS.items():
-        lines += ["", *entry_lines(f"settings of {name}", protocol.config.__doc__ or "")]
-        lines += help_lines(protocol.config, base=EvaluationConfig)
-    return "\n".join(lines)
+
+def describe(name: str) -> str:
+    """The settings of a protocol, or one of them, as `part_text` finds them.
+
+    Args:
+        name: a protocol's, "common" or a setting's; "": the protocols are shown, a line each.
+
+    Raises:
+        UsageError: as `part_text`.
+    """
+    if not name:
+        meanings = {protocol: PROTOCOLS[protocol].config.__doc__ or "" for protocol in PROTOCOLS}
+        return overview({**meanings, COMMON: "The settings of all protocols."})
+    return part_text(_parts(), name)
+
+
+def _parts() -> dict[str, Part]:
+    parts = {
+        name: part(f"settings of {name}", protocol.config.__doc__ or "", protocol.config, base=EvaluationConfig)
+        for name, protocol in PROTOCOLS.items()
+    }
+    return {COMMON: part("settings of all", EvaluationConfig.__doc__ or "", EvaluationConfig), **parts}

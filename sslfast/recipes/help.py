@@ -1,37 +1,43 @@
-"""The recipes, and every setting that a recipe has, as help text."""
+"""Every setting that a recipe has, and the methods and views that it may name, as help text by parts."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import sslfast.methods
-from sslfast.config import Recipe
-from sslfast.config.help import entry_lines, first_sentence, help_lines, name_lines
+from sslfast.config import Recipe, ViewConfig
+from sslfast.config.help import entry_lines, first_sentence, name_lines
+from sslfast.config.parts import Part, part, part_text
 from sslfast.config.settings import fields
 from sslfast.methods import METHODS, Method
-from sslfast.recipes.load import PHOTOGRAPHS, recipes
+from sslfast.recipes.overview import METHOD, VIEWS
 from sslfast.recipes.presets import PRESETS
 
 
-def describe() -> str:
-    """The names of recipes and presets, and every setting of a recipe: of all runs first, then of each method."""
-    lines = [
-        f"recipes (a method's name alone is its recipe for {PHOTOGRAPHS}):",
-        *name_lines(recipes()),
-        "",
-        "presets of data.views:",
-        *name_lines(PRESETS),
-        "",
-        "settings, with their defaults:",
-    ]
-    for name, section in fields(Recipe).items():
-        if name != "method":
-            config = section.annotation
-            lines += ["", *entry_lines(name, config.__doc__), *help_lines(config, f"{name}.")]
+def describe(name: str) -> str:
+    """The settings of a part of recipes, or one of them, as `part_text` finds them.
+
+    Raises:
+        UsageError: as `part_text`.
+    """
+    return part_text(_parts(), name)
+
+
+def _parts() -> dict[str, Part]:
+    """The settings of all runs, then those of each method."""
+    views = part("data.views", VIEWS, ViewConfig, "data.views.0.")
+    parts = {
+        section: part(section, info.annotation.__doc__, info.annotation, f"{section}.").without(views)
+        for section, info in fields(Recipe).items()
+        if section != "method"
+    }
+    parts["data.views"] = replace(views, title=[*views.title, *name_lines(PRESETS), ""])
+    names = [line for name in METHODS for line in entry_lines(f"  {name}", describe_method(METHODS[name]))]
+    parts["method"] = Part([*entry_lines("method", METHOD), *names], {})
     for name, method in METHODS.items():
-        lines += ["", *entry_lines(f"method.name={name}", describe_method(method))]
-        lines += help_lines(method.Config, "method.")
-    return "\n".join(lines)
+        parts[f"method.{name}"] = part(f"method.name={name}", describe_method(method), method.Config, "method.")
+    return parts
 
 
 def describe_method(method: type[Method]) -> str:

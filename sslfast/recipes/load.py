@@ -25,6 +25,8 @@ from sslfast.recipes import families
 from sslfast.recipes.files import FOLDER, PHOTOGRAPHS, recipes
 from sslfast.recipes.presets import PRESETS
 
+HELP = "sslfast pretrain --help"
+
 
 def recipe_schema() -> type[Recipe]:
     """The recipe of any method that is known now: `method.name` chooses whose settings `method` holds."""
@@ -108,7 +110,7 @@ def from_dict(values: dict[str, Any], origin: str = "recipe") -> Recipe:
         if method in METHODS:
             hint = f"; run the recipe {method!r} instead, or set method.name={method}"
         raise UsageError(f"{origin}: method: is a group of settings, got {shown(method)}{hint}")
-    return validate(recipe_schema(), _with_preset_views(values), origin)
+    return validate(recipe_schema(), _with_preset_views(values), origin, HELP)
 
 
 def from_stored(values: dict[str, Any], origin: str) -> Recipe:
@@ -166,7 +168,7 @@ def preset(name: str, origin: str) -> list[dict[str, Any]]:
         UsageError: there is no such preset.
     """
     if name not in PRESETS:
-        raise UsageError(f"{origin}: no preset {shown(name)}{nearest(name, PRESETS)}")
+        raise UsageError(f"{origin}: no preset {shown(name)}{nearest(name, PRESETS, f'`{HELP} data.views`')}")
     return [dict(view) for view in PRESETS[name]]
 
 

@@ -10,6 +10,7 @@ from sslfast.config.paths import user_path
 from sslfast.config.settings import Overrides, flat, settings_of, shown
 from sslfast.data import Source
 from sslfast.data.inventory import Inventory
+from sslfast.data.sources.classes import names_in_short
 from sslfast.data.sources.names import Names
 from sslfast.errors import UsageError
 from sslfast.recipes.load import load_recipe, to_dict, with_precision
@@ -68,7 +69,7 @@ def recipe_to_run(
                 "--resume: the settings are the run's, from %s; %s has others of %s",
                 run.config,
                 recipe,
-                ", ".join(different),
+                names_in_short(different),
             )
     return with_precision(load_recipe(stored, overrides, data=data), precision)
 

@@ -11,6 +11,7 @@ from sslfast.config.settings import apply_overrides, nearest, validate
 from sslfast.data.sources.names import listed
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.help import HELP
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.check import check_recipe
 from sslfast.recipes.load import load_recipe, with_precision
@@ -89,5 +90,5 @@ def _protocol(evaluate: str) -> tuple[str, list[str]]:
     if kind not in PROTOCOLS:
         raise UsageError(f"--evaluate {evaluate!r}: no such evaluation{nearest(kind, PROTOCOLS)}")
     config = PROTOCOLS[kind].config
-    validate(config, apply_overrides(config, {}, options), origin=f"--evaluate {kind}")
+    validate(config, apply_overrides(config, {}, options), f"--evaluate {kind}", f"{HELP} {kind}")
     return kind, options

@@ -8,7 +8,7 @@ from urllib.error import URLError
 import torchvision
 
 from sslfast.config import EncoderConfig
-from sslfast.config.settings import nearest
+from sslfast.config.settings import choices, nearest
 from sslfast.encoders import RESNETS, TIMM, Encoder, TimmEncoder, build_encoder
 from sslfast.errors import UsageError
 from sslfast.weights.fitting import fit
@@ -37,7 +37,7 @@ def torchvision_encoder(name: str) -> Published:
     model, _, tag = name.removeprefix(TORCHVISION).partition(TAG)
     if model not in RESNETS:
         raise UsageError(
-            f"{name}: expected one of {', '.join(RESNETS)} after {TORCHVISION}{nearest(model, RESNETS)}"
+            f"{name}: expected the name of a ResNet after {TORCHVISION}, got {model!r}{nearest(model, RESNETS)}"
         )
     choices = torchvision.models.get_model_weights(model)
     known = [weights.name for weights in choices]
@@ -70,7 +70,8 @@ def timm_encoder(name: str) -> Published:
 
     tags = [entry.partition(".")[2] for entry in timm.list_pretrained(f"{model}.*")]
     if not tags or (tag and tag not in tags):
-        raise UsageError(f"{name}: expected weights of timm's {model}, {', '.join(tags) or 'which has none'}")
+        hint = choices(tags, f"timm.list_pretrained('{model}.*')") if tags else ", which has none"
+        raise UsageError(f"{name}: expected weights of timm's {model}{hint}")
     try:
         source = timm.create_model(f"{model}.{tag}" if tag else model, pretrained=True)
     except Exception as error:  # of whichever library downloads

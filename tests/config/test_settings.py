@@ -8,13 +8,14 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sslfast.config import DataConfig
+from sslfast.config import DataConfig, ViewConfig
 from sslfast.config.fields import STRICT, Count
 from sslfast.config.settings import apply_overrides, flat, settings_of, union_members, validate
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.methods import METHODS
 from sslfast.recipes.load import load_recipe, recipe_schema
+from sslfast.recipes.presets import PRESETS
 
 
 @dataclass(config=STRICT)
@@ -133,9 +134,19 @@ def test_override_of_one_view_leaves_the_others():
         ("temprature=1", "unknown key 'temprature'; did you mean 'method.temperature'?"),
         (
             "data.zzz=1",
-            f"key 'data.zzz'; `--help` lists the {len(fields(DataConfig))} that there are",
+            f"key 'data.zzz'; `sslfast pretrain --help data` lists the {len(fields(DataConfig))} that there are",
         ),
-        ("method.name=zzz", f"method.name: no method 'zzz'; `--help` lists the {len(METHODS)}"),
+        (
+            "data.views.0.zzz=1",
+            f"'data.views.0.zzz'; `sslfast pretrain --help data.views` lists the {len(fields(ViewConfig))}",
+        ),
+        ("method.zzz=1", "'method.zzz'; `sslfast pretrain --help method.moco_v2` lists the"),
+        ("method.name=zzz", f"no method 'zzz'; `sslfast pretrain --help method` lists the {len(METHODS)}"),
+        (
+            "method={dim: 3}",
+            f"method.name is missing; `sslfast pretrain --help method` lists the {len(METHODS)} that there are",
+        ),
+        ("data.views=zzz", f"`sslfast pretrain --help data.views` lists the {len(PRESETS)} that there are"),
         ("method=simclr", "method: is a group of settings, got 'simclr'; run the recipe 'simclr' instead, or set"),
         ("method=simlcr", "method: is a group of settings, got 'simlcr'; did you mean 'simclr'?"),
         ("optim=adamw", "optim: is a group of settings, got 'adamw'; did you mean optim.name=adamw?"),

@@ -70,7 +70,8 @@ def test_settings_are_shared_and_described(name: str) -> None:
     config = PROTOCOLS[name].config
     assert issubclass(config, EvaluationConfig)
     assert config.__doc__ != EvaluationConfig.__doc__
-    text = describe()
+    text = f"{describe(name)}\n{describe('common')}"
     assert f"settings of {name}" in text
+    assert f"  {name} " in describe("")
     for setting in config.__pydantic_fields__:
         assert f"\n  {setting}=" in text, f"{setting} has no docstring"

@@ -39,7 +39,9 @@ def test_torchvisions_published_weights(offline):
         load_encoder("torchvision/resnet50")
     with pytest.raises(UsageError, match="resnet18 has the weights IMAGENET1K_V1, got 'V7'"):
         load_encoder("torchvision/resnet18@V7")
-    with pytest.raises(UsageError, match="expected one of resnet18, .*did you mean 'resnet50'"):
+    with pytest.raises(
+        UsageError, match="the name of a ResNet after torchvision/, got 'resnet5'; did you mean 'resnet50'"
+    ):
         load_encoder("torchvision/resnet5")
     with pytest.raises(UsageError, match="--architecture resnet50: torchvision/resnet18 has one already"):
         load_encoder("torchvision/resnet18", architecture="resnet50")
@@ -64,7 +66,7 @@ def test_timms_published_weights(monkeypatch):
         found = find_encoder(name)
         assert_same(found.encoder.model, weights)
         assert (found.data.size, found.data.mean) == (160, tuple(found.encoder.model.pretrained_cfg["mean"]))
-    with pytest.raises(UsageError, match="timm/test_vit@other: expected weights of timm's test_vit, r160_in1k"):
+    with pytest.raises(UsageError, match="timm/test_vit@other: .* of timm's test_vit; choose from r160_in1k"):
         load_encoder("timm/test_vit@other")
 
     def fail(*_, **__):
