@@ -26,7 +26,9 @@ def load_encoder(
 
     Args:
         name: a run's directory, a checkpoint, a run's backbone.safetensors, a state dict of other software (.pth
-            or .safetensors), `torchvision/<model>[@<weights>]`, `timm/<model>[@<tag>]`, or `random`.
+            or .safetensors), `torchvision/<model>[@<weights>]`, `timm/<model>[@<tag>]`, or `random`. With
+            `@momentum` after a run's directory or a checkpoint: the encoder that follows the trained one as a
+            moving average, where the method has one, as DINO's teacher.
         device: where to put it.
         architecture: the network of a state dict that is no ResNet's, or of `random`: a name that `encoder.name`
             takes, or a module that makes features (B, D) or a map (B, D, h, w) of images; so also of a run whose

@@ -9,8 +9,8 @@ from sslfast.errors import printable
 
 DATA = "PATH|NAME"
 ENCODER = (
-    "a run's directory, a checkpoint, a file of weights (.safetensors, or .pth of other software), "
-    "torchvision/<model>[@<weights>], timm/<model>[@<tag>], or random"
+    "a run's directory or checkpoint (RUN@momentum: the moving average of its encoder), a file of weights "
+    "(.safetensors, or .pth of other software), torchvision/<model>[@<weights>], timm/<model>[@<tag>], or random"
 )
 
 

@@ -87,7 +87,7 @@ def overview(path: str | Path) -> str:
 
 def _of_encoder(found: NamedEncoder, data: Names) -> Path:
     folder = results_folder(found.file)
-    name = re.sub(r"[^\w.-]+", "_", found.name) if found.file is None else found.file.name
+    name = re.sub(r"[^\w.-]+", "_", found.name) if found.file is None else Path(found.name).name
     shown = dataclasses.replace(found.data, source=one_or_list(data), classes=None)
     body = [
         *evaluations(folder, weights_digest(found.encoder)),

@@ -18,14 +18,16 @@ from sslfast.errors import UsageError
 from sslfast.given import is_given
 from sslfast.recipes.load import from_stored
 from sslfast.run.backbone import ENCODER, random_encoder
-from sslfast.run.checkpoint import Checkpoints, is_checkpoint, load
-from sslfast.run.fits import check_bounds, check_finite, check_kinds
+from sslfast.run.checkpoint import is_checkpoint
+from sslfast.run.fits import check_bounds, check_finite
 from sslfast.weights.architecture import named_parts, resnet_config, resnet_prefixes
 from sslfast.weights.files import read_weights
 from sslfast.weights.fitting import choose_prefix, fit
 from sslfast.weights.libraries import TORCHVISION, Published, timm_encoder, torchvision_encoder
+from sslfast.weights.method import load_state, momentum_encoder
 
 RANDOM = "random"
+MOMENTUM = "@momentum"  # the end of a name: the moving average of the encoder
 SIDE = 224  # of the images of weights that do not tell: the field's for ImageNet
 SEED = 0  # of random weights
 
@@ -110,6 +112,9 @@ def _find(name: str, architecture: str | EncoderConfig | None, partial: bool) ->
             if name.startswith(prefix):
                 check_unasked(name, architecture, partial)
                 return _published(name, load_published(name))
+        if name.endswith(MOMENTUM):
+            check_unasked(name, architecture, partial)
+            return _momentum(name)
         path = _existing(name)
     if path.is_dir() or is_checkpoint(path):
         check_unasked(name, architecture, partial)
@@ -122,27 +127,14 @@ def _find(name: str, architecture: str | EncoderConfig | None, partial: bool) ->
     return _of_other_software(name, path, named_parts(file.tensors), architecture, partial)
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, or in the newest of a run's directory, with a method and a configuration.
-
-    Raises:
-        UsageError: there is no checkpoint, it cannot be read, or it lacks these.
-    """
-    if path.is_dir():
-        checkpoints = path / "checkpoints"
-        latest = Checkpoints(checkpoints, keep=0).latest() if checkpoints.is_dir() else None
-        if latest is None:
-            raise UsageError(f"{path}: holds no checkpoint; give a run's directory or a checkpoint's file")
-        path, state = latest
-    else:
-        state = load(path)
-    if not {"config", "method"} <= state.keys():
-        raise UsageError(f"{path}: a checkpoint without an encoder; give one that `sslfast pretrain` wrote")
-    try:
-        check_kinds(state, ("config", "method"))
-    except ValueError as error:
-        raise UsageError(f"{path}: {error}; give another checkpoint") from error
-    return state
+def _momentum(name: str) -> NamedEncoder:
+    """The encoder that follows that of a run as a moving average."""
+    path = _existing(name.removesuffix(MOMENTUM))
+    if not (path.is_dir() or is_checkpoint(path)):
+        raise UsageError(f"{name}: {path} has one encoder alone; give a run's directory or a checkpoint")
+    state = load_state(path)
+    weights = momentum_encoder(state, path).state_dict()
+    return _of_run(name, path, state["config"], weights, "", state.get("step"))
 
 
 def _existing(name: str) -> Path:

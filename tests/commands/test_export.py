@@ -20,6 +20,7 @@ from sslfast.commands.export import FORMATS, export
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation
+from sslfast.methods import METHODS
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run import checkpoint
 from sslfast.weights import load_encoder
@@ -45,13 +46,15 @@ def save_run(folder: Path, size: int = 224, **encoder: object) -> tuple[Path, En
     return path, model.eval()
 
 
-@pytest.mark.parametrize("norm", ["batch", "split", "sync"])
-def test_torchvision_loads_it_strictly_and_computes_the_same(tmp_path: Path, norm: str) -> None:
-    path, encoder = save_run(tmp_path, norm=norm)
-    out = tmp_path / "resnet18.safetensors"
+@pytest.mark.parametrize(
+    ("name", "norm"), [("resnet18", "batch"), ("resnet18", "split"), ("resnet18", "sync"), ("resnet50", "batch")]
+)
+def test_torchvision_loads_it_strictly_and_computes_the_same(tmp_path: Path, name: str, norm: str) -> None:
+    path, encoder = save_run(tmp_path, name=name, norm=norm)
+    out = tmp_path / "out.safetensors"
     assert export(path, out, "torchvision") == out
 
-    model = torchvision.models.resnet18()
+    model = torchvision.models.get_model(name)
     model.load_state_dict(load_file(out), strict=True)
     assert not model.fc.weight.any()
     assert not model.fc.bias.any()
@@ -59,6 +62,27 @@ def test_torchvision_loads_it_strictly_and_computes_the_same(tmp_path: Path, nor
     model = model.eval().to(memory_format=torch.channels_last)  # the encoder's, for the very same arithmetic
     with torch.no_grad():
         assert torch.equal(model(images()), encoder(images()))
+
+
+def test_the_moving_average_of_an_encoder_is_exported_on_request(tmp_path: Path) -> None:
+    settings = {"name": "byol", "hidden": 8, "dim": 4}
+    recipe = from_dict({"method": settings, "data": {"size": 64}, "train": {"precision": "fp32"}})
+    method = METHODS["byol"](recipe, build_encoder(recipe.encoder, side=64), 64)
+    with torch.no_grad():
+        for value in method.target.module.parameters():
+            value.add_(0.01)
+    path = tmp_path / "last.pt"
+    state = {"config": to_dict(recipe), "method": method.state_dict(), "images": 64}
+    checkpoint.save(path, state)
+    command = ["export", f"{path}@momentum", "--format", "torchvision", "--out", str(tmp_path / "a.safetensors")]
+    assert main(command) == 0
+    model = torchvision.models.resnet18()
+    model.load_state_dict(load_file(tmp_path / "a.safetensors"), strict=True)
+    model.fc = torch.nn.Identity()
+    average = method.target.module[0].eval()
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(images()), average(images()))
+        assert not torch.allclose(model(images()), method.encoder.eval()(images()))
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:
@@ -222,18 +246,19 @@ def test_the_hub_gets_weights_a_configuration_and_a_card(tmp_path: Path) -> None
     assert "the weights are their owner's" in body
 
 
-@pytest.mark.parametrize("pool", ["class", "mean"])
-def test_timm_loads_the_folder_of_the_hub(tmp_path: Path, pool: str) -> None:
+@pytest.mark.parametrize("encoder", [{}, {"name": "vit_small"}, {"name": "vit_small", "pool": "mean"}], ids=str)
+def test_timm_loads_the_folder_of_the_hub(tmp_path: Path, encoder: dict[str, object]) -> None:
     timm = pytest.importorskip("timm")
-    path, encoder = save_run(tmp_path, size=64, name="vit_small", pool=pool)
+    path, ours = save_run(tmp_path, size=64, **encoder)
     folder = export(path, tmp_path / "hub", "hf")
     model = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
-    torch.testing.assert_close(model(images()), encoder(images()), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model(images()), ours(images()), rtol=1e-4, atol=1e-5)
 
 
-def test_detectron2_finds_its_names(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_detectron2_finds_its_names(tmp_path: Path, name: str) -> None:
     """By the names of its ResNets, in a file that is read without unpickling anything but tensors."""
-    path, encoder = save_run(tmp_path)
+    path, encoder = save_run(tmp_path, name=name)
     content = torch.load(export(path, tmp_path / "d2.pth", "detectron2"), weights_only=True)
     assert content["matching_heuristics"] is True
     own = encoder.state_dict()
@@ -244,6 +269,7 @@ def test_detectron2_finds_its_names(tmp_path: Path) -> None:
         "layer4.1.bn2.bias": "res5.1.conv2.norm.bias",
         "layer2.0.downsample.0.weight": "res3.0.shortcut.weight",
         "layer2.0.downsample.1.weight": "res3.0.shortcut.norm.weight",
+        **({"layer3.5.conv3.weight": "res4.5.conv3.weight"} if name == "resnet50" else {}),
     }.items():
         assert torch.equal(content["model"][theirs], own[ours])
     counters = sum(name.endswith("num_batches_tracked") for name in own)

@@ -55,6 +55,16 @@ class StopAfter(Interrupt):
         return self.trainer.step == self.steps
 
 
+def test_a_moving_average_has_a_copy_of_the_encoder(trainer):
+    """By which RUN@momentum finds it."""
+    method = trainer.method
+    if (momentum_copy := method.momentum_copy()) is not None:
+        copied = momentum_copy.follower_of(method.encoder)
+        assert copied is not method.encoder
+        assert copied.state_dict().keys() == method.encoder.state_dict().keys()
+        assert momentum_copy.follower_of(method) is None
+
+
 def test_every_method_has_a_subject():
     assert SUBJECTS.keys() == METHODS.keys()
 

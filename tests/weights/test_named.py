@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
+from sslfast.methods import METHODS
 from sslfast.recipes.load import from_dict, to_dict
 from sslfast.run.backbone import write_backbone
 from sslfast.run.checkpoint import Checkpoints, load, save
 from sslfast.weights import find_encoder, load_encoder
-from sslfast.weights.named import load_state
+from sslfast.weights.method import load_state
 from tests.weights.networks import assert_same, perturbed
 
 
@@ -70,6 +71,41 @@ def test_an_encoder_of_colors_keeps_the_normalization_in_its_weights(tmp_path):
     loaded = load_encoder(tmp_path / "b.safetensors")
     assert torch.equal(loaded.mean, torch.tensor(recipe.data.mean))
     assert loaded.side == recipe.data.size
+
+
+def save_method(folder, name):
+    """A run of a method whose every tensor differs from the initial one; returns its directory and the method."""
+    encoder, data, train = {"width": 0.125, "stem": "cifar"}, {"size": 16}, {"precision": "fp32"}
+    settings = {"name": name, "hidden": 8, "dim": 4}
+    recipe = from_dict({"method": settings, "encoder": encoder, "data": data, "train": train})
+    method = METHODS[name](recipe, build_encoder(recipe.encoder, side=16), 64)
+    state = {"config": to_dict(recipe), "method": perturbed(method), "images": 64, "step": 7}
+    Checkpoints(folder / "checkpoints", keep=1).save(7, state)
+    write_backbone(method.encoder, folder / "backbone.safetensors", to_dict(recipe))
+    return folder, method
+
+
+@pytest.mark.parametrize("what", ["", "/checkpoints/last.pt"])
+def test_the_moving_average_of_an_encoder(tmp_path, what):
+    folder, method = save_method(tmp_path / "run", "byol")
+    average = method.target.module[0].state_dict()
+    found = find_encoder(f"{folder}{what}@momentum")
+    assert_same(found.encoder, average)
+    assert (found.step, found.recipe.method.name, found.name) == (7, "byol", f"{folder}{what}@momentum")
+    assert not torch.equal(average["conv1.weight"], load_encoder(folder).conv1.weight)
+    assert all(weight.requires_grad for weight in found.encoder.parameters())  # as finetune trains them
+
+
+def test_a_moving_average_that_is_not_there(tmp_path):
+    folder, _ = save_method(tmp_path / "run", "simclr")
+    with pytest.raises(UsageError, match="run: simclr, .* keeps no moving average of the encoder; leave out @mom"):
+        load_encoder(f"{folder}@momentum")
+    with pytest.raises(UsageError, match="backbone.safetensors has one encoder alone; give a run's directory"):
+        load_encoder(f"{folder}/backbone.safetensors@momentum")
+    with pytest.raises(UsageError, match="nothing: no such file or folder"):
+        load_encoder("nothing@momentum")
+    with pytest.raises(UsageError, match="--partial: is for a state dict of other software"):
+        load_encoder(f"{folder}@momentum", partial=True)
 
 
 def test_random_weights_are_the_same_every_time():

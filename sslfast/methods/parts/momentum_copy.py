@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from pydantic.dataclasses import dataclass
@@ -15,6 +15,7 @@ from sslfast.distributed.collectives import own_parts
 from sslfast.optim.schedules import momentum_schedule
 
 TargetNorm = Literal["own", "ema"]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @dataclass(config=STRICT)
@@ -82,6 +83,12 @@ class MomentumCopy(nn.Module):
         """
         targets, sources = self._tensors(self.module), self._tensors(*self._source)
         return targets, sources
+
+    def follower_of(self, part: Network) -> Network | None:
+        """The part of the copy that follows a part of the source; None: it is none of the source's."""
+        (source,) = self._source
+        name = next((name for name, module in source.named_modules() if module is part), None)
+        return None if name is None else cast(Network, self.module.get_submodule(name))
 
     def _tensors(self, module: nn.Module) -> list[Tensor]:
         buffers = module.buffers() if self.buffer_rule == "ema" else ()
