@@ -173,10 +173,11 @@ def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool
         return
     folder = shlex.quote(str(run.path))
     yield f"next: sslfast report {folder}"
-    names = map(shlex.quote, sources) if labeled else ["LABELED_IMAGES"]
-    data = " ".join(f"--data {name}" for name in names)
+    data = " ".join(f"--data {shlex.quote(name)}" for name in sources)
     classes = f" {shlex.quote(f'classes={recipe.data.classes}')}" if labeled and recipe.data.classes else ""
-    yield f"next: sslfast evaluate linear {folder} {data} --random-baseline{classes}"
+    labels = data if labeled else "--data LABELED_IMAGES"
+    yield f"next: sslfast evaluate linear {folder} {labels} --random-baseline{classes}"
+    yield f"next: sslfast embed {folder} {data} --out {shlex.quote(str(run.path / 'embeddings.npz'))}"
 
 
 def stopped(signal_name: str, step: int, total_steps: int, run: RunDirectory) -> str:

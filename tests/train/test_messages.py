@@ -84,6 +84,7 @@ def test_a_run_without_a_terminal_says_what_it_does(said):
         rf"weights: {run}/backbone\.safetensors",
         rf"next: sslfast report '{run}'",
         rf"next: sslfast evaluate linear '{run}' --data shapes --random-baseline",
+        rf"next: sslfast embed '{run}' --data shapes --out '{run}/embeddings\.npz'",
     ]
     assert len(lines) == len(expected)
     for line, pattern in zip(lines, expected, strict=True):
@@ -164,8 +165,11 @@ def test_the_commands_to_type_next(tmp_path):
     assert f"next: sslfast evaluate linear '{run.path}' --data 'my photos' --random-baseline" in lines
     assert "kNN top-1 of 18 held-out images: 50.0%, random initialization 25.0%" in lines
     assert not any("judged" in line for line in lines)
+    embed = f"next: sslfast embed '{run.path}' --data 'my photos' --out '{run.path}/embeddings.npz'"
+    assert lines[-1] == embed
     unlabeled = list(footer(recipe, run, SUMMARY, labeled=False))
     assert f"next: sslfast evaluate linear '{run.path}' --data LABELED_IMAGES --random-baseline" in unlabeled
+    assert unlabeled[-1] == embed
     given = list(footer(tiny("data.source=python:Photos-1a2b"), run, SUMMARY, labeled=True))
     assert given[-1] == 'next, of the run that sslfast.pretrain returned: run.report(), run.evaluate("linear")'
     resume = f"go on with: sslfast pretrain --resume '{run.path}'"
