@@ -93,6 +93,15 @@ def test_readme_fits_two_screens():
     assert max(map(len, lines)) <= 115
 
 
+@pytest.mark.parametrize("page", DOCS, ids=lambda page: page.name)
+def test_commands_can_be_typed_in_zsh(page):
+    """There brackets and signs for any name are patterns unless they are quoted, and # begins no comment."""
+    for block in BLOCKS:
+        if block.page == page.name and not block.language:
+            bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", block.text)
+            assert not re.findall(r".*[][*?#].*", bare), page.name
+
+
 @pytest.mark.parametrize("command", of("sslfast ") + of("torchrun --nproc-per-node 2 -m sslfast "))
 def test_commands_parse(command):
     argv = shlex.split(command)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import time
 import zipfile
 from email.parser import Parser
 from pathlib import Path
@@ -62,6 +63,29 @@ def test_the_wheel_has_every_module_and_what_they_read(wheel):
     data = {"sslfast/py.typed", "sslfast/report/page.css"}
     data |= {str(path.relative_to(ROOT)) for path in (ROOT / "sslfast").glob("recipes/*/*.yaml")}
     assert modules | data <= installed
+
+
+def test_a_training_loop_of_one_s_own_takes_the_kernels_of_the_wheel_within_a_minute(built, tmp_path):
+    """As one who has installed `sslfast[train]`: the wheel, and a script elsewhere."""
+    installed = tmp_path / "site-packages"
+    with zipfile.ZipFile(built[0]) as file:
+        file.extractall(installed)
+    script = shutil.copy(ROOT / "examples" / "kernel_in_your_loop.py", tmp_path)
+    shown = f"import runpy, sslfast; print(sslfast.__file__); runpy.run_path({str(script)!r}, run_name='__main__')"
+    start = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", shown, "--steps", "40"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert time.perf_counter() - start < 60
+    where, *steps = done.stdout.splitlines()
+    assert Path(where).is_relative_to(installed)
+    assert steps[-1].startswith("step ")
 
 
 def test_the_core_is_torch_and_numpy(metadata):

@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 import sslfast
+from sslfast.cli import main
 from sslfast.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,17 @@ def test_every_example_is_run_and_named_on_a_page():
     here = Path(__file__).read_text()
     pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
     assert names == {name for name in names if f'run_example("{name}"' in here and f"examples/{name}.py" in pages}
+
+
+def test_every_sweep_is_run_and_named_on_a_page(photographs, tmp_path, capsys):
+    """Here its commands alone; tests/stories/ runs them."""
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    for path in EXAMPLES.glob("*.yaml"):
+        assert f"examples/{path.name}" in pages
+        command = ["sweep", str(path), "--data", str(photographs), "--out", str(tmp_path / "runs"), "--dry-run"]
+        assert main(command) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert sum(" pretrain " in line for line in lines) == sum(" evaluate " in line for line in lines) == 3
 
 
 def test_kernel_in_your_loop(capsys):
