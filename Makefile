@@ -107,8 +107,8 @@ wheels: .venv/built
 	rm -rf build
 	SSLFAST_PURE=1 $(BIN)/pip wheel --quiet --no-build-isolation --no-deps --wheel-dir dist .
 
-# The op tests on that wheel, with the oldest and the newest Python and torch: an hour on 2 CPU cores, 20 GB.
-# ARGS="-k contract" for some of the tests
+# A script of examples/ and the op tests on that wheel, with the oldest and the newest Python and torch: an hour on 2
+# CPU cores, 20 GB. ARGS="-k contract" for some of the tests, ARGS="--python 3.12 --torch torch==2.14.1" for one pair
 matrix: wheels
 	$(BIN)/python -m tests.matrix $(ARGS)
 
