@@ -1,4 +1,4 @@
-"""Augmented views of uint8 images, each sample with its own draw."""
+"""Augmented views of images of 8 or 16 bits, each sample with its own draw."""
 
 from collections.abc import Sequence
 
@@ -28,6 +28,8 @@ for op in (OP, LIST):  # no derivative: images are numbers of levels
     for compiled in op.impls:
         LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
 RESULTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+LEVELS = (torch.uint8, torch.uint16)  # of the images
+RGB = 3
 
 
 def view_augment(
@@ -60,14 +62,21 @@ def view_augment(
     Nothing is rounded in between. There is no derivative. "triton" is one launch for views of up to 64 pixels; for
     larger ones, one before it finds the mean grays that contrast pivots on, and one after blurs down the columns.
 
+    Of images of other than three channels, each channel becomes a view by itself, as the gray image, in RGB, that
+    has it as its red, its green and its blue: contrast pivots on the channel's own mean, and saturation, hue and
+    grayscale leave it, but for a share of 0.0001 that torchvision's weights of gray lack. A channel costs as much
+    as an image of RGB.
+
     Args:
-        images: uint8 (B, H, W, 3); with `rows`, (N, H, W, 3); or, without `rows`, a list of (H, W, 3), each of a
-            size of its own, for which "cpp" is the only kernel: "auto" takes the reference elsewhere.
+        images: uint8 (B, H, W, C); with `rows`, (N, H, W, C); or, without `rows`, a list of (H, W, C), each of a
+            size of its own, for which "cpp" is the only kernel: "auto" takes the reference elsewhere. C is 3 for
+            RGB, else of any number. Or uint16, whose white is 65535 where F has 255: the reference is the only
+            one, and "auto" takes it.
         draws: fp32 (B, len(Draw)), fp64 in the reference only, which then computes in fp64; on the images' device.
             Boxes have to lie in their image. As the host does not look at what is on the GPU, there the view of a
             box, or of a row, that lies outside is NaN.
         size: S >= 2, side of the views, in pixels.
-        mean: of red, green, blue over [0, 1].
+        mean: C numbers, of each channel over [0, 1].
         std: standard deviation of the same, > 0.
         rows: int64 (B,) in [0, N): sample i is of image rows[i]; None: of image i.
         crop: False: the images are views already, H = W = S; box and flip are not looked at.
@@ -75,7 +84,7 @@ def view_augment(
         impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
 
     Returns:
-        (B, 3, S, S), channels_last.
+        (B, C, S, S), channels_last.
 
     Raises:
         TypeError: an argument that should be a tensor, or a list of them, and is not.
@@ -85,34 +94,82 @@ def view_augment(
     checks.check_tensors("view_augment", draws=draws)
     _check_numbers(size, mean, std, dtype)
     computed = torch.float64 if dtype == torch.float64 else draws.dtype
+    channels = len(std)
     if isinstance(images, (list, tuple)):
-        _check_list(images, draws, rows, crop)
-        chosen = LIST.choose(impl, draws.device, computed)
-        if chosen == "reference":
+        images = list(images)
+        _check_list(images, draws, rows, crop, channels)
+        chosen = _choose(LIST, impl, draws.device, computed, images)
+    else:
+        checks.check_tensors("view_augment", images=images)
+        _check(images, draws, rows, size, crop, channels)
+        chosen = _choose(OP, impl, images.device, computed, [images])
+    if channels == RGB:
+        return _views(chosen, images, draws, rows, size, mean, std, crop, dtype)
+    if rows is not None:
+        assert isinstance(images, Tensor)
+        _check_inside(images, draws, rows, crop)
+        is_row = (rows >= 0) & (rows < len(images))
+        images, draws = reference.picked(images, rows), draws.masked_fill(~is_row[:, None], torch.nan)
+    views = []
+    for c, (m, s) in enumerate(zip(mean, std, strict=True)):
+        alike = 1 if chosen == "reference" else RGB  # which crops gray images as they are
+        one: Tensor | list[Tensor]
+        if isinstance(images, Tensor):
+            one = _channel(images, c, alike)
+        else:
+            one = [_channel(image, c, alike) for image in images]
+        views.append(_views(chosen, one, draws, None, size, (m,) * RGB, (s,) * RGB, crop, dtype)[:, :1])
+    return torch.cat(views, dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def _choose(op: Op, impl: Impl, device: torch.device, computed: torch.dtype, images: Sequence[Tensor]) -> str:
+    """Chooses the implementation that makes views of these images; of 16 bits the reference alone does."""
+    if all(image.dtype == torch.uint8 for image in images):
+        return op.choose(impl, device, computed)
+    return "reference" if impl == "auto" else op.choose(impl, device, torch.uint16)
+
+
+def _channel(images: Tensor, number: int, alike: int) -> Tensor:
+    """A channel of images (..., C) as gray images of so many channels alike, in the memory that it has."""
+    return images[..., number : number + 1].expand(*images.shape[:-1], alike)
+
+
+def _views(
+    impl: str,
+    images: Tensor | list[Tensor],
+    draws: Tensor,
+    rows: Tensor | None,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    crop: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Makes the views (B, 3, S, S) of images by the implementation that was chosen."""
+    views: Tensor
+    if isinstance(images, list):
+        if impl == "reference":
             for i, image in enumerate(images):
                 _check_inside(image[None], draws[i : i + 1], None, True, sample=i)
             return reference.view_augment_list(images, draws, size, mean, std, dtype)
-        views: Tensor = LIST.call(chosen, list(images), draws, size, list(mean), list(std), dtype)
+        views = LIST.call(impl, images, draws, size, list(mean), list(std), dtype)
         return views
-    checks.check_tensors("view_augment", images=images)
-    _check(images, draws, rows, size, crop)
-    chosen = OP.choose(impl, images.device, computed)
-    if chosen == "reference":
+    if impl == "reference":
         _check_inside(images, draws, rows, crop)
         return reference.view_augment(images, draws, rows, size, mean, std, crop, dtype)
-    out: Tensor = OP.call(chosen, images, draws, rows, size, list(mean), list(std), crop, dtype)
-    return out
+    views = OP.call(impl, images, draws, rows, size, list(mean), list(std), crop, dtype)
+    return views
 
 
-def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool) -> None:
-    if images.ndim != 4 or images.shape[-1] != 3 or 0 in images.shape[1:3] or images.dtype != torch.uint8:
+def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool, channels: int) -> None:
+    if images.ndim != 4 or images.shape[-1] != channels or 0 in images.shape[1:3] or images.dtype not in LEVELS:
         raise ValueError(
-            "view_augment: expected images of shape (B, H, W, 3), uint8, "
+            f"view_augment: expected images of shape (B, H, W, {channels}), uint8, "
             f"got {tuple(images.shape)}, {images.dtype}"
         )
     if not crop and images.shape[1:3] != (size, size):
         raise ValueError(
-            f"view_augment: expected images of shape (B, {size}, {size}, 3) to finish without a crop, "
+            f"view_augment: expected images of shape (B, {size}, {size}, {channels}) to finish without a crop, "
             f"got {tuple(images.shape)}"
         )
     if rows is not None and (rows.ndim != 1 or rows.dtype != torch.int64):
@@ -142,15 +199,15 @@ def _check_inside(images: Tensor, draws: Tensor, rows: Tensor | None, crop: bool
         )
 
 
-def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, crop: bool) -> None:
+def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, crop: bool, channels: int) -> None:
     if rows is not None or not crop:
         given = "crop=False" if rows is None else "rows"
         raise ValueError(f"view_augment: expected a list of images without {given}; pass one tensor of them")
     checks.check_tensors("view_augment", **{f"images[{i}]": image for i, image in enumerate(images)})
     for i, image in enumerate(images):
-        if image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape or image.dtype != torch.uint8:
+        if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape or image.dtype not in LEVELS:
             raise ValueError(
-                f"view_augment: expected images[{i}] of shape (H, W, 3), uint8, "
+                f"view_augment: expected images[{i}] of shape (H, W, {channels}), uint8, "
                 f"got {tuple(image.shape)}, {image.dtype}"
             )
         if image.device != draws.device:
@@ -172,10 +229,10 @@ def _check_draws(draws: Tensor, samples: int) -> None:
 def _check_numbers(size: int, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
     if size < 2:
         raise ValueError(f"view_augment: expected a size >= 2, got {size}")
-    if len(mean) != 3:
-        raise ValueError(f"view_augment: expected a mean of 3 numbers, got {mean!r}")
-    if len(std) != 3 or min(std) <= 0:
-        raise ValueError(f"view_augment: expected a std of 3 numbers > 0, got {std!r}")
+    if not std or min(std) <= 0:
+        raise ValueError(f"view_augment: expected a std of {len(mean)} numbers > 0, got {std!r}")
+    if len(mean) != len(std):
+        raise ValueError(f"view_augment: expected a mean of {len(std)} numbers, got {mean!r}")
     if dtype not in RESULTS:
         raise ValueError(f"view_augment: expected dtype to be one of {RESULTS}, got {dtype}")
 

@@ -31,14 +31,18 @@ def view_augment(
     crop: bool,
     dtype: torch.dtype,
 ) -> Tensor:
-    """Makes views (B, 3, size, size), computed in the draws' dtype; NaN where a row or a box lies outside."""
+    """Makes views (B, 3, size, size), computed in the draws' dtype; NaN where a row or a box lies outside.
+
+    Levels are scaled to [0, 1] by the highest of their dtype: 255, or 65535 of uint16. Gray images (B, H, W, 1)
+    become RGB once they are cropped.
+    """
     outside = is_outside(images, draws, rows, crop)
-    images = images if rows is None else images[rows.clamp(0, max(len(images) - 1, 0))]
+    images = images if rows is None else picked(images, rows)
     x = images.permute(0, 3, 1, 2).to(draws.dtype)
     parameters = draws[:, :, None, None, None].unbind(1)
     if crop:
         x = crop_resize(x, draws[:, : Draw.WIDTH + 1], size, draws[:, Draw.FLIP] != 0)
-    x = x / 255
+    x = (x / torch.iinfo(images.dtype).max).expand(-1, 3, -1, -1)
     jittered = color_jitter(x, *parameters[Draw.BRIGHTNESS : Draw.ORDER + 1])
     x = torch.where(parameters[Draw.JITTER] != 0, jittered, x)
     x = torch.where(parameters[Draw.GRAYSCALE] != 0, gray(x), x)
@@ -47,6 +51,14 @@ def view_augment(
     x = torch.where((parameters[Draw.SOLARIZE] != 0) & (x >= SOLARIZE_FROM), 1 - x, x)
     x = normalize(x, mean, std).masked_fill(outside[:, None, None, None], torch.nan)
     return x.to(dtype, memory_format=torch.channels_last)
+
+
+def picked(images: Tensor, rows: Tensor) -> Tensor:
+    """The images in these rows, (B, H, W, C); of a row that is of none, any."""
+    rows = rows.clamp(0, max(len(images) - 1, 0))
+    if images.dtype == torch.uint16:  # which not all devices can index
+        return images.view(torch.int16)[rows].view(torch.uint16)
+    return images[rows]
 
 
 def is_outside(images: Tensor, draws: Tensor, rows: Tensor | None, crop: bool) -> Tensor:

@@ -168,9 +168,12 @@ def view_augment(s):
     if s.random.random() < 0.4:
         rows[s.random.randrange(count)] = s.random.choice(WHOLE)
 
+    channels = s.random.choice((1, 2, 3, 3))
+    images, mean, std = images[..., :channels], MEAN[:channels], STD[:channels]
+
     def viewed(draws, impl):
         dtype = draws.dtype  # fp64 for the truth
-        return K.view_augment(images, draws, rows=rows, size=size, mean=MEAN, std=STD, dtype=dtype, impl=impl)
+        return K.view_augment(images, draws, rows=rows, size=size, mean=mean, std=std, dtype=dtype, impl=impl)
 
     s.dtype = torch.float32
     return viewed, [draws], {}
