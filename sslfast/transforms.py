@@ -16,6 +16,7 @@ from sslfast.config import DataConfig
 from sslfast.config.settings import validate
 from sslfast.data.draws.on_device import ViewSampler, view_sampler
 from sslfast.kernels.common.checks import check_whole_number
+from sslfast.recipes.check import check_channels
 from sslfast.recipes.load import preset
 
 ROWS_OF_RANK = 2**20  # more images than a process augments at once
@@ -40,7 +41,7 @@ class Views(nn.Module):
             data.views` lists them), or a list with the settings of each: {"scale": (0.2, 1.0), "blur": 0.5},
             others by default (`sslfast.config.ViewConfig`).
         size: side of the views in pixels, where a view states no other.
-        mean: of red, green, blue over [0, 1], which is subtracted.
+        mean: C numbers, of each channel over [0, 1], which are subtracted: of 3 channels red, green, blue.
         std: standard deviation of the same, which divides.
         seed: of the draws, 0 or above.
         dtype: of the views: fp32, fp16 or bf16.
@@ -49,7 +50,7 @@ class Views(nn.Module):
         calls: the number of calls so far; set it to repeat or to go on with the draws.
 
     Raises:
-        UsageError: there are no such views, or a setting is out of range.
+        UsageError: there are no such views, a setting is out of range, or it is of colors that C channels lack.
         ValueError: a seed below 0.
     """
 
@@ -66,8 +67,9 @@ class Views(nn.Module):
         super().__init__()
         check_whole_number("Views", "seed", seed, least=0)
         each = preset(views, "Views") if isinstance(views, str) else [dict(view) for view in views]
-        settings = {"views": each, "size": size, "mean": list(mean), "std": list(std)}
+        settings = {"views": each, "size": size, "mean": list(mean), "std": list(std), "channels": len(mean)}
         self.data: DataConfig = validate(DataConfig, settings, origin="Views")
+        check_channels(self.data)
         self.seed, self.dtype, self.calls = seed, dtype, 0
         self._samplers: dict[tuple[Any, ...], list[ViewSampler]] = {}
 
@@ -75,20 +77,21 @@ class Views(nn.Module):
         """Makes the views.
 
         Args:
-            images: uint8 (B, 3, H, W), or (B, H, W, 3); a list of (3, H, W), or (H, W, 3), of sizes of their own.
+            images: uint8 or uint16 (B, C, H, W), or (B, H, W, C); a list of (C, H, W), or (H, W, C), of sizes of
+                their own.
 
         Returns:
-            A tensor (B, 3, S, S) a view, channels_last, on the images' device.
+            A tensor (B, C, S, S) a view, channels_last, on the images' device.
 
         Raises:
             ValueError: images of another shape or dtype.
         """
         pixels: Tensor | list[Tensor]
         if isinstance(images, Tensor):
-            pixels = whole = _channels_last(images, 4)
+            pixels = whole = _channels_last(images, 4, self.data.channels)
             device, sizes = images.device, [whole.shape[1:3]]
         else:
-            pixels = [_channels_last(image, 3) for image in images]
+            pixels = [_channels_last(image, 3, self.data.channels) for image in images]
             if not pixels:
                 raise ValueError("Views: expected at least one image, got an empty list")
             device, sizes = pixels[0].device, [image.shape[:2] for image in pixels]
@@ -127,16 +130,17 @@ class Views(nn.Module):
         return f"sizes={self.data.sizes}, seed={self.seed}, dtype={self.dtype}"
 
 
-def _channels_last(images: Tensor, ndim: int) -> Tensor:
-    """The images as (..., H, W, 3), of the same memory.
+def _channels_last(images: Tensor, ndim: int, channels: int) -> Tensor:
+    """The images as (..., H, W, C), of the same memory.
 
     Raises:
-        ValueError: they are no uint8 images of three channels.
+        ValueError: they are no images of 8 or 16 bits and of so many channels.
     """
-    if images.ndim == ndim and images.dtype == torch.uint8:
-        if images.shape[-3] == 3:
+    if images.ndim == ndim and images.dtype in (torch.uint8, torch.uint16):
+        if images.shape[-3] == channels:
             return images.movedim(-3, -1)
-        if images.shape[-1] == 3:
+        if images.shape[-1] == channels:
             return images
-    shape = "(B, 3, H, W) or (B, H, W, 3)" if ndim == 4 else "(3, H, W) or (H, W, 3)"
+    c = channels
+    shape = f"(B, {c}, H, W) or (B, H, W, {c})" if ndim == 4 else f"({c}, H, W) or (H, W, {c})"
     raise ValueError(f"Views: expected images of shape {shape}, uint8, got {tuple(images.shape)}, {images.dtype}")

@@ -110,3 +110,23 @@ def test_it_can_be_copied_and_moved():
 def test_what_cannot_be_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_images_of_other_channels(channels):
+    changes = [{"saturation": 0, "hue": 0, "grayscale": 0}]
+    statistics = {"mean": [0.5] * channels, "std": [0.2] * channels}
+    pixels = images().repeat(1, 2, 1, 1)[:, :channels]
+    (made,) = Views(changes, size=SIZE, seed=3, **statistics)(pixels)
+    assert made.shape == (4, channels, SIZE, SIZE)
+    (deep,) = Views(changes, size=SIZE, seed=3, **statistics)((pixels.int() * 257).to(torch.uint16))
+    torch.testing.assert_close(deep, made, rtol=0, atol=1e-3)
+    with pytest.raises(ValueError, match=rf"shape \(B, {channels}, H, W\) or .*got \(4, 3, 10, 12\)"):
+        Views(changes, size=SIZE, **statistics)(images())
+
+
+def test_statistics_and_views_of_other_channels_fit_them():
+    with pytest.raises(UsageError, match=r"data.std: expected 1 numbers, .*got \[0.2, 0.2\]"):
+        Views("simclr", size=SIZE, mean=[0.5], std=[0.2, 0.2])
+    with pytest.raises(UsageError, match="data.channels=2: saturation, hue and grayscale are of red"):
+        Views("simclr", size=SIZE, mean=[0.5, 0.5], std=[0.2, 0.2])

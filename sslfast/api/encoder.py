@@ -19,10 +19,11 @@ def load_encoder(
     architecture: str | nn.Module | None = None,
     partial: bool = False,
 ) -> Encoder:
-    """Loads an encoder in evaluation mode: a network of images (B, 3, S, S) to features (B, feature_dim).
+    """Loads an encoder in evaluation mode: a network of images (B, C, S, S) to features (B, feature_dim).
 
-    Beside `feature_dim` it has the attributes `side`, the side of its images in pixels, and `mean` and `std`,
-    fp32 (3,) on the device, by which images in [0, 1] are to be normalized.
+    Beside `feature_dim` it has the attributes `side`, the side of its images in pixels, `channels`, their number C
+    of channels, 3 for RGB, and `mean` and `std`, fp32 (C,) on the device, by which images in [0, 1] are to be
+    normalized.
 
     Args:
         name: a run's directory, a checkpoint, a run's backbone.safetensors, a state dict of other software (.pth

@@ -49,7 +49,7 @@ def pretrain(
         out: the run's directory.
         data: the images, as `sslfast.data.sources.given.named_data` takes them: names, a data set of PyTorch,
             arrays; None: those of the recipe.
-        encoder: the backbone: a name as of `encoder.name`; a module from images (B, 3, S, S) to features (B, D) or
+        encoder: the backbone: a name as of `encoder.name`; a module from images (B, C, S, S) to features (B, D) or
             a map (B, D, h, w), which is copied with its weights, and stays as it is; or the settings of the
             section. None: that of the recipe.
         overrides: settings over those of the recipe, as the command line has them: ["train.epochs=5"].

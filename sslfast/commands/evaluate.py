@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from sslfast.config.paths import is_path, user_path
 from sslfast.config.settings import Overrides, apply_overrides, nearest, validate
+from sslfast.data.sources.form import check_rgb
 from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
@@ -95,6 +96,11 @@ def evaluate(
             "of %s",
             *(kind, *found.data.range, encoder),
         )
+    beside = None if supervised is None else find_encoder(supervised, device)
+    if not isinstance(options, ClassificationConfig):  # which reads its images by other ways
+        for judged in [found, *([] if beside is None else [beside])]:
+            instead = f"judge {judged.name} by knn, linear or finetune"
+            check_rgb(judged.data, f"evaluate {kind}", instead, of_8_bits=True)
     folder = results_folder(found.file)
     run = None
     if found.recipe is not None:
@@ -104,7 +110,6 @@ def evaluate(
     candidates = [Candidate("pre-trained", lambda _: found.encoder, found.data)]
     if random_baseline:
         candidates.append(Candidate(RANDOM, lambda n: found.untrained(n).to(device), found.data))
-    beside = None if supervised is None else find_encoder(supervised, device)
     if beside is not None:
         candidates.append(Candidate("supervised", lambda _: beside.encoder, beside.data))
     plain = TypeAdapter(protocol.config).dump_python(images.options, mode="json")

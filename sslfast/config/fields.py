@@ -39,7 +39,7 @@ def _extended(region: tuple[float, float, float, float]) -> tuple[float, float, 
     return region
 
 
-def _of_unit_range(statistics: tuple[float, float, float]) -> tuple[float, float, float]:
+def _of_unit_range(statistics: tuple[float, ...]) -> tuple[float, ...]:
     """The statistics as they are; pydantic reports the ValueError where values in [0, 1] cannot have them."""
     if not all(0 <= value <= 1 for value in statistics):
         raise ValueError(
@@ -70,7 +70,7 @@ Range = Annotated[tuple[Positive, Positive], AfterValidator(_rising)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 ValueRange = Annotated[tuple[Finite, Finite], AfterValidator(_apart)]
 Region = Annotated[tuple[Probability, Probability, Probability, Probability], AfterValidator(_extended)]
-Means = Annotated[tuple[float, float, float], AfterValidator(_of_unit_range)]
-Deviations = Annotated[tuple[Positive, Positive, Positive], AfterValidator(_of_unit_range)]
+Means = Annotated[tuple[float, ...], Field(min_length=1), AfterValidator(_of_unit_range)]
+Deviations = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_of_unit_range)]
 ShareRange = Annotated[tuple[Share, Share], AfterValidator(_rising)]
 Sources = Annotated[str | list[str], PlainValidator(_sources)]  # a list: of more than one

@@ -105,13 +105,22 @@ class DataConfig:
     """Largest share of the images that may be unreadable under on_error=skip; beyond it the run stops."""
     max_unpacked: Positive | None = None
     """Largest size in GiB that an archive may have unpacked; null: 20 times the archive's, and at least 1."""
+    channels: Count = 3
+    """Number of channels that the encoder takes. 3: red, green and blue, which gray images are repeated over; 1:
+    gray images, which colors are not made into; others: arrays given from Python that have so many. DALI reads
+    RGB of 8 bits only; Pillow reads files of others."""
+    depth: Literal[8, 16] = 8
+    """Number of bits that images keep. 8: files of more are scaled to it by `range`, and arrays of more refused;
+    16: gray files, PNGs and arrays of 16 bits keep theirs, and those of 8 are scaled to it; views are then made
+    by plain PyTorch, slower than by a kernel."""
     range: ValueRange | None = None
-    """Values that become black and white in gray images of more than 8 bits: [0, 4095] for 12 bits in 16; null: 0
-    and the largest that the files' bits hold. Signed, 32-bit and floating-point values need it."""
+    """Values that become black and white in images of more than 8 bits: [0, 4095] for 12 bits in 16; null: 0 and
+    the largest that the bits hold. Signed, 32-bit and floating-point values of files need it."""
     mean: Means = (0.485, 0.456, 0.406)
-    """Means of red, green and blue, in [0, 1], that normalization subtracts; the default: ImageNet's."""
+    """Mean of each channel, in [0, 1], that normalization subtracts; the default: ImageNet's, of red, green and
+    blue."""
     std: Deviations = (0.229, 0.224, 0.225)
-    """Standard deviations of red, green and blue, that normalization divides by; the default: ImageNet's."""
+    """Standard deviation of each channel that normalization divides by; the default: ImageNet's, likewise."""
     views: list[ViewConfig] = field(default_factory=lambda: [ViewConfig(), ViewConfig()])
     """The augmented views of an image, in order, or a preset's name; data.views.0.blur=0.5 changes the first."""
 

@@ -18,7 +18,7 @@ from sslfast.random.key import Key
 class Batch:
     """B images, on the device: data.batch_size of them, or of several ranks each its equal part."""
 
-    views: tuple[Tensor, ...]  # each (B, 3, S, S) of its own S, normalized, channels_last, fp32, bf16 or fp16
+    views: tuple[Tensor, ...]  # each (B, C, S, S) of its own S, normalized, channels_last, fp32, bf16 or fp16
     index: Tensor  # int64 (B,): positions in the source
     label: Tensor | None  # int64 (B,); None where the source has none
     seed: int  # of the run

@@ -13,15 +13,16 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import DataConfig
-from sslfast.data.pipeline import has_dali, is_resident
+from sslfast.data.pipeline import has_dali, is_for_dali, is_resident
 from sslfast.data.sources import Source
+from sslfast.data.sources.form import Form
 from sslfast.data.sources.images import STRIP, without_ends
 from sslfast.data.sources.reading import read_all
-from sslfast.data.sources.values import with_range
+from sslfast.data.sources.values import in_form
 from sslfast.data.spec import threads_of_rank
 from sslfast.device import to_device
 
-Crops = Iterator[tuple[Tensor, Tensor]]  # uint8 (B, size, size, 3); int64 (B,) positions in the source
+Crops = Iterator[tuple[Tensor, Tensor]]  # uint8 or uint16 (B, size, size, C); int64 (B,) positions in the source
 
 
 def eval_batches(
@@ -42,22 +43,22 @@ def eval_batches(
     Args:
         source: the images.
         size: side of the result, in pixels.
-        data: its range, mean and std.
+        data: its channels, depth, range, mean and std.
         batch_size: images a batch; the last one may be smaller, and so is one with unreadable images in DALI.
         device: where the batches go.
         rank: of this process, in [0, world_size), which takes its part of the images only.
         world_size: processes. Their parts, one after the other, are the source: none is twice in it.
 
     Yields:
-        (float32 (B, 3, size, size), normalized, channels_last; int64 (B,) positions in the source).
+        (float32 (B, C, size, size), normalized, channels_last; int64 (B,) positions in the source).
 
     Raises:
-        UsageError: more than the source allows cannot be read.
+        UsageError: more than the source allows cannot be read, or an array has other channels or more bits.
     """
-    source = with_range(source, data.range)
+    source = in_form(source, Form.of(data))
     crops: Callable[[Source, int, int, torch.device], Crops]
     crops = _cut_array if _is_to_cut(source, size) else _read_and_crop
-    by_dali = has_dali() and data.pipeline != "pillow"
+    by_dali = has_dali() and is_for_dali(data) and data.pipeline != "pillow"
     if source.paths is not None and by_dali and not is_resident(source, data, device):
         from sslfast.data.dali.evaluation import dali_crops
 
@@ -83,21 +84,22 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
     """Scale images to [0, 1] and normalize them: as views are, but not augmented.
 
     Args:
-        images: uint8 (B, 3, S, S).
-        mean: of red, green, blue over [0, 1].
+        images: uint8 or uint16 (B, C, S, S).
+        mean: of each channel over [0, 1].
         std: standard deviation of the same.
 
     Returns:
-        float32 (B, 3, S, S), channels_last.
+        float32 (B, C, S, S), channels_last.
     """
-    x = images.to(torch.float32, memory_format=torch.channels_last, copy=True).div_(255)
-    center, spread = to_device(np.array([mean, std], dtype=np.float32), x.device).view(2, 3, 1, 1)
+    highest = torch.iinfo(images.dtype).max
+    x = images.to(torch.float32, memory_format=torch.channels_last, copy=True).div_(highest)
+    center, spread = to_device(np.array([mean, std], dtype=np.float32), x.device).view(2, -1, 1, 1)
     return x.sub_(center).div_(spread)
 
 
 def _read_and_crop(source: Source, size: int, batch_size: int, device: torch.device) -> Crops:
     """Decode, resize and crop the images one by one with Pillow."""
-    readable = read_all(source, partial(resize_center_crop, size=size))
+    readable = read_all(source, lambda parts: [resize_center_crop(part, size) for part in parts])
     while batch := list(islice(readable, batch_size)):
         index, pixels = zip(*batch, strict=True)
         yield to_device(np.stack(pixels), device), to_device(np.array(index, dtype=np.int64), device)
@@ -117,4 +119,4 @@ def _cut_array(source: Source, size: int, batch_size: int, device: torch.device)
     top, left = (round((side - size) / 2) for side in source.images.shape[1:3])
     for start in range(0, len(source), batch_size):
         pixels = source.images[start : start + batch_size, top : top + size, left : left + size]
-        yield to_device(pixels, device), to_device(np.arange(start, start + len(pixels)), device)
+        yield to_device(source.formed(pixels), device), to_device(np.arange(start, start + len(pixels)), device)

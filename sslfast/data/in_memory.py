@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 from collections.abc import Sequence
@@ -32,7 +33,7 @@ def is_small(source: Source, device: torch.device) -> bool:
     if source.paths is None:
         return True
     height, width = _storage_size(source.paths)
-    fits = len(source) * height * width * 3 <= min(LARGEST_SET, room_of(device))
+    fits = len(source) * height * width * source.form.pixel_bytes <= min(LARGEST_SET, room_of(device))
     return fits and max(height, width) <= LARGEST_SIDE
 
 
@@ -43,7 +44,7 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
     whose headers were read. Further ones that are larger are shrunk into it, and counted in a warning.
 
     Args:
-        source: of files, or already an array, which is returned as it is.
+        source: of files, or already an array, which is returned in the source's form.
         device: where the array is to go: it must fit there.
 
     Returns:
@@ -53,16 +54,16 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
         UsageError: they do not fit, or more than the source allows cannot be read.
     """
     if source.paths is None:
-        return source, np.arange(len(source))
+        return _formed(source), np.arange(len(source))
     height, width = _storage_size(source.paths)
-    size, room = len(source) * height * width * 3, room_of(device)
+    size, room = len(source) * height * width * source.form.pixel_bytes, room_of(device)
     if size > room:
         raise UsageError(
             f"{source.name}: {len(source)} images of {width}x{height} take {size / 2**30:.1f} GiB, "
             f"more than half of the memory of {device} ({room / 2**30:.1f} GiB); "
-            "set data.pipeline=dali or data.limit"
+            f"set data.pipeline={_streaming(source)} or data.limit"
         )
-    images = np.zeros((len(source), height, width, 3), dtype=np.uint8)
+    images = source.form.zeros(len(source), height, width)
     sizes = np.zeros((len(source), 2), dtype=np.int64)
     positions: list[int] = []
     shrunk: list[tuple[int, int]] = []
@@ -75,8 +76,8 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
     if shrunk:
         logger.warning(
             "%s: %d of %d images are larger than %dx%d, the largest of %d that were looked at, and were shrunk to "
-            "it; set data.pipeline=dali to keep their size",
-            *(source.name, len(shrunk), len(source), width, height, min(PROBED, len(source))),
+            "it; set data.pipeline=%s to keep their size",
+            *(source.name, len(shrunk), len(source), width, height, min(PROBED, len(source)), _streaming(source)),
         )
     count, index = len(positions), np.array(positions, dtype=np.int64)
     decoded = Source(
@@ -86,8 +87,26 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
         images=images[:count],
         sizes=None if (sizes[:count] == (height, width)).all() else sizes[:count],
         bad=source.bad,
+        form=source.form,
+        is_formed=True,
     )
     return decoded, index
+
+
+def _streaming(source: Source) -> str:
+    """The pipeline that reads images of the source's form again and again."""
+    return "dali" if source.form[:2] == (3, 8) else "pillow"
+
+
+def _formed(source: Source) -> Source:
+    """A source that is an array, with its images in the source's form."""
+    assert source.images is not None
+    images = source.formed(source.images)
+    if images is source.images:
+        return source
+    source = copy.copy(source)
+    source.images, source.is_formed = images, True
+    return source
 
 
 def _storage_size(paths: Sequence[Path]) -> tuple[int, int]:
@@ -104,13 +123,15 @@ def _storage_size(paths: Sequence[Path]) -> tuple[int, int]:
     return height, width
 
 
-def _fit(image: Image.Image, height: int, width: int, shrunk: list[tuple[int, int]]) -> Image.Image:
-    """Shrink an image that does not fit into (height, width), and append its size to `shrunk`."""
+def _fit(parts: list[Image.Image], height: int, width: int, shrunk: list[tuple[int, int]]) -> list[Image.Image]:
+    """Shrink an image in parts that does not fit into (height, width), and append its size to `shrunk`."""
+    image = parts[0]
     if image.height <= height and image.width <= width:
-        return image
+        return parts
     shrunk.append(image.size)
     scale = min(height / image.height, width / image.width)
-    return F.resize(image, [max(1, round(image.height * scale)), max(1, round(image.width * scale))])
+    size = [max(1, round(image.height * scale)), max(1, round(image.width * scale))]
+    return [F.resize(part, size) for part in parts]
 
 
 def room_of(device: torch.device) -> int:

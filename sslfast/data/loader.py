@@ -9,10 +9,11 @@ import torch
 from sslfast.config import DataConfig
 from sslfast.data.batch import Loader, check_full_batch
 from sslfast.data.in_memory import in_memory
-from sslfast.data.pipeline import has_dali, is_resident, streams_by_pillow
+from sslfast.data.pipeline import check_dali, has_dali, is_resident, streams_by_pillow
 from sslfast.data.resident import ResidentLoader
 from sslfast.data.sources import Source
-from sslfast.data.sources.values import with_range
+from sslfast.data.sources.form import Form
+from sslfast.data.sources.values import in_form
 from sslfast.data.spec import LoaderSpec
 from sslfast.data.streamed import StreamedLoader
 from sslfast.errors import UsageError
@@ -29,7 +30,7 @@ def make_loader(spec: LoaderSpec) -> Loader:
         UsageError: fewer images than a batch, too many unreadable ones, a batch that the processes cannot share
             equally, or a pipeline that cannot serve the source.
     """
-    spec = replace(spec, source=with_range(spec.source, spec.data.range))
+    spec = replace(spec, source=in_form(spec.source, Form.of(spec.data)))
     source, data = spec.source, spec.data
     check_full_batch(source.name, len(source), data.batch_size)
     if is_resident(source, data, spec.device):
@@ -41,6 +42,7 @@ def make_loader(spec: LoaderSpec) -> Loader:
         )
     if streams_by_pillow(data):
         return StreamedLoader(spec)
+    check_dali(data)
     if not has_dali():
         raise UsageError(
             f"{source.name}: data.pipeline={data.pipeline} reads images with NVIDIA DALI, which is missing: "
@@ -62,5 +64,5 @@ def load_small(source: Source, data: DataConfig, device: torch.device) -> Source
     Raises:
         UsageError: it does not fit in memory though data.pipeline=resident, or too many files cannot be read.
     """
-    source = with_range(source, data.range)
+    source = in_form(source, Form.of(data))
     return in_memory(source, device)[0] if is_resident(source, data, device) else source

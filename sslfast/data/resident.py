@@ -32,7 +32,7 @@ class ResidentLoader:
         check_full_batch(spec.source.name, len(decoded), spec.data.batch_size)
         self.steps_per_epoch = len(decoded) // spec.data.batch_size
         self.spec = spec
-        self.images = torch.from_numpy(decoded.images).to(spec.device)  # [N, H, W, 3]
+        self.images = torch.from_numpy(decoded.images).to(spec.device)  # [N, H, W, C]
         self.positions = torch.from_numpy(positions).to(spec.device)  # of the decoded images in the source
         self.labels = None if decoded.labels is None else torch.from_numpy(decoded.labels).to(spec.device)
         sizes = np.array([decoded.images.shape[1:3]]) if decoded.sizes is None else decoded.sizes

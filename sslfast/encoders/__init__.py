@@ -50,7 +50,7 @@ def build_encoder(
 
     Args:
         config: the section.
-        channels: of the images; 3 unless `colors` is rgb.
+        channels: of the images; 3 where `colors` is not rgb.
         mean, std: that images are normalized by; a ColorEncoder has them among its weights.
         side: of the images in pixels, by which a module's number of features is found.
 
@@ -92,13 +92,16 @@ def check_side(config: EncoderConfig, side: int) -> None:
 
 
 @torch.no_grad()
-def try_encoder(encoder: Encoder, config: EncoderConfig, sides: Iterable[int], *, dense: bool = False) -> None:
+def try_encoder(
+    encoder: Encoder, config: EncoderConfig, sides: Iterable[int], *, channels: int = 3, dense: bool = False
+) -> None:
     """Encodes an image of zeros of each size, so that sizes it cannot take are known before training.
 
     Args:
         encoder: in training mode; its state stays as it is.
         config: the section that it was built from.
         sides: of the images, pixels.
+        channels: of the images.
         dense: ask for a map of features.
 
     Raises:
@@ -107,7 +110,7 @@ def try_encoder(encoder: Encoder, config: EncoderConfig, sides: Iterable[int], *
     encoder.eval()
     for side in sides:
         try:
-            encoder(torch.zeros(1, 3, side, side), dense=dense)
+            encoder(torch.zeros(1, channels, side, side), dense=dense)
         except (AssertionError, RuntimeError) as error:  # as timm's models say it
             reason = " ".join(str(error).split())
             raise UsageError(f"encoder.name={config.name}: takes no images of {side} pixels: {reason}") from error

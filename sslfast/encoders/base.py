@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class Encoder(nn.Module, ABC):
-    """A network from images (B, 3, S, S) to features (B, feature_dim).
+    """A network from images (B, C, S, S) to features (B, feature_dim).
 
     Called with `dense=True` it gives a map of features instead, (B, feature_dim, h, w), where there is one. A
     ResNet's features are the mean of its map; a ViT's map is of its patches, its features are the class token, or
@@ -18,11 +18,13 @@ class Encoder(nn.Module, ABC):
     Attributes:
         feature_dim: number of features.
         side: side of the images in pixels that it was trained on; of one that `sslfast.load_encoder` has loaded.
-        mean, std: (3,), by which images in [0, 1] are to be normalized; likewise.
+        channels: number of channels of the images, 3 for RGB; likewise.
+        mean, std: (C,), by which images in [0, 1] are to be normalized; likewise.
     """
 
     feature_dim: int
     side: int
+    channels: int
     mean: Tensor
     std: Tensor
 

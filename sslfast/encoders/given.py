@@ -24,27 +24,27 @@ class ModuleEncoder(Encoder):
     Args:
         module: it stays as it is.
         name: what settings call it.
-        side: side of the images that tell its number of features, in pixels.
+        side, channels: of the images that tell its number of features; the side in pixels.
 
     Raises:
         UsageError: it takes no such images, or makes something else of them.
     """
 
-    def __init__(self, module: nn.Module, name: str, side: int) -> None:
+    def __init__(self, module: nn.Module, name: str, side: int, channels: int = 3) -> None:
         super().__init__()
         self.module, self.name = copy.deepcopy(module).cpu(), name
-        self.feature_dim = self._trial(side).shape[1]
+        self.feature_dim = self._trial(side, channels).shape[1]
 
     @torch.no_grad()
-    def _trial(self, side: int) -> Tensor:
+    def _trial(self, side: int, channels: int) -> Tensor:
         """What the module makes of an image of zeros."""
         self.eval()
         try:
-            made = self.module(torch.zeros(1, 3, side, side))
+            made = self.module(torch.zeros(1, channels, side, side))
         except Exception as error:  # of whatever the module does
             reason = " ".join(str(error).split()) or type(error).__name__
             raise UsageError(
-                f"encoder.name={self.name}: takes no images (1, 3, {side}, {side}): {reason}"
+                f"encoder.name={self.name}: takes no images (1, {channels}, {side}, {side}): {reason}"
             ) from error
         self.train()
         if not isinstance(made, Tensor) or made.ndim not in (2, 4):
@@ -107,13 +107,13 @@ def build_given(config: EncoderConfig, channels: int, side: int) -> ModuleEncode
             f"encoder.name={config.name}: is a module that was given from Python; give the same one again: to Run "
             "and pretrain as encoder=, to load_encoder, evaluate and embed as architecture="
         )
-    if config.width != 1 or config.norm not in ("batch", "sync") or config.colors != "rgb" or channels != 3:
+    if config.width != 1 or config.norm not in ("batch", "sync") or config.colors != "rgb":
         raise UsageError(
             f"encoder.name={config.name}: expected encoder.width=1, encoder.norm=batch or sync and "
             f"encoder.colors=rgb, as a module is taken as it is, got width={config.width:g}, norm={config.norm} "
             f"and colors={config.colors}"
         )
-    return ModuleEncoder(module, config.name, side)
+    return ModuleEncoder(module, config.name, side, channels)
 
 
 def starts_at_random(config: EncoderConfig) -> bool:

@@ -133,15 +133,20 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         Args:
             recipe: what runs.
             number: the view's, counted from 0.
-            view: (B, 3, S, S), normalized.
+            view: (B, C, S, S), normalized.
             key: that of its samples, with `view=number`.
 
         Returns:
-            (B, N, 3, h, w), normalized as views are, NaN where nothing is; None: the whole view alone.
+            (B, N, C, h, w), normalized as views are, NaN where nothing is; None: the whole view alone.
 
         Raises:
             ValueError: nothing can be made of a view of this size.
         """
+        return None
+
+    @classmethod
+    def colors_read(cls, recipe: Recipe[Settings]) -> str | None:
+        """What of it works on red, green and blue, and so on no other channels: a setting; None: nothing."""
         return None
 
     @classmethod
@@ -153,7 +158,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         """
         sides = set()
         for number, size in enumerate(recipe.data.sizes):
-            view = torch.zeros(1, 3, size, size)
+            view = torch.zeros(1, recipe.data.channels, size, size)
             key = Key(0, 0, torch.zeros(1, dtype=torch.int64), view=number)
             try:
                 inputs = cls.inputs_of_view(recipe, number, view, key)

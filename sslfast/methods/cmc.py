@@ -106,6 +106,10 @@ class CMC(Method[CMCConfig, CMCKept]):
         return from_rgb(parts.flatten(0, 1), data.mean, data.std).unflatten(0, parts.shape[:2])
 
     @classmethod
+    def colors_read(cls, recipe: Recipe[CMCConfig]) -> str | None:
+        return "method.name=cmc"
+
+    @classmethod
     def chance_loss(cls, recipe: Recipe[CMCConfig], num_images: int) -> float:
         views = recipe.encoder.color_parts
         pairs = math.comb(views, 2) if recipe.method.graph == "full" else views - 1

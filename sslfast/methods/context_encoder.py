@@ -47,7 +47,9 @@ class ContextEncoder(Method[ContextEncoderConfig, None]):
     def __init__(self, recipe: Recipe[ContextEncoderConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)
         (side,) = recipe.data.sizes
-        self.decoder = Decoder(encoder.feature_dim, map_side(encoder, side), side, self.config.decoder_dim)
+        channels, width = recipe.data.channels, encoder.feature_dim
+        places = map_side(encoder, side, channels)
+        self.decoder = Decoder(width, places, side, self.config.decoder_dim, channels)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         (view,) = batch.views
@@ -68,7 +70,7 @@ class ContextEncoder(Method[ContextEncoderConfig, None]):
 
 
 def regions(config: ContextEncoderConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-    """What of views (B, 3, S, S) is hidden and what is predicted, bool (B, S, S) each."""
+    """What of views (B, C, S, S) is hidden and what is predicted, bool (B, S, S) each."""
     side = view.shape[-1]
     return inpainting_regions(key, side, config.region, side // 32 if config.overlap is None else config.overlap)
 
@@ -79,10 +81,10 @@ def without(view: Tensor, hidden: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def map_side(encoder: Encoder, side: int) -> int:
+def map_side(encoder: Encoder, side: int, channels: int) -> int:
     """The side of the encoder's map of a view; its state stays as it is."""
     training = encoder.training
-    shape = encoder.eval()(torch.zeros(1, 3, side, side), dense=True).shape
+    shape = encoder.eval()(torch.zeros(1, channels, side, side), dense=True).shape
     encoder.train(training)
     return int(shape[-1])
 
@@ -119,12 +121,13 @@ class Decoder(nn.Sequential):
         side: of the map.
         view_side: of the view, pixels.
         dim: channels of the last layers.
+        channels: of the view.
 
     Raises:
         UsageError: the map is not coarser than the view.
     """
 
-    def __init__(self, width: int, side: int, view_side: int, dim: int) -> None:
+    def __init__(self, width: int, side: int, view_side: int, dim: int, channels: int = 3) -> None:
         doublings = math.ceil(math.log2(view_side / side))
         if doublings < 1:
             raise UsageError(
@@ -133,7 +136,7 @@ class Decoder(nn.Sequential):
             )
         widths = [dim * min(8, 2**k) for k in reversed(range(doublings))]
         layers = [ChannelLinear(width, side**2), nn.Conv2d(width, widths[0], kernel_size=1, bias=False)]
-        for fan_in, fan_out in zip(widths, [*widths[1:], 3], strict=True):
+        for fan_in, fan_out in zip(widths, [*widths[1:], channels], strict=True):
             last = len(layers) == 2 + 3 * (doublings - 1)
             layers += [nn.BatchNorm2d(fan_in), relu()]
             layers.append(nn.ConvTranspose2d(fan_in, fan_out, 4, stride=2, padding=1, bias=last))
@@ -141,6 +144,6 @@ class Decoder(nn.Sequential):
         self.view_side = view_side
 
     def forward(self, x: Tensor) -> Tensor:
-        """The pixels (B, 3, S, S) of maps (B, width, h, w)."""
+        """The pixels (B, C, S, S) of maps (B, width, h, w)."""
         painted: Tensor = super().forward(x)
         return painted[..., : self.view_side, : self.view_side]

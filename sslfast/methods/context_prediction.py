@@ -63,6 +63,13 @@ class ContextPrediction(Puzzle[ContextPredictionConfig]):
         return places
 
     @classmethod
+    def colors_read(cls, recipe: Recipe[ContextPredictionConfig]) -> str | None:
+        method = recipe.method
+        if method.project_colors:
+            return "method.project_colors=true"
+        return f"method.drop_colors={method.drop_colors:g}" if method.drop_colors else None
+
+    @classmethod
     def chance_loss(cls, recipe: Recipe[ContextPredictionConfig], num_images: int) -> float:
         return math.log(POSITIONS)
 

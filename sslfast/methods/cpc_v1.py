@@ -151,6 +151,10 @@ class CPCV1(Method[CPCSettings, None]):
         return _patches(recipe.method, view, key)
 
     @classmethod
+    def colors_read(cls, recipe: Recipe[CPCSettings]) -> str | None:
+        return f"method.drop_colors={recipe.method.drop_colors:g}" if recipe.method.drop_colors else None
+
+    @classmethod
     def chance_loss(cls, recipe: Recipe[CPCSettings], num_images: int) -> float:
         return math.log(recipe.data.batch_size * _rows(recipe) ** 2)
 

@@ -94,6 +94,10 @@ class Exemplar(Method[ExemplarConfig, None]):
         return Members(recipe.data)(view, draws).unflatten(0, draws.shape[:2]).transpose(0, 1)
 
     @classmethod
+    def colors_read(cls, recipe: Recipe[ExemplarConfig]) -> str | None:
+        return "method.name=exemplar"
+
+    @classmethod
     def chance_loss(cls, recipe: Recipe[ExemplarConfig], num_images: int) -> float:
         config = recipe.method
         if config.form == "triplet":

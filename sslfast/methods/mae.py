@@ -46,7 +46,7 @@ class MAE(Method[MAEConfig, None]):
     def __init__(self, recipe: Recipe[MAEConfig], encoder: Encoder, num_images: int) -> None:
         super().__init__(recipe, encoder, num_images)
         self.patch_size = cast(ViT, encoder).patch_size
-        self.decoder = Decoder(encoder.feature_dim, self.config, 3 * self.patch_size**2)
+        self.decoder = Decoder(encoder.feature_dim, self.config, recipe.data.channels * self.patch_size**2)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         (view,) = batch.views
@@ -54,7 +54,7 @@ class MAE(Method[MAEConfig, None]):
         order = batch.key().uniform(Stream.MASK, side**2).argsort(dim=1)
         visible = num_visible(side, self.config.masked)
         encoded = self.encoder(view, tokens=True, keep=order[:, :visible])
-        predicted = self.decoder(encoded, order, side)  # [B, N, 3 * p * p]
+        predicted = self.decoder(encoded, order, side)  # [B, N, C * p * p]
         pixels = divide(view.to(predicted.dtype), side).flatten(2)
         if self.config.normalize_pixels:
             variance, mean = torch.var_mean(pixels, dim=2, keepdim=True)
@@ -67,7 +67,7 @@ class MAE(Method[MAEConfig, None]):
 
     @classmethod
     def chance_loss(cls, recipe: Recipe[MAEConfig], num_images: int) -> float | None:
-        count = 3 * recipe.encoder.patch_size**2
+        count = recipe.data.channels * recipe.encoder.patch_size**2
         return (count - 1) / count if recipe.method.normalize_pixels else None  # the pixels' own variance
 
     @classmethod

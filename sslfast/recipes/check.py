@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sslfast.config import Recipe
+from sslfast.config import DataConfig, Recipe
 from sslfast.data import Source
 from sslfast.data.batch import rows_of_rank
+from sslfast.data.pipeline import check_dali
+from sslfast.data.sources.form import check_rgb
 from sslfast.distributed import rank, world_size
 from sslfast.encoders import RESNETS, VITS, check_side
 from sslfast.errors import UsageError
@@ -17,6 +19,7 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         UsageError: they cannot.
     """
+    check_form(recipe)
     check_num_views(recipe)
     check_warmup(recipe)
     check_batch_size(recipe)
@@ -24,6 +27,49 @@ def check_recipe(recipe: Recipe) -> None:
     check_accumulate(recipe)
     check_parallel(recipe)
     check_sides(recipe)
+
+
+def check_form(recipe: Recipe) -> None:
+    """Refuses images of a number of channels or bits that a part of the recipe does not take.
+
+    Raises:
+        UsageError: it does not.
+    """
+    data = recipe.data
+    check_channels(data)
+    if colors := METHODS[recipe.method.name].colors_read(recipe):
+        check_rgb(data, colors, "set it otherwise, or give RGB images")
+    if recipe.encoder.colors != "rgb":
+        check_rgb(data, f"encoder.colors={recipe.encoder.colors}", "set encoder.colors=rgb")
+    if data.pipeline in ("dali", "dali_only"):
+        check_dali(data)
+
+
+def check_channels(data: DataConfig) -> None:
+    """Refuses statistics of another number of channels, and what changes colors where there are none.
+
+    Raises:
+        UsageError: they are, or it does.
+    """
+    for key in ("mean", "std"):
+        if len(numbers := getattr(data, key)) != data.channels:
+            raise UsageError(
+                f"data.{key}: expected {data.channels} numbers, one for each channel of data.channels="
+                f"{data.channels}, got {list(numbers)}; set data.mean and data.std to those of the images over "
+                "[0, 1], or to 0.5 and 0.25 for each channel"
+            )
+    if data.channels in (1, 3):  # a gray image has a color that these leave as it is
+        return
+    changed = []
+    for number, view in enumerate(data.views):
+        keys = ["grayscale"] if view.grayscale else []
+        keys += [key for key in ("saturation", "hue") if view.jitter and getattr(view, key)]
+        changed += [f"data.views.{number}.{key}=0" for key in keys]
+    if changed:
+        raise UsageError(
+            f"data.channels={data.channels}: saturation, hue and grayscale are of red, green and blue, and the "
+            f"views ask for some; set {' '.join(changed)}"
+        )
 
 
 def check_num_views(recipe: Recipe) -> None:

@@ -22,8 +22,8 @@ from sslfast.evaluation.images import VAL_FRACTION
 from sslfast.methods import Method
 from sslfast.methods.parts.aligned_head import AlignedHead, LEWELConfig
 from sslfast.report.page import escape, paragraph, picture, section
+from sslfast.report.shown import shown_channels
 from sslfast.report.viridis import viridis
-from sslfast.views import to_rgb
 from sslfast.weights.method import load_method
 
 IMAGES, MAPS = 8, 5
@@ -91,7 +91,7 @@ def find_maps(method: Method, shown: Source, data: DataConfig) -> list[Aligned]:
     for images, index in eval_batches(shown, data.size, data, IMAGES, torch.device("cpu")):
         maps = head.alignment_maps(method.encoder(images, dense=True))
         assert maps is not None
-        rows = zip(index.tolist(), to_rgb(images, data.mean, data.std), maps[:, :MAPS], strict=True)
+        rows = zip(index.tolist(), shown_channels(images, data), maps[:, :MAPS], strict=True)
         found += [Aligned(*row) for row in rows]
     if not found:
         raise UsageError(f"{shown.name}: none of its {len(shown)} images can be read")

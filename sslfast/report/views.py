@@ -16,7 +16,7 @@ from sslfast.data import Batch, LoaderSpec, Source, make_loader
 from sslfast.data.sources.subset import balanced_subset
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
-from sslfast.views.color_spaces import to_rgb
+from sslfast.report.shown import shown_channels
 
 IMAGES = 6  # columns
 TILE_GAP = 2  # pixels
@@ -51,7 +51,7 @@ def view_rows(source: Source, recipe: Recipe, device: torch.device, least_side: 
 
     rows: list[Row] = []
     for number, (declared, size) in enumerate(zip(data.views, sizes, strict=True)):
-        views = [to_rgb(batch.views[number], data.mean, data.std)[:, None] for batch in batches]
+        views = [shown_channels(batch.views[number], data)[:, None] for batch in batches]
         rows.append((f"views.{number}: {declaration(declared, size)}", [_tiled(view, zoom) for view in views]))
         patches = [_patches(recipe, number, batch) for batch in batches]
         pictures = [_tiled(patch, zoom) for patch in patches if patch is not None]
@@ -93,7 +93,7 @@ def _patches(recipe: Recipe, number: int, batch: Batch) -> Tensor | None:
         inputs = METHODS[recipe.method.name].inputs_of_view(recipe, number, batch.views[number], key)
     except ValueError as error:
         raise UsageError(f"views.{number}: {error}") from error
-    return None if inputs is None else to_rgb(inputs[0], recipe.data.mean, recipe.data.std)[None]
+    return None if inputs is None else shown_channels(inputs[0], recipe.data)[None]
 
 
 def _tiled(pictures: Tensor, zoom: int) -> Pixels:

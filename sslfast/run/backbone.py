@@ -76,7 +76,7 @@ def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encode
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder = build_encoder(config, mean=data.mean, std=data.std, side=data.size)
+        encoder = build_encoder(config, data.channels, mean=data.mean, std=data.std, side=data.size)
         if isinstance(encoder, ModuleEncoder):
             encoder.initialize()
         return encoder

@@ -9,9 +9,9 @@ from datetime import timedelta
 import torch
 from torch import nn
 
-from sslfast.config import Recipe
+from sslfast.config import DataConfig, Recipe
 from sslfast.data import Source
-from sslfast.data.pipeline import is_resident, streams_by_pillow
+from sslfast.data.pipeline import is_for_dali, is_resident, streams_by_pillow
 from sslfast.data.sources.names import listed
 from sslfast.distributed import world_size
 from sslfast.given import is_given
@@ -35,6 +35,8 @@ def header(
     if world_size() > 1:
         yield f"{world_size()} processes, each with {data.batch_size // world_size()} images of a batch"
     yield f"data: {train_set.name}, {len(train_set)} images{classes}, {len(val_set) if val_set else 0} held out"
+    if not is_for_dali(data):
+        yield f"images: {_form(data)}"
     yield f"pipeline: {_pipeline(recipe, train_set, device)}"
     yield f"method: {recipe.method.name}"
     yield (
@@ -50,6 +52,13 @@ def header(
     if train_step.steps_done:
         yield f"resumed at step {train_step.steps_done} of {train_step.total_steps}"
     yield f"weights: will be in {run.backbone}"
+
+
+def _form(data: DataConfig) -> str:
+    """The channels and the bits of a run's images, and what makes their views where that is no kernel."""
+    channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
+    views = "; plain PyTorch makes their views" if data.depth == 16 else ""
+    return f"{channels} of {data.depth} bits{views}"
 
 
 def _pipeline(recipe: Recipe, train_set: Source, device: torch.device) -> str:

@@ -72,10 +72,11 @@ def build_method(
     kind = METHODS[recipe.method.name]
     kind.check(recipe, num_images)
     data = recipe.data
-    encoder = build_encoder(recipe.encoder, mean=data.mean, std=data.std, side=data.size)
+    encoder = build_encoder(recipe.encoder, data.channels, mean=data.mean, std=data.std, side=data.size)
     if initial is not None:  # before the method copies the encoder
         encoder.load_state_dict(initial)
-    try_encoder(encoder, recipe.encoder, {data.size, *kind.sides(recipe)}, dense=kind.needs_map)
+    sides = {data.size, *kind.sides(recipe)}
+    try_encoder(encoder, recipe.encoder, sides, channels=data.channels, dense=kind.needs_map)
     method = kind(recipe, encoder, num_images)
     if recipe.encoder.norm == "sync" and world_size() > 1:
         method = cast(Method, synchronized(method, device))

@@ -14,7 +14,7 @@ from sslfast.errors import UsageError
 from sslfast.weights.digest import weights_digest
 from sslfast.weights.named import RANDOM, NamedEncoder, find_encoder
 
-Statistics = tuple[tuple[float, float, float], tuple[float, float, float]]
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,11 @@ def initial_weights(recipe: Recipe) -> InitialWeights | None:
     if found.file is None and name == RANDOM:
         raise UsageError(f"encoder.weights={name}: leave it out, weights are random without it")
     check_architecture(found, config)
+    if found.data.channels != recipe.data.channels:
+        raise UsageError(
+            f"encoder.weights={name}: are of data.channels={found.data.channels}, and the recipe has "
+            f"data.channels={recipe.data.channels}; set the former, or give other weights"
+        )
     tensors = found.encoder.state_dict()
     if isinstance(found.encoder, ColorEncoder):  # it undoes the normalization, which is this run's
         tensors |= {"mean": torch.tensor(recipe.data.mean), "std": torch.tensor(recipe.data.std)}

@@ -24,8 +24,8 @@ class Published:
     encoder: Encoder
     config: EncoderConfig
     side: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
 
 def torchvision_encoder(name: str) -> Published:

@@ -57,7 +57,7 @@ def _method_in(state: dict[str, Any], run: Path) -> Method:
     try:
         check_kinds(state, ("method", "images"))
         with torch.random.fork_rng(devices=[]):
-            encoder = build_encoder(recipe.encoder, mean=data.mean, std=data.std, side=data.size)
+            encoder = build_encoder(recipe.encoder, data.channels, mean=data.mean, std=data.std, side=data.size)
             method = METHODS[recipe.method.name](recipe, encoder, state["images"])
         check_like(state["method"], method.state_dict(), "method")
         method.load_state_dict(state["method"])

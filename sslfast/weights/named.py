@@ -40,7 +40,7 @@ class NamedEncoder:
         name: as it was asked for.
         encoder: on the device, in evaluation mode.
         config: the `encoder` section that builds its architecture.
-        data: `size`, `mean` and `std` of its input.
+        data: `size`, `channels`, `depth`, `mean` and `std` of its input.
         recipe: of the run that trained it; None: another software did.
         step: number of training steps; None: unknown.
         file: the file or the run's directory it came from; None: a library, or random.
@@ -67,14 +67,14 @@ def load_encoder(
     architecture: str | None = None,
     partial: bool = False,
 ) -> Encoder:
-    """Loads an encoder in evaluation mode, with `side`, `mean` and `std`, as `sslfast.load_encoder` describes it.
+    """Loads an encoder in evaluation mode, with the attributes that `sslfast.load_encoder` describes.
 
     Raises:
         UsageError: nothing has that name, it cannot be read, or its weights do not fit.
     """
     found = find_encoder(name, device, architecture=architecture, partial=partial)
     encoder = found.encoder
-    encoder.side = found.data.size
+    encoder.side, encoder.channels = found.data.size, found.data.channels
     for key in ("mean", "std"):
         if key not in dict(encoder.named_buffers()):  # a ColorEncoder has them
             value = torch.tensor(getattr(found.data, key), device=device)
@@ -153,7 +153,7 @@ def _of_run(
 ) -> NamedEncoder:
     """The encoder of a run's recipe, with those weights whose names begin with a prefix."""
     recipe = from_stored(config, origin=str(path))
-    encoder = build_encoder(recipe.encoder, side=recipe.data.size)
+    encoder = build_encoder(recipe.encoder, recipe.data.channels, side=recipe.data.size)
     own = {
         key.removeprefix(prefix): value
         for key, value in weights.items()
@@ -200,6 +200,11 @@ def _resnet(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[EncoderConfig
         prefix = choose_prefix(prefixes, str(path))
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         if config := resnet_config(own):
+            if (channels := own["conv1.weight"].shape[1]) != 3:
+                raise UsageError(
+                    f"{path}: takes images of {channels} channels, and of other software only encoders of RGB are "
+                    "known; of a run of sslfast give its directory or its backbone.safetensors"
+                )
             return config, own
     raise UsageError(
         f"{path}: its tensors are no ResNet's that sslfast has; name their architecture by --architecture, in a "

@@ -101,7 +101,7 @@ def test_override_of_one_view_leaves_the_others():
         ("optim.lr=-1", "optim.lr: input should be greater than 0, got -1"),
         ("optim.name=adam", "optim.name: input should be 'sgd', 'lars' or 'adamw', got 'adam'"),
         ("method.name=moco_2", "method.name: no method 'moco_2'; did you mean 'moco_v2'?"),
-        ("data.mean=[0.5]", "data.mean.1 is missing"),
+        ("data.mean=[]", "data.mean: tuple should have at least 1 item"),
         (
             "data.mean=[123.7, 116.3, 103.5]",
             "data.mean: value error, expected statistics of values in [0, 1], to which images are scaled first; "
@@ -152,7 +152,7 @@ def test_override_of_one_view_leaves_the_others():
         ("optim=adamw", "optim: is a group of settings, got 'adamw'; did you mean optim.name=adamw?"),
         ("optim.step_at=many", "optim.step_at: input should be a valid tuple, got 'many'"),
         ("optim.step_at=2", "optim.step_at.0: input should be less than or equal to 1, got 2"),
-        ("data.mean=0.5", "data.mean: input should be a valid tuple, got 0.5"),
+        ("optim.betas=0.5", "optim.betas: input should be a valid tuple, got 0.5"),
     ],
 )
 def test_a_wrong_override_is_explained(override, message):

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from sslfast.commands.export.metadata import check_plain_resnet, metadata
+from sslfast.data.sources.form import check_rgb
 from sslfast.run.atomic import atomic_write
 from sslfast.weights import NamedEncoder
 
@@ -33,9 +34,10 @@ def write_detectron2(found: NamedEncoder, out: Path) -> None:
     RGB, MODEL.PIXEL_MEAN and PIXEL_STD of 255 times `mean` and `std`, and MODEL.RESNETS.STRIDE_IN_1X1 False.
 
     Raises:
-        UsageError: detectron2 has no such architecture.
+        UsageError: detectron2 has no such architecture, or it takes other images than RGB.
     """
     check_plain_resnet(found, "detectron2")
+    check_rgb(found.data, f"{found.name}: --format detectron2", "take --format torchvision")
     weights = {
         renamed(name): value.contiguous()
         for name, value in found.encoder.state_dict().items()

@@ -82,8 +82,8 @@ def write_hugging_face(found: NamedEncoder, out: Path) -> None:
 
 def _config(found: NamedEncoder, model: TimmModel) -> dict[str, Any]:
     """The configuration as timm writes and reads it."""
-    side = found.data.size
-    images = {"input_size": [3, side, side], "mean": list(found.data.mean), "std": list(found.data.std)}
+    side, channels = found.data.size, found.data.channels
+    images = {"input_size": [channels, side, side], "mean": list(found.data.mean), "std": list(found.data.std)}
     return {
         "architecture": model.name,
         "num_classes": 0,
@@ -95,7 +95,8 @@ def _config(found: NamedEncoder, model: TimmModel) -> dict[str, Any]:
 
 def _card(found: NamedEncoder, model: TimmModel) -> str:
     data = found.data
-    images = f"RGB images of {data.size} x {data.size} pixels in [0, 1], less {data.mean}, divided by {data.std}"
+    kind = "RGB images" if data.channels == 3 else f"images of {data.channels} channels,"
+    images = f"{kind} of {data.size} x {data.size} pixels in [0, 1], less {data.mean}, divided by {data.std}"
     method = "" if found.recipe is None else f", pre-trained by {found.recipe.method.name}"
     return CARD_TEXT.format(
         title=f"{model.name}{method}",

@@ -11,12 +11,14 @@ from sslfast.weights import NamedEncoder
 
 
 def metadata(found: NamedEncoder, architecture: str) -> dict[str, str]:
-    """The architecture, the images' normalization and side, and the run's recipe where there is one, as JSON."""
+    """The architecture, the images' normalization and form, and the run's recipe where there is one, as JSON."""
     told = {
         "architecture": architecture,
         "mean": json.dumps(found.data.mean),
         "std": json.dumps(found.data.std),
         "size": json.dumps(found.data.size),
+        "channels": json.dumps(found.data.channels),
+        "depth": json.dumps(found.data.depth),
     }
     return told if found.recipe is None else {**told, "recipe": json.dumps(to_dict(found.recipe))}
 

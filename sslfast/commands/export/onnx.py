@@ -14,16 +14,17 @@ from sslfast.weights import NamedEncoder
 
 
 def write_onnx(found: NamedEncoder, out: Path) -> None:
-    """Writes an encoder as a network from `images`, fp32 (B, 3, S, S), to `features`, fp32 (B, feature_dim).
+    """Writes an encoder as a network from `images`, fp32 (B, C, S, S), to `features`, fp32 (B, feature_dim).
 
-    B is free, S is the encoder's `side`. Images are normalized beforehand, by `mean` and `std` of the metadata.
+    B is free, C is the encoder's `channels`, S its `side`. Images are normalized beforehand, by the metadata's
+    `mean` and `std`.
 
     Raises:
         MissingPackageError: onnx or onnxscript is not installed.
     """
     require("onnx", "export --format onnx")
     side = found.data.size
-    images = torch.zeros(2, 3, side, side)  # 2, as torch.export takes a size of 1 for a constant
+    images = torch.zeros(2, found.data.channels, side, side)  # 2, as a size of 1 is taken for a constant
     program = torch.onnx.export(
         found.encoder,
         (images,),

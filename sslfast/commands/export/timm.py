@@ -67,13 +67,14 @@ def as_timm(found: NamedEncoder) -> TimmModel:
         UsageError: timm has no such architecture.
     """
     encoder, config = found.encoder, found.config
+    options = {} if found.data.channels == 3 else {"in_chans": found.data.channels}
     if isinstance(encoder, TimmEncoder):
-        return TimmModel(config.name.removeprefix(TIMM), {}, encoder.model.state_dict())
+        return TimmModel(config.name.removeprefix(TIMM), options, encoder.model.state_dict())
     if isinstance(encoder, ViT) and config.width == 1:
-        side = found.data.size
-        return TimmModel(f"{config.name}_patch16_224", _vit_options(encoder, side), _vit(encoder, side))
+        side, name = found.data.size, f"{config.name}_patch16_224"
+        return TimmModel(name, {**_vit_options(encoder, side), **options}, _vit(encoder, side))
     check_plain_resnet(found, "timm")
-    return TimmModel(config.name, {}, encoder.state_dict())
+    return TimmModel(config.name, options, encoder.state_dict())
 
 
 def _vit_options(encoder: ViT, side: int) -> dict[str, Any]:

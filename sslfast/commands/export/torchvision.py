@@ -20,7 +20,10 @@ def write_torchvision(found: NamedEncoder, out: Path) -> None:
         model.load_state_dict(safetensors.torch.load_file(out))
 
     torchvision's model has a classifier, which pre-training does not train: `fc.weight` (1000, feature_dim) and
-    `fc.bias` (1000,) are zeros, to be replaced or trained. The file's metadata says so.
+    `fc.bias` (1000,) are zeros, to be replaced or trained. The file's metadata says so. It has a first convolution
+    of RGB: for an encoder of C other channels put one of its shape into its place before.
+
+        model.conv1 = torch.nn.Conv2d(C, 64, kernel_size=7, stride=2, padding=3, bias=False)
 
     Raises:
         UsageError: torchvision has no such architecture.
@@ -31,5 +34,9 @@ def write_torchvision(found: NamedEncoder, out: Path) -> None:
         "fc.bias": torch.zeros(IMAGENET_CLASSES),
     }
     told = metadata(found, f"torchvision.models.{found.config.name}")
+    if found.data.channels != 3:
+        told["conv1"] = (
+            f"of {found.data.channels} channels, where torchvision's is of 3: replace it before loading"
+        )
     told["classifier"] = "untrained: fc.weight and fc.bias are zeros"
     write_safetensors(out, {**found.encoder.state_dict(), **classifier}, told)

@@ -23,15 +23,15 @@ def augment(
     """Make a whole view of decoded images, from the crop on.
 
     Args:
-        images: uint8 (B, H, W, 3), or (H, W, 3) each, of a size of its own; on the CPU.
+        images: uint8 or uint16 (B, H, W, C), or (H, W, C) each, of a size of its own; on the CPU.
         draws: of the same B samples.
         size: S, side of the views, in pixels.
-        mean: of red, green, blue over [0, 1].
+        mean: of each channel over [0, 1].
         std: standard deviation of the same.
         dtype: of the result.
 
     Returns:
-        (B, 3, S, S), channels_last.
+        (B, C, S, S), channels_last.
     """
     table = torch.from_numpy(draws.table())
     return view_augment(images, table, size=size, mean=mean, std=std, dtype=dtype)

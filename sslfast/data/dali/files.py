@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslfast.data.sources import Source
+from sslfast.data.sources.form import Levels
 from sslfast.data.sources.header import UPRIGHT, Header, read_header
 from sslfast.data.sources.images import UnreadableImage, why_unreadable
 from sslfast.data.sources.members import Member
+from sslfast.data.sources.parts import as_array
 from sslfast.data.sources.rgb import read_samples
 
 # Of these formats and modes, of 8 bits and without transparency, DALI 2.4 decodes the pixels that Pillow does, but
@@ -92,11 +94,11 @@ class Files:
             return [np.frombuffer(os.fsencode(path), dtype=np.uint8) for path in paths]
         return [np.frombuffer(content, dtype=np.uint8) for content in self._pool.map(_content, paths)]
 
-    def pixels(self, indices: NDArray[np.int64]) -> list[NDArray[np.uint8]]:
+    def pixels(self, indices: NDArray[np.int64]) -> list[Levels]:
         """Decode files with Pillow.
 
         Returns:
-            RGB, (height, width, 3), upright, of each.
+            (height, width, C) of each, upright, in the source's form.
 
         Raises:
             UnreadableImage: one has become unreadable or another image since its header was read; it is known from
@@ -148,16 +150,17 @@ class Files:
                 index, header._replace(orientation=orientation), Decoder.DALI if by_dali else Decoder.PILLOW
             )
 
-    def _decode(self, index: int) -> NDArray[np.uint8] | None:
+    def _decode(self, index: int) -> Levels | None:
         """Decode a file with Pillow, which does so from now on; None: it is not what its header said."""
         try:
-            image = self.source.image(index)
+            pixels = as_array(self.source.parts(index))
         except UnreadableImage as error:
             self._give_up(index, str(error))
             return None
         expected = self.heights[index], self.widths[index]
-        self._learn(index, Header(image.height, image.width, UPRIGHT), Decoder.PILLOW)
-        return np.asarray(image) if expected == (image.height, image.width) else None
+        height, width = pixels.shape[:2]
+        self._learn(index, Header(height, width, UPRIGHT), Decoder.PILLOW)
+        return pixels if expected == (height, width) else None
 
     def _learn(self, index: int, header: Header, decoder: Decoder) -> None:
         self.heights[index], self.widths[index], self.orientation[index] = header

@@ -16,6 +16,7 @@ from sslfast.data.sources.base import Source
 from sslfast.data.sources.classes import read_classes, with_classes
 from sslfast.data.sources.folder import open_folder
 from sslfast.data.sources.folder_splits import folder_splits
+from sslfast.data.sources.form import Form
 from sslfast.data.sources.hugging_face import is_hugging_face, open_hugging_face
 from sslfast.data.sources.names import Names, folder_of, listed, parse, place, split_folder
 from sslfast.data.sources.parquet import is_parquet, open_parquet
@@ -25,7 +26,7 @@ from sslfast.data.sources.subset import balanced_subset
 from sslfast.data.sources.torchvision_sets import SETS, is_torchvision, open_torchvision
 from sslfast.data.sources.united import united
 from sslfast.data.sources.val_annotations import is_annotated, open_annotated
-from sslfast.data.sources.values import with_range
+from sslfast.data.sources.values import in_form
 from sslfast.errors import UsageError
 from sslfast.given import find_given, is_given
 
@@ -36,7 +37,7 @@ def open_data(data: DataConfig) -> Source:
     """Open the images of a recipe, by what its `data` section says of them.
 
     Raises:
-        UsageError: as `open_source`.
+        UsageError: as `open_source`, and as `in_form`.
     """
     source = open_source(
         data.source,
@@ -47,7 +48,7 @@ def open_data(data: DataConfig) -> Source:
         on_error=data.on_error,
         max_unpacked=data.max_unpacked,
     )
-    return with_range(source, data.range)
+    return in_form(source, Form.of(data))
 
 
 def open_source(

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 
-def rgb_array(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images (N, H, W), (N, 3, H, W) or (N, H, W, 3) as the last of these."""
+def channels_last(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Images (N, H, W), (N, 3, H, W) or (N, H, W, 3) as (N, H, W, 1) or the last of these."""
     if array.ndim == 3:
-        array = np.repeat(array[..., None], 3, axis=-1)
+        array = array[..., None]
     elif array.shape[1] == 3 and array.shape[-1] != 3:
         array = array.transpose(0, 2, 3, 1)
     return np.ascontiguousarray(array, dtype=np.uint8)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sslfast.data.sources.bad_files import BadFiles
-from sslfast.data.sources.images import read_rgb
-from sslfast.data.sources.rgb import ValueRange
+from sslfast.data.sources.form import Form, Levels
+from sslfast.data.sources.images import read_parts
+from sslfast.data.sources.parts import as_picture, parts_of_array
 
 
 class Source:
@@ -24,12 +25,13 @@ class Source:
         paths: N files; None where the images are an array.
         roots: the folders that the files lie in, one for each source that was opened, and relative to which they
             are named; empty where nobody names them.
-        images: uint8 (N, H, W, 3), RGB; None where they are files.
+        images: uint8 or uint16 (N, H, W, C); None where they are files.
         sizes: int64 (N, 2), height and width of each image of the array, in the upper left corner of its H x W
             pixels; None where all fill theirs, or are files.
         bad: the files that could not be read, shared by all subsets.
-        value_range: `data.range`, the values that become black and white in files of more than 8 bits; None: those
-            of all their bits.
+        form: what the images are read as; until `in_form` says, RGB of 8 bits, or as an array has them.
+        is_formed: whether `images` are in that form already, as those are that were decoded; other arrays are
+            brought into it where they are used.
     """
 
     def __init__(
@@ -39,11 +41,12 @@ class Source:
         labels: NDArray[np.int64] | None = None,
         classes: Sequence[str] = (),
         paths: Sequence[Path] | None = None,
-        images: NDArray[np.uint8] | None = None,
+        images: Levels | None = None,
         sizes: NDArray[np.int64] | None = None,
         roots: Sequence[Path] = (),
         bad: BadFiles | None = None,
-        value_range: ValueRange | None = None,
+        form: Form | None = None,
+        is_formed: bool = False,
     ) -> None:
         if (paths is None) == (images is None):
             raise ValueError("a source has either paths or images")
@@ -54,7 +57,8 @@ class Source:
         self.images = images
         self.sizes = sizes
         self.roots = tuple(roots)
-        self.value_range = value_range
+        self.form = (Form() if images is None else Form.of_levels(images)) if form is None else form
+        self.is_formed = is_formed
         self.bad = BadFiles(name, len(self)) if bad is None else bad
 
     def __len__(self) -> int:
@@ -63,17 +67,28 @@ class Source:
         assert self.images is not None
         return len(self.images)
 
-    def image(self, index: int) -> Image.Image:
-        """Read one image as RGB.
+    def parts(self, index: int) -> list[Image.Image]:
+        """Read one image, in the source's form.
+
+        Returns:
+            Its channels, see `sslfast.data.sources.parts`.
 
         Raises:
             UnreadableImage: the file cannot be decoded; a caller that goes on without it tells `self.bad`.
         """
         if self.paths is not None:
-            return read_rgb(self.paths[index], self.value_range)
+            return read_parts(self.paths[index], self.form)
         assert self.images is not None
         height, width = self.images.shape[1:3] if self.sizes is None else self.sizes[index]
-        return Image.fromarray(self.images[index, :height, :width])
+        return parts_of_array(self.formed(self.images[index, :height, :width]))
+
+    def image(self, index: int) -> Image.Image:
+        """Read one image as people see it, in RGB of 8 bits. Raises as `parts`."""
+        return as_picture(self.parts(index))
+
+    def formed(self, images: Levels) -> Levels:
+        """Some of the array's images, (..., C), in the source's form."""
+        return images if self.is_formed else self.form.of_array(images)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Source:
         """The images at these positions, in this order; classes and the record of bad files stay the same."""
@@ -87,5 +102,6 @@ class Source:
             sizes=None if self.sizes is None else self.sizes[chosen],
             roots=self.roots,
             bad=self.bad,
-            value_range=self.value_range,
+            form=self.form,
+            is_formed=self.is_formed,
         )

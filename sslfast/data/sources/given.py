@@ -17,16 +17,17 @@ from sslfast.data.in_memory import room_of
 from sslfast.data.inventory import ArrayInventory
 from sslfast.data.sources.arrays import numbered
 from sslfast.data.sources.base import Source
+from sslfast.data.sources.form import Form, Levels
 from sslfast.data.sources.names import Name, Names
-from sslfast.data.sources.rgb import as_rgb_mode, read_samples
+from sslfast.data.sources.parts import GRAY_MODES, as_array, parts_of
+from sslfast.data.sources.rgb import is_deep_gray, read_samples
 from sslfast.errors import UsageError
 from sslfast.given import PREFIX, given
 from sslfast.progress import tqdm
 
 CPU = torch.device("cpu")
-CHANNELS = (1, 3)
-
-Pixels = NDArray[np.uint8]
+USUAL_CHANNELS = (1, 3)
+TYPES = (np.uint8, np.uint16, torch.uint8, torch.uint16)
 
 # Names, as `open_source` takes them; a torch.utils.data.Dataset; images, or (images, labels).
 Data = Any
@@ -40,9 +41,10 @@ def named_data(data: Data | None) -> Iterator[Any]:
 
     Args:
         data: names; or a data set with `len()` whose items are images or (image, label), and whose `classes`, if
-            it has them, are the labels' names; or uint8 images (N, H, W, C) in an array or a tensor; or the pair
-            (images, labels). An image is of PIL, or uint8 (H, W), (H, W, C) or, in a tensor, (C, H, W), of one
-            channel or three. A label is the number of a class; where one is None or -1, none is taken.
+            it has them, are the labels' names; or images (N, H, W, C) in an array or a tensor; or the pair
+            (images, labels). An image is of PIL, or uint8 or uint16 (H, W), (H, W, C) or, in a tensor, (C, H, W),
+            where the last dimension is not of one channel or three. `data.channels` and `data.depth` are to fit
+            them. A label is the number of a class; where one is None or -1, none is taken.
 
     Raises:
         UsageError: it is something else, or takes more than half of the host's memory, where all of it is kept.
@@ -79,7 +81,7 @@ def read_given(data: Data) -> Source:
         pixels, sizes, labels = _read_items(data, name)
     else:
         raise UsageError(
-            "data: expected the name or the path of images, a list of these, a data set with len(), uint8 images "
+            "data: expected the name or the path of images, a list of these, a data set with len(), images "
             f"(N, H, W, C) or (images, labels), got a {type(data).__name__}; settings of the section are given as "
             "**{'data.size': 64}"
         )
@@ -92,9 +94,9 @@ def read_given(data: Data) -> Source:
     return Source(name, labels=numbers, classes=names, images=pixels, sizes=sizes)
 
 
-def _read_items(data: Any, name: str) -> tuple[Pixels, NDArray[np.int64] | None, list[Any] | None]:
+def _read_items(data: Any, name: str) -> tuple[Levels, NDArray[np.int64] | None, list[Any] | None]:
     """All of a data set: its images, their sizes if these differ, its labels if there are any."""
-    images: list[Pixels] = []
+    images: list[Levels] = []
     labels: list[Any] = []
     room, taken = room_of(CPU), 0
     for number in tqdm(range(len(data)), f"reading {name}", disable=None):
@@ -115,30 +117,48 @@ def _read_items(data: Any, name: str) -> tuple[Pixels, NDArray[np.int64] | None,
         raise UsageError(f"{name}: holds no images")
     sizes = np.array([image.shape[:2] for image in images], dtype=np.int64)
     height, width = sizes.max(axis=0)
-    all_images = np.zeros((len(images), height, width, 3), dtype=np.uint8)
-    for row, image in zip(all_images, images, strict=True):
+    forms = [Form.of_levels(image) for image in images]
+    form = Form(max(each.channels for each in forms), max(each.depth for each in forms))
+    for number, image in enumerate(images):
+        if not form.takes(image.shape[-1]):
+            got = tuple(image.shape)
+            raise UsageError(
+                f"{name}, item {number}: expected {form.channels} channels, as others have, got {got}"
+            )
+    all_images = form.zeros(len(images), height, width)
+    for row, image in zip(all_images, map(form.of_array, images), strict=True):
         row[: image.shape[0], : image.shape[1]] = image
     has_labels = any(label is not None for label in labels)
     return all_images, None if (sizes == (height, width)).all() else sizes, labels if has_labels else None
 
 
-def _checked(image: Any, where: str, *, leading: int) -> Pixels:
-    """An image, or an array of them where one dimension leads, as uint8 RGB: (H, W, 3) or (N, H, W, 3)."""
+def _checked(image: Any, where: str, *, leading: int) -> Levels:
+    """An image, or an array of them where one dimension leads, as (H, W, C) or (N, H, W, C) of its own bits."""
     if isinstance(image, Image.Image):
-        return np.asarray(image if image.mode == "RGB" else as_rgb_mode(image, read_samples(image)))
+        try:
+            return _pixels(image)
+        except ValueError as error:  # values whose scale it does not tell
+            raise UsageError(f"{where}: {error}; or give it as an array of uint16") from error
     if not isinstance(image, (np.ndarray, Tensor)):
         raise UsageError(f"{where}: expected an image of PIL, an array or a tensor, got {shown(image)}")
-    if image.dtype not in (np.uint8, torch.uint8):
+    if image.dtype not in TYPES:
         raise UsageError(
-            f"{where}: expected uint8, got {image.dtype}; leave out what scales and normalizes images, which is "
-            "done here, after they are augmented"
+            f"{where}: expected uint8 or uint16, got {image.dtype}; leave out what scales and normalizes images, "
+            "which is done here, after they are augmented"
         )
     array = image.numpy(force=True) if isinstance(image, Tensor) else image
     if array.ndim == leading + 2:
         array = array[..., None]
-    elif isinstance(image, Tensor) and array.ndim == leading + 3 and array.shape[-1] not in CHANNELS:
+    elif isinstance(image, Tensor) and array.ndim == leading + 3 and array.shape[-1] not in USUAL_CHANNELS:
         array = np.moveaxis(array, leading, -1)
-    if array.ndim != leading + 3 or array.shape[-1] not in CHANNELS or not array.size:
+    if array.ndim != leading + 3 or not array.size:
         kinds = "(N, H, W) or (N, H, W, C)" if leading else "(H, W) or (H, W, C)"
-        raise UsageError(f"{where}: expected {kinds} of 1 or 3 channels, got {tuple(image.shape)}")
-    return np.broadcast_to(array, (*array.shape[:-1], 3)).copy()  # which nobody else changes
+        raise UsageError(f"{where}: expected {kinds}, got {tuple(image.shape)}")
+    return array.copy()  # which nobody else changes
+
+
+def _pixels(image: Image.Image) -> Levels:
+    """The pixels of an image of PIL, (H, W, C): gray of 8 or 16 bits, else RGB."""
+    samples, is_deep = read_samples(image), is_deep_gray(image)
+    is_gray = is_deep or image.mode in GRAY_MODES
+    return as_array(parts_of(image, samples, Form(1 if is_gray else 3, 16 if is_deep else 8)))

@@ -1,4 +1,4 @@
-"""Image files: their names, reading one as RGB, and cutting a strip down to its middle."""
+"""Image files: their names, reading one, and cutting a strip down to its middle."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from sslfast.data.sources.deep_png import decode_deep_png, is_deep_png
+from sslfast.data.sources.form import Form, ValueRange
 from sslfast.data.sources.header import read_header
-from sslfast.data.sources.rgb import ValueRange, as_rgb_mode, read_samples
+from sslfast.data.sources.parts import parts_of, parts_of_array
+from sslfast.data.sources.rgb import read_samples
 
 EXTENSIONS = frozenset(
     f".{name}"
@@ -25,7 +28,7 @@ class UnreadableImage(Exception):
 
 
 def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
-    """Decode a file to RGB, turned upright as `read_header` says; of an animation, the first frame.
+    """Decode a file to RGB of 8 bits, as `read_parts` does.
 
     Args:
         path: the file.
@@ -33,6 +36,23 @@ def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
 
     Raises:
         UnreadableImage: the file cannot be decoded.
+    """
+    (image,) = read_parts(path, Form(value_range=value_range))
+    return image
+
+
+def read_parts(path: Path, form: Form) -> list[Image.Image]:
+    """Decode a file, turned upright as `read_header` says; of an animation, the first frame.
+
+    Args:
+        path: the file.
+        form: of the image.
+
+    Returns:
+        Its channels, see `sslfast.data.sources.parts`.
+
+    Raises:
+        UnreadableImage: the file cannot be decoded, or not be brought into the form.
     """
     try:
         # Of an open file: given a path, Pillow maps some TIFFs into memory by lines of a wrong length.
@@ -44,7 +64,10 @@ def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
             if image.size != (header.width, header.height):
                 size = f"{image.width}x{image.height}"
                 raise ValueError(f"{size} pixels, expected {header.width}x{header.height} by the header")
-            return as_rgb_mode(image, samples, value_range)
+            if form[:2] == (3, 16) and is_deep_png(image, samples, header):
+                file.seek(0)
+                return parts_of_array(form.of_array(decode_deep_png(file.read())))
+            return parts_of(image, samples, form)
     except Exception as error:  # broken files make Pillow's decoders raise nearly anything
         raise UnreadableImage(why_unreadable(error)) from error
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from sslfast.data.sources import Source
+from sslfast.data.sources.form import Levels
 from sslfast.data.sources.images import UnreadableImage
+from sslfast.data.sources.parts import as_array
 
 AHEAD = 256  # decoded images that wait at most
 BLOCK = 8  # images that a thread reads at a time: one by one, small ones take as long to hand over
@@ -24,23 +24,23 @@ R = TypeVar("R")
 
 
 def read_all(
-    source: Source, convert: Callable[[Image.Image], Image.Image]
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield (position, pixels (H, W, 3)) of each readable image, in order.
+    source: Source, convert: Callable[[list[Image.Image]], list[Image.Image]]
+) -> Iterator[tuple[int, Levels]]:
+    """Yield (position, pixels (H, W, C)) of each readable image, in order and in the source's form.
 
     Args:
         source: of files or an array.
-        convert: applied to each image, in a thread.
+        convert: applied to the parts of each image, in a thread.
 
     Raises:
         UsageError: more files than the source allows cannot be read.
     """
 
-    def read(start: int) -> list[tuple[int, NDArray[np.uint8]]]:
+    def read(start: int) -> list[tuple[int, Levels]]:
         block = []
         for index in range(start, min(start + BLOCK, len(source))):
             try:
-                block.append((index, np.array(convert(source.image(index)))))
+                block.append((index, as_array(convert(source.parts(index)))))
             except UnreadableImage as error:
                 assert source.paths is not None
                 source.bad.add(source.paths[index], error)

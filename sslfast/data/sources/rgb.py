@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT, TiffImageFile
 
-ValueRange = tuple[float, float]  # the values of black and of white
+from sslfast.data.sources.form import ValueRange, scaled
 
 UNSIGNED = 1  # of TIFF's sample formats
 WHITE_IS_ZERO = 0  # of TIFF's photometric interpretations
@@ -99,7 +99,8 @@ def as_rgb_mode(image: Image.Image, samples: Samples, value_range: ValueRange | 
         ValueError: values whose scale is not known, or that Pillow cannot read whole for `value_range`.
     """
     if is_deep_gray(image):
-        return _scaled(image, samples, value_range)
+        levels = gray_levels(image, samples, value_range, 255)
+        return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
     if samples.is_deep_color and value_range is not None:
         raise ValueError(
             f"colors of 16 bits, of which only the upper 8 can be read, and data.range={list(value_range)} needs "
@@ -110,23 +111,33 @@ def as_rgb_mode(image: Image.Image, samples: Samples, value_range: ValueRange | 
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _scaled(image: Image.Image, samples: Samples, value_range: ValueRange | None) -> Image.Image:
-    """Gray of more than 8 bits, scaled to 8."""
+def gray_levels(
+    image: Image.Image, samples: Samples, value_range: ValueRange | None, highest: int
+) -> NDArray[np.float64]:
+    """The levels of a gray image of more than 8 bits, (H, W), whole numbers from 0 to the highest.
+
+    Args:
+        image: loaded.
+        samples, value_range: as for `as_rgb_mode`.
+        highest: the level of white; transparent pixels have it.
+
+    Raises:
+        ValueError: values whose scale is not known.
+    """
     bounds = value_range or samples.full_range
     if bounds is None:
         kind = "floating-point" if image.mode == "F" else "signed or 32-bit"
         raise ValueError(
             f"{kind} values have no known scale; set data.range (evaluate: range) to the values of black and white"
         )
-    black, white = bounds
     values = gray_values(image, samples)
-    levels = np.rint((values - black) * (255 / (white - black))).clip(0, 255)
+    levels = scaled(values, bounds, highest)
     if samples.white_is_zero:
-        levels = 255 - levels
+        levels = highest - levels
     transparent = image.info.get("transparency")
     if transparent is not None:
-        levels[values == transparent] = 255
-    return Image.fromarray(levels.astype(np.uint8)).convert("RGB")
+        levels[values == transparent] = highest
+    return levels
 
 
 def _on_white(image: Image.Image, samples: Samples) -> Image.Image:

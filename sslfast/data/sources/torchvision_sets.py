@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import torchvision
 
-from sslfast.data.sources.arrays import numbered, rgb_array
+from sslfast.data.sources.arrays import channels_last, numbered
 from sslfast.data.sources.base import Source
 from sslfast.data.sources.cache import cache_folder
 from sslfast.data.sources.splits import Splits, check_split
@@ -93,7 +93,7 @@ def _from_data_set(name: str, data: Any, root: Path) -> Source:
     array, names = getattr(data, "data", None), getattr(data, "classes", [])
     if isinstance(array, (np.ndarray, torch.Tensor)):
         classes, labels = numbered(name, data.targets if hasattr(data, "targets") else data.labels, names)
-        return Source(name, labels=labels, classes=classes, images=rgb_array(np.asarray(array)))
+        return Source(name, labels=labels, classes=classes, images=channels_last(np.asarray(array)))
     if hasattr(data, "_labels"):
         files = data._image_files if hasattr(data, "_image_files") else data._images
         classes, labels = numbered(name, data._labels, names)

@@ -60,6 +60,8 @@ def _check_unitable(first: Source, other: Source) -> None:
     arrays = [source.images for source in (first, other) if source.images is not None]
     if len({array.shape[1:] for array in arrays}) > 1:
         sizes = [f"{array.shape[2]}x{array.shape[1]}" for array in arrays]
+        if arrays[0].shape[-1] != arrays[1].shape[-1]:
+            sizes = [f"{size}x{array.shape[-1]}" for size, array in zip(sizes, arrays, strict=True)]
         raise UsageError(
             f"{first.name} and {other.name}: arrays of {' and of '.join(sizes)} pixels cannot be taken together; "
             "save the images of both as files"

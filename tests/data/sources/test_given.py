@@ -31,6 +31,7 @@ def opened(data, **settings):
 
 GRAY = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
 COLOR = np.stack([GRAY, GRAY + 1, GRAY + 2], axis=-1)
+BANDS = np.stack([GRAY, GRAY + 1, GRAY + 2, GRAY + 3], axis=-1)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +40,14 @@ COLOR = np.stack([GRAY, GRAY + 1, GRAY + 2], axis=-1)
         (COLOR, COLOR),
         (torch.from_numpy(COLOR), COLOR),
         (torch.from_numpy(COLOR).permute(0, 3, 1, 2), COLOR),
-        (GRAY, GRAY[..., None].repeat(3, -1)),
-        (GRAY[..., None], GRAY[..., None].repeat(3, -1)),
+        (GRAY, GRAY[..., None]),
+        (GRAY[..., None], GRAY[..., None]),
+        (GRAY.astype(np.uint16), GRAY[..., None].astype(np.uint16)),
+        (BANDS, BANDS),
+        (torch.from_numpy(BANDS).permute(0, 3, 1, 2), BANDS),
+        (Items([Image.fromarray(image) for image in GRAY]), GRAY[..., None]),
+        (Items([Image.fromarray(image.astype(np.uint16)) for image in GRAY]), GRAY[..., None].astype(np.uint16)),
+        (Items([GRAY[0], COLOR[1]]), np.stack([GRAY[0][..., None].repeat(3, -1), COLOR[1]])),
         (Items([Image.fromarray(image) for image in COLOR]), COLOR),
         (Items([Image.fromarray(image).convert("RGBA") for image in COLOR]), COLOR),
         (Items([*COLOR]), COLOR),
@@ -50,6 +57,10 @@ COLOR = np.stack([GRAY, GRAY + 1, GRAY + 2], axis=-1)
 def test_images_of_every_form(data, expected):
     source = opened(data)
     np.testing.assert_array_equal(source.images, expected)
+    assert source.images.dtype == expected.dtype
+    pictures = np.stack([source.image(index) for index in range(2)])
+    shown = np.broadcast_to(expected[..., :3], (2, 3, 4, 3))
+    np.testing.assert_array_equal(pictures, shown if expected.dtype == np.uint8 else shown // 257)
     assert source.sizes is None
     assert source.name.startswith("python:")
 
@@ -90,15 +101,20 @@ def test_names_are_names(names):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (COLOR / 255, "expected uint8, got float64; leave out what scales and normalizes"),
-        (Items([torch.zeros(3, 4, 4)]), "Items, item 0: expected uint8, got torch.float32"),
+        (COLOR / 255, "expected uint8 or uint16, got float64; leave out what scales and normalizes"),
+        (Items([torch.zeros(3, 4, 4)]), "Items, item 0: expected uint8 or uint16, got torch.float32"),
         (
-            np.zeros((2, 3, 4, 5), np.uint8),
-            r"expected \(N, H, W\) or \(N, H, W, C\) of 1 or 3 channels, got \(2, 3, 4, 5\)",
+            np.zeros((2, 3, 4, 5, 3), np.uint8),
+            r"expected \(N, H, W\) or \(N, H, W, C\), got \(2, 3, 4, 5, 3\)",
         ),
         (
-            Items([np.zeros((3, 4, 5), np.uint8)]),
-            r"expected \(H, W\) or \(H, W, C\) of 1 or 3 channels, got \(3, 4, 5\)",
+            Items([np.zeros((2, 3, 4, 5), np.uint8)]),
+            r"expected \(H, W\) or \(H, W, C\), got \(2, 3, 4, 5\)",
+        ),
+        (Items([COLOR[0], BANDS[0]]), r"Items, item 0: expected 4 channels, as others have, got \(3, 4, 3\)"),
+        (
+            Items([Image.fromarray(GRAY[0].astype(np.float32))]),
+            "item 0: floating-point values have no known scale.*or give it as an array of uint16",
         ),
         (Items(["cat.png"]), "item 0: expected an image of PIL, an array or a tensor, got 'cat.png'"),
         (Items([]), "Items: holds no images"),

@@ -68,7 +68,8 @@ def test_grayscale_tensors_as_mnist_has_them(stand_in):
     images = torch.randint(0, 256, (4, 8, 8), dtype=torch.uint8)
     stand_in(DataSet(data=images, targets=torch.tensor([0, 1, 0, 1])), "train")
     source = open_source("CIFAR10")
-    assert np.array_equal(source.images, images.numpy()[..., None].repeat(3, axis=-1))
+    assert np.array_equal(source.images, images.numpy()[..., None])
+    assert np.array_equal(source.image(1), images.numpy()[1, ..., None].repeat(3, axis=-1))
 
 
 @pytest.mark.parametrize("form", ["samples", "_image_files"])
