@@ -36,9 +36,11 @@ PROCESSES = 12  # of tests at a time, each of which takes half a GiB or more of 
 GRACE = 10  # seconds that a stopped step has to say what it has found
 STOPPED, NOT_RUN = 124, None  # exit codes
 KERNELS = ("tests/kernels", "tests/random", "tests/data/draws")  # tests of what has Triton, C++ or CUDA kernels
-# What needs the GPU: not the C++ kernels, nor what compilers say of the others.
-ON_GPU = "not cpp and not ahead_of_time and not without_spills"
-SANITIZED = "not cpp and (test_no_worse_than_eager or test_any_memory_layout)"  # what compute-sanitizer repeats
+# What needs the GPU: not the C++ kernels, nor what compilers say of the others. The kernels with TMA, whose warps
+# wait for one another, have steps of their own: one that does not end stops no other step.
+ON_GPU = "not cpp and not ahead_of_time and not without_spills and not triton_tma"
+# What compute-sanitizer repeats.
+SANITIZED = "not cpp and not triton_tma and (test_no_worse_than_eager or test_any_memory_layout)"
 SOURCES = ("setup.py", "kernels/**/*.py", "csrc/**/*.*", "sslfast/**/*.py", "benchmarks/**/*.py", "tests/**/*.*")
 
 
@@ -76,6 +78,12 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=200),
         *(benchmark(op) for op in FIRST),
         Step("train", measured("train", results), limit=90),
+        Step("tma", [*tests, *parallel, "-k", "triton_tma"], limit=60),
+        Step(
+            "tma-times",
+            [python, "-m", "sslfast.benchmarks.ops.tma", "--json", str(results / "tma.json")],
+            limit=60,
+        ),
         *(benchmark(op) for op in ops if op not in FIRST),
         Step("others", [python, "-m", "pytest", "-q", "tests", *others, *parallel], limit=60),
         Step("views", measured("views", results), limit=90),

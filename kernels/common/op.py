@@ -2,7 +2,7 @@
 
 An op is one `Op` object. Each of its compiled implementations is an overload of one torch operator,
 `torch.ops.sslfast.<op>.<impl>`, all of one schema: `cpp` and `cuda` are registered by the extension modules
-built from `csrc/`, `triton` from Python. `reference` is plain PyTorch and is no operator.
+built from `csrc/`, `triton` and `triton_tma` from Python. `reference` is plain PyTorch and is no operator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,12 @@ from torch import Tensor
 from torch._C import _functorch as functorch
 from torch.autograd import forward_ad
 
-Impl = Literal["auto", "reference", "cpp", "triton", "cuda"]
+Impl = Literal["auto", "reference", "cpp", "triton", "triton_tma", "cuda"]
+TRITON = ("triton", "triton_tma")
+# What "triton_tma" takes: GPUs that copy tiles by TMA, and whose matrix unit takes the rows of four warps at a
+# time, by the major number of their compute capability; and dtypes that the matrix unit multiplies as they are.
+TMA_GPUS = (9, 10)
+TMA_DTYPES = (torch.float16, torch.bfloat16)
 
 LIBRARY = torch.library.Library("sslfast", "DEF")
 OPS: dict[str, Op] = {}
@@ -44,11 +49,22 @@ def _triton_missing() -> str | None:
     return None
 
 
+def _tma_missing(device: str) -> str | None:
+    """Returns None, or why "triton_tma" cannot run on a CUDA device, such as "cuda:0", and what to do."""
+    wanted = " or ".join(f"{major}.x" for major in TMA_GPUS)
+    if not torch.cuda.is_available():
+        return f"it runs on GPUs of compute capability {wanted}, and torch sees no GPU"
+    gpu = torch.cuda.get_device_properties(device)
+    if gpu.major not in TMA_GPUS:
+        return f"it runs on GPUs of compute capability {wanted}, not {gpu.major}.{gpu.minor}; use impl='triton'"
+    return None
+
+
 # Why an implementation cannot be used at all in this process; None: it can. Settled once, at import.
 MISSING: dict[str, str | None] = {
     "reference": None,
     "cpp": _load_extension("_C_cpu", "install a C++ compiler"),
-    "triton": _triton_missing(),
+    **dict.fromkeys(TRITON, _triton_missing()),
     "cuda": _load_extension("_C_cuda", "install nvcc and a CUDA build of torch"),
 }
 
@@ -59,8 +75,8 @@ class Op:
     Args:
         name: the op's public name.
         schema: the torch schema shared by all implementations, without the name: "(Tensor a) -> Tensor".
-        impls: the compiled implementations that exist, out of "cpp", "triton", "cuda", the one that `auto`
-            prefers first.
+        impls: the compiled implementations that exist, out of "cpp", "triton", "triton_tma", "cuda", the one that
+            `auto` prefers first.
         explicit: those of them that `auto` passes over: they run where they are asked for by name.
         dtypes: what the compiled implementations take; the reference takes every floating-point type.
         internal: for other ops' use only, as a backward pass is: not listed in OPS.
@@ -92,10 +108,10 @@ class Op:
             torch.library.register_fake(f"sslfast::{self.name}.{impl}", function, lib=LIBRARY)
         return function
 
-    def triton(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Decorates the Triton implementation. On CPU tensors it runs in Triton's interpreter only."""
+    def triton(self, function: Callable[..., Any], impl: str = "triton") -> Callable[..., Any]:
+        """Decorates a Triton implementation. On CPU tensors it runs in Triton's interpreter only."""
         for key in ("CPU", "CUDA"):
-            LIBRARY.impl(f"{self.name}.triton", function, key)
+            LIBRARY.impl(f"{self.name}.{impl}", function, key)
         return function
 
     def autograd(self, setup_context: Callable[..., None], backward: Callable[..., Any]) -> None:
@@ -125,19 +141,29 @@ class Op:
             self._functions[impl] = _function(self.name, impl, operator, setup_context, first_order)
 
     def why_not(self, impl: str, device: str, dtype: torch.dtype | None = None) -> str | None:
-        """Returns None if `impl` can run on such tensors, else the reason why not, and what to do."""
+        """Returns None if `impl` can run on such tensors, else the reason why not, and what to do.
+
+        Args:
+            impl: the implementation.
+            device: "cpu", "cuda", ..., or one of several, "cuda:1".
+            dtype: None: any.
+        """
+        kind = device.partition(":")[0]
         if impl == "reference":
             return None
         if impl not in self.impls:
             return f"the op has no such implementation; choose from {('auto', *self.impls, 'reference')}"
-        if impl == "cpp" and device != "cpu":
-            return f"it runs on CPU tensors, not on {device}"
-        if impl == "cuda" and device != "cuda":
-            return f"it runs on CUDA tensors, not on {device}"
-        if impl == "triton" and device != "cuda" and not (INTERPRET and device == "cpu"):
-            return f"it runs on CUDA tensors, not on {device}; TRITON_INTERPRET=1 interprets it on the CPU"
-        if dtype is not None and dtype not in self.dtypes:
-            return f"it has no kernel for {dtype}; use impl='reference' or one of {self.dtypes}"
+        if impl == "cpp" and kind != "cpu":
+            return f"it runs on CPU tensors, not on {kind}"
+        if impl == "cuda" and kind != "cuda":
+            return f"it runs on CUDA tensors, not on {kind}"
+        if impl in TRITON and kind != "cuda" and not (INTERPRET and kind == "cpu"):
+            return f"it runs on CUDA tensors, not on {kind}; TRITON_INTERPRET=1 interprets it on the CPU"
+        dtypes = TMA_DTYPES if impl == "triton_tma" else self.dtypes
+        if dtype is not None and dtype not in dtypes:
+            return f"it has no kernel for {dtype}; use impl='reference' or one of {dtypes}"
+        if impl == "triton_tma" and kind == "cuda" and (reason := _tma_missing(device)):
+            return reason
         return MISSING[impl]
 
     def available(self, device: str, dtype: torch.dtype | None = None) -> list[str]:
@@ -162,7 +188,7 @@ class Op:
             return chosen
         if impl not in self._operators:
             check_impl(self.name, impl)
-        if reason := self.why_not(impl, device.type, dtype):
+        if reason := self.why_not(impl, str(device), dtype):
             raise RuntimeError(f"{self.name}: impl={impl!r} is not available: {reason}")
         return impl
 

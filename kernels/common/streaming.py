@@ -16,6 +16,7 @@ from the same, not rounded, as a fused multiply-add has it, by far more than 1 w
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BD] are shapes.
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -23,6 +24,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sslfast.kernels.common import tma
 from sslfast.kernels.common.launch import (
     LOG2_E,
     LOWEST,
@@ -74,6 +76,28 @@ def choose_config(
     return StreamingConfig(bn, bk, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
 
 
+def choose_tma_config(
+    shape: tuple[int, int, int], processors: int, hopper: bool, *, counting: bool = False
+) -> StreamingConfig:
+    """Chooses the configuration of the kernel with TMA for (N, K, D), D <= tma.MAX_D, on Hopper or on Blackwell.
+
+    On Hopper the accumulators pass through shared memory at the end, beside the tiles, which with 256 columns have
+    to be small. On Blackwell they pass through registers at each tile: of 256 columns, 64 rows fit. To count the
+    negatives above the positive takes registers too.
+    """
+    n, k, d = shape
+    bd = max(16, triton.next_power_of_2(d))
+    bn, bk, num_stages = 128, 128, 3
+    if bd > 128 and hopper:
+        bk, num_stages = (16, 4) if counting else (32, 2)
+    elif bd > 128:
+        bn, bk = 64, 64
+    elif counting and not hopper:
+        bk = 64
+    split_rows = part_length(k, bk, triton.cdiv(n, bn), processors)
+    return StreamingConfig(bn, bk, bd, split_rows, num_warps=4 if hopper else 8, num_stages=num_stages, blocks=1)
+
+
 @triton.jit
 def partial_kernel(
     p_query,  # [N, D]
@@ -99,6 +123,8 @@ def partial_kernel(
     IDS: tl.constexpr,
     NEED_DQ: tl.constexpr,
     NEED_POSITIVE_RANK: tl.constexpr,
+    TMA: tl.constexpr,
+    WHOLE: tl.constexpr,  # K is a multiple of BK
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1)
     o_n = i_n * BN + tl.arange(0, BN)
@@ -106,7 +132,11 @@ def partial_kernel(
     m_n, m_d = o_n < N, o_d < D
     o_query = o_n.to(tl.int64)[:, None] * D + o_d[None, :]  # [BN, BD]
     m_query = m_n[:, None] & m_d[None, :]
-    b_query = tl.load(p_query + o_query, mask=m_query, other=0.0)
+    if TMA:
+        tiles = tl.make_tensor_descriptor(p_keys, [K, D], [D, 1], [BK, BD])
+        b_query = tl.make_tensor_descriptor(p_query, [N, D], [D, 1], [BN, BD]).load([i_n * BN, 0])
+    else:
+        b_query = tl.load(p_query + o_query, mask=m_query, other=0.0)
     o_target = o_n % chunk_rows + offset
     if IDS:
         b_row_ids = tl.load(p_row_ids + o_n, mask=m_n, other=0)
@@ -118,10 +148,13 @@ def partial_kernel(
     b_sum = tl.zeros([BN], tl.float32)
     b_acc = tl.zeros([BN, BD], tl.float32)
     first = i_split * split_rows
-    for start in range(first, min(first + split_rows, K), BK):
+    for start in tl.range(first, min(first + split_rows, K), BK, warp_specialize=TMA):
         o_k = start + tl.arange(0, BK)
-        o_keys = o_k.to(tl.int64)[:, None] * D + o_d[None, :]  # [BK, BD]
-        b_keys = tl.load(p_keys + o_keys, mask=(o_k < K)[:, None] & m_d[None, :], other=0.0)
+        if TMA:
+            b_keys = tiles.load([start, 0])  # [BK, BD]
+        else:
+            o_keys = o_k.to(tl.int64)[:, None] * D + o_d[None, :]
+            b_keys = tl.load(p_keys + o_keys, mask=(o_k < K)[:, None] & m_d[None, :], other=0.0)
         b_s = tl.dot(b_query, tl.trans(b_keys))  # [BN, BK]
         m_s = (o_k < K)[None, :]
         if TARGETS:
@@ -129,7 +162,8 @@ def partial_kernel(
         if IDS:
             b_key_ids = tl.load(p_key_ids + o_k, mask=o_k < K, other=0)
             m_s &= b_key_ids[None, :] != b_row_ids[:, None]
-        b_s = tl.where(m_s, b_s, float("-inf"))
+        if not WHOLE or TARGETS or IDS:
+            b_s = tl.where(m_s, b_s, float("-inf"))
         if NEED_POSITIVE_RANK:
             b_above += tl.sum((b_s > b_positive[:, None]).to(tl.int32), 1)
         b_new_max = tl.maximum(b_max, tl.max(b_s, 1))
@@ -231,8 +265,9 @@ def merge_config(splits: int, width: int) -> tuple[int, int]:
 
 
 def gather(
-    query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool, positive: Tensor | None
-) -> Sums:
+    query: Tensor, keys: Tensor, targets: Targets | None, scale: float, need_dq: bool, positive: Tensor | None,
+    with_tma: bool = False,
+) -> Sums:  # fmt: skip
     """Makes the pass over the keys; with targets, past each row's target and past keys of its id.
 
     Args:
@@ -242,10 +277,16 @@ def gather(
         scale: c.
         need_dq: whether to sum keys for the gradient to the query.
         positive: s_i of the rows, [N], above which negatives are counted; None: they are not.
+        with_tma: whether the kernel copies tiles by TMA, in a specialized loop.
     """
     (n, d), k = query.shape, len(keys)
-    comparing = targets is not None or positive is not None
-    c = choose_config((n, k, d), processors(query), has_warpgroups(query), comparing=comparing)
+    if with_tma:
+        query, keys = tma.aligned(query), tma.aligned(keys)
+        hopper, counting = tma.is_hopper(query), positive is not None
+        c = choose_tma_config((n, k, d), processors(query), hopper, counting=counting)
+    else:
+        comparing = targets is not None or positive is not None
+        c = choose_config((n, k, d), processors(query), has_warpgroups(query), comparing=comparing)
     splits = triton.cdiv(k, c.split_rows) if k else 0
     maxima = query.new_empty((splits, n), dtype=torch.float32)
     sums = torch.empty_like(maxima)
@@ -253,11 +294,13 @@ def gather(
     above = None if positive is None else query.new_empty((splits, n), dtype=torch.int32)
     chunk_rows, offset, row_ids, key_ids = targets or (n, 0, None, None)
     if splits:
-        partial_kernel[(triton.cdiv(n, c.BN), splits)](
+        kernel = partial_kernel[(triton.cdiv(n, c.BN), splits)]
+        launch = functools.partial(tma.launch, kernel) if with_tma else kernel
+        launch(
             query, keys, row_ids, key_ids, maxima, sums, acc, positive, above, n, k, d, c.split_rows, chunk_rows,
             offset, scale, BN=c.BN, BK=c.BK, BD=c.BD, TARGETS=targets is not None, IDS=row_ids is not None,
-            NEED_DQ=need_dq, NEED_POSITIVE_RANK=positive is not None, num_warps=c.num_warps,
-            num_stages=c.num_stages,
+            NEED_DQ=need_dq, NEED_POSITIVE_RANK=positive is not None, TMA=with_tma,
+            WHOLE=with_tma and k % c.BK == 0, num_warps=c.num_warps, num_stages=c.num_stages,
         )  # fmt: skip
     return Sums(maxima, sums, acc, above)
 

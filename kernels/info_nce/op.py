@@ -23,7 +23,8 @@ OP = Op(
     "info_nce",
     "(Tensor query, Tensor positive, Tensor queue, float temperature, bool need_dq, bool need_positive_rank)"
     " -> (Tensor loss, Tensor dq, Tensor positive_rank)",
-    impls=("cpp", "triton"),
+    impls=("cpp", "triton", "triton_tma"),
+    explicit=("triton_tma",),
 )
 
 
@@ -78,7 +79,9 @@ def info_nce(
             the best; the contrastive top-k accuracy is `(positive_rank < k).float().mean()`. A negative whose
             logit equals the positive's up to rounding may count or not; NaN is not greater, nor is anything than
             NaN.
-        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+        impl: "auto", "reference", "cpp" (CPU), "triton" (CUDA), or "triton_tma": a form of "triton" in which warps
+            of their own copy tiles by TMA, for fp16 and bf16, D up to 256 and a multiple of 8, on GPUs of compute
+            capability 9.x and 10.x. No GPU has run it yet, and "auto" does not choose it.
 
     Returns:
         The loss in fp32 (fp64 for fp64 inputs): a scalar, or (N,) with reduction="none".
@@ -191,3 +194,4 @@ if MISSING["triton"] is None:
     from sslfast.kernels.info_nce import triton_kernels
 
     OP.triton(triton_kernels.info_nce)
+    OP.triton(triton_kernels.info_nce_tma, "triton_tma")

@@ -1,5 +1,7 @@
 """InfoNCE with a queue in Triton: the pass of common/streaming.py over the queue, merged with the positives.
 
+That pass has two forms, which differ in how tiles are copied: `info_nce` and `info_nce_tma`.
+
 Rows too wide for an accumulator in registers or for the GPU's shared memory, and fp32, whose exact products leave
 no room for one, go through `_blockwise`: the same pass with two of torch's matrix products a block of the queue.
 """
@@ -9,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sslfast.kernels.common import streaming
+from sslfast.kernels.common import streaming, tma
 from sslfast.kernels.common.launch import LOG2_E, LOWEST, matmul
 from sslfast.kernels.common.positives import positive_products
 
@@ -56,6 +58,21 @@ def info_nce(
 
     The gradients are (N, D), fp32, else (0, D); the ranks (N,), int64, else (0,).
     """
+    return _compute(query, positive, queue, temperature, need_dq, need_positive_rank, with_tma=False)
+
+
+def info_nce_tma(
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_positive_rank: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Computes what `info_nce` does, with tiles of the queue copied by TMA in a specialized loop."""
+    tma.check_width("info_nce", query.shape[1])
+    return _compute(query, positive, queue, temperature, need_dq, need_positive_rank, with_tma=True)
+
+
+def _compute(
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, need_dq: bool, need_positive_rank: bool,
+    with_tma: bool,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     query, positive, queue = query.contiguous(), positive.contiguous(), queue.contiguous()
     n, d = query.shape
     loss = query.new_empty(n, dtype=torch.float32)
@@ -66,8 +83,8 @@ def info_nce(
     scale = LOG2_E / temperature
     with torch.cuda.device_of(query):
         products = positive_products(query, positive) if need_positive_rank else None
-        if streaming.is_resident(query):
-            parts = streaming.gather(query, queue, None, scale, need_dq, products)
+        if with_tma or streaming.is_resident(query):
+            parts = streaming.gather(query, queue, None, scale, need_dq, products, with_tma)
         else:
             parts = _blockwise(query, queue, scale, need_dq, products)
         streaming.merge(query, positive, None, parts, temperature, loss, dq, loss[:0], positive_rank)

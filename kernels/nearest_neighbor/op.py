@@ -16,7 +16,8 @@ MAX_K = 8
 OP = Op(
     "nearest_neighbor",
     "(Tensor query, Tensor queue, int k, bool normalized) -> (Tensor indices, Tensor similarity)",
-    impls=("cpp", "triton"),
+    impls=("cpp", "triton", "triton_tma"),
+    explicit=("triton_tma",),
 )
 
 
@@ -50,7 +51,9 @@ def nearest_neighbor(
         queue: (K, D), K > 0; same dtype as query.
         k: how many rows to find for each query, 1 to 8 and at most K.
         normalized: whether the queue's rows are known to be of length 1 or 0. Only `kernels.debug()` looks.
-        impl: "auto", "reference", "cpp" (CPU) or "triton" (CUDA).
+        impl: "auto", "reference", "cpp" (CPU), "triton" (CUDA), or "triton_tma": a form of "triton" in which warps
+            of their own copy tiles by TMA, for k = 1, fp16 and bf16, D up to 256 and a multiple of 8, on GPUs of
+            compute capability 9.x and 10.x. No GPU has run it yet, and "auto" does not choose it.
 
     Returns:
         The indices in the queue, int64, and the cosine similarities, fp32 (fp64 for fp64 inputs): both (N,), or
@@ -101,3 +104,4 @@ if MISSING["triton"] is None:
     from sslfast.kernels.nearest_neighbor import triton_kernels
 
     OP.triton(triton_kernels.nearest_neighbor)
+    OP.triton(triton_kernels.nearest_neighbor_tma, "triton_tma")

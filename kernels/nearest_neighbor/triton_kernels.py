@@ -13,6 +13,7 @@ after another, `select_kernel` after each.
 Names: i_ program index, o_ offsets, m_ mask, p_ pointer, b_ block in registers; [BN, BK] are shapes.
 """
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from sslfast.kernels.common import tma
 from sslfast.kernels.common.launch import (
     SHARED_MEMORY,
     matmul,
@@ -55,6 +57,15 @@ def choose_config(shape: tuple[int, int, int], top: int, processors: int) -> Nea
     bn = min(bn, max(64, triton.next_power_of_2(n)))  # 64: what Hopper's matrix unit takes at least
     split_rows = part_length(k, bk, triton.cdiv(n, bn), processors)
     return NearestNeighborConfig(bn, bk, bd, split_rows, num_warps=bn // 16, num_stages=3)
+
+
+def choose_tma_config(shape: tuple[int, int, int], processors: int, hopper: bool) -> NearestNeighborConfig:
+    """Chooses the configuration of the kernel with TMA for (N, K, D), D <= tma.MAX_D, on Hopper or Blackwell."""
+    n, k, d = shape
+    bd = max(16, triton.next_power_of_2(d))
+    bk = 128 if hopper and bd <= 128 else 64
+    split_rows = part_length(k, bk, triton.cdiv(n, 128), processors)
+    return NearestNeighborConfig(128, bk, bd, split_rows, num_warps=4 if hopper else 8, num_stages=3)
 
 
 @triton.jit
@@ -127,14 +138,20 @@ def partial_kernel(
     BN: tl.constexpr,
     BK: tl.constexpr,
     BD: tl.constexpr,
-    TOP: tl.constexpr,  # a power of two
+    TOP: tl.constexpr,  # a power of two; with TMA 1
+    TMA: tl.constexpr,
+    WHOLE: tl.constexpr,  # K is a multiple of BK
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1).to(tl.int64)
     o_n = i_n * BN + tl.arange(0, BN)
     o_d = tl.arange(0, BD)
     m_n, m_d = o_n < N, o_d < D
     o_query = o_n.to(tl.int64)[:, None] * D + o_d[None, :]  # [BN, BD]
-    b_query = tl.load(p_query + o_query, mask=m_n[:, None] & m_d[None, :], other=0.0)
+    if TMA:
+        tiles = tl.make_tensor_descriptor(p_queue, [K, D], [D, 1], [BK, BD])
+        b_query = tl.make_tensor_descriptor(p_query, [N, D], [D, 1], [BN, BD]).load([i_n * BN, 0])
+    else:
+        b_query = tl.load(p_query + o_query, mask=m_n[:, None] & m_d[None, :], other=0.0)
 
     first = i_split * split_rows
     rows = tl.minimum(split_rows, K - first).to(tl.int32)
@@ -145,17 +162,22 @@ def partial_kernel(
     else:
         o_top = tl.arange(0, TOP)
         b_list = tl.full([BN, TOP], NO_KEY, tl.int64) + o_top[None, :]  # unequal, so that one can be replaced
-    for start in range(0, rows, BK):
+    for start in tl.range(0, rows, BK, warp_specialize=TMA):
         o_part = start + tl.arange(0, BK)
         o_k = first + o_part
         m_k = o_part < rows
-        o_queue = o_k[:, None] * D + o_d[None, :]  # [BK, BD]
-        b_queue = tl.load(p_queue + o_queue, mask=m_k[:, None] & m_d[None, :], other=0.0)
-        b_s = tl.dot(b_query, tl.trans(b_queue))  # [BN, BK]
-        if p_inverse is None:
-            b_s = tl.where(m_k[None, :], b_s, float("-inf"))
+        if TMA:
+            b_queue = tiles.load([(first + start).to(tl.int32), 0])  # [BK, BD]
         else:
-            b_s *= tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))[None, :]
+            o_queue = o_k[:, None] * D + o_d[None, :]
+            b_queue = tl.load(p_queue + o_queue, mask=m_k[:, None] & m_d[None, :], other=0.0)
+        if p_inverse is not None:  # before the product, which hides how long it takes
+            b_inverse = tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))
+        b_s = tl.dot(b_query, tl.trans(b_queue))  # [BN, BK]
+        if p_inverse is not None:
+            b_s *= b_inverse[None, :]
+        elif not WHOLE:
+            b_s = tl.where(m_k[None, :], b_s, float("-inf"))
         if TOP == 1:
             better = b_s > b_best  # false for NaN
             b_best = tl.where(better, b_s, b_best)
@@ -230,6 +252,21 @@ def merge_kernel(
 
 def nearest_neighbor(query: Tensor, queue: Tensor, k: int, normalized: bool) -> tuple[Tensor, Tensor]:
     """Finds indices in the queue and similarities, both (N, k), by falling similarity."""
+    return _compute(query, queue, k, normalized, with_tma=False)
+
+
+def nearest_neighbor_tma(query: Tensor, queue: Tensor, k: int, normalized: bool) -> tuple[Tensor, Tensor]:
+    """Finds what `nearest_neighbor` does for k = 1, with tiles copied by TMA in a specialized loop."""
+    if k != 1:
+        raise RuntimeError(
+            "nearest_neighbor: impl='triton_tma' is not available: it finds one row for each query, "
+            f"got k = {k}; use impl='triton'"
+        )
+    tma.check_width("nearest_neighbor", query.shape[1])
+    return _compute(query, queue, k, normalized, with_tma=True)
+
+
+def _compute(query: Tensor, queue: Tensor, k: int, normalized: bool, with_tma: bool) -> tuple[Tensor, Tensor]:
     query, queue = query.contiguous(), queue.contiguous()
     n, d = query.shape
     indices = query.new_empty((n, k), dtype=torch.int64)
@@ -237,10 +274,14 @@ def nearest_neighbor(query: Tensor, queue: Tensor, k: int, normalized: bool) -> 
     if n == 0:
         return indices, similarity
     widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
-    gather = _resident if d <= widest and query.dtype != torch.float32 else _blockwise
+    resident = d <= widest and query.dtype != torch.float32
     top = triton.next_power_of_2(k)
     with torch.cuda.device_of(query):
-        keys = gather(query, queue, None if normalized else _inverse_lengths(queue), top)
+        inverse = None if normalized else _inverse_lengths(queue)
+        if with_tma or resident:
+            keys = _resident(query, queue, inverse, top, with_tma)
+        else:
+            keys = _blockwise(query, queue, inverse, top)
         merge_kernel[(n,)](
             keys, _inverse_lengths(query), indices, similarity, n, k, len(keys),
             BS=triton.next_power_of_2(len(keys)), TOP=top, num_warps=1,
@@ -261,14 +302,20 @@ def _inverse_lengths(rows: Tensor) -> Tensor:
 # Both return keys, [splits, N, TOP]; TOP is k, or the next power of two.
 
 
-def _resident(query: Tensor, queue: Tensor, inverse: Tensor | None, top: int) -> Tensor:
+def _resident(query: Tensor, queue: Tensor, inverse: Tensor | None, top: int, with_tma: bool) -> Tensor:
     (n, d), k = query.shape, len(queue)
-    c = choose_config((n, k, d), top, processors(query))
+    if with_tma:
+        query, queue = tma.aligned(query), tma.aligned(queue)
+        c = choose_tma_config((n, k, d), processors(query), tma.is_hopper(query))
+    else:
+        c = choose_config((n, k, d), top, processors(query))
     splits = triton.cdiv(k, c.split_rows)
     keys = query.new_empty((splits, n, top), dtype=torch.int64)
-    partial_kernel[(triton.cdiv(n, c.BN), splits)](
-        query, queue, inverse, keys, n, k, d, c.split_rows,
-        BN=c.BN, BK=c.BK, BD=c.BD, TOP=top, num_warps=c.num_warps, num_stages=c.num_stages,
+    kernel = partial_kernel[(triton.cdiv(n, c.BN), splits)]
+    launch = functools.partial(tma.launch, kernel) if with_tma else kernel
+    launch(
+        query, queue, inverse, keys, n, k, d, c.split_rows, BN=c.BN, BK=c.BK, BD=c.BD, TOP=top, TMA=with_tma,
+        WHOLE=with_tma and k % c.BK == 0, num_warps=c.num_warps, num_stages=c.num_stages,
     )  # fmt: skip
     return keys
 

@@ -12,7 +12,7 @@ from sslfast.extras import EXTRAS, dali_extra, install, missing
 from sslfast.kernels.common.op import MISSING, OPS, Op
 
 PACKAGES = ("sslfast", "torch", "numpy", "triton")
-IMPLS = ("cpp", "triton", "cuda", "reference")
+IMPLS = ("cpp", "triton", "triton_tma", "cuda", "reference")
 
 
 def describe() -> str:
@@ -77,7 +77,7 @@ def _where(op: Op, impl: str) -> str:
         return "missing"
     devices = {"cpu": "CPU"} | ({"cuda": "GPU"} if torch.cuda.is_available() else {})
     usable = [name for device, name in devices.items() if op.why_not(impl, device) is None]
-    return ", ".join(usable) or "no GPU"
+    return ", ".join(usable) or ("not this GPU" if "cuda" in devices else "no GPU")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:

@@ -110,6 +110,11 @@ def test_what_is_run(tmp_path, monkeypatch):
     benched = [name.removeprefix("bench-") for name in names if name.startswith("bench-")]
     assert sorted(benched) == sorted(op.strip("_") for op in OPS)
     assert names.index("bench-aligned_pooling") < names.index("train") < names.index("bench-sup_con")
+    # What may not end stops nothing but itself.
+    assert names.index("bench-aligned_pooling") < names.index("tma") < names.index("tma-times")
+    assert [
+        name for name in names if "-k" in whole[name].command and "not triton_tma" not in whole[name].command[-1]
+    ] == ["tma"]
     dry = gpu_check.steps(tmp_path, dry_run=True)
     assert [step.name for step in dry] == ["build", "info", "tests", "bench-enqueue"]
     assert str(tmp_path / "ops") in whole["bench-info_nce"].command

@@ -87,7 +87,11 @@ def _resources(source, case):
         }
         instructions, loops = _instructions(_run("nvdisasm", "-c", cubin))
     assert "Compiling entry function" in log.getvalue(), "Triton has not shown what ptxas says"
-    shared, threads = compiled.metadata.shared, 32 * case["num_warps"]
+    # A specialized loop has more warps than the launch asks for; around it, others wait for what they are to do.
+    specialized = "ttg.warp_specialize(" in compiled.asm["ttgir"]
+    if specialized:
+        loops = [loop for loop in loops if not any(_within(other, loop) for other in loops)]
+    shared, threads = compiled.metadata.shared, 32 * compiled.metadata.num_warps
     loads = Counter(map(_bytes, filter(None, map(LOADS.match, instructions))))
     products = [loop for loop in loops if any("MMA" in instructions[i] for i in loop)]
     return {
@@ -102,6 +106,11 @@ def _resources(source, case):
         "loads": {str(width): count for width, count in sorted(loads.items())},
         "tf32": "tf32" in compiled.asm["ptx"],
         "wgmma": "wgmma" in compiled.asm["ptx"],
+        # Warps of their own, with more or fewer registers, copy tiles by TMA.
+        "specialized": specialized
+        and all(word in compiled.asm["ptx"] for word in ("setmaxnreg", "cp.async.bulk.tensor")),
+        # Whether products are under way where a loop goes on: then others may overwrite what these are of.
+        "pending": "warp_group_dot_wait" in compiled.asm["ttgir"],
         "serialized": re.findall(r"\(C75\d\d\).*", log.getvalue()),
         # Groups of copies that may still be under way where a loop waits for those that it needs.
         "in_flight": [int(n) for n in re.findall(r"ttg\.async_wait .*num = (\d+)", compiled.asm["ttgir"])][:1],
@@ -146,6 +155,10 @@ def _target(instruction):
     """The number of the instruction that a branch goes to; None for other instructions."""
     branch = re.search(r"\bBRA\b.* (\d+)$", instruction)
     return int(branch[1]) if branch else None
+
+
+def _within(inner, outer):
+    return inner != outer and inner.start >= outer.start and inner.stop <= outer.stop
 
 
 def _on_shortest_way(instructions, loop, word):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=False):
+def assert_compiles(launches, *, wgmma=(), streams=(), specialized=(), wide=(), wide_offsets=False):
     """Compiles kernels for GPUs that need not be there, and asserts what their code has to be.
 
     They fit in shared memory, spill nothing, run in as many blocks on a processor as is meant, multiply nothing in
@@ -17,6 +17,7 @@ def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=Fal
         launches: (name, case of aot.py) of each launch, one or more.
         wgmma: how the names begin of those that have to multiply matrices by Hopper's instruction on sm_90.
         streams: how the names begin of those that have to copy the next tile while they work on one.
+        specialized: how the names begin of those in which warps of their own have to copy tiles by TMA.
         wide: how the names begin of those that have to load their matrices by 16 bytes a thread.
         wide_offsets: whether offsets of rows have to be in 64 bits.
 
@@ -40,6 +41,9 @@ def assert_compiles(launches, *, wgmma=(), streams=(), wide=(), wide_offsets=Fal
         if name.startswith(streams):
             assert used["in_flight"], f"{name}: no copies to shared memory"
             assert used["in_flight"] > [0], f"{name}: its loop waits for every copy that is under way"
+        if name.startswith(specialized):
+            assert used["specialized"], f"{name}: no warps of their own that copy tiles by TMA"
+            assert not used["pending"], f"{name}: tiles may be overwritten while they are multiplied"
         if name.startswith(wide):
             loads = {int(width): count for width, count in used["loads"].items()}
             narrow = sum(width * count for width, count in loads.items() if width <= 4)

@@ -13,5 +13,5 @@ QUIET = pytest.mark.filterwarnings(
 
 def skip_products_in_bf16(impl: str, dtype: torch.dtype) -> None:
     """Skips a test that would multiply matrices in bf16 in the interpreter."""
-    if impl == "triton" and dtype == torch.bfloat16 and not GPU:
+    if impl in ("triton", "triton_tma") and dtype == torch.bfloat16 and not GPU:
         pytest.skip("Triton 3.6's interpreter multiplies bf16 wrongly")

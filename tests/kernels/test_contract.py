@@ -14,7 +14,11 @@ from tests.kernels.subjects import Subject, subjects
 pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 SUBJECTS = {str(subject): subject for subject in subjects()}
-CASES = [pytest.param((name, impl), id=f"{name}-{impl}") for name in SUBJECTS for impl in lib.OPS[name].impls]
+CASES = [
+    pytest.param((name, impl), id=f"{name}-{impl}")
+    for name, subject in SUBJECTS.items()
+    for impl in subject.impls or lib.OPS[subject.op].impls
+]
 
 
 @pytest.fixture(params=CASES)
@@ -33,9 +37,20 @@ def impl(case) -> str:
 
 
 @pytest.fixture
-def make(subject, device):
-    """make(dtype=torch.float32): the subject's inputs on the device."""
-    return lambda dtype=torch.float32: tuple(tensor.to(device) for tensor in subject.inputs(dtype))
+def make(subject, impl, device):
+    """make(dtype): the subject's inputs on the device; by default in fp32, or in fp16 where fp32 has no kernel."""
+
+    def inputs(dtype=torch.float16 if impl == "triton_tma" else torch.float32):
+        if impl == "triton_tma" and (reason := lib.OPS[subject.op].why_not(impl, device.type)):
+            pytest.skip(reason)
+        return tuple(tensor.to(device) for tensor in subject.inputs(dtype))
+
+    return inputs
+
+
+def skip_fp32_by_tma(impl: str, dtype: torch.dtype) -> None:
+    if impl == "triton_tma" and dtype == torch.float32:
+        pytest.skip("it has no kernel for fp32")
 
 
 def as_tuple(out):
@@ -67,6 +82,7 @@ def recorded_calls(subject: Subject, tensors, impl, monkeypatch):
 def test_no_worse_than_eager(subject, impl, make, dtype):
     if subject.dot:
         interpreter.skip_products_in_bf16(impl, dtype)
+    skip_fp32_by_tma(impl, dtype)
     tensors = make(dtype)
     wide = [tensor.double() if tensor.is_floating_point() else tensor for tensor in tensors]
     each = run(subject, tensors, impl), run(subject, tensors, "reference"), run(subject, wide, "reference")
@@ -99,6 +115,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)  # some kernels treat these differently
 def test_any_memory_layout(subject, impl, make, dtype, layout):
+    skip_fp32_by_tma(impl, dtype)
     tensors = make(dtype)
     expected = run(subject, tensors, impl)
     got = run(subject, [LAYOUTS[layout](tensor) for tensor in tensors], impl)
@@ -174,7 +191,7 @@ def test_second_derivatives_are_refused(subject, impl, make):
 
 
 def test_autocast_casts_as_for_a_matmul_or_not_at_all(subject, impl, make, device):
-    tensors = make()
+    tensors = make(torch.float32)
     with torch.autocast(device.type, torch.float16):
         out = run(subject, tensors, impl)
     cast = [tensor.half() if subject.autocast and tensor.is_floating_point() else tensor for tensor in tensors]

@@ -26,16 +26,24 @@ def test_kernels_compile_ahead_of_time(name):
         ("info_nce", "partial (4096, 65536, 128)", {"num_stages": 2}, {}, "its loop waits for every copy"),
         ("info_nce", "partial (4096, 65536, 128)", {"num_warps": 8}, {"BN": 128, "BK": 128}, "C7515.*serialized"),
         ("info_nce", "partial (4096, 65536, 128)", {"blocks": 9}, {}, "blocks on a processor, not 9"),
+        ("info_nce", "tma (4096, 65536, 128)", {"num_warps": 8}, {}, "no warps of their own"),
         ("soft_cross_entropy", "forward_kernel 3000", {}, {"UNIT": 1}, "loads by bytes a thread"),
         ("sup_con", GRADIENT, {"powers": 31}, {}, "32 powers of two a thread and tile, not 31"),
     ],
-    ids=["two stages", "serialized products", "too few blocks", "narrow loads", "too many powers"],
+    ids=[
+        "two stages",
+        "serialized products",
+        "too few blocks",
+        "not specialized",
+        "narrow loads",
+        "too many powers",
+    ],
 )
 def test_a_worse_launch_is_reported(op, launch, change, constants, message):
     case = dict(LAUNCHES[op].cases(90))[launch]
     worse = case | change | {"constants": case["constants"] | constants}
     with pytest.raises(AssertionError, match=message):
-        assert_compiles([(launch, worse)], streams="partial", wide=LAUNCHES[op].wide)
+        assert_compiles([(launch, worse)], streams="partial", specialized="tma", wide=LAUNCHES[op].wide)
 
 
 def test_a_large_view_is_cropped_once():

@@ -17,6 +17,7 @@ class Launches:
         cases: `cases(arch)`: pairs of a word for messages and a case of aot.py.
         wgmma: how the words begin of those that have to multiply matrices by Hopper's instruction on sm_90.
         streams: how the words begin of those that have to copy the next tile while they work on one.
+        specialized: how the words begin of those in which warps of their own have to copy tiles by TMA.
         wide: how the words begin of those that have to load their matrices by 16 bytes a thread.
         wide_offsets: whether offsets of rows have to be in 64 bits.
     """
@@ -24,6 +25,7 @@ class Launches:
     cases: Callable[[int], Iterator[tuple[str, dict[str, Any]]]]
     wgmma: str | tuple[str, ...] = ()
     streams: str | tuple[str, ...] = ()
+    specialized: str | tuple[str, ...] = ()
     wide: str | tuple[str, ...] = ()
     wide_offsets: bool = False
 
@@ -35,7 +37,12 @@ class Launches:
         """
         cases = list(self.cases(arch))
         resources = assert_compiles(
-            cases, wgmma=self.wgmma, streams=self.streams, wide=self.wide, wide_offsets=self.wide_offsets
+            cases,
+            wgmma=self.wgmma,
+            streams=self.streams,
+            specialized=self.specialized,
+            wide=self.wide,
+            wide_offsets=self.wide_offsets,
         )
         return [(name, case, used) for (name, case), used in zip(cases, resources, strict=True)]
 

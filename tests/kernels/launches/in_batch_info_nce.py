@@ -30,7 +30,7 @@ def cases(arch):
     for d in widths:
         c = streaming.choose_config((4096, 4096, d), 132, arch in (90, 100), comparing=True)
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TARGETS": True, "IDS": True, "NEED_DQ": True}
-        tile |= no_positive_rank
+        tile |= {"TMA": False, "WHOLE": False} | no_positive_rank
         yield case(f"partial {d}", f"{streaming.__name__}:partial_kernel", tile, *c[-3:])
         tile = {"BM": c.BN, "BN": c.BK, "BD": c.BD, "IDS": True}
         yield case(f"keys {d}", f"{module}:keys_kernel", tile, *c[-3:])

@@ -26,13 +26,20 @@ def cases(arch, counting=False):
             "blocks": 1 if arch == 120 else blocks,
         }
 
+    plain = {"TMA": False, "WHOLE": False}
     absent = {"TARGETS": False, "IDS": False, "p_row_ids": None, "p_key_ids": None}
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_positive": None, "p_above": None}
     widths = (64, 128) if arch == 120 else (64, 128, 256)  # what shared memory holds; see MAX_SMALL_D
     for shape in [(4096, 65536, d) for d in widths]:
         c = triton_kernels.streaming.choose_config(shape, 132, arch in (90, 100), comparing=counting)
-        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_positive_rank
+        tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | plain | absent | no_positive_rank
         yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, *c[-3:])
+    for d in widths if arch in (90, 100) else ():
+        c = triton_kernels.streaming.choose_tma_config((4096, 65536, d), 132, arch == 90, counting=counting)
+        for k in (65536, 65537) if d == 256 else (65536,):
+            tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_positive_rank
+            tile |= {"TMA": True, "WHOLE": k % c.BK == 0}
+            yield case(f"tma {4096, k, d}", f"{streaming}:partial_kernel", "bf16", tile, *c[-3:])
     for d in (128, 2048):
         bs, num_warps = triton_kernels.streaming.merge_config(64, d)
         constants = {"BS": bs, "BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
@@ -41,4 +48,6 @@ def cases(arch, counting=False):
     yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_positive_rank, 8)
 
 
-LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "merge", "power"))
+LAUNCHES = Launches(
+    cases, wgmma=("partial", "tma"), streams="partial", specialized="tma", wide=("partial", "merge", "power")
+)

@@ -23,7 +23,7 @@ def cases(arch):
         }
 
     def tile(c, top):
-        return {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top}
+        return {"BN": c.BN, "BK": c.BK, "BD": c.BD, "TOP": top, "TMA": False, "WHOLE": False}
 
     widths = (64, 128) if arch == 120 else (64, 128, 256, 512)  # what shared memory holds; see MAX_SMALL_D
     for d in widths:
@@ -34,10 +34,20 @@ def cases(arch):
         c = triton_kernels.choose_config((4096, 98304, d), 1, processors=132)
         normalized = tile(c, 1) | {"p_inverse": None}
         yield case(f"partial {d} normalized", "partial_kernel", normalized, c.num_warps, c.num_stages)
+    for d in (64, 128, 256) if arch in (90, 100) else ():
+        c = triton_kernels.choose_tma_config((4096, 98304, d), 132, arch == 90)
+        by_tma = tile(c, 1) | {"TMA": True, "WHOLE": True}
+        yield case(f"tma {d}", "partial_kernel", by_tma, c.num_warps, c.num_stages)
+        for whole in (True, False) if d == 256 else (True,):
+            normalized = by_tma | {"WHOLE": whole, "p_inverse": None}
+            name = f"tma {d} normalized{'' if whole else ', last tile cut'}"
+            yield case(name, "partial_kernel", normalized, c.num_warps, c.num_stages)
     yield case("select", "select_kernel", {"BC": 16384, "TOP": 8}, 8)
     yield case("select beyond 2^31", "select_kernel", {"BC": 1024, "TOP": 1}, 8, first="i64")
     yield case("merge", "merge_kernel", {"BS": 128, "TOP": 8}, 1)
     yield case("length", "length_kernel", {"BR": 16, "BD": 256}, 4)
 
 
-LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "length"))
+LAUNCHES = Launches(
+    cases, wgmma=("partial", "tma"), streams="partial", specialized="tma", wide=("partial", "length")
+)

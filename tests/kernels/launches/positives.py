@@ -31,4 +31,6 @@ def cases(arch):
     )
 
 
-LAUNCHES = Launches(cases, wgmma="partial", streams="partial", wide=("partial", "positive"))
+LAUNCHES = Launches(
+    cases, wgmma=("partial", "tma"), streams="partial", specialized="tma", wide=("partial", "positive")
+)

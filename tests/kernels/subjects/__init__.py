@@ -22,6 +22,8 @@ class Subject:
         dot: whether its Triton kernels multiply matrices, what the interpreter does wrongly in bf16.
         bit_equal_layouts: whether the memory layout of the inputs must not change any bit of the results.
         autocast: whether autocast casts the inputs, as for a matmul; else they are taken as they are.
+        impls: those of its implementations that take this call; none: all do.
+        name: of a second subject of an op; "": the op's.
     """
 
     op: str
@@ -31,9 +33,11 @@ class Subject:
     dot: bool = True
     bit_equal_layouts: bool = True
     autocast: bool = True
+    impls: tuple[str, ...] = ()
+    name: str = ""
 
     def __str__(self) -> str:
-        return self.op
+        return self.name or self.op
 
 
 def subjects() -> list[Subject]:

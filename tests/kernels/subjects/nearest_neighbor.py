@@ -14,4 +14,4 @@ def call(query: Tensor, queue: Tensor, impl: str) -> tuple[Tensor, Tensor]:
     return K.nearest_neighbor(query, queue, k=3, impl=impl)
 
 
-SUBJECT = Subject("nearest_neighbor", inputs, call)
+SUBJECT = Subject("nearest_neighbor", inputs, call, impls=("cpp", "triton"))
