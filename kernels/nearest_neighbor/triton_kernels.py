@@ -168,16 +168,19 @@ def partial_kernel(
         m_k = o_part < rows
         if TMA:
             b_queue = tiles.load([(first + start).to(tl.int32), 0])  # [BK, BD]
+            if p_inverse is not None:  # before the product, which hides how long it takes
+                b_inverse = tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))
         else:
             o_queue = o_k[:, None] * D + o_d[None, :]
             b_queue = tl.load(p_queue + o_queue, mask=m_k[:, None] & m_d[None, :], other=0.0)
-        if p_inverse is not None:  # before the product, which hides how long it takes
-            b_inverse = tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))
         b_s = tl.dot(b_query, tl.trans(b_queue))  # [BN, BK]
-        if p_inverse is not None:
+        if p_inverse is None:
+            if not WHOLE:
+                b_s = tl.where(m_k[None, :], b_s, float("-inf"))
+        elif TMA:
             b_s *= b_inverse[None, :]
-        elif not WHOLE:
-            b_s = tl.where(m_k[None, :], b_s, float("-inf"))
+        else:
+            b_s *= tl.load(p_inverse + o_k, mask=m_k, other=float("nan"))[None, :]
         if TOP == 1:
             better = b_s > b_best  # false for NaN
             b_best = tl.where(better, b_s, b_best)

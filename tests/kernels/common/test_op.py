@@ -53,10 +53,11 @@ def test_available_impls_of_an_unknown_op():
         K.available_impls("infonce", "cpu")
 
 
-def test_auto_falls_back_on_the_reference(missing):
+def test_auto_falls_back_on_the_reference(missing, monkeypatch):
+    monkeypatch.setattr(lib, "INTERPRET", False)
     tensors = arguments()
     missing("cpp")
-    assert K.available_impls("info_nce", "cpu")[-1] == "reference"
+    assert K.available_impls("info_nce", "cpu") == ["reference"]
     assert lib.OPS["info_nce"].choose("auto", torch.device("cpu")) == "reference"
     assert torch.equal(K.info_nce(*tensors, temperature=1), K.info_nce(*tensors, temperature=1, impl="reference"))
 
