@@ -11,9 +11,9 @@ NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def sinkhorn_knopp() -> list[Tensor]:
-    """More tiles of columns than blocks, taken one by one and by four."""
+    """More tiles of columns than blocks, taken one by one and by four; powers that fit and that do not."""
     scores = [randn(9, columns, dtype=dtype) for dtype in NARROW for columns in (110, 112)]
-    return [K.sinkhorn_knopp(x, impl="cuda") for x in scores]
+    return [K.sinkhorn_knopp(x, epsilon=epsilon, impl="cuda") for x in scores for epsilon in (0.2, 0.05)]
 
 
 def ema_update() -> list[Tensor]:

@@ -15,7 +15,8 @@ from tests.kernels.emulator.emulated import SANITIZE, Emulator
 pytestmark = pytest.mark.skipif(bool(SANITIZE), reason="sanitizers stand in for the search for races")
 
 SOURCES = build.sources("cuda")
-BARRIER = re.compile(r"(?:__syncthreads|\bgrid\.sync)\(\);")
+# A barrier that also votes leaves each thread its own vote.
+BARRIER = re.compile(r"(?:__syncthreads|\bgrid\.sync)\(\);|__syncthreads_and(?=\()")
 # (file, position in it) of each.
 BARRIERS = [(file, match.start()) for file, text in SOURCES.items() for match in BARRIER.finditer(text)]
 
@@ -34,7 +35,8 @@ def build_without(barrier, namespace):
     name = Path(file).stem
     calls = {name: CALLS[name]} if name in CALLS else CALLS  # a header's barrier may be any file's
     sources = {path: text for path, text in SOURCES.items() if path.endswith(".cuh") or Path(path).stem in calls}
-    sources[file] = SOURCES[file][:start] + BARRIER.sub(";", SOURCES[file][start:], count=1)
+    nothing = "bool" if SOURCES[file].startswith("__syncthreads_and", start) else ";"
+    sources[file] = SOURCES[file][:start] + BARRIER.sub(nothing, SOURCES[file][start:], count=1)
     kept, own = (f"STABLE_TORCH_LIBRARY_IMPL({name}," for name in ("sslfast", namespace))
     path = build.cuda_kernels({path: text.replace(kept, own) for path, text in sources.items()})
     torch.ops.load_library(path)

@@ -1,5 +1,6 @@
 """The kernels of csrc/cuda/ under every order of their threads, and on several GPUs."""
 
+import math
 import threading
 
 import pytest
@@ -33,18 +34,51 @@ def test_the_same_bits_in_any_order_of_the_threads(emulator, file):
 @pytest.mark.parametrize("processors", [1, 3, 10])
 @pytest.mark.parametrize("columns", [70, 72], ids=["one by one", "by four"])
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
-def test_sinkhorn_knopp_on_any_gpu(emulator, dtype, columns, processors, shared_bytes):
+@pytest.mark.parametrize("epsilon", [0.2, 0.05], ids=["powers that fit", "powers that do not"])
+def test_sinkhorn_knopp_on_any_gpu(emulator, epsilon, dtype, columns, processors, shared_bytes):
     emulator.configure(seed=1, processors=processors, shared_bytes=shared_bytes)
     scores = randn(37, columns, dtype=dtype)
     scores[7, 3], scores[8] = float("-inf"), 3
+    eager, truth = (K.sinkhorn_knopp(x, epsilon=epsilon, impl="reference") for x in (scores, scores.double()))
+    assert_accurate(K.sinkhorn_knopp(scores, epsilon=epsilon, impl="cuda"), eager, truth, dtype)
+
+
+@pytest.mark.parametrize("shared_bytes", [232_448, 16_384 + 1000])
+@pytest.mark.parametrize("columns", [70, 72])
+def test_sinkhorn_knopp_where_the_powers_of_one_block_do_not_fit(emulator, columns, shared_bytes):
+    """Nor are a column's scores in any other block, nor all rows' codes."""
+    emulator.configure(processors=3, shared_bytes=shared_bytes)
+    scores = 0.3 * randn(37, columns)
+    scores[26:] -= 1000
+    scores[:26, 5] = float("-inf")
     eager, truth = (K.sinkhorn_knopp(x, impl="reference") for x in (scores, scores.double()))
-    assert_accurate(K.sinkhorn_knopp(scores, impl="cuda"), eager, truth, dtype)
+    assert_accurate(K.sinkhorn_knopp(scores, impl="cuda"), eager, truth, torch.float32)
+    scores[2], scores[3, 4], scores[30, 7] = float("-inf"), float("nan"), float("inf")
+    bad = torch.zeros(37, dtype=torch.bool).index_fill(0, torch.tensor([2, 3, 30]), True)
+    codes = K.sinkhorn_knopp(scores, impl="cuda")
+    assert torch.equal(codes.isnan(), bad[:, None].expand_as(codes))
+    torch.testing.assert_close(codes[~bad], K.sinkhorn_knopp(scores[~bad], impl="cuda"))
+
+
+@pytest.mark.parametrize("iterations", [1, 3, 5])
+@pytest.mark.parametrize("share", [0.99, 1.01], ids=["as large as fit", "a little larger"])
+def test_sinkhorn_knopp_at_the_largest_powers_that_fit(emulator, share, iterations):
+    """All |c S| are alike there, and rows and columns as unlike as that allows."""
+    b, k = 40, 24
+    bits = (126 - iterations * math.log2(b)) / 2
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.where(torch.rand(b, k, generator=generator) < torch.linspace(0, 1, k) ** 4, 1.0, -1.0)
+    scores = signs * (share * bits * 0.05 / math.log2(math.e))
+    eager, truth = (
+        K.sinkhorn_knopp(x, iterations=iterations, impl="reference") for x in (scores, scores.double())
+    )
+    assert_accurate(K.sinkhorn_knopp(scores, iterations=iterations, impl="cuda"), eager, truth, torch.float32)
 
 
 @pytest.mark.parametrize(
     ("gpu", "reason"),
     [
-        ({"blocks_per_processor": 0}, "a block of 1024 threads and 840 bytes of dynamic shared memory on each"),
+        ({"blocks_per_processor": 0}, "a block of 512 threads and 840 bytes of dynamic shared memory on each"),
         ({"cooperative": False}, "a GPU with cooperative launches, which this one has not"),
         ({"usable_processors": 0}, "to run 3 blocks at the same time, .* the part of the GPU that"),
     ],
