@@ -126,6 +126,6 @@ def _backward(ctx: Any, d_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]
 OP.autograd(_setup_context, _backward)
 
 if MISSING["triton"] is None:
-    from sslfast.kernels.sup_con import triton_launch
+    from sslfast.kernels.nt_xent import triton_launch
 
     OP.triton(triton_launch.nt_xent)

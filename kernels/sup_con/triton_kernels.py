@@ -7,10 +7,11 @@ Z_i = sum_{j != i} 2^(c (s_ij - top_i)):
     dz_i = 1/t sum_{j != i} w_ij z_j,  w_ij = g_i p_ij + g_j p_ji - [j in P(i)] (g_i / |P(i)| + g_j / |P(j)|)
 
 where p_ij = 2^(c (s_ij - top_i) - log2 Z_i) and g_i is the gradient of loss_i, 0 for an anchor without positives.
-Forward, `partial_kernel` takes a block of anchors through a part of the rows and `merge_kernel` adds the parts in
-a fixed order, the sum over the positives in fp64: where rows are long and hardly differ, its rounding is all that
-differs. Backward, `gradient_kernel` does the same with s_ij computed again. Rows too wide for an accumulator
-in registers, and fp32, go through torch's matrix products, with `row_kernel` and `weight_kernel` between them.
+Forward, `partial_kernel` takes a block of anchors through a part of the rows and `merge_kernel` adds the parts
+in a fixed order, the sum over the positives in fp64: where rows are long and hardly differ, its rounding is all
+that differs. Large batches of NT-Xent have a kernel of their own in place of `partial_kernel`, in nt_xent.
+Backward, `gradient_kernel` does the same with s_ij computed again. Rows too wide for an accumulator in
+registers, and fp32, go through torch's matrix products, with `row_kernel` and `weight_kernel` between them.
 
 w is a factor of a product in fp16 or bf16, and g_i may be too small for fp16 (1/M, for a mean) or too large
 (scaled by a gradient scaler): `prepare_kernel` divides all g_i by the largest, which is put back into the result.
@@ -30,6 +31,8 @@ from sslfast.kernels.common.launch import LOWEST
 LN_2 = tl.constexpr(0.6931471805599453)
 MAX_DISTANCE = tl.constexpr(64.0)  # of the L_i: 2^-126 is fp32's smallest, and 2^-62 of a probability is nothing
 MAX_SHIFT = tl.constexpr(1024.0)
+# Of sums of at least 2^-64 what is lost below 2^-126, fp32's smallest, is less than their rounding.
+MOST_BITS = tl.constexpr(64.0)
 
 
 @triton.jit
@@ -161,11 +164,17 @@ def partial_kernel(
 
 
 @triton.jit
-def store_rows(p_loss, p_top, p_log_sum, p_count, o, m, top, total, positive, count, scale):
+def store_rows(p_loss, p_top, p_log_sum, p_count, o, m, top, total, positive, count, scale, SHIFTED: tl.constexpr):
     """Ends the forward pass for rows: from the sums over all others to what the operator returns."""
     log_sum = tl.log2(total)
     distance = (top - positive / tl.maximum(count, 1.0)).to(tl.float32)
     loss = (distance * scale + log_sum) * LN_2
+    if SHIFTED:
+        # top may be a shift, of at most MOST_BITS, which products exceed by as much at the most; log2 Z they do
+        # not exceed. Farther from 0, top is the maximum, and log2 Z would be lost in its rounding.
+        m_near = tl.abs(top * scale) < 4 * MOST_BITS
+        top = tl.where(m_near, top + log_sum / scale, top)
+        log_sum = tl.where(m_near, 0.0, log_sum)
     tl.store(p_loss + o, tl.where(count > 0, loss, 0.0), mask=m)
     tl.store(p_top + o, top, mask=m)
     tl.store(p_log_sum + o, log_sum, mask=m)
@@ -174,41 +183,44 @@ def store_rows(p_loss, p_top, p_log_sum, p_count, o, m, top, total, positive, co
 
 @triton.jit
 def merge_kernel(
-    p_tops,  # [splits, M]
-    p_sums,  # [splits, M]
-    p_positives,  # [splits, M] fp64
-    p_counts,  # [splits, M]
+    p_tops,  # [parts, M]
+    p_sums,  # [parts, M]
+    p_positives,  # [positive_parts, M] fp64
+    p_counts,  # [positive_parts, M]
     p_loss,  # [M] out
     p_top,  # [M] out
     p_log_sum,  # [M] out
     p_count,  # [M] out
     M,
-    splits,
+    parts,
+    positive_parts,  # at most `parts`
     scale,
     BS: tl.constexpr,  # parts at a time
     BM: tl.constexpr,
+    SHIFTED: tl.constexpr,  # whether tops may be shifts of tile_kernel, in nt_xent, and not maxima
 ):
     o_m = tl.program_id(0) * BM + tl.arange(0, BM)
     m_m = o_m < M
     b_tops = tl.full([BS, BM], LOWEST, tl.float32)
-    for start in range(0, splits, BS):
+    for start in range(0, parts, BS):
         o_s = start + tl.arange(0, BS)
         o_parts = o_s.to(tl.int64)[:, None] * M + o_m[None, :]  # [BS, BM]
-        m_parts = (o_s < splits)[:, None] & m_m[None, :]
+        m_parts = (o_s < parts)[:, None] & m_m[None, :]
         b_tops = tl.maximum(b_tops, tl.load(p_tops + o_parts, mask=m_parts, other=LOWEST))
     b_top = tl.max(b_tops, 0)
     b_sum = tl.zeros([BM], tl.float32)
     b_positive = tl.zeros([BM], tl.float64)
     b_count = tl.zeros([BM], tl.float32)
-    for start in range(0, splits, BS):
+    for start in range(0, parts, BS):
         o_s = start + tl.arange(0, BS)
         o_parts = o_s.to(tl.int64)[:, None] * M + o_m[None, :]
-        m_parts = (o_s < splits)[:, None] & m_m[None, :]
+        m_parts = (o_s < parts)[:, None] & m_m[None, :]
         b_weights = tl.exp2((tl.load(p_tops + o_parts, mask=m_parts, other=LOWEST) - b_top[None, :]) * scale)
         b_sum += tl.sum(b_weights * tl.load(p_sums + o_parts, mask=m_parts, other=0.0), 0)
+        m_parts &= (o_s < positive_parts)[:, None]
         b_positive += tl.sum(tl.load(p_positives + o_parts, mask=m_parts, other=0.0), 0)
         b_count += tl.sum(tl.load(p_counts + o_parts, mask=m_parts, other=0.0), 0)
-    store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
+    store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale, SHIFTED)
 
 
 @triton.jit
@@ -353,7 +365,7 @@ def row_kernel(
     b_top = tl.max(b_tops, 1)
     b_sum = tl.sum(b_sums * tl.exp2((b_tops - b_top[:, None]) * scale), 1)
     b_positive, b_count = tl.sum(b_positives, 1), tl.sum(b_counts, 1)
-    store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale)
+    store_rows(p_loss, p_top, p_log_sum, p_count, o_m, m_m, b_top, b_sum, b_positive, b_count, scale, False)
     if NEED_POSITIVE_RANK:
         tl.store(p_positive_rank + o_m, tl.sum(b_above, 1), mask=m_m)
 

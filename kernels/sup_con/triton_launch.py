@@ -1,6 +1,6 @@
-"""The launches of the Triton kernels of the supervised contrastive loss, and of NT-Xent."""
+"""The launches of the Triton kernels of the supervised contrastive loss, and of most sizes of NT-Xent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -75,13 +75,29 @@ def sup_con(features: Tensor, labels: Tensor | None, temperature: float) -> tupl
     return _forward(features, labels, temperature, need_positive_rank=False)[:4]
 
 
-def nt_xent(features: Tensor, temperature: float, mean: bool, need_positive_rank: bool) -> tuple[Tensor, ...]:
+def forward_of_pairs(features: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, ...]:
     """Computes what `sup_con` does for the pairs of rows i and i + M / 2, and their positive ranks.
 
-    These are int64, (M,) if asked for, else (0,). Of the losses it returns the mean, if that is asked for.
+    These are int64, (M,) if asked for, else (0,).
     """
-    losses, *others = _forward(features, None, temperature, need_positive_rank)
-    return losses.mean() if mean else losses, *others
+    return _forward(features, None, temperature, need_positive_rank)
+
+
+def merge(partial: Sequence[Tensor], results: Sequence[Tensor], scale: float, *, shifted: bool) -> None:
+    """Adds the parts' sums in a fixed order, and makes of them what `sup_con` returns.
+
+    Args:
+        partial: tops and sums (parts, M); the sums over positives in fp64 and the positives' numbers, which may
+            have fewer parts.
+        results: (M,) each, which it writes.
+        scale: log2(e) / t.
+        shifted: whether tops may be less than the maxima, as those of NT-Xent's own kernel.
+    """
+    parts, m = partial[0].shape
+    merge_kernel[(triton.cdiv(m, MERGE_BM),)](
+        *partial, *results, m, parts, len(partial[2]), scale, BS=MERGE_BS, BM=MERGE_BM,
+        SHIFTED=shifted, num_warps=4,
+    )  # fmt: skip
 
 
 def _forward(
@@ -109,9 +125,7 @@ def _forward(
             )  # fmt: skip
             if above is not None:
                 torch.sum(above, 0, out=positive_rank)
-            merge_kernel[(triton.cdiv(m, MERGE_BM),)](
-                *partial, *results, m, splits, scale, BS=MERGE_BS, BM=MERGE_BM, num_warps=4
-            )
+            merge(partial, results, scale, shifted=False)
         else:
             for first, products in _products(features):
                 rows = len(products)

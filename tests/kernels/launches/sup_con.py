@@ -6,11 +6,14 @@ from tests.kernels.launches import Launches
 def cases(arch):
     """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
-    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull shifted numbers dz products"
+    halved = pytest.importorskip("sslfast.kernels.nt_xent.triton_launch")
+    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull shifted numbers dz products pair"
     types = {f"p_{name}": "*fp32" for name in fp32.split()}
     types |= dict.fromkeys(("p_positive", "p_positives"), "*fp64")
-    types |= dict.fromkeys(("p_features", "p_weights"), "*bf16")
-    types |= dict.fromkeys(("M", "D", "split_rows", "splits", "first", "rows"), "i32") | {
+    types |= dict.fromkeys(("p_features", "p_weights"), "*bf16") | {"p_above": "*i32", "p_positive_rank": "*i64"}
+    types |= dict.fromkeys(
+        ("M", "D", "split_rows", "split_turns", "parts", "positive_parts", "first", "rows"), "i32"
+    ) | {
         "scale": "fp32",
         "inverse_t": "fp32",
     }
@@ -20,12 +23,16 @@ def cases(arch):
         return f"{kernel} {constants} labels={labeled}", {
             "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
             "arch": arch,
-            "signature": types | labels,
+            "signature": {name: kind for name, kind in (types | labels).items() if name not in constants},
             "constants": constants if labeled else constants | {"p_labels": None},
             "multiples_of_16": ["M", "D", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
         } | meant
+
+    def pair_case(kernel, constants, num_warps, **meant):
+        _, of_sup_con = case(kernel, constants, num_warps, **meant)
+        return f"{kernel} {constants}", of_sup_con | {"kernel": f"sslfast.kernels.nt_xent.triton_kernels:{kernel}"}
 
     for m, d, labeled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
         for kernel in ("partial_kernel", "gradient_kernel"):
@@ -39,12 +46,22 @@ def cases(arch):
             if kernel == "gradient_kernel":
                 meant |= {"powers": c.BN // 2}  # one a weight: 32 threads have 16 rows
             yield case(kernel, tile, c.num_warps, labeled, c.num_stages, **meant)
-    yield case("merge_kernel", {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM}, 4)
+    for shifted in (False, True):
+        tile = {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM, "SHIFTED": shifted}
+        yield case("merge_kernel", tile, 4)
     yield case("prepare_kernel", {"BM": triton_launch.PREPARE_BM}, triton_launch.PREPARE_WARPS)
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}
     yield case("row_kernel", {"BM": 4, "BN": 512} | no_positive_rank, 8)
     yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
+    for d, ranked in ((128, False), (128, True), (64, False)) if arch != 100 else ():
+        c = halved.choose_config(8192, d, 132, arch == 90)
+        tile = {"BM": c.BM, "BD": c.BD, "NEED_POSITIVE_RANK": ranked}
+        tile |= {} if ranked else {"p_pair": None, "p_above": None}
+        powers = c.BM * c.BM // (32 * c.num_warps)  # one a product
+        blocks = 1 if arch == 120 else c.blocks
+        yield pair_case("tile_kernel", tile, c.num_warps, num_stages=c.num_stages, blocks=blocks, powers=powers)
+    yield pair_case("rank_kernel", {"BS": halved.MERGE_BS, "BM": halved.MERGE_BM}, 4)
 
 
-PRODUCTS = "partial", "gradient"
+PRODUCTS = "partial", "gradient", "tile"
 LAUNCHES = Launches(cases, wgmma=PRODUCTS, streams=PRODUCTS, wide=(*PRODUCTS, "prepare"))
