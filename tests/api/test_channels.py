@@ -7,12 +7,14 @@ import pytest
 import safetensors
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import load_file
 
 import sslfast
 from sslfast.commands.export import export
 from sslfast.errors import UsageError
 from tests.api.runs import LABELS, SMALL, images
+from tests.data.zoo.tiff import BLACK_IS_ZERO, tiff
 
 FORMS = {"gray": (1, np.uint8), "four": (4, np.uint8), "gray of 16 bits": (1, np.uint16)}
 NO_COLORS = {f"data.views.{n}.{key}": 0 for n in range(2) for key in ("saturation", "hue", "grayscale")}
@@ -176,3 +178,41 @@ def test_weights_of_other_channels_are_refused(made, tmp_path):
 def test_its_report_is_drawn(made):
     run, _, _ = made
     assert run.report().is_file()
+
+
+def test_12_bits_in_files_reach_the_encoder_whole(tmp_path):
+    random, folder = np.random.default_rng(0), tmp_path / "scans"
+    for number in range(36):
+        scan = random.permutation(4096)[:400].reshape(20, 20, 1).astype(np.uint16)
+        path = folder / f"{number % 2}" / f"{number}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tiff(scan, BLACK_IS_ZERO))
+    seen = []
+
+    def watch(epoch, encoder):
+        encoder.register_forward_pre_hook(lambda _, images: seen.append(len(images[0][0].unique())))
+
+    plain = {f"data.views.{n}.{key}": 0 for n in range(2) for key in ("jitter", "grayscale", "blur", "flip")}
+    whole = {f"data.views.{n}.{key}": [1, 1] for n in range(2) for key in ("scale", "ratio")}
+    form = {"data.channels": 1, "data.depth": 16, "data.range": [0, 4095], "data.mean": [0.5], "data.std": [0.25]}
+    settings = {
+        **SMALL,
+        "data.size": 20,
+        "data.pipeline": "pillow",
+        "train.knn_every": 0,
+        **form,
+        **plain,
+        **whole,
+    }
+    run = sslfast.pretrain(
+        "simclr", tmp_path / "run", data=str(folder), encoder="resnet18", on_epoch=watch, **settings
+    )
+    assert seen
+    assert set(seen) == {400}  # each pixel's level is its own
+    evaluation = sslfast.evaluate("knn", run.path, data=str(folder), random_baseline=False)
+    assert 0 <= evaluation.rows[0]["top1"] <= 1
+    assert len(sslfast.embed(run.path, data=str(folder)).features) == 36
+    for number in range(3):
+        Image.new("RGB", (20, 20)).save(folder / "0" / f"color{number}.png")
+    with pytest.raises(UsageError, match=r"cannot be read.*3 channels .*expected 1, as data.channels=1"):
+        sslfast.embed(run.path, data=str(folder))
