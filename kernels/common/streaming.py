@@ -123,7 +123,7 @@ def partial_kernel(
     IDS: tl.constexpr,
     NEED_DQ: tl.constexpr,
     NEED_POSITIVE_RANK: tl.constexpr,
-    TMA: tl.constexpr,
+    TMA: tl.constexpr,  # which copies tiles, asked by warps that do nothing else; see common/tma.py
     WHOLE: tl.constexpr,  # K is a multiple of BK
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1)

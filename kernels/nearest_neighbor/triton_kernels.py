@@ -139,7 +139,7 @@ def partial_kernel(
     BK: tl.constexpr,
     BD: tl.constexpr,
     TOP: tl.constexpr,  # a power of two; with TMA 1
-    TMA: tl.constexpr,
+    TMA: tl.constexpr,  # which copies tiles, asked by warps that do nothing else; see common/tma.py
     WHOLE: tl.constexpr,  # K is a multiple of BK
 ):
     i_n, i_split = tl.program_id(0), tl.program_id(1).to(tl.int64)
