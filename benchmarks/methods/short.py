@@ -195,10 +195,10 @@ SHORT: dict[str, Short] = {
     ),
     "pixpro": Short(
         (
-            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=64", "method.hidden=256"),
+            *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.transform_layers=2"),
             *("optim.lr=0.5", FROM_IDENTITY),
         ),
-        "more steps, a faster average, a narrow head, a higher rate",
+        "more steps, a faster average, a narrow head, a higher rate; two layers of g, as with one it collapses",
     ),
     "resim": Short(MOCO_V2, "more steps, a faster average, a head with batch normalization"),
     "simsiam": Short(

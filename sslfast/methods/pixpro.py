@@ -34,6 +34,9 @@ class PixProConfig(MomentumCopyConfig):
     """Largest distance of two pixels that are a positive pair, in diagonals of a cell of the map (T)."""
     sharpness: Positive = 2.0
     """Exponent of the similarities by which a pixel is smoothed (gamma)."""
+    transform_layers: Literal[1, 2] = 1
+    """Number of layers of the transformation of the pixels that are summed (l of the paper's ablation), batch
+    normalization and ReLU between two."""
 
 
 class PixPro(Method[PixProConfig, None]):
@@ -50,7 +53,7 @@ class PixPro(Method[PixProConfig, None]):
         super().__init__(recipe, encoder, num_images)
         config = self.config
         self.projector = mlp(encoder.feature_dim, config.hidden, config.dim, norm=True)
-        self.transform = nn.Linear(config.dim, config.dim)  # g of equation 3
+        self.transform = mlp(*[config.dim] * (config.transform_layers + 1), norm=True)  # g of equation 3
         self.target = MomentumCopy(nn.Sequential(encoder, self.projector), buffers=config.target_norm)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
@@ -75,7 +78,8 @@ class PixPro(Method[PixProConfig, None]):
     def _propagate(self, x: Tensor) -> Tensor:
         """The pixels (B, P, dim), each the sum of all by max(cos, 0)^gamma (equations 3 and 4)."""
         z = F.normalize(x, dim=2)
-        smoothed: Tensor = (z @ z.mT).clamp(min=0) ** self.config.sharpness @ self.transform(x)
+        transformed = self.transform(x.flatten(0, 1)).view_as(x)
+        smoothed: Tensor = (z @ z.mT).clamp(min=0) ** self.config.sharpness @ transformed
         return smoothed
 
     def momentum_copy(self) -> MomentumCopy:
