@@ -65,7 +65,7 @@ def view_augment(
     Of images of other than three channels, each channel becomes a view by itself, as the gray image, in RGB, that
     has it as its red, its green and its blue: contrast pivots on the channel's own mean, and saturation, hue and
     grayscale leave it, but for a share of 0.0001 that torchvision's weights of gray lack. A channel costs as much
-    as an image of RGB.
+    as an image of RGB, and its copy into one.
 
     Args:
         images: uint8 (B, H, W, C); with `rows`, (N, H, W, C); or, without `rows`, a list of (H, W, C), each of a
