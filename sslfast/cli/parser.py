@@ -33,8 +33,8 @@ class SettingsHelp(argparse.Action):
             named.
     """
 
-    def __init__(self, *args: Any, describe: Callable[[str], str], **kwargs: Any) -> None:
-        super().__init__(*args, nargs="?", metavar="PART", **kwargs)
+    def __init__(self, *, describe: Callable[[str], str], **kwargs: Any) -> None:
+        super().__init__(nargs="?", metavar="PART", **kwargs)
         self.describe = describe
 
     def __call__(
