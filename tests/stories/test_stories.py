@@ -55,8 +55,8 @@ def test_a_folder_of_photographs_becomes_an_encoder_and_a_report(photographs, tm
 
 def test_three_methods_are_compared_by_one_command(photographs, tmp_path):
     sweep = (EXAMPLES / "three_methods.yaml", "--data", photographs, "--out", "runs/three")
-    printed, _ = run("-m", "sslfast", "sweep", *sweep, "train.epochs=2", *SMALL, folder=tmp_path)
-    assert [line.split()[1] for line in printed.splitlines()[2:5]] == ["moco_v2", "simclr", "byol"]
+    run("-m", "sslfast", "sweep", *sweep, "train.epochs=2", *SMALL, folder=tmp_path)
     folder = tmp_path / "runs" / "three"
-    assert len(list(csv.DictReader((folder / "sweep.csv").open()))) == 3
+    _, *rows = csv.reader((folder / "sweep.csv").open())
+    assert [row[0] for row in rows] == ["moco_v2", "simclr", "byol"]
     assert (folder / "compare.html").exists()
