@@ -143,4 +143,6 @@ def _channels_last(images: Tensor, ndim: int, channels: int) -> Tensor:
             return images
     c = channels
     shape = f"(B, {c}, H, W) or (B, H, W, {c})" if ndim == 4 else f"({c}, H, W) or (H, W, {c})"
-    raise ValueError(f"Views: expected images of shape {shape}, uint8, got {tuple(images.shape)}, {images.dtype}")
+    raise ValueError(
+        f"Views: expected images of shape {shape}, uint8 or uint16, got {tuple(images.shape)}, {images.dtype}"
+    )

@@ -101,7 +101,11 @@ def test_it_can_be_copied_and_moved():
         (lambda: Views([{"blurr": 1}], size=8), UsageError, "Views: .*blurr"),
         (lambda: Views("simclr", size=0), UsageError, "Views: .*size"),
         (lambda: Views("simclr", size=8, seed=-1), ValueError, "Views: expected seed to be a whole .* got -1"),
-        (lambda: Views("simclr", size=8)(images().float()), ValueError, r"\(B, 3, H, W\) .* uint8, got .*float32"),
+        (
+            lambda: Views("simclr", size=8)(images().float()),
+            ValueError,
+            r"\(B, 3, H, W\) .* uint8 or uint16, got .*float32",
+        ),
         (lambda: Views("simclr", size=8)(images()[:, :2]), ValueError, r"got \(4, 2, 10, 12\), torch.uint8"),
         (lambda: Views("simclr", size=8)([images()]), ValueError, r"\(3, H, W\) or \(H, W, 3\), .* got \(4, 3"),
         (lambda: Views("simclr", size=8)([]), ValueError, "at least one image, got an empty list"),

@@ -164,7 +164,7 @@ def _views(
 def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool, channels: int) -> None:
     if images.ndim != 4 or images.shape[-1] != channels or 0 in images.shape[1:3] or images.dtype not in LEVELS:
         raise ValueError(
-            f"view_augment: expected images of shape (B, H, W, {channels}), uint8, "
+            f"view_augment: expected images of shape (B, H, W, {channels}), uint8 or uint16, "
             f"got {tuple(images.shape)}, {images.dtype}"
         )
     if not crop and images.shape[1:3] != (size, size):
@@ -207,7 +207,7 @@ def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, cr
     for i, image in enumerate(images):
         if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape or image.dtype not in LEVELS:
             raise ValueError(
-                f"view_augment: expected images[{i}] of shape (H, W, {channels}), uint8, "
+                f"view_augment: expected images[{i}] of shape (H, W, {channels}), uint8 or uint16, "
                 f"got {tuple(image.shape)}, {image.dtype}"
             )
         if image.device != draws.device:

@@ -222,15 +222,15 @@ IMAGES, DRAWS = some_images(4, 10, 12), no_draws(4, 10, 12)
     [
         (
             {"images": IMAGES.permute(0, 3, 1, 2)},
-            "expected images of shape (B, H, W, 3), uint8, got (4, 3, 10, 12), torch.uint8",
+            "expected images of shape (B, H, W, 3), uint8 or uint16, got (4, 3, 10, 12), torch.uint8",
         ),
         (
             {"images": IMAGES.float()},
-            "expected images of shape (B, H, W, 3), uint8, got (4, 10, 12, 3), torch.float32",
+            "expected images of shape (B, H, W, 3), uint8 or uint16, got (4, 10, 12, 3), torch.float32",
         ),
         (
             {"images": IMAGES[:, :0]},
-            "expected images of shape (B, H, W, 3), uint8, got (4, 0, 12, 3), torch.uint8",
+            "expected images of shape (B, H, W, 3), uint8 or uint16, got (4, 0, 12, 3), torch.uint8",
         ),
         ({"size": 1}, "expected a size >= 2, got 1"),
         (

@@ -69,7 +69,11 @@ def test_a_box_outside_its_own_image():
         ({"rows": torch.zeros(6, dtype=torch.int64)}, ValueError, "a list of images without rows; pass one"),
         ({"crop": False}, ValueError, "a list of images without crop=False; pass one tensor"),
         ({"size": 1}, ValueError, "a size >= 2, got 1"),
-        ({"images": [torch.zeros(4, 4, 3)] * 6}, ValueError, r"images\[0\] of shape .*, uint8, got \(4, 4, 3\)"),
+        (
+            {"images": [torch.zeros(4, 4, 3)] * 6},
+            ValueError,
+            r"images\[0\] of shape .*, uint8 or uint16, got \(4, 4, 3\)",
+        ),
         ({"images": [torch.zeros(4, 3).byte()] * 6}, ValueError, r"images\[0\] of shape .*, got \(4, 3\)"),
         ({"images": [None] * 6}, TypeError, r"images\[0\] to be a torch.Tensor, got NoneType"),
         ({"images": None}, TypeError, "images to be a torch.Tensor, got NoneType"),

@@ -109,11 +109,11 @@ def test_no_kernel_takes_16_bits(impl):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": IMAGES}, r"expected images of shape \(B, H, W, 5\), uint8, got \(6, 20, 26, 3\)"),
-        ({"images": [BANDS[0], IMAGES[1]]}, r"expected images\[1\] of shape \(H, W, 5\), uint8, got"),
+        ({"images": IMAGES}, r"expected images of shape \(B, H, W, 5\), uint8 or uint16, got \(6, 20, 26, 3\)"),
+        ({"images": [BANDS[0], IMAGES[1]]}, r"expected images\[1\] of shape \(H, W, 5\), uint8 or uint16, got"),
         ({"mean": MEAN[:4]}, r"expected a mean of 5 numbers, got \(0.1, 0.2, 0.3, 0.4\)"),
         ({"std": ()}, r"expected a std of 5 numbers > 0, got \(\)"),
-        ({"images": BANDS.to(torch.int16)}, r"uint8, got \(6, 20, 26, 5\), torch.int16"),
+        ({"images": BANDS.to(torch.int16)}, r"uint8 or uint16, got \(6, 20, 26, 5\), torch.int16"),
     ],
 )
 def test_channels_that_do_not_fit_are_refused(change, message):
