@@ -63,8 +63,8 @@ FROM_IDENTITY = "encoder.zero_init_residual=true"
 PARTS = (MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.predictor_hidden=256")
 # Rows that are their image's last embedding: averages would still point where they were drawn.
 FORGETFUL_BANK = "method.momentum=0"
-# For methods that hide patches. It has no batch normalization, and takes the rates of AdamW.
-VIT = ("encoder.name=vit_small", "encoder.width=0.25", "encoder.patch_size=4")
+# For methods that hide patches: 16 of them an image, for more steps. It takes the rates of AdamW.
+VIT = ("encoder.name=vit_small", "encoder.patch_size=8")
 CPC = (
     *("data.batch_size=32", "method.context_width=64", "method.context_blocks=2", "optim.warmup_epochs=0.5"),
     *("method.patch=16", "method.stride=8", "method.last_step=2"),
@@ -120,10 +120,10 @@ SHORT: dict[str, Short] = {
     "fast_moco": Short((*PARTS, "method.temperature=0.2"), "more steps, a faster average, narrow heads"),
     "ibot": Short(
         (
-            *(MORE_STEPS, *VIT, FASTER_AVERAGE, "method.dim=64", "method.hidden=256", "method.prototypes=256"),
-            *("method.frozen_epochs=0", "optim.lr=2e-3"),
+            *("data.batch_size=32", *VIT, "encoder.width=0.125", "method.momentum=0.97", "method.dim=64"),
+            *("method.hidden=256", "method.prototypes=256", "method.frozen_epochs=0", "optim.lr=3e-3"),
         ),
-        "a ViT of 96 channels, more steps, a faster average, narrow heads, fewer prototypes, a higher rate",
+        "a ViT of 48 channels, more steps, a faster average, narrow heads, fewer prototypes, a higher rate",
     ),
     "instdisc": Short(
         (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12"), "more steps, a higher rate, a bank without memory"
@@ -152,7 +152,10 @@ SHORT: dict[str, Short] = {
         "more steps, a higher rate, a bank without memory, a shorter warm-up, clusters for 5,000 images",
     ),
     "mae": Short(
-        (MORE_STEPS, *VIT, "method.decoder_dim=48", "method.decoder_depth=1", "optim.lr=4e-3"),
+        (
+            *(MORE_STEPS, *VIT, "encoder.width=0.25", "method.decoder_dim=48", "method.decoder_depth=1"),
+            "optim.lr=4e-3",
+        ),
         "a ViT of 96 channels, more steps, a small decoder, a higher rate",
     ),
     "mncl": Short(
