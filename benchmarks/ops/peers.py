@@ -91,6 +91,34 @@ def inf_cl_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float,
     return cal_flash_loss(query, keys, _targets(query, chunks), 1 / temperature, width).mean()
 
 
+def memeff_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
+    """memeff's loss of queries and documents, none of them masked, for one query a key."""
+    import memeff
+
+    locked = not keys.requires_grad
+    loss = memeff.MemoryEfficientLiTQwen3Loss if locked else memeff.MemoryEfficientQwen3Loss
+    settings = {"temperature": temperature, "margin": 2.0, "normalized_inputs": True, "stable": False}
+    return loss(**settings)(query, keys)
+
+
+def flash_sinkhorn_knopp(z: Tensor, prototypes: Tensor, *, epsilon: float, iterations: int) -> Tensor:
+    """FlashSinkhorn's potentials, and the codes that follow from them in PyTorch.
+
+    It never has the scores: half the squared distance of vectors of length 1 is 1 - z c, the cost of score z c.
+
+    Args:
+        z: (B, D), of length 1.
+        prototypes: (K, D), of length 1.
+    """
+    from flash_sinkhorn import SamplesLoss
+
+    settings = {"backend": "alternating", "use_epsilon_scaling": False, "half_cost": True, "potentials": True}
+    solver = SamplesLoss("sinkhorn", eps=epsilon, n_iters=iterations, **settings)
+    of_prototypes, of_z = solver(prototypes, z)
+    exponents = of_z[:, None] + of_prototypes - 1 + z @ prototypes.T
+    return torch.exp(exponents / epsilon) / len(prototypes)
+
+
 def _targets(query: Tensor, chunks: int) -> Tensor:
     return torch.arange(len(query) // chunks, device=query.device).repeat(chunks)
 
@@ -98,16 +126,20 @@ def _targets(query: Tensor, chunks: int) -> Tensor:
 MODULES = {  # the module that a provider needs
     "cce": "cut_cross_entropy",
     "faiss": "faiss",
+    "flash-sinkhorn": "flash_sinkhorn",
     "inf-cl": "inf_cl",
     "liger": "liger_kernel",
     "lightly": "lightly",
+    "memeff": "memeff",
     "pml": "pytorch_metric_learning",
 }
 ONE_DEVICE = {  # the device of a provider that runs on one only
     "cce": "cuda",
     "faiss": "cpu",
+    "flash-sinkhorn": "cuda",
     "inf-cl": "cuda",
     "liger": "cuda",
+    "memeff": "cuda",
 }
 FORMS: dict[str, dict[str, Callable[..., Any]]] = {  # by op and provider
     "info_nce": {"lightly": lightly_info_nce},
@@ -117,8 +149,9 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {  # by op and provider
         "cce": cce_in_batch_info_nce,
         "inf-cl": inf_cl_in_batch_info_nce,
         "liger": liger_in_batch_info_nce,
+        "memeff": memeff_in_batch_info_nce,
     },
-    "sinkhorn_knopp": {"lightly": lightly_sinkhorn_knopp},
+    "sinkhorn_knopp": {"flash-sinkhorn": flash_sinkhorn_knopp, "lightly": lightly_sinkhorn_knopp},
     "cross_correlation_loss": {"lightly": lightly_cross_correlation_loss},
     "nearest_neighbor": {"faiss": faiss_nearest_neighbor},
 }

@@ -48,12 +48,25 @@ def test_faiss():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", ["cce", "inf-cl", "liger"])
-def test_in_batch_info_nce(name):
+@pytest.mark.parametrize(
+    ("name", "chunks", "locked"),
+    [("cce", 2, False), ("inf-cl", 2, False), ("liger", 2, False), ("memeff", 1, False), ("memeff", 1, True)],
+)
+def test_in_batch_info_nce(name, chunks, locked):
     pytest.importorskip(peers.MODULES[name])
-    form = getattr(peers, f"{name.replace('-', '_')}_in_batch_info_nce")
-    query, keys = (normalized(rows, 128, seed=rows).cuda().bfloat16() for rows in (512, 256))
-    settings = {"temperature": 0.2, "chunks": 2}
-    loss = form(query.requires_grad_(), keys.requires_grad_(), **settings)
+    form = peers.FORMS["in_batch_info_nce"][name]
+    query, keys = (normalized(rows, 128, seed=rows).cuda().bfloat16() for rows in (256 * chunks, 256))
+    settings = {"temperature": 0.2, "chunks": chunks}
+    loss = form(query.requires_grad_(), keys.requires_grad_(not locked), **settings)
     expected = K.in_batch_info_nce(query, keys, **settings)
     torch.testing.assert_close(loss.float(), expected, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_flash_sinkhorn():
+    pytest.importorskip("flash_sinkhorn")
+    z, prototypes = normalized(256, 64).cuda(), normalized(96, 64, seed=1).cuda()
+    codes = peers.flash_sinkhorn_knopp(z, prototypes, epsilon=0.05, iterations=3)
+    expected = K.sinkhorn_knopp(z @ prototypes.T, epsilon=0.05, iterations=3)
+    torch.testing.assert_close(codes, expected, rtol=5e-2, atol=1e-3)  # its products are of TF32
