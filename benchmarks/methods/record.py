@@ -10,6 +10,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sslfast.benchmarks.methods.short import longer
 from sslfast.errors import UsageError
 from sslfast.run.atomic import atomic_write
 
@@ -147,9 +148,11 @@ def held_equal(summaries: Sequence[Summary], shared: Mapping[str, Any]) -> str:
     took = f"the runs took {min(minutes):.1f} to {max(minutes):.1f} minutes" if minutes else "none has trained"
     if "epochs" in shared:
         return f"Held equal: the images, the encoder, the evaluations and the epochs; {took}."
+    factors = {s.method: factor for s in summaries if (factor := longer(s.method)) != 1}
+    but = "".join(f", of {method} as {factor * shared['minutes']:g}" for method, factor in factors.items())
     return (
         "Held equal: the images, the encoder and the evaluations. A run has as many epochs as "
-        f"{shared['minutes']:g} minutes hold, by steps that were timed before it; {took}."
+        f"{shared['minutes']:g} minutes hold{but}, by steps that were timed before it; {took}."
     )
 
 

@@ -14,7 +14,7 @@ import torch
 
 from sslfast.benchmarks.measure.machine import commit, wait_for
 from sslfast.benchmarks.methods.record import RANDOM, SUPERVISED, Run
-from sslfast.benchmarks.methods.short import Scale, recipe, settings
+from sslfast.benchmarks.methods.short import Scale, longer, recipe, settings
 from sslfast.config import DataConfig, Recipe
 from sslfast.data import Source
 from sslfast.encoders import Encoder
@@ -60,9 +60,10 @@ class Task:
         """The method's settings, see `short.settings`; none for a run that is no method's."""
         return settings(method, self.scale, whole=self.whole) if method in METHODS else []
 
-    def length(self, seconds_per_epoch: Callable[[], float]) -> int:
+    def length(self, method: str, seconds_per_epoch: Callable[[], float]) -> int:
         """The epochs of a run, where no earlier one tells."""
-        return self.epochs or max(1, round(60 * self.minutes / seconds_per_epoch()))
+        seconds = 60 * self.minutes * (1.0 if self.whole else longer(method))
+        return self.epochs or max(1, round(seconds / seconds_per_epoch()))
 
 
 def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
@@ -79,7 +80,7 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
     recipe_of = partial(recipe, method, task.data, task.scale, seed=seed, whole=task.whole)
     interrupted = _recipe_in(run, recipe_of, task.epochs)
     measured = partial(seconds_per_epoch, lambda: Trainer(recipe_of(PROBED), run, task.train_set))
-    run_recipe = interrupted or recipe_of(epochs or task.length(measured))
+    run_recipe = interrupted or recipe_of(epochs or task.length(method, measured))
     check_recipe(run_recipe)
     trainer = Trainer(run_recipe, run, task.train_set)
     before = accuracies(trainer.method.encoder, run_recipe.data, task)

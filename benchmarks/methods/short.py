@@ -43,12 +43,14 @@ class Short:
     Attributes:
         settings: the changes.
         reason: the reason for them.
+        longer: the factor by which a run is longer than others.
         note: the reason why so short a run on so few small images stays near its random initialization, with
             evidence.
     """
 
     settings: tuple[str, ...]
     reason: str
+    longer: float = 1.0
     note: str = ""
 
 
@@ -123,7 +125,9 @@ SHORT: dict[str, Short] = {
             *("data.batch_size=32", *VIT, "encoder.width=0.125", "method.momentum=0.97", "method.dim=64"),
             *("method.hidden=256", "method.prototypes=256", "method.frozen_epochs=0", "optim.lr=3e-3"),
         ),
-        "a ViT of 48 channels, more steps, a faster average, narrow heads, fewer prototypes, a higher rate",
+        "a ViT of 48 channels, more steps, a faster average, narrow heads, fewer prototypes, a higher rate; twice "
+        "the time, as a ViT learns more slowly",
+        longer=2.0,
     ),
     "instdisc": Short(
         (MORE_STEPS, FORGETFUL_BANK, "optim.lr=0.12"), "more steps, a higher rate, a bank without memory"
@@ -201,7 +205,9 @@ SHORT: dict[str, Short] = {
             *(MORE_STEPS, FASTER_AVERAGE, "method.dim=128", "method.hidden=256", "method.transform_layers=2"),
             *("optim.lr=0.5", FROM_IDENTITY),
         ),
-        "more steps, a faster average, a narrow head, a higher rate; two layers of g, as with one it collapses",
+        "more steps, a faster average, a narrow head, a higher rate; two layers of g, as with one it collapses; "
+        "twice the time, as its loss compares maps",
+        longer=2.0,
     ),
     "resim": Short(MOCO_V2, "more steps, a faster average, a head with batch normalization"),
     "simsiam": Short(
@@ -239,6 +245,11 @@ def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
         "train.knn_every=0",
     ]
     return [*shared, *(SHORT[method].settings if method in SHORT and not whole else ())]
+
+
+def longer(method: str) -> float:
+    """The factor by which a method's short run is longer than others, see `Short`."""
+    return SHORT[method].longer if method in SHORT else 1.0
 
 
 def note(method: str, scale: Scale) -> str:

@@ -77,6 +77,8 @@ def test_what_was_held_equal_and_what_was_not():
         "Held equal: the images, the encoder and the evaluations. A run has as many epochs as 3 minutes hold, by "
         "steps that were timed before it; the runs took 1.0 to 5.7 minutes."
     )
+    pixpro = summarize([a_run("pixpro", 0, 0.3, 0.3)])
+    assert "as many epochs as 3 minutes hold, of pixpro as 6, by steps" in held_equal(pixpro, {"minutes": 3.0})
     assert held_equal(summaries, {"epochs": 200}) == (
         "Held equal: the images, the encoder, the evaluations and the epochs; the runs took 1.0 to 5.7 minutes."
     )

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from sslfast.benchmarks.methods import run
+from sslfast.benchmarks.methods import run, short
 from sslfast.benchmarks.methods.record import RANDOM
 from sslfast.train.interrupt import Interrupt
 from sslfast.train.step import TrainStep
@@ -53,6 +53,17 @@ def test_a_run_takes_the_minutes_it_is_given_and_other_seeds_its_epochs(tmp_path
     monkeypatch.setattr(run, "seconds_per_epoch", lambda make: 1.0)
     command("--minutes", "0.1", "--seeds", "2")
     assert {r["epochs"] for r in runs_in(tmp_path / "out").values() if r["method"] != RANDOM} == {3}
+
+
+def test_some_short_runs_are_longer(monkeypatch):
+    monkeypatch.setitem(short.SHORT, "moco_v2", short.Short(("train.log_every=1",), "a test", longer=1.5))
+
+    def epochs(method, whole=False, epochs=None):
+        task = SimpleNamespace(epochs=epochs, minutes=3.0, whole=whole)
+        return run.Task.length(task, method, lambda: 10.0)
+
+    assert (epochs("simclr"), epochs("moco_v2"), epochs("supervised")) == (18, 27, 18)
+    assert (epochs("moco_v2", whole=True), epochs("moco_v2", epochs=4)) == (18, 4)
 
 
 def test_the_seconds_of_an_epoch(monkeypatch):
