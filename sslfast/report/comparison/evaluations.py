@@ -19,6 +19,7 @@ from sslfast.report.comparison.run import ComparedRun
 from sslfast.report.evaluations import ACCURACIES
 from sslfast.report.numbers import accuracy
 from sslfast.report.page import Cell
+from sslfast.weights.named import MOMENTUM
 
 TRAINED = "pre-trained"  # the encoder of a row that the run itself has trained
 IDENTIFIERS = ("encoder", "labels", "k", "temperature")  # the parts of a row that say what its figures are of
@@ -181,5 +182,8 @@ def _weights(runs: Sequence[ComparedRun]) -> Iterator[tuple[tuple[int, str], str
         judged = {e.checkpoint_id(): e for e in run.evaluations.values()}
         if len(judged) > 1:
             for weights, e in judged.items():
-                called = Path(e.checkpoint).name if e.step is None else f"at step {e.step}"
+                called = Path(e.checkpoint).name
+                if e.step is not None:
+                    average = ", moving average" if e.checkpoint.endswith(MOMENTUM) else ""
+                    called = f"at step {e.step}{average}"
                 yield (number, weights), printable(called)

@@ -92,6 +92,17 @@ def test_several_weights_of_a_run_have_a_row_each(two: list[Path]) -> None:
     ]
 
 
+def test_the_moving_average_of_an_encoder_has_a_row_of_its_own(two: list[Path]) -> None:
+    write_evaluation(two[0], "knn", [knn_row(0.5)])
+    write_evaluation(two[0], "average", [knn_row(0.6)], weights="b2", checkpoint="runs/a@momentum")
+    (table,) = grids(two).values()
+    assert [(*row[0], row[1][0]) for row in table.rows] == [
+        ("a", "at step 8, moving average", "60.0%"),
+        ("a", "at step 8", "50.0%"),
+        ("b", "", "-"),
+    ]
+
+
 def test_of_several_seeds_stands_the_mean_with_its_deviation(two: list[Path]) -> None:
     write_evaluation(two[0], "knn", [knn_row(top1, seed=n) for n, top1 in enumerate((0.4, 0.5, 0.6))])
     write_evaluation(two[1], "knn", [knn_row(0.5, seed=0, confusion=[[0, 0, 50]])], chance=None)
