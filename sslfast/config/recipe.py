@@ -151,7 +151,7 @@ class EncoderConfig:
     """Whether vit_small and vit_base keep their random patch projection as it is, for stability (MoCo v3)."""
     pool: Literal["class", "mean"] = "class"
     """Features of vit_small and vit_base. class: the class token; mean: the mean of the patches' tokens, for MAE,
-    which has no loss on the class token."""
+    which has no loss on the class token; not for iBOT, which has one. Other encoders have no such choice."""
     norm: Literal["batch", "split", "sync", "layer"] = "batch"
     """Normalization. batch: over a process's images; split: over each of norm_splits parts of the batch, in the
     heads of MoCo and its relatives too; sync: over all processes' images, in every method's heads too; layer: over

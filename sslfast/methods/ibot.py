@@ -116,6 +116,11 @@ class IBOT(DINONetworks[IBOTConfig, Tensor]):
     @classmethod
     def check(cls, recipe: Recipe[IBOTConfig], num_images: int) -> None:
         super().check(recipe, num_images)
+        if recipe.encoder.pool != "class":
+            raise UsageError(
+                f"encoder.pool={recipe.encoder.pool}: ibot compares the class tokens of small crops with those of "
+                "global ones; set encoder.pool=class"
+            )
         sizes = recipe.data.sizes[: recipe.method.global_crops]
         if len(set(sizes)) > 1:
             raise UsageError(f"data.views: expected global crops of one size for ibot, got {sizes}")

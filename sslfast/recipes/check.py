@@ -110,7 +110,7 @@ def check_batch_size(recipe: Recipe) -> None:
 
 
 def check_encoder(recipe: Recipe) -> None:
-    """Refuses an encoder without the tokens or the map that the method takes."""
+    """Refuses an encoder without the tokens or the map that the method takes, or the features of its `pool`."""
     encoder, method = recipe.encoder, METHODS[recipe.method.name]
     if method.needs_tokens and (encoder.name not in VITS or encoder.colors != "rgb"):
         raise UsageError(
@@ -121,6 +121,11 @@ def check_encoder(recipe: Recipe) -> None:
         raise UsageError(
             f"encoder.name={encoder.name}, encoder.colors={encoder.colors}: {recipe.method.name} takes the map "
             f"before a ResNet's last stage; expected one of {', '.join(RESNETS)}, and rgb"
+        )
+    if encoder.pool != "class" and encoder.name not in VITS:
+        raise UsageError(
+            f"encoder.pool={encoder.pool}: is of {' and '.join(VITS)} only, and encoder.name={encoder.name}; set "
+            "encoder.pool=class"
         )
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from sslfast.config import DataConfig, EncoderConfig, ViewConfig
 from sslfast.errors import UsageError
+from sslfast.methods.ibot import IBOT
 from sslfast.recipes.load import load_recipe
 from sslfast.views import block_mask
 from tests.methods.harness import (
@@ -130,3 +131,10 @@ def test_the_recipe_for_imagenet_is_that_of_the_code():
     assert (optim.name, optim.lr, recipe.data.batch_size, recipe.train.epochs) == ("adamw", 5e-4, 1024, 800)
     assert [(view.scale, view.size) for view in recipe.data.views[1:3]] == [((0.25, 1), None), ((0.05, 0.25), 96)]
     assert len(recipe.data.views) == 12
+
+
+def test_features_of_patches_alone_are_refused():
+    """Small crops would be the mean of their patches, which the class tokens of global crops would predict."""
+    recipe = load_recipe("ibot_cifar10", ["encoder.pool=mean"])
+    with pytest.raises(UsageError, match=r"^encoder.pool=mean: ibot compares the class tokens .*; set enc"):
+        IBOT.check(recipe, 64)

@@ -15,6 +15,7 @@ from sslfast.recipes.load import load_recipe
         (["data.batch_size=501"], "expected a multiple of encoder.norm_splits=8"),
         (["data.batch_size=8"], "data.batch_size=8: expected a multiple of encoder.norm_splits=8, at least twice"),
         (["optim.warmup_epochs=3", "train.epochs=3"], "warmup_epochs=3: expected fewer than train.epochs=3"),
+        (["encoder.pool=mean"], "pool=mean: is of vit_small and vit_base only, and encoder.name=resnet18; set"),
     ],
 )
 def test_settings_that_cannot_work_together_are_refused(overrides, message):
