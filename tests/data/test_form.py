@@ -74,6 +74,17 @@ def test_16_bits_that_leave_some_unused_are_told(tmp_path: Path, caplog: pytest.
     )
 
 
+def test_what_surrounds_an_image_in_an_array_is_none_of_its_values(caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.full((2, 8, 8, 1), 1000, dtype=np.uint16)
+    pixels[1, 6:] = 0  # the second image is of 6 x 8
+    source = Source("smaller", images=pixels, sizes=np.array([[8, 8], [6, 8]]))
+    in_form(source, Form(1, 16, (500, 4095)))
+    assert not caplog.records
+    in_form(source, Form(1, 16, (1001, 4095)))
+    (record,) = caplog.records
+    assert "values in [1000, 1000]; data.range=[1001, 4095] clips" in record.getMessage()
+
+
 def test_resized_images_are_between_levels_of_16_bits(tmp_path: Path) -> None:
     data = config(depth=16, range=[0, 4095], **ONE)
     ((images, _),) = eval_batches(scans(tmp_path), 20, data, COUNT, CPU)
@@ -138,7 +149,7 @@ def test_white_is_zero_at_16_bits(tmp_path: Path) -> None:
         ),
         (Form(1), saved(Image.new("P", (4, 4))), r"3 channels \(Pillow's mode P\), expected 1"),
         (Form(4), saved(Image.new("RGBA", (4, 4))), r"3 channels \(Pillow's mode RGBA\), expected 4"),
-        (Form(2), saved(Image.new("L", (4, 4))), r"1 channels \(Pillow's mode L\), expected 2"),
+        (Form(2), saved(Image.new("L", (4, 4))), r"1 channel \(Pillow's mode L\), expected 2"),
         (
             Form(3, 16),
             png(np.dstack([scan(0)] * 4), 16, COLOR_ALPHA),
@@ -210,10 +221,14 @@ def test_arrays_of_8_bits_are_levels_of_16() -> None:
         (
             array(4),
             {},
-            r"\(6, 32, 32, 4\) has images of 4 channels, expected data.channels=3; set data.channels=4",
+            r"\(6, 32, 32, 4\) has images of 4 channels, expected data.channels=3; pre-train with data.channels=4",
         ),
-        (array(3), ONE, "has images of 3 channels, expected data.channels=1; set data.channels=3"),
-        (array(3, np.uint16), {}, "has images of 16 bits, of which data.depth=8 would keep 8; set data.depth=16"),
+        (array(3), ONE, "has images of 3 channels, expected data.channels=1; pre-train with data.channels=3"),
+        (
+            array(3, np.uint16),
+            {},
+            "has images of 16 bits, of which data.depth=8 would keep 8; pre-train with data.depth=16",
+        ),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(source: Source, changes: dict[str, object], message: str) -> None:

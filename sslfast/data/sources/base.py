@@ -78,9 +78,13 @@ class Source:
         """
         if self.paths is not None:
             return read_parts(self.paths[index], self.form)
+        return parts_of_array(self.formed(self.pixels(index)))
+
+    def pixels(self, index: int) -> Levels:
+        """One image of the array, (H, W, C), as it was given: without what surrounds it there."""
         assert self.images is not None
         height, width = self.images.shape[1:3] if self.sizes is None else self.sizes[index]
-        return parts_of_array(self.formed(self.images[index, :height, :width]))
+        return self.images[index, :height, :width]
 
     def image(self, index: int) -> Image.Image:
         """Read one image as people see it, in RGB of 8 bits. Raises as `parts`."""

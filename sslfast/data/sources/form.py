@@ -79,13 +79,13 @@ class Form(NamedTuple):
         if not self.takes(found):
             raise UsageError(
                 f"{name}: {tuple(images.shape)} has images of {found} channels, expected data.channels="
-                f"{self.channels}; set data.channels={found}, with data.mean and data.std of as many numbers, or "
-                "give other images"
+                f"{self.channels}; pre-train with data.channels={found}, and data.mean and data.std of as many "
+                "numbers, or give other images"
             )
         if images.dtype == np.uint16 and self.depth == 8:
             raise UsageError(
-                f"{name}: has images of 16 bits, of which data.depth=8 would keep 8; set data.depth=16, or give "
-                "images of uint8"
+                f"{name}: has images of 16 bits, of which data.depth=8 would keep 8; pre-train with "
+                "data.depth=16, or give images of uint8"
             )
 
 

@@ -30,9 +30,10 @@ def parts_of(image: Image.Image, samples: Samples, form: Form) -> list[Image.Ima
     """
     found = 1 if is_deep_gray(image) or image.mode in GRAY_MODES else 3
     if not form.takes(found):
+        counted = "1 channel" if found == 1 else "3 channels"
         raise ValueError(
-            f"{found} channels (Pillow's mode {image.mode}), expected {form.channels}, as "
-            f"data.channels={form.channels}; set data.channels={found}, or convert the files"
+            f"{counted} (Pillow's mode {image.mode}), expected {form.channels}, as "
+            f"data.channels={form.channels}; pre-train with data.channels={found}, or convert the files"
         )
     if form.depth == 8:
         rgb = as_rgb_mode(image, samples, form.value_range)

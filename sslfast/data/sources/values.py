@@ -111,7 +111,9 @@ def _values_in(source: Source) -> list[Found]:
     images = source.images
     if images is None or images.dtype != np.uint16 or not images.size:
         return []
-    return [Found(float(images.min()), float(images.max()), 65535, is_color=False)]
+    pixels = (images,) if source.sizes is None else map(source.pixels, range(len(source)))
+    bounds = [(float(each.min()), float(each.max())) for each in pixels]
+    return [Found(min(low for low, _ in bounds), max(high for _, high in bounds), 65535, is_color=False)]
 
 
 def _values(paths: list[Path]) -> list[Found]:
