@@ -126,7 +126,12 @@ def _choose(op: Op, impl: Impl, device: torch.device, computed: torch.dtype, ima
     """Chooses the implementation that makes views of these images; of 16 bits the reference alone does."""
     if all(image.dtype == torch.uint8 for image in images):
         return op.choose(impl, device, computed)
-    return "reference" if impl == "auto" else op.choose(impl, device, torch.uint16)
+    if impl in ("cpp", "triton"):
+        raise RuntimeError(
+            f"view_augment: impl={impl!r} is not available: it has no kernel for images of torch.uint16; use "
+            "impl='auto', or images of torch.uint8"
+        )
+    return "reference" if impl == "auto" else op.choose(impl, device)
 
 
 def _channel(images: Tensor, number: int, alike: int) -> Tensor:
