@@ -13,7 +13,7 @@ from torch.utils.data import get_worker_info
 from sslfast import distributed
 from sslfast import kernels as K
 from sslfast.config import DataConfig
-from sslfast.config.settings import validate
+from sslfast.config.validation import validate
 from sslfast.data.draws.on_device import ViewSampler, view_sampler
 from sslfast.kernels.common.checks import check_whole_number
 from sslfast.recipes.check import check_channels

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 import sslfast
 from sslfast.cli import main, parse
-from sslfast.config.settings import apply_overrides, validate
+from sslfast.config.settings import apply_overrides
+from sslfast.config.validation import validate
 from sslfast.evaluation import PROTOCOLS
 from sslfast.kernels.common.op import OPS
 from sslfast.methods import METHODS

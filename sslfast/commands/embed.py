@@ -11,7 +11,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sslfast.config.fields import STRICT, Count, Probability, ValueRange
-from sslfast.config.settings import Overrides, apply_overrides, validate
+from sslfast.config.settings import Overrides, apply_overrides
+from sslfast.config.validation import validate
 from sslfast.data import Source, open_source
 from sslfast.data.sources.names import Names
 from sslfast.device import DTYPES, choose_device, choose_precision
@@ -30,7 +31,7 @@ class EmbedConfig:
     limit: Count | None = None
     """Number of images to use, balanced over the classes; null: all."""
     range: ValueRange | None = None
-    """Values that become black and white in gray images of more than 8 bits; null: those of the run."""
+    """Values that become black and white in images of more than 8 bits; null: those of the run."""
     on_error: Literal["skip", "stop"] = "skip"
     """Treatment of unreadable images. skip: they are named and left out; stop: no embeddings are made."""
     max_bad: Probability = 0.01

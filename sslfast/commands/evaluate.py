@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sslfast.config.paths import is_path, user_path
-from sslfast.config.settings import Overrides, apply_overrides, nearest, validate
+from sslfast.config.settings import Overrides, apply_overrides, nearest
+from sslfast.config.validation import validate
 from sslfast.data.sources.form import check_rgb
 from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device

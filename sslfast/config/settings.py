@@ -1,6 +1,6 @@
-"""Settings given by a person: overrides as text or from Python, and validation with helpful errors.
+"""Settings given by a person: overrides as text or from Python, the keys that a schema has, and the nearest name.
 
-Both work on any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation's.
+A schema is any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation's.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ import dataclasses
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, get_args, get_origin
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.errors import UsageError
@@ -32,7 +31,7 @@ def apply_overrides(schema: type, values: dict[str, Any], overrides: Overrides) 
         UsageError: as `settings_of`.
     """
     for key, value in settings_of(overrides):
-        values = _set(values, key.split("."), value, key, _default(schema))
+        values = set_at(values, key.split("."), value, key, _default(schema))
     return values
 
 
@@ -78,7 +77,7 @@ def _default(schema: type) -> Any:
     return result
 
 
-def _set(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any) -> Any:
+def set_at(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any) -> Any:
     """A copy of `node` with `value` at the path `keys`."""
     if not keys:
         return value
@@ -87,121 +86,18 @@ def _set(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any) -
         if not head.isdecimal() or int(head) >= len(node):
             raise UsageError(f"{whole}: expected an index below {len(node)}, got {head!r}")
         index = int(head)
-        return [*node[:index], _set(node[index], rest, value, whole, None), *node[index + 1 :]]
+        return [*node[:index], set_at(node[index], rest, value, whole, None), *node[index + 1 :]]
     if not isinstance(node, dict):
         raise UsageError(f"{whole}: {head!r} is inside a setting that holds {shown(node)}")
     below = default.get(head) if isinstance(default, dict) else None
     child = node.get(head, below if isinstance(below, list) else {})
-    return {**node, head: _set(child, rest, value, whole, below)}
-
-
-def validate(schema: type, values: dict[str, Any], origin: str, help: str | None = None) -> Any:
-    """An instance of a schema dataclass out of plain values.
-
-    Args:
-        schema: the dataclass.
-        values: its settings.
-        origin: where they came from, for error messages.
-        help: the command that lists the settings, for error messages; the name of a part may follow it.
-
-    Raises:
-        UsageError: names each key at fault, what was expected and what came.
-    """
-    adapter: TypeAdapter[Any] = TypeAdapter(schema)
-    try:
-        try:
-            return adapter.validate_python(values)
-        except ValidationError as error:
-            return adapter.validate_python(_as_meant(schema, values, error))
-    except ValidationError as error:
-        faults = [f"{origin}: {_explain(schema, values, fault, help)}" for fault in error.errors()[:MANY]]
-        more = [f"and {error.error_count() - MANY} more faults"] if error.error_count() > MANY else []
-        raise UsageError("; ".join(faults + more)) from None
-
-
-def _as_meant(schema: type, values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-    """`values` with a list of one in place of a number where a list is expected, k=5, and with text, classes=0."""
-    for fault in error.errors():
-        keys, _, expected = _walk(schema, fault["loc"])
-        item = next(iter(get_args(expected)), None)
-        of_any_length = get_origin(expected) is list or get_args(expected)[1:] == (...,)
-        value, key = fault["input"], ".".join(keys)
-        if fault["type"] in ("list_type", "tuple_type") and of_any_length and not dataclasses.is_dataclass(item):
-            if _is_number(value):
-                values = _set(values, keys, [value], key, None)
-        elif fault["type"] == "string_type" and keys[-1].isidentifier() and type(value) is int:
-            values = _set(values, keys, str(value), key, None)
-    return values
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a number, or the text of one, as 1e-3 is to YAML."""
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return False
-        return True
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _explain(schema: type, values: Any, fault: Any, help: str | None) -> str:
-    """One of pydantic's errors as a person reads it: the key, what was expected, what came."""
-    keys, parent, below = _walk(schema, fault["loc"])
-    key = ".".join(keys)
-    match fault["type"]:
-        case "unexpected_keyword_argument" | "extra_forbidden":
-            where = _listing(help, fault["loc"][:-1])
-            return f"unknown key {key!r}{nearest_key(schema, values, keys, parent, where)}"
-        case "union_tag_invalid":
-            tag = fault["ctx"]["tag"]
-            hint = nearest(tag, union_members(below), _listing(help, fault["loc"]))
-            return f"{key}.name: no {keys[-1]} {shown(tag)}{hint}"
-        case "union_tag_not_found":
-            return f"{key}.name is missing{choices(union_members(below), _listing(help, fault['loc']))}"
-        case "missing":
-            return f"{key} is missing"
-    if not key:  # of settings that do not go together, which their own message names
-        return str(fault["msg"]).removeprefix("Value error, ")
-    given = fault["input"]
-    if isinstance(given, str) and (union_members(below) or "name" in fields(below)):
-        return f"{key}: is a group of settings, got {shown(given)}; did you mean {key}.name={given[:LONGEST]}?"
-    return f"{key}: {fault['msg'][0].lower()}{fault['msg'][1:]}, got {shown(given)}"
+    return {**node, head: set_at(child, rest, value, whole, below)}
 
 
 def shown(value: Any) -> str:
     """A value as Python writes it, cut to a length that fits into a sentence."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
-
-
-def _listing(help: str | None, path: Sequence[str | int]) -> str | None:
-    """What lists the settings at pydantic's path to a group of them, as text for `nearest`."""
-    part = ".".join(part for part in path if isinstance(part, str))
-    return f"`{' '.join(filter(None, [help, part]))}`" if help else None
-
-
-def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any, Any]:
-    """The keys that a person writes for pydantic's path to a fault, the type around the fault, and the type there.
-
-    pydantic puts the name that chooses a member of a union into its path: method.moco_v2.dim for method.dim; and
-    where none of plain types fits, that of each: frozen.int for frozen. A key that the schema does not have has no
-    type: None.
-    """
-    keys, parent = [], None
-    for part in path:
-        if part in (members := union_members(schema)):
-            schema = members[str(part)]
-            continue
-        if isinstance(part, str) and get_origin(schema) in (Union, UnionType) and NoneType not in get_args(schema):
-            continue
-        parent = schema
-        if isinstance(part, int):  # the index of an item of a list or tuple
-            schema = next(iter(get_args(schema)), None)
-        else:
-            schema = fields(schema)[part].annotation if part in fields(schema) else None
-        keys.append(str(part))
-    return keys, parent, schema
 
 
 def fields(schema: Any) -> dict[str, Any]:
@@ -263,21 +159,6 @@ def keys_named(schema: Any, name: str, values: Any = None) -> list[str]:
     return [key for key in keys if key.count(".") == depth]
 
 
-def nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any, where: str | None) -> str:
-    """ "; did you mean 'x'?" for a key that is unknown: one of its name elsewhere, or one like it beside it.
-
-    What lists those beside it is `where`.
-    """
-    name, known = keys[-1], list(fields(parent))
-    if elsewhere := keys_named(schema, name, values):
-        return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
-    if len(keys) == 1 and not _closest(name, known):  # a setting without the group that it is in
-        last_parts = {key.rpartition(".")[2] for key in setting_keys(schema, values)}
-        if close := _closest(name, last_parts):
-            return f"; did you mean {' or '.join(map(repr, keys_named(schema, close, values)))}?"
-    return nearest(name, known, where)
-
-
 def nearest(name: str, known: Iterable[str], where: str | None = None) -> str:
     """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, the `choices`.
 
@@ -287,7 +168,7 @@ def nearest(name: str, known: Iterable[str], where: str | None = None) -> str:
         where: what lists them; None: nothing does.
     """
     names = list(known)
-    if close := _closest(name, names):
+    if close := closest(name, names):
         return f"; did you mean {close!r}?"
     return choices(names, where)
 
@@ -300,7 +181,7 @@ def choices(known: Iterable[str], where: str | None = None) -> str:
     return f"; {where} lists the {len(names)} that there are" if where else f"; there are {len(names)} others"
 
 
-def _closest(name: str, known: Iterable[str]) -> str | None:
+def closest(name: str, known: Iterable[str]) -> str | None:
     """The known name most like `name`, whatever the case and the kind of dash; None where none is alike."""
     plain = {other.lower().replace("-", "_"): other for other in known}
     close = difflib.get_close_matches(name.lower().replace("-", "_"), plain, n=1)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslfast.config.settings import apply_overrides, nearest, validate
+from sslfast.config.settings import apply_overrides, nearest
+from sslfast.config.validation import validate
 from sslfast.data.sources.names import listed
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS

@@ -17,7 +17,8 @@ from pydantic.dataclasses import dataclass
 from sslfast.config.fields import STRICT, Count
 from sslfast.config.paths import existing_path
 from sslfast.config.plain_yaml import read_yaml
-from sslfast.config.settings import nearest, validate
+from sslfast.config.settings import nearest
+from sslfast.config.validation import validate
 from sslfast.errors import UsageError
 from sslfast.recipes.load import FOLDER, load_recipe
 

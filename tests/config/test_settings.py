@@ -10,7 +10,8 @@ from pydantic.dataclasses import dataclass
 
 from sslfast.config import DataConfig, ViewConfig
 from sslfast.config.fields import STRICT, Count
-from sslfast.config.settings import apply_overrides, flat, settings_of, union_members, validate
+from sslfast.config.settings import apply_overrides, flat, settings_of, union_members
+from sslfast.config.validation import validate
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.methods import METHODS

@@ -9,7 +9,8 @@ from PIL import Image
 from torch import nn
 
 from sslfast.config import EncoderConfig
-from sslfast.config.settings import apply_overrides, validate
+from sslfast.config.settings import apply_overrides
+from sslfast.config.validation import validate
 from sslfast.data import Source, open_source
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError

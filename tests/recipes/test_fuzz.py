@@ -5,7 +5,8 @@ import random
 import pytest
 
 from sslfast.config.plain_yaml import LARGEST, read_yaml
-from sslfast.config.settings import apply_overrides, setting_keys, validate
+from sslfast.config.settings import apply_overrides, setting_keys
+from sslfast.config.validation import validate
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS

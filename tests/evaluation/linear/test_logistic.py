@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from sslfast.config.settings import validate
+from sslfast.config.validation import validate
 from sslfast.errors import UsageError
 from sslfast.evaluation.linear import LinearConfig, linear_probe
 from sslfast.evaluation.linear import logistic as module

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sslfast.config.settings import validate
+from sslfast.config.validation import validate
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.linear import LinearConfig, linear_probe
 from sslfast.evaluation.linear.probe import _learning_rate, lars_reach, standardize
