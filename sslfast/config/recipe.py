@@ -106,9 +106,9 @@ class DataConfig:
     max_unpacked: Positive | None = None
     """Largest size in GiB that an archive may have unpacked; null: 20 times the archive's, and at least 1."""
     channels: Count = 3
-    """Number of channels that the encoder takes. 3: red, green and blue, which gray images are repeated over; 1:
-    gray images, which colors are not made into; others: arrays given from Python that have so many. DALI reads
-    RGB of 8 bits only; Pillow reads files of others."""
+    """Number of channels of the images that the encoder takes. 3: red, green and blue; gray images are repeated
+    over them; 1: gray images; files of colors are refused, not converted; other numbers: arrays given from Python.
+    DALI reads RGB of 8 bits only; Pillow reads the other files."""
     depth: Literal[8, 16] = 8
     """Number of bits that images keep. 8: files of more are scaled to it by `range`, and arrays of more refused;
     16: gray files, PNGs and arrays of 16 bits keep theirs, and those of 8 are scaled to it; views are then made

@@ -45,7 +45,7 @@ class ClassificationConfig(EvaluationConfig):
     """Classes to use, in this order: a text file with a name a line, imagenet100, or names with commas between;
     null: all, or those of the run where a part of its own data is held out."""
     range: ValueRange | None = None
-    """Values that become black and white in gray images of more than 8 bits, as in data.range of a recipe, for all
+    """Values that become black and white in images of more than 8 bits, as in data.range of a recipe, for all
     encoders that are judged; null: those of the run."""
     chunk: Count = 256
     """Number of images that go through the encoder at once, where it is not trained."""
