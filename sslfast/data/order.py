@@ -7,7 +7,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
-from sslfast.data.dali.files import Files
+from sslfast.data.files import Files
 from sslfast.data.spec import LoaderSpec
 from sslfast.errors import UsageError
 from sslfast.random.philox import permutation

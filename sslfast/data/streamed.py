@@ -8,10 +8,10 @@ from functools import partial
 
 import torch
 
+from sslfast.data.augment import augment
 from sslfast.data.batch import Batch, check_full_batch
-from sslfast.data.dali.augment import augment
-from sslfast.data.dali.files import Files
 from sslfast.data.draws.reference import sample_view
+from sslfast.data.files import Files
 from sslfast.data.order import ReadableOrder
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.reading import in_threads

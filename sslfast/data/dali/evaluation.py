@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sslfast.data.dali.files import Files
 from sslfast.data.dali.graphs import evaluation_graph
 from sslfast.data.dali.runner import Plan, Runner
+from sslfast.data.files import Files
 from sslfast.data.sources import Source
 from sslfast.data.sources.images import STRIP
 

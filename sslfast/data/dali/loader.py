@@ -16,9 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sslfast.data.augment import augment, finish
 from sslfast.data.batch import Batch, check_full_batch
-from sslfast.data.dali.augment import augment, finish
-from sslfast.data.dali.files import Files
 from sslfast.data.dali.graphs import (
     color_arguments,
     crop_arguments,
@@ -29,6 +28,7 @@ from sslfast.data.dali.graphs import (
 )
 from sslfast.data.dali.runner import Plan, Runner
 from sslfast.data.draws.reference import sample_view
+from sslfast.data.files import Files
 from sslfast.data.order import ReadableOrder
 from sslfast.data.spec import LoaderSpec
 from sslfast.device import to_device

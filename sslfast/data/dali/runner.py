@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from nvidia.dali.pipeline import Pipeline
 from torch import Tensor
 
-from sslfast.data.dali.files import Decoder, Files, Shape
 from sslfast.data.dali.graphs import Inputs, decoding_graph
 from sslfast.data.dali.memory import release_memory
 from sslfast.data.dali.turns import turn_arguments
 from sslfast.data.draws.reference import ViewDraws
+from sslfast.data.files import Decoder, Files, Shape
 from sslfast.data.sources.images import UnreadableImage
 
 NO_PIXELS = np.zeros((1, 1, 3), dtype=np.uint8)  # stands where DALI decodes

@@ -11,9 +11,9 @@ import torch
 
 pytest.importorskip("nvidia.dali", reason="NVIDIA DALI is not installed")
 
-from sslfast.data.dali.files import Files
 from sslfast.data.dali.graphs import crop_graph
 from sslfast.data.dali.runner import Plan, Runner
+from sslfast.data.files import Files
 from sslfast.data.sources import open_source
 from sslfast.errors import UsageError
 from tests.data.dali.bad_kinds import BAD_KINDS

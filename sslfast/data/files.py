@@ -1,4 +1,4 @@
-"""The image files of a source, as DALI needs to know them: their sizes, which way up, and who decodes them."""
+"""Image files that are read whenever a batch needs them: their sizes, which way up, and who decodes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of an augmentation that DALI leaves to the op `view_augment`: all of it, or all but the crop."""
+"""Views of images that the host has drawn the numbers for: whole ones, or of crops that DALI has made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of an augmentation that DALI leaves to `view_augment`: torchvision's transforms, given the draws.
+"""Views of decoded images and of crops are torchvision's transforms, given the draws.
 
 See tests/kernels too.
 """
@@ -11,7 +11,7 @@ import torch
 from torchvision.transforms.v2 import functional as F
 
 from sslfast.config import ViewConfig
-from sslfast.data.dali.augment import augment, finish
+from sslfast.data.augment import augment, finish
 from sslfast.data.draws.reference import sample_view
 from tests.kernels.views import MEAN, STD, by_torchvision, some_images
 
