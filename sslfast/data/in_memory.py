@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 LARGEST_SIDE = 96  # pixels; larger images lose too much by being brought to one size beforehand
 LARGEST_SET = 2 * 2**30  # bytes that are taken without being asked for
+FORMED_AT_ONCE = 2**24  # bytes of an array, which are several times as many while they are scaled
 PROBED = 256  # images whose sizes stand for all
 
 
@@ -100,10 +101,15 @@ def _streaming(source: Source) -> str:
 
 def _formed(source: Source) -> Source:
     """A source that is an array, with its images in the source's form."""
-    assert source.images is not None
-    images = source.formed(source.images)
-    if images is source.images:
+    given = source.images
+    assert given is not None
+    first = given[:1]
+    if source.formed(first) is first:  # they are
         return source
+    images = source.form.zeros(*given.shape[:3])
+    count = max(1, FORMED_AT_ONCE // max(1, first.nbytes))
+    for start in range(0, len(given), count):
+        images[start : start + count] = source.formed(given[start : start + count])
     source = copy.copy(source)
     source.images, source.is_formed = images, True
     return source

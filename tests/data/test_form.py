@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,24 @@ def test_16_bits_that_leave_some_unused_are_told(tmp_path: Path, caplog: pytest.
     assert record.getMessage().endswith(
         "up to 0.062 of white; set data.range (evaluate: range), such as [0, 4095]"
     )
+
+
+def test_an_array_is_brought_into_its_form_in_little_more_memory_than_the_two_take(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sslfast.data.in_memory.FORMED_AT_ONCE", 2**20)
+    source = array(1, np.uint16, side=1024)
+    assert source.images is not None
+    given = source.images.nbytes
+    data = config(depth=16, range=[0, 4095], **ONE)
+    tracemalloc.start()
+    try:
+        decoded = load_small(source, data, CPU)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < given + 40 * 2**20  # all of it in fp64 would be 4 times as much, several times over
+    np.testing.assert_array_equal(decoded.images, np.rint(source.images * (65535 / 4095)).clip(0, 65535))
 
 
 def test_what_surrounds_an_image_in_an_array_is_none_of_its_values(caplog: pytest.LogCaptureFixture) -> None:
