@@ -103,23 +103,8 @@ def view_augment(
         checks.check_tensors("view_augment", images=images)
         _check(images, draws, rows, size, crop, channels)
         chosen = _choose(OP, impl, images.device, computed, [images])
-    if channels == RGB:
-        return _views(chosen, images, draws, rows, size, mean, std, crop, dtype)
-    if rows is not None:
-        assert isinstance(images, Tensor)
-        _check_inside(images, draws, rows, crop)
-        is_row = (rows >= 0) & (rows < len(images))
-        images, draws = reference.picked(images, rows), draws.masked_fill(~is_row[:, None], torch.nan)
-    views = []
-    for c, (m, s) in enumerate(zip(mean, std, strict=True)):
-        alike = 1 if chosen == "reference" else RGB  # which crops gray images as they are
-        one: Tensor | list[Tensor]
-        if isinstance(images, Tensor):
-            one = _channel(images, c, alike)
-        else:
-            one = [_channel(image, c, alike) for image in images]
-        views.append(_views(chosen, one, draws, None, size, (m,) * RGB, (s,) * RGB, crop, dtype)[:, :1])
-    return torch.cat(views, dim=1).contiguous(memory_format=torch.channels_last)
+    make = _views if channels == RGB else _views_by_channel
+    return make(chosen, images, draws, rows, size, mean, std, crop, dtype)
 
 
 def _choose(op: Op, impl: Impl, device: torch.device, computed: torch.dtype, images: Sequence[Tensor]) -> str:
@@ -132,11 +117,6 @@ def _choose(op: Op, impl: Impl, device: torch.device, computed: torch.dtype, ima
             "impl='auto', or images of torch.uint8"
         )
     return "reference" if impl == "auto" else op.choose(impl, device)
-
-
-def _channel(images: Tensor, number: int, alike: int) -> Tensor:
-    """A channel of images (..., C) as gray images of so many channels alike, in the memory that it has."""
-    return images[..., number : number + 1].expand(*images.shape[:-1], alike)
 
 
 def _views(
@@ -164,6 +144,40 @@ def _views(
         return reference.view_augment(images, draws, rows, size, mean, std, crop, dtype)
     views = OP.call(impl, images, draws, rows, size, list(mean), list(std), crop, dtype)
     return views
+
+
+def _views_by_channel(
+    impl: str,
+    images: Tensor | list[Tensor],
+    draws: Tensor,
+    rows: Tensor | None,
+    size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    crop: bool,
+    dtype: torch.dtype,
+) -> Tensor:
+    """Makes the views (B, C, S, S) of images of other than three channels: each channel's by itself."""
+    if rows is not None:
+        assert isinstance(images, Tensor)
+        _check_inside(images, draws, rows, crop)
+        is_row = (rows >= 0) & (rows < len(images))
+        images, draws = reference.picked(images, rows), draws.masked_fill(~is_row[:, None], torch.nan)
+    alike = 1 if impl == "reference" else RGB  # the reference crops gray images as they are
+    views = []
+    for c, (m, s) in enumerate(zip(mean, std, strict=True)):
+        one: Tensor | list[Tensor]
+        if isinstance(images, Tensor):
+            one = _channel(images, c, alike)
+        else:
+            one = [_channel(image, c, alike) for image in images]
+        views.append(_views(impl, one, draws, None, size, (m,) * RGB, (s,) * RGB, crop, dtype)[:, :1])
+    return torch.cat(views, dim=1).contiguous(memory_format=torch.channels_last)
+
+
+def _channel(images: Tensor, number: int, alike: int) -> Tensor:
+    """A channel of images (..., C) as gray images of so many channels alike, in the memory that it has."""
+    return images[..., number : number + 1].expand(*images.shape[:-1], alike)
 
 
 def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool, channels: int) -> None:
