@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import threading
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -87,8 +89,15 @@ def test_an_evaluation_leaves_no_pipeline_and_no_thread(tmp_path: Path, monkeypa
         gc.enable()
 
 
-def test_memory_is_released_whatever_the_c_library() -> None:
+@pytest.mark.parametrize("functions", [("malloc_trim",), ()], ids=["glibc", "another"])
+def test_memory_is_released_where_the_c_library_can(
+    functions: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []  # bytes that glibc was told to keep
+    library = SimpleNamespace(**dict.fromkeys(functions, kept.append))
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: library)
     release_memory()
+    assert kept == [0] * len(functions)
 
 
 def test_of_a_strip_only_the_middle_is_resized() -> None:
