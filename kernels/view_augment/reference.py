@@ -99,7 +99,7 @@ def crop_resize(x: Tensor, boxes: Tensor, size: int, flip: Tensor) -> Tensor:
     products with interpolation matrices, rows @ x @ columns^T; the mirror reverses the columns' matrix.
 
     Args:
-        x: (B, 3, H, W).
+        x: (B, C, H, W).
         boxes: (B, 4): top, left, height, width, in pixels; of x's dtype.
         size: side of the views, in pixels.
         flip: bool (B,).

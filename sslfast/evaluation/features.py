@@ -38,7 +38,7 @@ def features(
     several processes each embeds its part of the images, and gets the features of all.
 
     Args:
-        encoder: any network of (B, 3, S, S) -> (B, feature_dim), or to maps (B, feature_dim, h, w), on `device`.
+        encoder: any network of (B, C, S, S) -> (B, feature_dim), or to maps (B, feature_dim, h, w), on `device`.
         source: N images.
         data: `size`, `mean` and `std` of the encoder's input.
         device: where to compute.

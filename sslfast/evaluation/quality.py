@@ -83,7 +83,7 @@ def mirror_alignment(
 
 
 class _WithMirror(nn.Module):
-    """The features of images beside those of their mirror images: (B, 3, H, W) -> (B, 2 D)."""
+    """The features of images beside those of their mirror images: (B, C, H, W) -> (B, 2 D)."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()

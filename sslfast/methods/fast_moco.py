@@ -103,8 +103,8 @@ def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:
     """Divide, encode, combine (sections 3.2 and 3.3): means of the features of every k of a view's 2 x 2 patches.
 
     Args:
-        encoder: images (B, 3, S, S) -> features (B, D), whatever S.
-        views: (B, 3, S, S), S even.
+        encoder: images (B, C, S, S) -> features (B, D), whatever S.
+        views: (B, C, S, S), S even.
         k: patches of a combination, 1 to 4.
 
     Returns:

@@ -89,8 +89,8 @@ class MoCo(Method[MoCoSettings, ContrastKept]):
         """The contrast of one direction; its rows are of all ranks where a queue takes them.
 
         Args:
-            query_view: (B, 3, S, S), that of the queries.
-            key_view: (B, 3, S, S), that of the keys.
+            query_view: (B, C, S, S), that of the queries.
+            key_view: (B, C, S, S), that of the keys.
             batch: the batch with both views in this order.
         """
 

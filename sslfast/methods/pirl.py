@@ -131,7 +131,7 @@ def _patches(view: Tensor, key: Key) -> Tensor:
 
 
 def _turned(view: Tensor, key: Key) -> Tensor:
-    """One of the four rotations of each view, drawn at random: (B, 3, S, S)."""
+    """One of the four rotations of each view, drawn at random: (B, C, S, S)."""
     turns = key.integers(Stream.PERMUTATION, 4)
     return rotations(view)[torch.arange(len(view), device=view.device), turns]
 

@@ -100,7 +100,7 @@ class Negatives(ABC):
 
         Args:
             query: (B, dim), of length 1.
-            key_view: (B, 3, S, S), the other view of the same images.
+            key_view: (B, C, S, S), the other view of the same images.
             batch: the batch of both.
         """
 

@@ -61,7 +61,7 @@ class Puzzle(Method[PuzzleSettings, None]):
 
     @abstractmethod
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        """Patches (B, N, 3, p, p) of views (B, 3, S, S), and the answer, int64 (B,)."""
+        """Patches (B, N, C, p, p) of views (B, C, S, S), and the answer, int64 (B,)."""
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         patches, answer = self.puzzle(batch.views[0], batch.key())
