@@ -118,7 +118,7 @@ lint: .venv/built
 	$(BIN)/mypy
 
 # Built again when the C++ or CUDA sources change; Python sources are used where they are.
-.venv/built: .venv/installed setup.py pyproject.toml $(wildcard csrc/*/* csrc/*/common/*)
+.venv/built: .venv/installed setup.py pyproject.toml $(wildcard csrc/*/* csrc/*/*/*)
 	$(BIN)/pip install --quiet --no-build-isolation --no-deps --editable .
 	touch $@
 

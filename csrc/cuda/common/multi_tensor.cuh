@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "common/flat_tensors.h"
+#include "cuda/common/vector.cuh"
 
 namespace sslfast __attribute__((visibility("hidden"))) {  // as torch::stable::Tensor is
 
@@ -18,7 +19,6 @@ using torch::headeronly::BFloat16;
 using torch::headeronly::Half;
 
 constexpr int kThreads = 256;
-constexpr int kVectorBytes = 16;
 constexpr size_t kFewBytes = 4096;  // of a table that any launch copies anyway
 constexpr size_t kManyBytes = 32764;
 
@@ -38,11 +38,6 @@ inline Type type_of(ScalarType type) {
       return Type::kByte;
   }
 }
-
-template <class T, int N>
-struct alignas(sizeof(T) * N < kVectorBytes ? sizeof(T) * N : kVectorBytes) Vector {
-  T at[N];
-};
 
 // A number, known to the host or only to the device.
 struct Number {

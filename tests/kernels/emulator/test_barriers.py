@@ -32,8 +32,8 @@ def build_without(barrier, namespace):
     Returns their emulator, and the functions of CALLS that call them.
     """
     file, start = barrier
-    name = Path(file).stem
-    calls = {name: CALLS[name]} if name in CALLS else CALLS  # a header's barrier may be any file's
+    own = {name: CALLS[name] for name in Path(file).with_suffix("").parts if name in CALLS}
+    calls = own or CALLS  # the barrier of a header of common/ may be any file's
     sources = {path: text for path, text in SOURCES.items() if path.endswith(".cuh") or Path(path).stem in calls}
     nothing = "bool" if SOURCES[file].startswith("__syncthreads_and", start) else ";"
     sources[file] = SOURCES[file][:start] + BARRIER.sub(nothing, SOURCES[file][start:], count=1)
