@@ -4,8 +4,8 @@ Pre-trains one small encoder with each method on the same images, and tests it b
 same held-out images, before and after, beside a supervised run. A method has as many epochs as --minutes hold by a
 few steps that are timed before, or, where `short` says so, some times as many: the times of the runs are near one
 another, not the same, and the table has them. A run's result is kept as soon as it is there, and a run that was
-interrupted goes on where it was: the command may be stopped and started again. Leaves methods.json, methods.txt and
-methods.png; the exit status is 1 where a method does not learn, and no note in `short` explains why. With
+interrupted goes on where it was: the command may be stopped and started again. Leaves methods.json, methods.txt
+and methods.png; the exit status is 1 where a method does not learn, and no note in `short` explains why. With
 --published whole recipes train for 200 epochs, which takes a GPU, and published accuracies stand beside what they
 reach.
 """
