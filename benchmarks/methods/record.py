@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from sslfast.benchmarks.methods.short import longer
 from sslfast.errors import UsageError
+from sslfast.methods import METHODS
 from sslfast.run.atomic import atomic_write
 
 RANDOM, SUPERVISED = "random initialization", "supervised"  # what the other methods stand between
@@ -45,8 +46,8 @@ class MethodRecord:
     """
 
     def __init__(self, path: Path, header: dict[str, str], shared: dict[str, Any]) -> None:
-        self.path, self.header, self.shared = path, header, shared
-        self.continued: dict[str, str] | None = None  # what the runs that were added later depend on
+        self.path, self.header, self.shared, self._now = path, header, shared, header
+        self.continued: dict[str, str] | None = None  # what the runs that were added last to a record depend on
         self.runs: list[Run] = []
         if path.exists():
             content = json.loads(path.read_text())
@@ -55,7 +56,7 @@ class MethodRecord:
                     f"{path}: holds runs with {content['shared']}, and now asked for is {shared}; "
                     "choose another --out, or remove it"
                 )
-            self.header, self.continued = content["header"], header
+            self.header, self.continued = content["header"], content.get("continued")
             self.runs = [Run(**run) for run in content["runs"]]
 
     def find(self, method: str, settings: Sequence[str]) -> dict[int, Run]:
@@ -67,6 +68,8 @@ class MethodRecord:
         same = {old.seed: old for old in self.runs if (old.method, old.settings) == (run.method, run.settings)}
         others = [old for old in self.runs if old.method != run.method]
         self.runs = [*others, *{**same, run.seed: run}.values()]
+        if self._now is not self.header:
+            self.continued = self._now
         runs = [asdict(run) for run in self.runs]
         content = {"header": self.header, "continued": self.continued, "shared": self.shared, "runs": runs}
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -146,12 +149,14 @@ def held_equal(summaries: Sequence[Summary], shared: Mapping[str, Any]) -> str:
     """
     minutes = [s.seconds / 60 for s in summaries if s.epochs]
     took = f"the runs took {min(minutes):.1f} to {max(minutes):.1f} minutes" if minutes else "none has trained"
+    vits = [s.method for s in summaries if s.method in METHODS and METHODS[s.method].needs_tokens]
+    encoder = f"the encoder (a ViT for {' and '.join(vits)})" if vits else "the encoder"
     if "epochs" in shared:
-        return f"Held equal: the images, the encoder, the evaluations and the epochs; {took}."
+        return f"Held equal: the images, {encoder}, the evaluations and the epochs; {took}."
     factors = {s.method: factor for s in summaries if (factor := longer(s.method)) != 1}
     but = "".join(f", of {method} as {factor * shared['minutes']:g}" for method, factor in factors.items())
     return (
-        "Held equal: the images, the encoder and the evaluations. A run has as many epochs as "
+        f"Held equal: the images, {encoder} and the evaluations. A run has as many epochs as "
         f"{shared['minutes']:g} minutes hold{but}, by steps that were timed before it; {took}."
     )
 

@@ -31,7 +31,7 @@ def test_a_run_with_other_settings_takes_the_place_of_all_before(tmp_path):
     assert not record.find("a", ["x=1"])
     record.add(a_run("a", 0, 0.5, 0.5, settings=["x=1"]))
     again = MethodRecord(record.path, {"CPU": "another"}, {"width": 1})
-    assert (again.header, again.continued) == ({"CPU": "one"}, {"CPU": "another"})
+    assert (again.header, again.continued) == ({"CPU": "one"}, None)  # nothing has been added to it
     assert [(r.method, r.seed, r.scores["knn"]) for r in again.runs] == [("b", 0, 0.3), ("a", 0, 0.5)]
     again.add(a_run("c", 0, 0.3, 0.3))
     content = json.loads(record.path.read_text())
@@ -79,6 +79,8 @@ def test_what_was_held_equal_and_what_was_not():
     )
     pixpro = summarize([a_run("pixpro", 0, 0.3, 0.3)])
     assert "as many epochs as 3 minutes hold, of pixpro as 6, by steps" in held_equal(pixpro, {"minutes": 3.0})
+    hidden = summarize([a_run("mae", 0, 0.3, 0.3), a_run("ibot", 0, 0.3, 0.3), random])
+    assert "the encoder (a ViT for mae and ibot), the eval" in held_equal(hidden, {"epochs": 2})
     assert held_equal(summaries, {"epochs": 200}) == (
         "Held equal: the images, the encoder, the evaluations and the epochs; the runs took 1.0 to 5.7 minutes."
     )
