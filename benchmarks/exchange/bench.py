@@ -32,10 +32,10 @@ from sslfast.benchmarks.exchange.formulas import OF_METHOD, Handed, Step, handed
 from sslfast.benchmarks.measure.machine import describe
 from sslfast.benchmarks.train.cases import SMALL, TrainCase, noise, recipe_of
 from sslfast.config import Recipe
-from sslfast.config.settings import nearest
 from sslfast.data import Batch, Source
 from sslfast.distributed import largest
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 from sslfast.methods import Method
 from sslfast.optim.schedules import scaled_lr
 from sslfast.run.atomic import atomic_write

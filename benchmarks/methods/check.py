@@ -38,11 +38,11 @@ from sslfast.benchmarks.methods.record import (
 from sslfast.benchmarks.methods.run import Task
 from sslfast.benchmarks.methods.short import Scale, note, scale_of
 from sslfast.config import DataConfig
-from sslfast.config.settings import nearest
 from sslfast.data import Source, load_small, open_source, split
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
 from sslfast.evaluation.linear import LinearConfig
+from sslfast.hints import nearest
 from sslfast.methods import METHODS
 
 PROGRAM = "python -m sslfast.benchmarks.methods.check"

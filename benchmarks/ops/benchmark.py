@@ -28,6 +28,7 @@ from sslfast.benchmarks.measure.timing import Backward, Step, host_microseconds,
 from sslfast.benchmarks.ops import peers
 from sslfast.benchmarks.ops.result import OURS, OpResult, parameters, write_csv, write_json
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 from sslfast.kernels import available_impls
 
 __all__ = ["OURS", "PASSES", "Benchmark", "OpResult", "Step", "Work", "bind", "find", "measure", "of_pass", "run"]
@@ -143,7 +144,7 @@ def find(op: str | None) -> list[Benchmark]:
         return sorted(benchmarks, key=lambda b: FIRST.index(b.op) if b.op in FIRST else len(FIRST))
     chosen = [benchmark for benchmark in benchmarks if benchmark.op == op]
     if not chosen:
-        raise UsageError(f"--op {op}: expected one of {', '.join(b.op for b in benchmarks)}")
+        raise UsageError(f"--op {op}: no such op{nearest(op, (b.op for b in benchmarks), '`sslfast info`')}")
     return chosen
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from sslfast.benchmarks.measure.machine import RESULTS
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 
 COMPILED = RESULTS / "compiled"  # a file an op
 COLUMNS = "registers", "shared", "blocks", "instructions"
@@ -32,7 +33,8 @@ def table(op: str | None = None, folder: Path = COMPILED) -> str:
     if not recorded:
         raise UsageError(f"--static: {folder} has no records; `make static` in the source tree makes them")
     if op is not None and op.strip("_") not in recorded:
-        raise UsageError(f"--static --op {op}: expected one of {', '.join(recorded)}, which have Triton kernels")
+        hint = nearest(op, recorded, "`sslfast bench --static`")
+        raise UsageError(f"--static --op {op}: no op of this name has Triton kernels{hint}")
     chosen = recorded if op is None else {op.strip("_"): recorded[op.strip("_")]}
     notes = dict.fromkeys(f"{content['note']}: {content['compiler']}" for content in chosen.values())
     lines = [line(name, launch) for name, content in chosen.items() for launch in content["launches"]]

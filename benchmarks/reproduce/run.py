@@ -24,9 +24,9 @@ from sslfast.benchmarks.reproduce.plot import draw
 from sslfast.benchmarks.reproduce.record import content, path_of, read_run
 from sslfast.benchmarks.reproduce.tables import SMALL, SMALL_PROBE, full, small
 from sslfast.commands.sweep import sweep
-from sslfast.config.settings import nearest
 from sslfast.data.sources.names import listed
 from sslfast.errors import TrainingError, UsageError
+from sslfast.hints import nearest
 from sslfast.run.atomic import atomic_write
 from sslfast.sweep.commands import commands
 from sslfast.sweep.grid import Sweep, cells

@@ -33,11 +33,11 @@ from sslfast.benchmarks.train.plot import draw
 from sslfast.benchmarks.train.record import HEAD, IN_FP32, OURS, TrainRecord, TrainResult, lines
 from sslfast.benchmarks.train.update import Update
 from sslfast.config import Recipe
-from sslfast.config.settings import nearest
 from sslfast.data import Batch, Source
 from sslfast.distributed.launch import own_device
 from sslfast.encoders import Encoder, build_encoder
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 from sslfast.methods import METHODS
 from sslfast.methods.base import Embed
 from sslfast.recipes.check import check_recipe

@@ -7,6 +7,7 @@ built from `csrc/`, `triton` and `triton_tma` from Python. `reference` is plain 
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import os
@@ -291,5 +292,7 @@ def available_impls(
     if op is None:
         return {name: OPS[name].available(torch.device(device).type) for name in sorted(OPS)}
     if op not in OPS:
-        raise ValueError(f"available_impls: expected an op out of {sorted(OPS)}, got {op!r}")
+        close = difflib.get_close_matches(str(op), OPS, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else "available_impls() lists those of every op"
+        raise ValueError(f"available_impls: no op {op!r}; {hint}")
     return OPS[op].available(torch.device(device).type)

@@ -41,7 +41,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
     argv = sys.argv[1:] if argv is None else argv
     names = [command.name for command in COMMANDS]
     if argv and not argv[0].startswith("-") and argv[0] not in names:
-        from sslfast.config.settings import nearest
+        from sslfast.hints import nearest
 
         main.error(f"no command {argv[0]!r}{nearest(argv[0], names)}")
     args, rest = main.parse_known_args(argv)

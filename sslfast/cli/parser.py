@@ -54,4 +54,6 @@ class Parser(argparse.ArgumentParser):
         self.register("action", None, StoreOnce)
 
     def error(self, message: str) -> NoReturn:
+        if "arguments are required" in message:  # argparse's own words, which name them and no more
+            message += f"; `{self.prog} --help` says what they are"
         self.exit(2, printable(f"{self.prog}: {message}") + "\n")

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sslfast.config.paths import is_path, user_path
-from sslfast.config.settings import Overrides, apply_overrides, nearest
+from sslfast.config.settings import Overrides, apply_overrides
 from sslfast.config.validation import validate
 from sslfast.data.sources.form import check_rgb
 from sslfast.data.sources.names import Names, joined, one_or_list
@@ -25,6 +25,7 @@ from sslfast.evaluation.name import result_name, with_ending
 from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import RunImages
 from sslfast.evaluation.result import Evaluation
+from sslfast.hints import nearest
 from sslfast.run.directory import RunDirectory
 from sslfast.run.environment import device_name, source_commit, versions
 from sslfast.weights import find_encoder

@@ -7,8 +7,8 @@ from itertools import takewhile
 from pathlib import Path
 
 from sslfast.config.help import first_sentence
-from sslfast.config.settings import nearest
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 from sslfast.methods import METHODS
 from sslfast.recipes import families
 from sslfast.recipes.help import describe_method

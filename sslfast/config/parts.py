@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import chain
 
 from sslfast.config.help import entry_lines, help_entries
-from sslfast.config.settings import nearest, shown
+from sslfast.config.settings import shown
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 
 ALL = "all"  # the name that stands for every part
 COLUMN = 24  # where the meanings of parts begin: argparse's of options

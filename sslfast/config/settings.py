@@ -1,4 +1,4 @@
-"""Settings given by a person: overrides as text or from Python, the keys that a schema has, and the nearest name.
+"""Settings given by a person: overrides as text or from Python, the keys that a schema has.
 
 A schema is any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation's.
 """
@@ -6,8 +6,7 @@ A schema is any dataclass of `pydantic.dataclasses`, a recipe's or an evaluation
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -16,7 +15,6 @@ from pydantic import TypeAdapter
 from sslfast.config.plain_yaml import read_yaml
 from sslfast.errors import UsageError
 
-MANY = 12  # names or faults; more are not listed in a message
 LONGEST = 100  # characters of a value in a message
 
 Setting = tuple[str, Any]  # a whole key, and its value
@@ -157,32 +155,3 @@ def keys_named(schema: Any, name: str, values: Any = None) -> list[str]:
     keys = [key for key in setting_keys(schema, values) if key.rpartition(".")[2] == name]
     depth = min((key.count(".") for key in keys), default=0)
     return [key for key in keys if key.count(".") == depth]
-
-
-def nearest(name: str, known: Iterable[str], where: str | None = None) -> str:
-    """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, the `choices`.
-
-    Args:
-        name: what was typed.
-        known: the names that exist.
-        where: what lists them; None: nothing does.
-    """
-    names = list(known)
-    if close := closest(name, names):
-        return f"; did you mean {close!r}?"
-    return choices(names, where)
-
-
-def choices(known: Iterable[str], where: str | None = None) -> str:
-    """ "; choose from x, y" with all known names; of more than 12 their number and what lists them, if told."""
-    names = list(known)
-    if len(names) <= MANY:
-        return f"; choose from {', '.join(names)}"
-    return f"; {where} lists the {len(names)} that there are" if where else f"; there are {len(names)} others"
-
-
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, whatever the case and the kind of dash; None where none is alike."""
-    plain = {other.lower().replace("-", "_"): other for other in known}
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), plain, n=1)
-    return plain[close[0]] if close else None

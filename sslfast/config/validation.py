@@ -11,18 +11,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from sslfast.config.settings import (
     LONGEST,
-    MANY,
-    choices,
-    closest,
     fields,
     keys_named,
-    nearest,
     set_at,
     setting_keys,
     shown,
     union_members,
 )
 from sslfast.errors import UsageError
+from sslfast.hints import MANY, choices, closest, nearest
 
 
 def validate(schema: type, values: dict[str, Any], origin: str, help: str | None = None) -> Any:
@@ -140,4 +137,6 @@ def _nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any, wh
         last_parts = {key.rpartition(".")[2] for key in setting_keys(schema, values)}
         if close := closest(name, last_parts):
             return f"; did you mean {' or '.join(map(repr, keys_named(schema, close, values)))}?"
-    return nearest(name, known, where)
+    if close := closest(name, known):
+        return f"; did you mean {'.'.join([*keys[:-1], close])!r}?"
+    return choices(known, where)

@@ -16,11 +16,12 @@ from sslfast.config import Recipe
 from sslfast.config.fields import STRICT
 from sslfast.config.paths import existing_path, user_path
 from sslfast.config.plain_yaml import read_yaml
-from sslfast.config.settings import Overrides, apply_overrides, nearest, settings_of, shown
+from sslfast.config.settings import Overrides, apply_overrides, settings_of, shown
 from sslfast.config.validation import validate
 from sslfast.data.sources.names import Names, one_or_list
 from sslfast.device import PrecisionName, choose_precision, device_type
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 from sslfast.methods import METHODS
 from sslfast.recipes import families
 from sslfast.recipes.files import FOLDER, PHOTOGRAPHS, recipes

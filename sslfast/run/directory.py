@@ -24,8 +24,9 @@ from pathlib import Path
 from sslfast.config import Recipe
 from sslfast.config.paths import existing_path
 from sslfast.config.plain_yaml import read_yaml
-from sslfast.config.settings import MANY, flat, shown
+from sslfast.config.settings import flat, shown
 from sslfast.errors import UsageError
+from sslfast.hints import MANY
 from sslfast.recipes.load import from_stored, to_dict, to_yaml
 from sslfast.run import lock
 from sslfast.run.atomic import atomic_write

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sslfast.config.settings import apply_overrides, nearest
+from sslfast.config.settings import apply_overrides
 from sslfast.config.validation import validate
 from sslfast.data.sources.names import listed
 from sslfast.errors import UsageError
 from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.help import HELP
 from sslfast.evaluation.result import Evaluation
+from sslfast.hints import nearest
 from sslfast.recipes.check import check_recipe
 from sslfast.recipes.load import load_recipe, with_precision
 from sslfast.run.directory import RunDirectory, check_same, read_recipe

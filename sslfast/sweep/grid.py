@@ -17,9 +17,9 @@ from pydantic.dataclasses import dataclass
 from sslfast.config.fields import STRICT, Count
 from sslfast.config.paths import existing_path
 from sslfast.config.plain_yaml import read_yaml
-from sslfast.config.settings import nearest
 from sslfast.config.validation import validate
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 from sslfast.recipes.load import FOLDER, load_recipe
 
 ABLATIONS = "ablations"  # the folder of the papers' tables

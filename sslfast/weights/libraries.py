@@ -8,9 +8,9 @@ from urllib.error import URLError
 import torchvision
 
 from sslfast.config import EncoderConfig
-from sslfast.config.settings import choices, nearest
 from sslfast.encoders import RESNETS, TIMM, Encoder, TimmEncoder, build_encoder
 from sslfast.errors import UsageError
+from sslfast.hints import choices, nearest
 from sslfast.weights.fitting import fit
 
 TORCHVISION = "torchvision/"  # the beginning of the names

@@ -46,7 +46,7 @@ def test_without_labels_an_evaluation_needs_other_images(run):
     ("arguments", "message"),
     [
         ({"epochs": 5}, "unknown key 'epochs'; did you mean 'train.epochs'"),
-        ({"train": {"epoch": 5}}, "unknown key 'train.epoch'; did you mean 'epochs'"),
+        ({"train": {"epoch": 5}}, "unknown key 'train.epoch'; did you mean 'train.epochs'"),
         ({"encoder": "resnet19"}, "expected one of resnet18, .*, got 'resnet19'"),
         ({"data": {"size": 32}}, r"got a dict; settings of the section are given as \*\*\{'data.size': 64\}"),
         ({"encoder": Network(), "encoder.width": 2}, "expected encoder.width=1, .* got width=2"),

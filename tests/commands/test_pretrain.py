@@ -53,7 +53,7 @@ def test_data_takes_the_place_of_the_recipes(tmp_path: Path, kind: type) -> None
 
 
 def test_a_wrong_setting_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="did you mean 'epochs'"):
+    with pytest.raises(UsageError, match="did you mean 'train.epochs'"):
         pretrain("moco_v2_shapes", tmp_path / "run", overrides=["train.epoch=1"])
     assert not (tmp_path / "run").exists()
 

@@ -89,7 +89,7 @@ def test_a_dry_run_prints_commands_that_parse(tmp_path, capsys):
         (["--evaluate", "linear protocol=x"], r"--evaluate linear: protocol: input should be"),
         (["--seeds", "0"], "expected a number of at least 1, got 0"),
         (["--devices", "0,x"], "expected numbers of GPUs, or cpu, with commas between them; got 0,x"),
-        (["method.dimm=[1,2]"], r"unknown key 'method\.dimm'; did you mean 'dim'"),
+        (["method.dimm=[1,2]"], r"unknown key 'method\.dimm'; did you mean 'method.dim'"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_runs(tmp_path, capsys, arguments, message):

@@ -54,7 +54,7 @@ def test_its_class_trains_and_its_name_stands_for_it(tmp_path):
     assert run.encoder.feature_dim == 32
     assert load_recipe("contrast").method == ContrastConfig("contrast")
     assert sslfast.list_methods("contr") == {"contrast": "The views of an image attract each other."}
-    with pytest.raises(UsageError, match="unknown key 'method.temprature'; did you mean 'temperature'"):
+    with pytest.raises(UsageError, match="unknown key 'method.temprature'; did you mean 'method.temperature'"):
         load_recipe("contrast", ["method.temprature=1"])
     del METHODS["contrast"]
     with pytest.raises(UsageError, match="no method 'contrast'.*; one of your own is to be registered first"):
@@ -87,7 +87,7 @@ def config(annotation, strict=STRICT):
         (type("Own", (Contrast,), {"Config": config(Literal["own"], None)}), "pass over a misspelt setting"),
         (type("Own", (SimCLR,), {}), "Own: Config.name is 'simclr', which sslfast has; choose another"),
         (type("Own", (Contrast,), {"Config": config(Literal["swav_cifar10"])}), "which sslfast has"),
-        (type("Own", (Contrast,), {"defaults": {"data.sise": 5}}), "Own.defaults: .*did you mean 'size'"),
+        (type("Own", (Contrast,), {"defaults": {"data.sise": 5}}), "Own.defaults: .*did you mean 'data.size'"),
         (
             type("Own", (Contrast,), {"defaults": {"data.views": "swav"}}),
             "expected the 2 views of contrast, got 8",

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from sslfast.config.paths import is_path, user_path
-from sslfast.config.settings import nearest
 from sslfast.data.sources.base import Source
 from sslfast.errors import UsageError, printable
+from sslfast.hints import nearest
 
 LISTED = 5  # names in a message
 

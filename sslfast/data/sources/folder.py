@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from sslfast.data.sources.base import Source
-from sslfast.data.sources.images import EXTENSIONS
+from sslfast.data.sources.images import EXPECTED, EXTENSIONS
 from sslfast.data.sources.split_folders import split_folders
 from sslfast.errors import UsageError, printable
 
 logger = logging.getLogger(__name__)
 
 MOST_CHOICES = 8  # that a message lists
+MOST_ENDINGS = 3  # likewise, the commonest
 
 
 def open_folder(root: Path, name: str) -> Source:
@@ -44,8 +45,10 @@ def open_folder(root: Path, name: str) -> Source:
         raise UsageError(f"{name}: {root} is empty, expected images or one folder of images a class")
     images = sorted(path for path in files if path.suffix.lower() in EXTENSIONS)
     if not images:
+        counts = Counter(path.suffix.lower() or "nothing" for path in files)
+        endings = printable(", ".join(ending for ending, _ in counts.most_common(MOST_ENDINGS)))
         raise UsageError(
-            f"{name}: none of the {len(files)} files in {root} is an image ({' '.join(sorted(EXTENSIONS))})"
+            f"{name}: none of the {len(files)} files in {root} is an image: they end in {endings}; {EXPECTED}"
         )
     if ignored := len(files) - len(images):
         logger.warning(

@@ -19,6 +19,7 @@ EXTENSIONS = frozenset(
         *("mpo", "pbm", "pgm", "png", "pnm", "ppm", "qoi", "tga", "tif", "tiff", "webp"),
     )
 )
+EXPECTED = f"expected .jpg, .png, .tif, .webp or another of {len(EXTENSIONS)} endings"  # for messages
 
 STRIP = 8  # an image that is longer than so many times its width is a strip
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from sslfast.data.sources.archive import Stamp
 from sslfast.data.sources.base import Source
+from sslfast.data.sources.classes import names_in_short
 from sslfast.data.sources.packed import Row, packed
 from sslfast.data.sources.shards import listing, open_shards
 from sslfast.data.sources.split_folders import kind_of
@@ -87,7 +88,9 @@ def find_columns(name: str, schema: Any) -> Columns:
     images = [column for column in schema.names if kinds.get(column) == "Image"]
     images = images or [field.name for field in schema if _holds_images(field.type)]
     if len(images) != 1:
-        raise UsageError(f"{name}: expected one column of images, got {images} among {', '.join(schema.names)}")
+        raise UsageError(
+            f"{name}: expected one column of images, got {images} among {names_in_short(schema.names)}"
+        )
     described = [column for column in schema.names if kinds.get(column) == "ClassLabel"]
     usual = [column for column in LABELS if column in schema.names and _holds_labels(schema.field(column).type)]
     labels = sorted(described, key=lambda column: column not in LABELS) or usual

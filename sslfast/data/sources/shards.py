@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from sslfast.config.paths import existing_path
 from sslfast.data.sources.arrays import numbered
 from sslfast.data.sources.base import Source
-from sslfast.data.sources.images import EXTENSIONS
+from sslfast.data.sources.images import EXPECTED, EXTENSIONS
 from sslfast.data.sources.members import Member, Members
 from sslfast.data.sources.tar import BLOCK, UnsafeMember, checked_path
 from sslfast.errors import UsageError, printable
@@ -98,9 +98,7 @@ def open_shards(shards: Sequence[Path], name: str) -> Source:
             members.append(member)
             labels.append(label)
     if not members:
-        raise UsageError(
-            f"{name}: none of its {len(shards)} shards holds an image ({' '.join(sorted(EXTENSIONS))})"
-        )
+        raise UsageError(f"{name}: none of its {len(shards)} shards holds an image; {EXPECTED}")
     classes, numbers = _numbered(name, labels)
     root = Members.of(Path(os.path.commonpath([shard.parent for shard in shards])), members)
     return Source(name, labels=numbers, classes=classes, paths=members, roots=[root])

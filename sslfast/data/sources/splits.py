@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sslfast.config.settings import nearest
 from sslfast.errors import UsageError
+from sslfast.hints import nearest
 
 
 class Splits(NamedTuple):

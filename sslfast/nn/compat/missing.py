@@ -3,6 +3,10 @@
 from collections.abc import Sequence
 from typing import NoReturn
 
+from sslfast.hints import choices, closest
+
+SUFFIX = "Loss"  # of nearly all names, and so no sign of what was meant
+
 
 def refuse(module: str, name: str, names: Sequence[str], original: str) -> NoReturn:
     """Raises what a module's `__getattr__` has for a name that it does not find.
@@ -18,5 +22,8 @@ def refuse(module: str, name: str, names: Sequence[str], original: str) -> NoRet
         AttributeError: any other name.
     """
     if name[:1].isupper():
-        raise ImportError(f"{module} has no {name}; it has {', '.join(names)}; keep {original}.{name}")
+        stems = {each.removesuffix(SUFFIX): each for each in names}
+        close = closest(name.removesuffix(SUFFIX), stems)
+        hint = f"; did you mean {stems[close]!r}?" if close else choices(names, f"{module}.__all__")
+        raise ImportError(f"{module} has no {name}, keep {original}.{name}{hint}")
     raise AttributeError(f"module {module!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ from sslfast.benchmarks.measure.machine import Ceilings, Work
 from sslfast.benchmarks.ops import benchmark as ops_benchmark
 from sslfast.benchmarks.ops.benchmark import FIRST, PASSES, OpResult, find, measure, run
 from sslfast.errors import UsageError
+from sslfast.kernels.common.op import OPS
 from tests.benchmarks.ops.tiny import Tiny
 
 CPU = torch.device("cpu")
@@ -136,8 +137,11 @@ def test_an_interrupted_run_leaves_what_it_has(tmp_path, monkeypatch):
 
 
 def test_an_op_without_a_benchmark():
-    with pytest.raises(UsageError, match="--op nope: expected one of .*info_nce"):
+    with pytest.raises(UsageError, match=r"^--op infonce: no such op; did you mean 'info_nce'\?$"):
+        run("infonce")
+    with pytest.raises(UsageError, match=r"^--op nope: no such op; `sslfast info` lists the 15 that there are$"):
         run("nope")
+    assert {each.op for each in find(None)} == OPS.keys()  # which `sslfast info` lists
 
 
 def test_a_folder_that_is_not_there(tmp_path):

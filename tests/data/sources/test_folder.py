@@ -83,8 +83,15 @@ def test_empty_folder(tmp_path):
 
 
 def test_folder_without_images(tmp_path):
-    (tmp_path / "notes.txt").write_text("x")
-    with pytest.raises(UsageError, match="none of the 1 files in .* is an image"):
+    for name in ("1.HEIC", "2.heic", "3.heic", "4.heic", "5.txt", "6.txt", "7.txt", "8.csv", "9.csv", "notes"):
+        (tmp_path / name).write_text("x")
+    expected = "expected .jpg, .png, .tif, .webp or another of 25 endings"
+    message = f"none of the 10 files in .* is an image: they end in .heic, .txt, .csv; {expected}$"
+    with pytest.raises(UsageError, match=message):
+        open_source(str(tmp_path))
+    for path in tmp_path.glob("*.*"):
+        path.unlink()
+    with pytest.raises(UsageError, match="none of the 1 files in .* they end in nothing; expected"):
         open_source(str(tmp_path))
 
 
