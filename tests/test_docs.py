@@ -22,12 +22,13 @@ import sslfast
 from sslfast.cli import main, parse
 from sslfast.config.settings import apply_overrides
 from sslfast.config.validation import validate
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.kernels.common.op import OPS
 from sslfast.methods import METHODS
+from sslfast.recipes.files import ablations
 from sslfast.recipes.load import load_recipe
 from sslfast.sweep.commands import commands
-from sslfast.sweep.grid import ablations, cells, read_sweep
+from sslfast.sweep.grid import cells, read_sweep
 from tests import layers
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,8 +21,8 @@ from sslfast.data import open_source
 from sslfast.data.annotations import open_annotated
 from sslfast.data.masks.files import read_mask
 from sslfast.data.sources.images import UnreadableImage, read_rgb
-from sslfast.embeddings import Embeddings
 from sslfast.embeddings import files as embeddings
+from sslfast.embeddings.embeddings import Embeddings
 from sslfast.encoders import build_encoder
 from sslfast.errors import UsageError
 from sslfast.evaluation.result import Evaluation

@@ -41,7 +41,7 @@ from sslfast.config import DataConfig
 from sslfast.data import Source, load_small, open_source, split
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
-from sslfast.evaluation.linear import LinearConfig
+from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.hints import nearest
 from sslfast.methods import METHODS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sslfast.benchmarks.methods.short import GPU
 from sslfast.benchmarks.reproduce.tables import METHODS
-from sslfast.evaluation.linear import LinearConfig
+from sslfast.evaluation.linear.config import LinearConfig
 
 # Li, Long, Li 2023 (MNCL), table 1: ResNet-18 after 200 epochs by one protocol, that of the recipes
 # <method>_mncl_cifar10, top-1 of a linear classifier on CIFAR-10's test images. The two that the paper's claim is

@@ -19,8 +19,10 @@ from sslfast.config import DataConfig, Recipe
 from sslfast.data import Source
 from sslfast.encoders import Encoder
 from sslfast.evaluation.features import labeled_features
-from sslfast.evaluation.knn import KNN_TEMPERATURE, knn_accuracy
-from sslfast.evaluation.linear import LinearConfig, linear_probe
+from sslfast.evaluation.knn import knn_accuracy
+from sslfast.evaluation.knn_config import KNN_TEMPERATURE
+from sslfast.evaluation.linear.config import LinearConfig
+from sslfast.evaluation.linear.probe import linear_probe
 from sslfast.methods import METHODS
 from sslfast.recipes.check import check_recipe
 from sslfast.run.backbone import random_encoder

@@ -16,10 +16,12 @@ ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 def method_pages(package: griffe.Module) -> dict[str, str]:
     """The text of the pages by their names on the site; a method's file is named for it."""
-    methods = package["methods"]["METHODS"].value
-    names = (ast.literal_eval(key) for key in methods.keys)
-    classes = zip(names, methods.values, strict=True)
-    return {f"methods/{name}.md": _page(name, package["methods"][name], cls.name) for name, cls in classes}
+    (places,) = package["methods"]["METHODS"].value.arguments
+    classes = {
+        ast.literal_eval(name): ast.literal_eval(place).partition(":")[2]
+        for name, place in zip(places.keys, places.values, strict=True)
+    }
+    return {f"methods/{name}.md": _page(name, package["methods"][name], cls) for name, cls in classes.items()}
 
 
 def _page(name: str, module: griffe.Module, cls: str) -> str:

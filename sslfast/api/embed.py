@@ -9,7 +9,7 @@ from torch import nn
 
 from sslfast.commands.embed import embed as embed_named
 from sslfast.data.sources.given import Data, named_data
-from sslfast.embeddings import Embeddings
+from sslfast.embeddings.embeddings import Embeddings
 from sslfast.encoders.given import named_module
 
 

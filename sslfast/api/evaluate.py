@@ -33,8 +33,7 @@ def evaluate(
         print(evaluation.table())
 
     Args:
-        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear", "finetune", "segment" or
-            "detect".
+        kind: the protocol, "knn", "linear", "finetune", "segment" or "detect".
         encoder: which one, as `sslfast.load_encoder` takes it.
         data: labeled images to train on, as `sslfast.pretrain` takes them; for "segment" and "detect" names only.
         val: labeled images to test on; None: the test split of `data`, or a part of it.

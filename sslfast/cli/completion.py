@@ -33,6 +33,6 @@ def recipe_names() -> list[str]:
 
 
 def protocol_names() -> list[str]:
-    from sslfast.evaluation import PROTOCOLS
+    from sslfast.evaluation.configs import CONFIGS
 
-    return list(PROTOCOLS)
+    return list(CONFIGS)

@@ -25,15 +25,15 @@ def add_arguments(parser: Parser) -> None:
 
 
 def schema(_: Namespace) -> Any:
-    from sslfast.commands.embed import EmbedConfig
+    from sslfast.embeddings.config import EmbedConfig
 
     return EmbedConfig
 
 
 def help_text(part: str) -> str:
-    from sslfast.commands.embed import EmbedConfig
     from sslfast.config.help import help_entries
     from sslfast.config.parts import ALL, Part, part_text
+    from sslfast.embeddings.config import EmbedConfig
 
     return part_text(
         {"embed": Part(["settings, with their defaults:"], dict(help_entries(EmbedConfig)))}, part or ALL

@@ -37,9 +37,9 @@ def add_arguments(parser: Parser) -> None:
 
 
 def schema(args: Namespace) -> Any:
-    from sslfast.evaluation import PROTOCOLS
+    from sslfast.evaluation.configs import CONFIGS
 
-    return PROTOCOLS[args.protocol].config if args.protocol in PROTOCOLS else None
+    return CONFIGS.get(args.protocol)
 
 
 def help_text(part: str) -> str:

@@ -4,44 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
 
 import torch
-from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sslfast.config.fields import STRICT, Count, Probability, ValueRange
 from sslfast.config.settings import Overrides, apply_overrides
 from sslfast.config.validation import validate
 from sslfast.data import Source, open_source
 from sslfast.data.sources.names import Names
 from sslfast.device import DTYPES, choose_device, choose_precision
-from sslfast.embeddings import Embeddings
+from sslfast.embeddings.config import EmbedConfig
+from sslfast.embeddings.embeddings import Embeddings
 from sslfast.embeddings.files import check_out, write
 from sslfast.encoders import Encoder
 from sslfast.evaluation.features import features
 from sslfast.weights import NamedEncoder, find_encoder
 from sslfast.weights.digest import weights_digest
-
-
-@dataclass(config=STRICT)
-class EmbedConfig:
-    """The images to embed, and how their features are computed."""
-
-    limit: Count | None = None
-    """Number of images to use, balanced over the classes; null: all."""
-    range: ValueRange | None = None
-    """Values that become black and white in images of more than 8 bits; null: those of the run."""
-    on_error: Literal["skip", "stop"] = "skip"
-    """Treatment of unreadable images. skip: they are named and left out; stop: no embeddings are made."""
-    max_bad: Probability = 0.01
-    """Largest share of the images that may be unreadable under on_error=skip."""
-    device: str = "auto"
-    """Device to compute on: auto, cpu, cuda or cuda:<number>; auto: cuda where there is one, else cpu."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
-    """Precision in which the encoder computes; auto: bf16, or fp16, where the device is made for it."""
-    chunk: Count = 256
-    """Number of images that go through the encoder at once."""
 
 
 class Patches(nn.Module):

@@ -18,12 +18,12 @@ from sslfast.data.sources.form import check_rgb
 from sslfast.data.sources.names import Names, joined, one_or_list
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.help import HELP
 from sslfast.evaluation.judgement import UNFINISHED, Candidate, alone, judgements, settle
 from sslfast.evaluation.name import result_name, with_ending
 from sslfast.evaluation.options import ClassificationConfig
 from sslfast.evaluation.protocol import RunImages
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.result import Evaluation
 from sslfast.hints import nearest
 from sslfast.run.directory import RunDirectory
@@ -61,8 +61,7 @@ def evaluate(
     the result states them, and says where the parts are the same. On other data they are "all", "all" and 0.1.
 
     Args:
-        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`: "knn", "linear", "finetune", "segment" or
-            "detect".
+        kind: the protocol, "knn", "linear", "finetune", "segment" or "detect".
         encoder: which one, as `sslfast.load_encoder` takes it: a run's directory, a file of weights, a
             library's model.
         data: labeled images to train on, as `open_source` takes them; of several sources a list;

@@ -11,9 +11,8 @@ from sslfast.errors import UsageError
 from sslfast.hints import nearest
 from sslfast.methods import METHODS
 from sslfast.recipes import families
+from sslfast.recipes.files import FOLDER, ablations, recipes
 from sslfast.recipes.help import describe_method
-from sslfast.recipes.load import FOLDER, recipes
-from sslfast.sweep.grid import ablations
 
 ABLATIONS_HEADING = "ablations of papers, for `sslfast sweep`:"
 METHODS_HEADING = "methods (a name alone is the method's recipe for photographs at 128 pixels):"
@@ -25,7 +24,7 @@ def listing(word: str = "") -> str:
     Raises:
         UsageError: no name holds it.
     """
-    methods = {name: describe_method(method) for name, method in METHODS.items()}
+    methods = {name: describe_method(name) for name in METHODS}
     files = {name: first_sentence(leading_comment(path)) for name, path in recipes().items()}
     files |= {name: member.named(files[name]) for name, member in families.members(FOLDER).items()}
     tables = {name: first_sentence(leading_comment(path)) for name, path in ablations().items()}
@@ -41,7 +40,7 @@ def listing(word: str = "") -> str:
 
 def list_methods(word: str = "") -> dict[str, str]:
     """The methods whose names hold a word, each with the first sentence that its file says of it."""
-    return _holding(word, {name: describe_method(method) for name, method in METHODS.items()})
+    return _holding(word, {name: describe_method(name) for name in METHODS})
 
 
 def _holding(word: str, sentences: Mapping[str, str]) -> dict[str, str]:

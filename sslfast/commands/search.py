@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sslfast.commands.embed import EmbedConfig, embed, features_by
+from sslfast.commands.embed import embed, features_by
 from sslfast.config.paths import existing_path
 from sslfast.data import Source
 from sslfast.data.sources.names import Names
 from sslfast.device import choose_device
-from sslfast.embeddings import Embeddings
+from sslfast.embeddings.config import EmbedConfig
+from sslfast.embeddings.embeddings import Embeddings
 from sslfast.embeddings.files import NPZ, PARQUET, read
 from sslfast.errors import UsageError, printable
 from sslfast.weights import find_encoder

@@ -1,5 +1,1 @@
 """The features of images with their names and labels: in files, and searched."""
-
-from sslfast.embeddings.embeddings import Embeddings
-
-__all__ = ["Embeddings"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sslfast.config.parts import Part, overview, part, part_text
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.configs import CONFIGS
 from sslfast.evaluation.options import EvaluationConfig
 
 HELP = "sslfast evaluate --help"  # the command that shows it
@@ -20,14 +20,14 @@ def describe(name: str) -> str:
         UsageError: as `part_text`.
     """
     if not name:
-        meanings = {protocol: PROTOCOLS[protocol].config.__doc__ or "" for protocol in PROTOCOLS}
+        meanings = {protocol: config.__doc__ or "" for protocol, config in CONFIGS.items()}
         return overview({**meanings, COMMON: "The settings of all protocols."})
     return part_text(_parts(), name)
 
 
 def _parts() -> dict[str, Part]:
     parts = {
-        name: part(f"settings of {name}", protocol.config.__doc__ or "", protocol.config, base=EvaluationConfig)
-        for name, protocol in PROTOCOLS.items()
+        name: part(f"settings of {name}", config.__doc__ or "", config, base=EvaluationConfig)
+        for name, config in CONFIGS.items()
     }
     return {COMMON: part("settings of all", EvaluationConfig.__doc__ or "", EvaluationConfig), **parts}

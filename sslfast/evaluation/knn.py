@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
-from dataclasses import field
 from pathlib import Path
-from typing import Annotated
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
-from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from sslfast.config import DataConfig
-from sslfast.config.fields import STRICT, Count, Positive
 from sslfast.data import Source
-from sslfast.device import DTYPES, Precision
+from sslfast.device import DTYPES
 from sslfast.encoders import Encoder
 from sslfast.evaluation.accuracy import Predictions
 from sslfast.evaluation.classification import classification
 from sslfast.evaluation.features import train_val_features
-from sslfast.evaluation.options import FeaturesConfig
+from sslfast.evaluation.knn_config import KNNConfig
 from sslfast.evaluation.protocol import CONFUSION, Row
-
-KNN_TEMPERATURE = 0.1  # Wu et al. 2018, section 3.4: 0.07; 0.1 in most evaluations since
 
 # Similarities held at once, (queries of a chunk) x (training images of a chunk), or features of these: 64 MiB.
 SIMILARITIES = 2**24
 QUERIES = 1024  # of a chunk, at most
-
-
-@dataclass(config=STRICT)
-class KNNConfig(FeaturesConfig):
-    """The weighted vote of the nearest training images, by the cosine of the features."""
-
-    k: Annotated[list[Count], Field(min_length=1)] = field(default_factory=lambda: [200, 20])
-    """Numbers of neighbors that vote, a row of results each; at most as many as there are training images."""
-    temperature: Annotated[list[Positive], Field(min_length=1)] = field(default_factory=lambda: [KNN_TEMPERATURE])
-    """Temperatures of the votes, a row of results each: a neighbor's weighs exp(similarity / temperature)."""
-    bank: Precision = "fp32"
-    """Precision in which the training images' features are kept. bf16: half the memory, 5 GiB for 1.3 million
-    images of 2048 features; similarities are computed in fp32 either way."""
 
 
 def knn_predictions(

@@ -8,7 +8,6 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sslfast.config.fields import STRICT, Count, Positive, Probability, Seed, ValueRange
-from sslfast.device import choose_precision, device_type
 
 
 @dataclass(config=STRICT)
@@ -60,4 +59,6 @@ class FeaturesConfig(ClassificationConfig):
     AMX-BF16, fp16 on a GPU without bf16, else fp32; the result says which it was."""
 
     def __post_init__(self) -> None:
+        from sslfast.device import choose_precision, device_type  # late: it imports torch
+
         self.precision = choose_precision(self.precision, device_type(self.device))

@@ -54,7 +54,7 @@ class Evaluation:
     """One evaluation of a checkpoint.
 
     Attributes:
-        kind: the protocol, a key of `sslfast.evaluation.PROTOCOLS`.
+        kind: the protocol, a key of `sslfast.evaluation.protocols.PROTOCOLS`.
         checkpoint: the checkpoint or the run that was evaluated.
         data: the training images' source, or several.
         val: the held-out images' source, or several; None: a part of `data`.

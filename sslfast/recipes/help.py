@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 
-import sslfast.methods
 from sslfast.config import Recipe, ViewConfig
 from sslfast.config.help import entry_lines, first_sentence, name_lines
 from sslfast.config.parts import Part, part, part_text
 from sslfast.config.settings import fields
-from sslfast.methods import METHODS, Method
+from sslfast.lazy import docstring
+from sslfast.methods import METHODS
 from sslfast.recipes.overview import METHOD, VIEWS
 from sslfast.recipes.presets import PRESETS
 
@@ -33,14 +32,14 @@ def _parts() -> dict[str, Part]:
         if section != "method"
     }
     parts["data.views"] = replace(views, title=[*views.title, *name_lines(PRESETS), ""])
-    names = [line for name in METHODS for line in entry_lines(f"  {name}", describe_method(METHODS[name]))]
+    names = [line for name in METHODS for line in entry_lines(f"  {name}", describe_method(name))]
     parts["method"] = Part([*entry_lines("method", METHOD), *names], {})
     for name, method in METHODS.items():
-        parts[f"method.{name}"] = part(f"method.name={name}", describe_method(method), method.Config, "method.")
+        parts[f"method.{name}"] = part(f"method.name={name}", describe_method(name), method.Config, "method.")
     return parts
 
 
-def describe_method(method: type[Method]) -> str:
+def describe_method(name: str) -> str:
     """The first sentence that the file of a method says of it; of one that was registered, its class."""
-    is_ours = method.__module__.startswith(sslfast.methods.__name__)
-    return first_sentence((sys.modules[method.__module__] if is_ours else method).__doc__ or "")
+    module = METHODS.modules.get(name)
+    return first_sentence(docstring(module) if module else METHODS[name].__doc__ or "")

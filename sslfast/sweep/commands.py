@@ -11,8 +11,8 @@ from sslfast.config.settings import apply_overrides
 from sslfast.config.validation import validate
 from sslfast.data.sources.names import listed
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.help import HELP
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.result import Evaluation
 from sslfast.hints import nearest
 from sslfast.recipes.check import check_recipe

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import field, replace
-from pathlib import Path
 from typing import Any
 
 from pydantic.dataclasses import dataclass
@@ -20,9 +19,9 @@ from sslfast.config.plain_yaml import read_yaml
 from sslfast.config.validation import validate
 from sslfast.errors import UsageError
 from sslfast.hints import nearest
-from sslfast.recipes.load import FOLDER, load_recipe
+from sslfast.recipes.files import ablations
+from sslfast.recipes.load import load_recipe
 
-ABLATIONS = "ablations"  # the folder of the papers' tables
 DEFAULT = "default"  # the row of a sweep without lists
 
 
@@ -64,11 +63,6 @@ class Cell:
     def name(self) -> str:
         """The name of its directory, of letters, digits and the signs "_", "." and "-"."""
         return re.sub(r"[^\w.]", "-", f"{self.row}-seed{self.seed}")
-
-
-def ablations() -> dict[str, Path]:
-    """The papers' tables of ablations that come with the package, by name."""
-    return {path.stem: path for path in sorted((FOLDER / ABLATIONS).glob("*.yaml"))}
 
 
 def read_sweep(

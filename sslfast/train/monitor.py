@@ -12,7 +12,8 @@ from sslfast.data import Source
 from sslfast.encoders import Encoder, starts_at_random
 from sslfast.evaluation.features import features, labeled_features
 from sslfast.evaluation.images import readable
-from sslfast.evaluation.knn import KNN_TEMPERATURE, knn_accuracy
+from sslfast.evaluation.knn import knn_accuracy
+from sslfast.evaluation.knn_config import KNN_TEMPERATURE
 from sslfast.evaluation.quality import SAMPLE, evenly_spaced, feature_quality, mirror_alignment
 from sslfast.run.backbone import random_encoder
 

@@ -14,12 +14,14 @@ from tests.cli.command_line import TINY, run
     ("argv", "message"),
     [
         (["pretrain", "moco_v3_shapes"], "did you mean 'moco_v2_shapes'"),
-        (["pretrain", "moco_v2_shapes", "train.epoch=3"], "did you mean 'epochs'"),
+        (["pretrain", "moco_v2_shapes", "train.epoch=3"], "did you mean 'train.epochs'"),
         (["pretrain", "moco_v2_shapes", "epochs"], "unexpected argument 'epochs'"),
         (["pretrain", "moco_v2_shapes", "--epochs=3"], "unexpected argument '--epochs=3'"),
         (["pretrain", "moco_v2_shapes", "--data", "no/such/folder"], "no/such/folder"),
         (["pretrain", "moco_v2_shapes", "train.device=abacus"], "abacus"),
         (["pretrain"], "RECIPE"),
+        ([], "arguments are required: COMMAND; `sslfast --help` says what they are"),
+        (["embed", "runs/a"], "are required: --data, --out; `sslfast embed --help` says what they are"),
         (["pretrain", "moco_v2_shapes", "--data", "2024 #a"], "2024 #a"),
         (["pretrain", "moco_v2_shapes", "--out", "/dev/null/run", *TINY], "/dev/null/run"),
         (["info", "train.epochs=3"], "unexpected argument 'train.epochs=3'"),
@@ -142,12 +144,20 @@ def test_the_version(capsys):
     assert run(capsys, "--version") == (0, f"sslfast {sslfast.__version__}\n", "")
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["pretrain", "--help"], ["views", "--help"], ["export", "--help"]])
-def test_help_does_not_wait_for_torch(argv):
-    program = (
-        "import sys; from sslfast.cli import main\n"
-        f"try: main({argv})\n"
-        "except SystemExit: print('torch' in sys.modules)"
-    )
+OF_HELP = [["--version"], ["--help"], *([command.name, "--help"] for command in COMMANDS)]
+OF_PARTS = [["evaluate", "--help", "linear"], ["evaluate", "--help", "all"], ["embed", "--help", "limit"]]
+OF_LISTS = [["list"], ["list", "moco"]]
+
+
+def test_help_and_lists_do_not_wait_for_torch():
+    program = f"""
+import contextlib, io, sys
+from sslfast.cli import main
+for argv in {[*OF_HELP, *OF_PARTS, *OF_LISTS]}:
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main(argv)
+    print(argv, bool(out.getvalue()), "torch" in sys.modules)
+"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.endswith("False\n")
+    expected = [f"{argv} True False" for argv in [*OF_HELP, *OF_PARTS, *OF_LISTS]]
+    assert done.stdout.splitlines() == expected

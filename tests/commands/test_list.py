@@ -7,8 +7,7 @@ from sslfast.commands.list import leading_comment, listing
 from sslfast.config.help import first_sentence
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
-from sslfast.recipes.load import recipes
-from sslfast.sweep.grid import ablations
+from sslfast.recipes.files import ablations, recipes
 
 
 def test_every_method_and_recipe_has_a_line_that_says_what_it_is(capsys):

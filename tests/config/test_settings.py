@@ -13,7 +13,7 @@ from sslfast.config.fields import STRICT, Count
 from sslfast.config.settings import apply_overrides, flat, settings_of, union_members
 from sslfast.config.validation import validate
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.methods import METHODS
 from sslfast.recipes.load import load_recipe, recipe_schema
 from sslfast.recipes.presets import PRESETS
@@ -93,10 +93,10 @@ def test_override_of_one_view_leaves_the_others():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'epochs'?"),
+        ("train.epoch=3", "unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         ("dta.size=3", "unknown key 'dta'; did you mean 'data'?"),
-        ("method.temprature=3", "unknown key 'method.temprature'; did you mean 'temperature'?"),
-        ("data.views.0.blurr=1", "unknown key 'data.views.0.blurr'; did you mean 'blur'?"),
+        ("method.temprature=3", "unknown key 'method.temprature'; did you mean 'method.temperature'?"),
+        ("data.views.0.blurr=1", "unknown key 'data.views.0.blurr'; did you mean 'data.views.0.blur'?"),
         ("data.views.2.blur=1", "data.views.2.blur: expected an index below 2, got '2'"),
         ("train.epochs=many", "train.epochs: .*integer.*got 'many'"),
         ("optim.lr=-1", "optim.lr: input should be greater than 0, got -1"),
@@ -171,7 +171,7 @@ def test_a_wrong_override_is_explained(override, message):
         ({"shape": {"name": "circel"}}, "shape.name: no shape 'circel'; did you mean 'circle'?"),
         ({"shape": {"name": "line"}}, "shape.name: no shape 'line'; choose from circle, square"),
         ({"shape": {"name": 5}}, "shape.name: no shape '5'; choose from circle, square"),
-        ({"shape": {"name": "circle", "radiu": 2}}, "unknown key 'shape.radiu'; did you mean 'radius'?"),
+        ({"shape": {"name": "circle", "radiu": 2}}, "unknown key 'shape.radiu'; did you mean 'shape.radius'?"),
         ({"shape": {"name": "circle", "side": 2}}, "unknown key 'shape.side'; choose from name, radius"),
         (
             {"shape": {"name": "square", "side": 0}},

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sslfast import extras
-from sslfast.embeddings import Embeddings
+from sslfast.embeddings.embeddings import Embeddings
 from sslfast.embeddings.files import read, write
 from sslfast.errors import UsageError
 

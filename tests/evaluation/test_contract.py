@@ -9,10 +9,11 @@ import torch
 from sslfast.config import EncoderConfig
 from sslfast.data.annotations import open_annotated
 from sslfast.encoders import build_encoder
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.configs import CONFIGS
 from sslfast.evaluation.help import describe
 from sslfast.evaluation.options import EvaluationConfig
 from sslfast.evaluation.protocol import CONFUSION, IOU
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.result import HEADINGS
 from tests.data.annotations.drawn import draw, write_coco
 from tests.evaluation.pictures import DATA, pictures
@@ -68,6 +69,7 @@ def test_rows_are_of_the_table_and_the_encoder_stays_as_it_is(name: str, tmp_pat
 
 def test_settings_are_shared_and_described(name: str) -> None:
     config = PROTOCOLS[name].config
+    assert list(CONFIGS.items()) == [(other, protocol.config) for other, protocol in PROTOCOLS.items()]
     assert issubclass(config, EvaluationConfig)
     assert config.__doc__ != EvaluationConfig.__doc__
     text = f"{describe(name)}\n{describe('common')}"

@@ -14,11 +14,12 @@ from sslfast.config.validation import validate
 from sslfast.data import Source, open_source
 from sslfast.encoders import build_encoder
 from sslfast.errors import TrainingError, UsageError
-from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation.accuracy import class_mean
 from sslfast.evaluation.classifier import Classifier, linear_head, mlp_head
-from sslfast.evaluation.finetune import FinetuneConfig, labeled_subset
-from sslfast.evaluation.linear import PUBLISHED, LinearConfig
+from sslfast.evaluation.finetune import labeled_subset
+from sslfast.evaluation.finetune_config import FinetuneConfig
+from sslfast.evaluation.linear.config import PUBLISHED, LinearConfig
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.training import Schedule, build_optimizer, predictions, train_classifier
 from sslfast.run import checkpoint
 from tests.evaluation.pictures import DATA, pictures

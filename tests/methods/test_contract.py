@@ -69,6 +69,11 @@ def test_every_method_has_a_subject():
     assert SUBJECTS.keys() == METHODS.keys()
 
 
+def test_a_method_is_in_the_file_of_its_name():
+    assert METHODS.modules == {name: f"sslfast.methods.{name}" for name in METHODS}
+    assert METHODS.modules == {name: method.__module__ for name, method in METHODS.items()}
+
+
 def test_a_run_stopped_and_resumed_equals_one_that_was_not(name, tmp_path):
     """Four steps an epoch, two epochs, stopped within the second."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"

@@ -9,7 +9,7 @@ from sslfast.config.settings import apply_overrides, setting_keys
 from sslfast.config.validation import validate
 from sslfast.device import choose_device
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.recipes.check import check_recipe
 from sslfast.recipes.load import from_dict, load_recipe, recipe_schema, recipes, to_yaml
 from tests.recipes.odd_values import BOMB, VALUES

@@ -3,8 +3,9 @@
 import pytest
 
 from sslfast.errors import UsageError
+from sslfast.recipes.files import ablations
 from sslfast.recipes.load import load_recipe
-from sslfast.sweep.grid import Sweep, ablations, cells, read_sweep
+from sslfast.sweep.grid import Sweep, cells, read_sweep
 
 RECIPE = "moco_v2_shapes"
 

@@ -1,5 +1,1 @@
 """The protocol `detect`: an encoder is judged by what a detector of objects becomes of it."""
-
-from sslfast.evaluation.detection.protocol import DETECT
-
-__all__ = ["DETECT"]

@@ -10,7 +10,7 @@ from sslfast.benchmarks.downstream import check
 from sslfast.benchmarks.downstream.commands import COMMANDS, EVALUATE, PRETRAIN, SUPERVISED, UNTRAINED
 from sslfast.config.settings import apply_overrides
 from sslfast.config.validation import validate
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import load_recipe
 

@@ -13,10 +13,10 @@ from sslfast.config import Recipe
 from sslfast.data import open_source, split
 from sslfast.data.inventory import take_inventory
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS
 from sslfast.evaluation import images as images_of_evaluation
 from sslfast.evaluation.classification import classification
 from sslfast.evaluation.protocol import Row
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.result import Evaluation
 from sslfast.recipes.load import to_dict
 from sslfast.run import checkpoint

@@ -13,8 +13,9 @@ from sslfast.cli import main
 from sslfast.commands import evaluate as command
 from sslfast.commands.evaluate import evaluate
 from sslfast.errors import UsageError
-from sslfast.evaluation import PROTOCOLS, judgement
+from sslfast.evaluation import judgement
 from sslfast.evaluation.protocol import Row
+from sslfast.evaluation.protocols import PROTOCOLS
 from tests.commands.evaluate.images import write_images
 
 

@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from sslfast.config import DataConfig
-from sslfast.evaluation.detection import DETECT
 from sslfast.evaluation.detection.config import DetectConfig
+from sslfast.evaluation.detection.protocol import DETECT
 from tests.data.annotations.drawn import draw, write_voc
 
 DATA = DataConfig()

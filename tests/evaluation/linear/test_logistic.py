@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sslfast.config.validation import validate
 from sslfast.errors import UsageError
-from sslfast.evaluation.linear import LinearConfig, linear_probe
 from sslfast.evaluation.linear import logistic as module
+from sslfast.evaluation.linear.config import LinearConfig
 from sslfast.evaluation.linear.logistic import (
     WEIGHT_DECAYS,
     choose_weight_decay,
@@ -17,7 +17,7 @@ from sslfast.evaluation.linear.logistic import (
     logistic_regression,
     scores,
 )
-from sslfast.evaluation.linear.probe import standardize
+from sslfast.evaluation.linear.probe import linear_probe, standardize
 
 CLASSES = 5
 FAST = LinearConfig(protocol="fast")

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from sslfast.config.validation import validate
 from sslfast.errors import TrainingError, UsageError
-from sslfast.evaluation.linear import LinearConfig, linear_probe
-from sslfast.evaluation.linear.probe import _learning_rate, lars_reach, standardize
+from sslfast.evaluation.linear.config import LinearConfig
+from sslfast.evaluation.linear.probe import _learning_rate, lars_reach, linear_probe, standardize
 from sslfast.kernels.optimizers import FusedLARS
 
 

@@ -8,7 +8,7 @@ import torch
 
 from sslfast.config import DataConfig, EncoderConfig
 from sslfast.encoders import build_encoder
-from sslfast.evaluation import PROTOCOLS
+from sslfast.evaluation.protocols import PROTOCOLS
 from sslfast.evaluation.segmentation.config import SegmentConfig
 from sslfast.evaluation.segmentation.fcn import FCN
 from sslfast.evaluation.segmentation.training import learning_rate, train_network
