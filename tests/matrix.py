@@ -43,6 +43,7 @@ def check(wheel: Path, python: str, torch: str, args: list[str]) -> str:
                 return "NOT INSTALLED"
         # Beside script and tests is no folder sslfast/, which Python would import in place of the wheel.
         shutil.copytree(ROOT / "tests", folder / "tests")
+        shutil.copytree(ROOT / "csrc", folder / "csrc")  # which the tests of "cuda" build for their emulator
         shutil.copy(ROOT / "pyproject.toml", folder)
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         script = [interpreter, shutil.copy(SCRIPT, folder), "--steps", "20"]
