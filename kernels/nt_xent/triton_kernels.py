@@ -107,7 +107,8 @@ def tile_kernel(
             o_other = o_n[:, None] * D + o_d[None, :]
             b_other = tl.load(p_features + o_other, mask=m_n[:, None] & m_d[None, :], other=0.0)  # [BM, BD]
             b_s = tl.dot(b_other, tl.trans(b_anchor))  # [BM, BM]
-            m_turned = m_n & (turn > 0) & (2 * turn < blocks)
+            # Not `m_n & ...`: the interpreter makes integers of a mask and a scalar, which no store takes.
+            m_turned = tl.where((turn > 0) & (2 * turn < blocks), m_n, False)
             if NEED_POSITIVE_RANK:  # read a tile ahead: Triton does so only for what products need
                 b_other_pair = b_next
                 b_next = pairs(p_pair, block_of(i_m + turn + 1, blocks) * BM + tl.arange(0, BM), M)

@@ -19,12 +19,13 @@ def find_nvcc() -> str | None:
 
 def compile_for(architecture: int, source: str, output: Path) -> str:
     """Compiles the device code of csrc/<source>; returns what the compiler said."""
+    includes = [ROOT / "csrc", *include_paths("cuda")]
+    # What nvcc's own folder lacks is in torch's packages: after it, as headers and compiler must be of one version.
     wheels = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13" / "include"
-    includes = [ROOT / "csrc", *include_paths("cuda"), wheels]
     command = [
         find_nvcc(), "-cubin", f"-arch=sm_{architecture}", "-O3", "-std=c++20", "-DUSE_CUDA",
         "-DTORCH_TARGET_VERSION=0x020b000000000000", "-Xptxas", "-v,-warn-spills,-warn-lmem-usage",
-        *(f"-I{path}" for path in includes), ROOT / "csrc" / source, "-o", output,
+        *(f"-I{path}" for path in includes), "-isystem", wheels, ROOT / "csrc" / source, "-o", output,
     ]  # fmt: skip
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
