@@ -98,7 +98,7 @@ def pretrain(
                         run.images.name,
                         source.name,
                     )
-                with ranks.watched(trainer.reached):
+                with ranks.watched(trainer.saver.reached):
                     trainer.fit(interrupt)
                 if not trainer.finished and interrupt.received:
                     log.info("%s", stopped(interrupt.received.name, trainer.step, trainer.total_steps, run))

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from textwrap import shorten
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -25,27 +23,25 @@ from sslfast.data import Batch, Source, load_small, split
 from sslfast.data.inventory import Inventory
 from sslfast.data.sources.classes import names_in_short
 from sslfast.data.split import untrained_classes
-from sslfast.distributed import largest, mean, rank
+from sslfast.distributed import largest, rank
 from sslfast.distributed.launch import own_device
 from sslfast.encoders import Encoder
 from sslfast.errors import TrainingError, UsageError
 from sslfast.evaluation.features import features
 from sslfast.progress import tqdm
-from sslfast.random.generators import rng_state, set_rng_state
-from sslfast.recipes.load import from_stored, to_dict
+from sslfast.recipes.load import to_dict
 from sslfast.run.backbone import initial_name, write_backbone
-from sslfast.run.checkpoint import Checkpoints
-from sslfast.run.directory import RunDirectory, check_same
+from sslfast.run.directory import RunDirectory
 from sslfast.run.environment import record_start
-from sslfast.run.fits import check_kinds, check_like, check_rng
 from sslfast.run.loggers import Logger, named_loggers
-from sslfast.run.logs import MetricsLog, step_log
+from sslfast.run.logs import MetricsLog
 from sslfast.run.metrics import read_metrics
 from sslfast.train.callbacks import OnEpoch, OnStep, no_call
-from sslfast.train.clock import Clock
 from sslfast.train.interrupt import Interrupt, Interrupted
-from sslfast.train.messages import evaluation_line, extension_line, footer, header, other_statistics, step_line
+from sslfast.train.messages import evaluation_line, extension_line, footer, header, other_statistics
 from sslfast.train.monitor import FeatureMonitor
+from sslfast.train.reporter import StepReporter
+from sslfast.train.saver import Saver
 from sslfast.train.step import build_step
 from sslfast.train.verdict import Scale, judge, rank_warning
 from sslfast.weights.initial import InitialWeights
@@ -69,6 +65,7 @@ class Trainer:
         train_set, val_set: the parts of the source that it trains on, and that are held out, if any.
         loader: of the training set's batches.
         train_step: all that moves from step to step; `method` is its method.
+        saver: of the run's checkpoints.
 
     Raises:
         UsageError: settings or images that cannot work.
@@ -97,13 +94,11 @@ class Trainer:
         )
         self.recipe = recipe = self.train_step.recipe  # with what the images tell
         self.method, self.total_steps = self.train_step.method, self.train_step.total_steps
-        self.checkpoints = Checkpoints(run.checkpoints, recipe.train.keep_checkpoints)
-        self.saved_step = -1  # that of the latest checkpoint
-        self.epochs_before = recipe.train.epochs  # those that the run was to have when it was saved
-        self.finished = False  # all is done and written
         self.monitor = FeatureMonitor(recipe, self.train_set, self.val_set, self.device)
-        self.clock = Clock()
-        self.reported_skips = 0  # steps that the guard skipped, as far as they were reported
+        self.saver = Saver(recipe, run, self.train_step, self.monitor, self.train_set)
+        images = len(self.train_set)
+        self.reporter = StepReporter(recipe, run, self.train_step, self.loader.steps_per_epoch, images)
+        self.finished = False  # all is done and written
         self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
 
     def _sets(self, inventory: Inventory | None) -> tuple[Source, Source | None]:
@@ -125,6 +120,11 @@ class Trainer:
     def step(self) -> int:
         """How many steps are done."""
         return self.train_step.steps_done
+
+    def resume(self) -> None:
+        """Goes back to the latest checkpoint, see `Saver.resume`."""
+        self.saver.resume()
+        self.reporter.go_on()
 
     def fit(self, interrupt: Interrupt) -> None:
         """Trains to the end, or until a signal, and saves.
@@ -148,8 +148,8 @@ class Trainer:
         with written as self.metrics, self.progress() as bar:
             for line in header(self.recipe, self.run, self.train_step, self.train_set, self.val_set):
                 log.info("%s", line)
-            if self.epochs_before < self.recipe.train.epochs:
-                log.info("%s", extension_line(self.train_step, self.epochs_before))
+            if self.saver.epochs_before < self.recipe.train.epochs:
+                log.info("%s", extension_line(self.train_step, self.saver.epochs_before))
             if self.initial and (warning := other_statistics(self.recipe, self.initial)):
                 log.warning("%s", warning)
             if self.source.bad:
@@ -162,10 +162,10 @@ class Trainer:
             except Interrupted:
                 pass
             except UsageError as error:  # its images are no longer what they were
-                raise TrainingError(f"{error}; stopped {self.reached()}") from error
-        self.save()
+                raise TrainingError(f"{error}; stopped {self.saver.reached()}") from error
+        self.saver.save()
         if self.finished:
-            self.check_finite(*self.train_step.guard.counts())
+            self.reporter.check_finite()
             encoder = self.train_step.encoder()
             if rank() == 0:
                 self.conclude(encoder)
@@ -188,7 +188,7 @@ class Trainer:
             bar.update(self.recipe.data.batch_size)
             self.on_step(self.step, values)
             if self.step % self.recipe.train.log_every == 0 or self.step == self.total_steps:
-                self.report(values, bar)
+                self.reporter.report(values, self.metrics, bar)
             if self.step % self.loader.steps_per_epoch == 0:
                 self.end_epoch()
             if self.step < self.total_steps:
@@ -202,8 +202,8 @@ class Trainer:
                 self.method.start_epoch(epoch, self.embed, self.check_interrupt)
                 # Clusters of the same features may differ from machine to machine.
                 self.train_step.weights.agree()
-            self.clock.start()
-            yield from self.clock.waits(self.loader.epoch(epoch, start=self.step % steps))
+            self.reporter.clock.start()
+            yield from self.reporter.clock.waits(self.loader.epoch(epoch, start=self.step % steps))
 
     def embed(self, network: nn.Module) -> tuple[Tensor, Tensor]:
         """The outputs of a network for the training images, as `methods.base.Embed` has them."""
@@ -211,62 +211,11 @@ class Trainer:
             network, self.train_set, self.recipe.data, self.device, check_interrupt=self.check_interrupt
         )
 
-    def report(self, values: dict[str, Tensor], bar: tqdm) -> None:
-        """Logs a step: the one place in the loop where the host waits for the device."""
-        numbers = dict(zip(values, mean(torch.stack(list(values.values()))).tolist(), strict=True))
-        skipped, in_a_row = self.train_step.guard.counts()
-        if skipped > self.reported_skips and rank() == 0:  # it is skipped by all
-            log.warning(
-                "step %d: loss or gradient not finite, steps skipped since the last report: %d",
-                self.step,
-                skipped - self.reported_skips,
-            )
-            self.reported_skips = skipped
-        self.check_finite(skipped, in_a_row)
-        if self.metrics is None:
-            return
-        lap, batch_size = self.clock.lap(), self.recipe.data.batch_size
-        epoch, lr = self.step / self.loader.steps_per_epoch, self.train_step.learning_rate(self.step - 1)
-        bar.set_postfix(loss=f"{numbers['loss']:.3f}")
-        step_log.info("%s", step_line(self.step, self.total_steps, epoch, lr, lap, batch_size, numbers))
-        self.metrics.write(
-            self.step,
-            epoch,
-            lr=lr,
-            images_per_second=round(batch_size / lap.seconds_per_step, 1),
-            skipped_steps=skipped,
-            **numbers,
-            **self.train_step.loss_scale(),
-            **self.information(numbers["loss"]),
-        )
-
-    def information(self, loss: float) -> dict[str, float]:
-        """The bound log N - L on the mutual information of two views, in nats, where the loss gives one."""
-        chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
-        if not self.method.bounds_information or chance_loss is None:
-            return {}
-        return {"mi_bound": chance_loss - loss}
-
-    def check_finite(self, skipped: int, in_a_row: int) -> None:
-        """Raises TrainingError if the latest steps were all skipped: many of them, or all there are."""
-        if in_a_row < min(self.recipe.train.max_bad_steps, self.total_steps):
-            return
-        if not self.run.checkpoints.is_dir():
-            weights = "nothing is saved yet"
-        elif skipped == self.step:
-            weights = f"no step was, and the weights in {self.run.checkpoints} are still the initial ones"
-        else:
-            weights = f"the weights in {self.run.checkpoints} are from before"
-        raise TrainingError(
-            f"the loss or its gradient was not finite in the last {in_a_row} steps up to step {self.step}; "
-            f"{weights}: lower optim.lr, or use train.precision=fp32, and go on in a new run"
-        )
-
     def end_epoch(self) -> None:
         """Saves, then evaluates, after an epoch, when it is due, and calls `on_epoch`."""
         epoch = self.step // self.loader.steps_per_epoch
         if self.step == self.total_steps or epoch % self.recipe.train.checkpoint_every == 0:
-            self.save()
+            self.saver.save()
         self.evaluate()
         self.on_epoch(epoch, self.train_step.encoder())
 
@@ -288,9 +237,8 @@ class Trainer:
     def conclude(self, encoder: Encoder) -> None:
         """Leaves the weights and the summary, and says how the run went and what can be done with it."""
         write_backbone(encoder, self.run.backbone, to_dict(self.recipe))
-        chance_loss = self.method.chance_loss(self.recipe, len(self.train_set))
         scale = Scale(
-            chance_loss,
+            self.reporter.chance_loss,
             self.method.even_std(self.recipe),
             self.monitor.num_images,
             initial_name(self.recipe.encoder),
@@ -302,13 +250,6 @@ class Trainer:
         for fault in summary.faults:
             log.warning("a sign that this run has learned nothing: %s", fault.message)
 
-    def reached(self) -> str:
-        """How far the run has come, what its checkpoint holds, and how it goes on, in words."""
-        saved = self.checkpoints.latest_step()
-        if saved is None:
-            return f"at step {self.step}; no checkpoint is saved yet: start the run again"
-        return f"at step {self.step}; {self.run.checkpoints} holds step {saved}: go on with --resume"
-
     def progress(self) -> tqdm:
         batch_size = self.recipe.data.batch_size
         return tqdm(
@@ -319,75 +260,3 @@ class Trainer:
             desc=self.recipe.method.name,
             disable=None if rank() == 0 else True,  # None: where nobody sees it
         )
-
-    def save(self) -> None:
-        """Writes a checkpoint, if this step has none, of all that the next step depends on.
-
-        On rank 0 that is as on all.
-        """
-        if self.step == self.saved_step:
-            return
-        self.saved_step = self.step
-        state = self.train_step.state_dict()  # all ranks have their part in it
-        if rank() > 0:
-            return
-        self.checkpoints.save(
-            self.step,
-            {
-                **state,
-                "config": to_dict(self.recipe),
-                "images": len(self.train_set),
-                "initial_knn": self.monitor.initial_top1,
-                "rng": rng_state(),
-            },
-        )
-
-    def resume(self) -> None:
-        """Goes back to the latest checkpoint; without one the run starts from the beginning.
-
-        Raises:
-            UsageError: the checkpoint is of other settings or data, damaged, or not the same on all ranks.
-        """
-        latest = self.checkpoints.latest()
-        path, state = latest or (self.run.checkpoints, None)
-        if state is not None:
-            with self._fitting(path):
-                check_kinds(state)
-        step = -1 if state is None else state["step"]
-        oldest, newest = -largest(-step), largest(step)
-        if oldest != newest:
-            raise UsageError(
-                f"--resume: the ranks find checkpoints of other steps in {self.run.checkpoints}, from {oldest} "
-                f"(-1: none) to {newest}; every process needs the same --out"
-            )
-        if state is None:
-            log.info("--resume: no checkpoint in %s yet; starting from the beginning", self.run.checkpoints)
-            return
-        saved = from_stored(state["config"], origin=str(path))
-        check_same(self.recipe, saved, extend=True)
-        if state["images"] != len(self.train_set):
-            raise UsageError(
-                f"--resume: the run was started on {state['images']} images of {self.source.name}, "
-                f"which now has {len(self.train_set)}; restore them, or use another --out"
-            )
-        with self._fitting(path):
-            initial_knn = state.get("initial_knn", state.get("random_knn"))  # its former name
-            check_like(initial_knn, None, "initial_knn")
-            check_rng(state["rng"], "rng")
-            self.train_step.load_state_dict(state)
-            set_rng_state(state["rng"])
-        self.epochs_before = saved.train.epochs
-        self.saved_step = self.step
-        self.monitor.initial_top1 = initial_knn
-        self.reported_skips, _ = self.train_step.guard.counts()
-
-    @contextmanager
-    def _fitting(self, path: Path) -> Iterator[None]:
-        """Turns the ValueError of a state that does not fit into a UsageError that names the checkpoint."""
-        try:
-            yield
-        except ValueError as error:
-            raise UsageError(
-                f"--resume: the checkpoint {path} does not fit {self.recipe.method.name} "
-                f"({shorten(str(error), 200)}); resume with the sslfast that wrote it, or use another --out"
-            ) from error

@@ -26,8 +26,8 @@ class Run:
         self.trainer = Trainer(recipe, RunDirectory(folder), open_data(recipe.data))
         self.trainer.method.start_epoch(0, self.trainer.embed)
         self.step()
-        self.trainer.save()
-        self.path = self.trainer.checkpoints.last
+        self.trainer.saver.save()
+        self.path = self.trainer.saver.checkpoints.last
         self.state = load(self.path)
 
     def step(self):
@@ -35,7 +35,7 @@ class Run:
 
     def resume(self, state, monkeypatch):
         """The sentence that refuses a state; "" where the run went on from it, by a step."""
-        monkeypatch.setattr(self.trainer.checkpoints, "latest", lambda: (self.path, state))
+        monkeypatch.setattr(self.trainer.saver.checkpoints, "latest", lambda: (self.path, state))
         try:
             self.trainer.resume()
         except UsageError as error:
