@@ -43,7 +43,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def count(text: str) -> int:
-    """A number of at least 1."""
+    """Reads a number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"expected a number of at least 1, got {text}")
     return int(text)

@@ -166,7 +166,7 @@ def digests_of_lists(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def results_folder(file: Path | None) -> Path:
-    """The folder of an encoder's results: in its run's directory; of another file, beside it; of none, here."""
+    """Names the folder of an encoder's results: in its run's directory; beside another file; of none, here."""
     folder = Path()
     if file is not None:
         folder = file if file.is_dir() else file.resolve().parent
