@@ -57,8 +57,7 @@ def positive_logits(query: Tensor, positive: Tensor, temperature: float) -> Tens
 
 
 def smoothing(query: Tensor, positive: Tensor, mean_key: Tensor, temperature: float) -> Tensor:
-    """Computes what label smoothing adds to a loss, by unit of its share: the positive's logit above the mean,
-    (N,).
+    """Computes what label smoothing adds to a loss, by its share: the positive's logit above the mean, (N,).
 
     Smoothing by e is (1 - e) (lse - s_+) + e (lse - mean_k s_k) = loss + e (s_+ - mean_k s_k).
 

@@ -38,7 +38,7 @@ def instructions(cubin: Path) -> str:
 
 
 def spilled_bytes(log: str) -> int:
-    """Bytes of registers that the kernels of a compilation spill to memory; at least one kernel is there."""
+    """Counts the bytes of registers that a compilation's kernels spill to memory; at least one is there."""
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
     assert spills, log
     return sum(int(stores) + int(loads) for stores, loads in spills)

@@ -33,7 +33,7 @@ def count(impl):
 
 @pytest.fixture
 def check(impl, device):
-    """check(images, draws, size, crop=True, atol=1e-4): views in [0, 1], equal to torchvision's; returns them."""
+    """Gives check(images, draws, size, crop=True, atol=1e-4): views in [0, 1], equal to torchvision's."""
 
     def check(images, draws, size, crop=True, atol=1e-4):
         arguments = {"size": size, "crop": crop, "impl": impl, **LEVELS}

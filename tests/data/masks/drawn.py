@@ -11,7 +11,7 @@ WITH_BACKGROUND = ["background", *CLASSES]
 
 
 def mask_of(drawn: Drawn) -> np.ndarray:
-    """The classes of an image's pixels, the background first: uint8 (H, W)."""
+    """Draws the classes of an image's pixels, the background first: uint8 (H, W)."""
     mask = Image.new("L", (WIDTH, HEIGHT))
     for label, outline in drawn.objects:
         ImageDraw.Draw(mask).polygon([tuple(point) for point in outline], fill=label + 1)
@@ -19,7 +19,7 @@ def mask_of(drawn: Drawn) -> np.ndarray:
 
 
 def write_folders(root: Path, drawn: list[Drawn], split: str = "") -> Path:
-    """classes.txt, and [<split>/]images and masks."""
+    """Writes classes.txt, and [<split>/]images and masks."""
     for folder in ("images", "masks"):
         (root / split / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("\n".join(WITH_BACKGROUND) + "\n")
