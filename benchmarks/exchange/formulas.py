@@ -95,7 +95,7 @@ def barlow_twins(step: Step) -> Handed:
 
 
 def dino(step: Step) -> Handed:
-    """Counts the mean of all ranks' scores, which the center follows."""
+    """Counts the bytes of the mean of all ranks' scores, which the center follows."""
     return Handed(all_reduce=step.recipe.method.prototypes * FP32)
 
 

@@ -50,7 +50,7 @@ def count(text: str) -> int:
 
 
 def devices(text: str) -> list[str]:
-    """Names of devices with commas between them: numbers of GPUs, or cpu."""
+    """Reads names of devices with commas between them: numbers of GPUs, or cpu."""
     names = text.split(",")
     if not all(name == "cpu" or name.isdecimal() for name in names):
         raise ArgumentTypeError(f"expected numbers of GPUs, or cpu, with commas between them; got {text}")

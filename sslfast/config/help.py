@@ -72,7 +72,7 @@ def entry_lines(name: str, text: str, column: int = COLUMN) -> list[str]:
 
 
 def name_lines(names: Iterable[str]) -> list[str]:
-    """Names in lines of `help_width`, with commas between them."""
+    """Lays out names in lines of `help_width`, with commas between them."""
     return textwrap.wrap(
         ", ".join(names), help_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
     )

@@ -27,7 +27,7 @@ def impl(request):
 
 @pytest.fixture
 def count(impl):
-    """Samples: few for Triton's interpreter."""
+    """Gives the number of samples: few for Triton's interpreter."""
     return 6 if impl == "triton" and not GPU else 40
 
 

@@ -50,7 +50,7 @@ def tico(z1, z2, rho):
 
 
 def vicreg(z1, z2):
-    """Bardes et al. 2022, algorithm 1, with the authors' mean of both variance terms."""
+    """Runs algorithm 1 of Bardes et al. 2022, with the authors' mean of both variance terms."""
     loss = 25 * F.mse_loss(z1, z2)
     for z in (z1, z2):
         covariance = z.T.cov()

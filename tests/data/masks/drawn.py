@@ -30,7 +30,7 @@ def write_folders(root: Path, drawn: list[Drawn], split: str = "") -> Path:
 
 
 def write_voc(root: Path, drawn: list[Drawn], split: str = "train", masks: str = "SegmentationClass") -> Path:
-    """JPEGImages, palette masks in one of the two folders, and the list of a split."""
+    """Writes JPEGImages, palette masks in one of the two folders, and the list of a split."""
     lists = root / "ImageSets" / "Segmentation"
     for folder in (root / "JPEGImages", root / masks, lists):
         folder.mkdir(parents=True, exist_ok=True)
