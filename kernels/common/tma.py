@@ -54,5 +54,5 @@ def _launch(kernel: Callable[..., Any], args: tuple[Any, ...], options: dict[str
 
 
 def _allocate(size: int, alignment: int, stream: int | None) -> Tensor:
-    """Allocates memory on the current device; its users run on the current stream, after which it is free."""
+    """Allocates memory on the current device, free for others after its users, which run on the current stream."""
     return torch.empty(size, dtype=torch.int8, device="cuda")

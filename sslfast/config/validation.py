@@ -47,7 +47,7 @@ def validate(schema: type, values: dict[str, Any], origin: str, help: str | None
 
 
 def _as_meant(schema: type, values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-    """Puts a list of one in place of a number where a list is expected, k=5, and of text, classes=0."""
+    """Makes a list of one out of a number where a list is expected, k=5, and text where that is, classes=0."""
     for fault in error.errors():
         keys, _, expected = _walk(schema, fault["loc"])
         item = next(iter(get_args(expected)), None)

@@ -97,7 +97,7 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
 
     @torch.no_grad()
     def _parts(self, view: Tensor, batch: Batch, number: int) -> Tensor:
-        """Computes c of algorithm 1: a view's parts by the stop-gradient network, (B or C(4, k) * B, dim)."""
+        """Computes c of algorithm 1: a view's combined patches by the stopped network, (B or C(4, k) * B, dim)."""
         encoder, projector = self.stopped.module.children()
         features = combined_features(encoder, view, self.config.combine)
         if self.config.one_embedding:

@@ -33,7 +33,7 @@ def learning_rate(step: int, total_steps: int, warmup_steps: int, config: OptimC
 
 
 def cosine(step: int, total_steps: int, first: float, last: float) -> float:
-    """Falls by half a cosine from `first` at step 0 to `last` at `total_steps` (Loshchilov and Hutter 2017,
+    """Goes by half a cosine from `first` at step 0 to `last` at `total_steps` (Loshchilov and Hutter 2017,
     arXiv:1608.03983).
     """
     return last + (first - last) * (1 + math.cos(math.pi * step / total_steps)) / 2

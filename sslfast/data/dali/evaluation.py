@@ -59,7 +59,7 @@ def dali_crops(
 
 
 def _evaluation_arguments(shape: NDArray[np.int64], size: int) -> list[NDArray[Any]]:
-    """Computes the arguments by which `evaluation_graph` does what `resize_center_crop` does, of shapes (B, 2)."""
+    """Computes `evaluation_graph`'s arguments to treat images of shapes (B, 2) as `resize_center_crop` does."""
     shorter = shape.min(axis=1, keepdims=True)
     part = np.minimum(shape, STRIP * shorter)
     part_start = (shape - part) // 2

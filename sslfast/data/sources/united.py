@@ -69,7 +69,7 @@ def _check_unitable(first: Source, other: Source) -> None:
 
 
 def relabeled(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Numbers a source's labels as in other classes, by name, int64 (N,); all of its own are among them."""
+    """Returns a source's labels as positions in other classes, by name, int64 (N,); all of its own are there."""
     assert source.labels is not None
     position = {name: i for i, name in enumerate(classes)}
     return np.array([position[name] for name in source.classes], dtype=np.int64)[source.labels]
