@@ -55,7 +55,7 @@ class Step:
 
 
 def steps(results: Path, *, dry_run: bool) -> list[Step]:
-    """The steps to run, the most important first."""
+    """Lists the steps to run, the most important first."""
     python, tests = sys.executable, [sys.executable, "-m", "pytest", "-q", *KERNELS]
     # What takes the time is to compile some thousand forms of the kernels, on the CPU.
     parallel = ["--numprocesses", str(min(PROCESSES, len(os.sched_getaffinity(0))))]
@@ -96,13 +96,13 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
 
 
 def measured(name: str, results: Path) -> list[str]:
-    """The command that measures whole training steps or input pipelines."""
+    """Returns the command that measures whole training steps or input pipelines."""
     program = [sys.executable, "-m", f"sslfast.benchmarks.{name}.bench"]
     return [*program, "--seconds", "1", "--json", str(results / f"{name}.json")]
 
 
 def sources() -> str:
-    """A digest of what the steps run: where it is another one, their outcomes are no longer of these sources."""
+    """Computes a digest of what the steps run: under another one, their outcomes are of other sources."""
     digest = hashlib.sha256()
     for path in sorted({path for pattern in SOURCES for path in HERE.glob(pattern) if path.is_file()}):
         if path.suffix != ".so" and "__pycache__" not in path.parts:
@@ -157,7 +157,7 @@ def run_all(todo: Sequence[Step], results: Path, device: torch.device, seconds: 
 
 
 def earlier(results: Path, digest: str) -> Mapping[str, dict[str, Any]]:
-    """The steps that an earlier call on these sources brought to their end, by their names."""
+    """Reads the steps that an earlier call on these sources brought to their end, by their names."""
     path = results / "check.json"
     content = json.loads(path.read_text()) if path.exists() else {"header": {}, "steps": []}
     if content["header"].get("sources") != digest:

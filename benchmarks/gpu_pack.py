@@ -34,7 +34,7 @@ ROOTS = (
 
 
 def environment(python: str) -> dict[str, str]:
-    """What markers of requirements ask for on the machine."""
+    """Returns what markers of requirements ask for on the machine."""
     return {
         "python_version": python,
         "python_full_version": f"{python}.0",
@@ -49,7 +49,7 @@ def environment(python: str) -> dict[str, str]:
 
 
 def required(requirements: Iterable[str], python: str) -> Iterator[Requirement]:
-    """Those of the requirements that hold for the machine."""
+    """Yields those of the requirements that hold for the machine."""
     for line in requirements:
         requirement = Requirement(line)
         if requirement.marker is None or requirement.marker.evaluate(environment(python)):
@@ -57,7 +57,7 @@ def required(requirements: Iterable[str], python: str) -> Iterator[Requirement]:
 
 
 def needed(roots: Iterable[str], present: Collection[str], python: str) -> set[str]:
-    """The packages that the roots need, directly or by others, by what is installed here, less those present."""
+    """Finds the packages that the roots need, directly or not, by what is installed here, less those present."""
     found: set[str] = set()
     waiting = [canonicalize_name(root) for root in roots]
     while waiting:
@@ -70,14 +70,14 @@ def needed(roots: Iterable[str], present: Collection[str], python: str) -> set[s
 
 
 def locked(python: str) -> dict[str, str]:
-    """The versions of requirements.lock for the machine, by canonical name."""
+    """Reads the versions of requirements.lock for the machine, by canonical name."""
     lines = (HERE / "requirements.lock").read_text().splitlines()
     pinned = (line.removesuffix(" \\") for line in lines if line and line[0] != " ")  # without the hashes
     return {canonicalize_name(r.name): str(r.specifier) for r in required(pinned, python)}
 
 
 def missing(folder: Path, roots: Iterable[str], present: Collection[str], python: str) -> list[str]:
-    """What a folder of wheels lacks, in words: packages, and wheels that the machine's Python takes."""
+    """Says what a folder of wheels lacks, in words: packages, and wheels that the machine's Python takes."""
     version = tuple(map(int, python.split(".")))
     taken: set[Tag] = {*cpython_tags(version, platforms=PLATFORMS), *compatible_tags(version, platforms=PLATFORMS)}
     wheels = {parse_wheel_filename(path.name)[0]: path for path in sorted(folder.glob("*.whl"))}
@@ -100,7 +100,7 @@ def missing(folder: Path, roots: Iterable[str], present: Collection[str], python
 
 
 def requirements_of(wheel: Path) -> list[str]:
-    """What a wheel's metadata say that it requires."""
+    """Reads what a wheel's metadata say that it requires."""
     with zipfile.ZipFile(wheel) as archive:
         name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         return Parser().parsestr(archive.read(name).decode()).get_all("Requires-Dist", [])

@@ -18,7 +18,7 @@ DTYPES: dict[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfl
 
 
 def choose_device(name: str) -> torch.device:
-    """Choose a device by its name; "auto" is cuda where there is one, else cpu.
+    """Chooses a device by its name; "auto" is cuda where there is one, else cpu.
 
     Raises:
         UsageError: no such device here.
@@ -38,12 +38,12 @@ def choose_device(name: str) -> torch.device:
 
 
 def device_type(name: str) -> str:
-    """The type of the device that a name means, such as "cuda", whether there is one or not."""
+    """Names the type of the device that a name means, such as "cuda", whether there is one or not."""
     return choose_device(name).type if name == "auto" else name.partition(":")[0]
 
 
 def choose_precision(name: PrecisionName, device_type: str) -> Precision:
-    """Choose a precision by its name; "auto" is what the device multiplies in.
+    """Chooses a precision by its name; "auto" is what the device multiplies in.
 
     bf16 on a GPU and on a CPU with AVX512-BF16 or AMX-BF16, else fp16 on a GPU, before Ampere, and fp32 on a CPU:
     what a device only emulates takes longer than fp32.
@@ -57,6 +57,6 @@ def choose_precision(name: PrecisionName, device_type: str) -> Precision:
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
-    """Copy an array to the device without waiting for it."""
+    """Copies an array to the device without waiting for it."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor

@@ -22,12 +22,12 @@ OUT_OF_MEMORY = (
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether an error says that there is not enough memory, of the host or of the device."""
+    """Tells whether an error says that there is not enough memory, of the host or of the device."""
     return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 def printable(text: str) -> str:
-    r"""The text with an escape for each character that a terminal would act on or cannot show: \x1b, \n, \udcb4.
+    r"""Escapes each character of a text that a terminal would act on or cannot show: \x1b, \n, \udcb4.
 
     Names of files and classes hold any character: control sequences, line breaks, bytes that are not UTF-8.
     """

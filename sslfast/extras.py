@@ -39,7 +39,7 @@ class MissingPackageError(UsageError, ImportError):
 
 
 def missing(extra: str) -> list[str]:
-    """The packages of an extra that are not installed, by the names that pip has for them; imports none."""
+    """Lists the packages of an extra that are not installed, by the names that pip has for them; imports none."""
     return [package for module, package in EXTRAS[extra].items() if not _is_installed(module)]
 
 
@@ -58,12 +58,12 @@ def require(extra: str, what: str) -> None:
 
 
 def install(extra: str) -> str:
-    """The command that installs an extra, as every shell reads it."""
+    """Names the command that installs an extra, as every shell reads it."""
     return f'pip install "sslfast[{extra}]"'
 
 
 def dali_extra() -> str:
-    """The extra that brings DALI for the CUDA of this torch; the newer for a torch without."""
+    """Names the extra that brings DALI for the CUDA of this torch; the newer for a torch without."""
     import torch
 
     return "dali12" if (torch.version.cuda or "").startswith("12.") else "dali13"

@@ -27,10 +27,10 @@ def given(name: str, value: object) -> Iterator[str]:
 
 
 def is_given(name: str) -> bool:
-    """Whether a name stands for an object, which need not be there any more."""
+    """Tells whether a name stands for an object, which need not be there any more."""
     return name.startswith(PREFIX)
 
 
 def find_given(name: str) -> Any | None:
-    """The object of a name; None: it is not given now."""
+    """Finds the object of a name; None: it is not given now."""
     return _objects.get().get(name)

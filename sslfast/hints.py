@@ -9,7 +9,7 @@ MANY = 12  # names or faults; more are not listed in a message
 
 
 def nearest(name: str, known: Iterable[str], where: str | None = None) -> str:
-    """ "; did you mean 'x'?" with the known name most like `name`; if none is alike, the `choices`.
+    """Suggests "; did you mean 'x'?" with the known name most like `name`; if none is alike, the `choices`.
 
     Args:
         name: what was typed.
@@ -23,7 +23,7 @@ def nearest(name: str, known: Iterable[str], where: str | None = None) -> str:
 
 
 def choices(known: Iterable[str], where: str | None = None) -> str:
-    """ "; choose from x, y" with all known names; of more than 12 their number and what lists them, if told."""
+    """Says "; choose from x, y" with all known names; of more than 12 their number and what lists them."""
     names = list(known)
     if len(names) <= MANY:
         return f"; choose from {', '.join(names)}"
@@ -31,7 +31,7 @@ def choices(known: Iterable[str], where: str | None = None) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, whatever the case and the kind of dash; None where none is alike."""
+    """Finds the known name most like `name`, whatever the case and the kind of dash; None where none is alike."""
     plain = {other.lower().replace("-", "_"): other for other in known}
     close = difflib.get_close_matches(name.lower().replace("-", "_"), plain, n=1)
     return plain[close[0]] if close else None

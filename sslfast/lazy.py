@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 def on_first_use(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module for names that are loaded when they are first used.
+    """Makes the `__getattr__` of a module for names that are loaded when they are first used.
 
     Args:
         module: the module's name.
@@ -39,7 +39,7 @@ def on_first_use(module: str, places: Mapping[str, str]) -> Callable[[str], Any]
 
 
 def moved(module: str, places: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a module for names that have moved, each use of which is a DeprecationWarning.
+    """Makes the `__getattr__` of a module for names that have moved, each use of which is a DeprecationWarning.
 
     Args:
         module: the module's name.
@@ -94,7 +94,7 @@ class LazyMapping(MutableMapping[str, Value]):
 
 
 def docstring(module: str) -> str:
-    """What a module says of itself; it is read, not imported, but for the packages that it is in."""
+    """Reads what a module says of itself; it is read, not imported, but for the packages that it is in."""
     spec = importlib.util.find_spec(module)
     source = spec.loader.get_source(module) if spec and isinstance(spec.loader, InspectLoader) else None
     return ast.get_docstring(ast.parse(source or "")) or ""

@@ -21,7 +21,7 @@ class Held(Exception):
 
 
 def _close_in_child() -> None:
-    """A forked process shares its parent's locks, and would hold them after its death."""
+    """Closes the parent's locks in a forked process, which would hold them after the parent's death."""
     while _held:
         os.close(_held.pop())
 
@@ -60,7 +60,7 @@ def held(path: Path, *, text: str = "", wait: bool = False, needed: bool = True)
 
 
 def _acquire(path: Path, text: str, *, wait: bool, needed: bool) -> int:
-    """The descriptor of the locked file, which holds the text."""
+    """Locks the file, writes the text into it, and returns its descriptor."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
         try:
@@ -91,7 +91,7 @@ def _lock(descriptor: int, path: Path, *, wait: bool, needed: bool) -> None:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether the open file is still the one of that path."""
+    """Tells whether the open file is still the one of that path."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

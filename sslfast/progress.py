@@ -20,17 +20,17 @@ class tqdm(auto.tqdm):
 
 
 def trange(*args: int, **kwargs: Any) -> tqdm:
-    """A bar over `range(*args)`."""
+    """Shows a bar over `range(*args)`."""
     return tqdm(range(*args), **kwargs)
 
 
 def is_shown() -> bool:
-    """Whether somebody sees a bar: standard error is a terminal, or this is a notebook."""
+    """Tells whether somebody sees a bar: standard error is a terminal, or this is a notebook."""
     return sys.stderr.isatty() or in_notebook()
 
 
 def in_notebook() -> bool:
-    """Whether the code runs in a kernel of Jupyter, as IPython tells it."""
+    """Tells whether the code runs in a kernel of Jupyter, as IPython tells it."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
     return shell is not None and "IPKernelApp" in shell.config

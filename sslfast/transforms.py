@@ -112,7 +112,7 @@ class Views(nn.Module):
         ]
 
     def _of(self, sizes: Sequence[Sequence[int]], device: torch.device) -> list[ViewSampler]:
-        """The samplers of the views of images of these sizes; those of one size stay, as they hold GPU tensors."""
+        """Makes the views' samplers for images of these sizes; those of one size stay: they hold GPU tensors."""
         worker = get_worker_info()
         seed = self.seed if worker is None else (self.seed + worker.seed) % 2**63
         key = (*sizes[0], device, seed)
@@ -131,7 +131,7 @@ class Views(nn.Module):
 
 
 def _channels_last(images: Tensor, ndim: int, channels: int) -> Tensor:
-    """The images as (..., H, W, C), of the same memory.
+    """Returns the images as (..., H, W, C), of the same memory.
 
     Raises:
         ValueError: they are no images of 8 or 16 bits and of so many channels.

@@ -30,13 +30,13 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def shared_data():
-    """The folder of real images; for tests marked real_data."""
+    """Names the folder of real images; for tests marked real_data."""
     return SHARED_DATA
 
 
 @pytest.fixture(autouse=True, scope="session")
 def cache(tmp_path_factory):
-    """Archives are unpacked into a cache of the tests' own."""
+    """Keeps a cache of the tests' own, into which archives are unpacked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -14,14 +14,14 @@ BLOCK = re.compile(r"<!-- layers -->\s*```\n(.*?)```", re.DOTALL)
 
 
 def layers() -> dict[str, str]:
-    """The folders of sslfast/ and its own files from top to bottom, each with what it is."""
+    """Reads the folders of sslfast/ and its own files from top to bottom, each with what it is."""
     (block,) = BLOCK.findall((ROOT / "CONTRIBUTING.md").read_text())
     named = (line.split(maxsplit=1) for line in block.splitlines())
     return {name.removesuffix("/"): meaning for name, meaning in named}
 
 
 def modules() -> dict[str, Path]:
-    """The files of the package, kernels and benchmarks included, by their dotted names."""
+    """Finds the files of the package, kernels and benchmarks included, by their dotted names."""
     found = {}
     for folder in ("sslfast", "kernels", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -37,7 +37,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports() -> dict[str, set[str]]:
-    """The modules of the package that each of its modules imports, anywhere in its file and for types too."""
+    """Finds the modules of the package that each of its modules imports, anywhere in it and for types too."""
     known = modules()
     return {name: set(_imported(path, known)) for name, path in known.items()}
 
@@ -57,12 +57,12 @@ def _imported(path: Path, known: dict[str, Path]):
 
 
 def layer(module: str) -> str:
-    """The layer that a module belongs to: its folder in sslfast/, or its own name for a file there."""
+    """Names the layer that a module belongs to: its folder in sslfast/, or its own name for a file there."""
     return module.split(".")[1] if "." in module else "__init__"
 
 
 def arrows() -> dict[str, set[str]]:
-    """The layers that each layer imports."""
+    """Finds the layers that each layer imports."""
     found = {name: set() for name in layers()}
     for source, targets in imports().items():
         found[layer(source)] |= {layer(target) for target in targets} - {layer(source)}
@@ -70,7 +70,7 @@ def arrows() -> dict[str, set[str]]:
 
 
 def drawing() -> str:
-    """A Mermaid flowchart of the layers: an arrow points to each layer that one imports.
+    """Draws a Mermaid flowchart of the layers: an arrow points to each layer that one imports.
 
     An arrow is left out where a longer way along the others leads to the same layer; so is a layer without arrows.
     """
@@ -90,14 +90,14 @@ def drawing() -> str:
 
 
 def table() -> str:
-    """A Markdown table of the layers, from top to bottom."""
+    """Writes a Markdown table of the layers, from top to bottom."""
     return "\n".join(
         ["| layer | what it is |", "|---|---|", *(f"| `{name}` | {what} |" for name, what in layers().items())]
     )
 
 
 def with_layers(text: str) -> str:
-    """The text of docs/architecture.md with its drawing and its table made anew."""
+    """Makes the drawing and the table in the text of docs/architecture.md anew."""
     for name, content in (("drawing", f"```mermaid\n{drawing()}\n```"), ("table", table())):
         head, rest = text.split(f"<!-- {name} -->\n", 1)
         text = f"{head}<!-- {name} -->\n{content}\n<!-- /{name} -->{rest.split(f'<!-- /{name} -->', 1)[1]}"

@@ -16,7 +16,7 @@ from sslfast.recipes.load import load_recipe
 
 
 def run(program):
-    """The standard output of a Python program of its own."""
+    """Returns the standard output of a Python program of its own."""
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 
 

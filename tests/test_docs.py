@@ -58,7 +58,7 @@ COMMANDS += [" ".join(found.split()) for found in IN_TABLES.findall((ROOT / "doc
 
 
 def of(program):
-    """The arguments of each command of a program, without the program's name."""
+    """Lists the arguments of each command of a program, without the program's name."""
     return sorted({line.removeprefix(program) for line in COMMANDS if line.startswith(program)})
 
 
@@ -75,7 +75,7 @@ def test_links_lead_somewhere(page):
 
 
 def headings(page):
-    """The names by which links reach a page's headings, as GitHub makes them."""
+    """Lists the names by which links reach a page's headings, as GitHub makes them."""
     titles = re.findall(r"^#+ (.+)$", FENCED.sub("", page.read_text()), flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -160,7 +160,7 @@ def test_python_imports_what_exists(block):
 
 
 def operands():
-    """What the pages' examples of ops call their inputs."""
+    """Returns what the pages' examples of ops call their inputs."""
     torch.manual_seed(0)
     names = {name: F.normalize(torch.randn(8, 16), dim=1) for name in ("positive", "keys", "z", "z1", "z2")}
     names |= {"query": F.normalize(torch.randn(8, 16), dim=1).requires_grad_()}

@@ -49,7 +49,7 @@ for command in (["--help"], ["info"], ["list"]):
 
 @pytest.fixture(scope="module")
 def without_extras():
-    """The output of a process that has torch and numpy only: of its standard output the lines, and its errors."""
+    """Returns the output of a process that has torch and numpy only: the lines of stdout, and stderr."""
     done = subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines(), done.stderr

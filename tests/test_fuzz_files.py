@@ -147,7 +147,7 @@ AS_TEXT = {"yolo", "yolo names", "coco", "voc", "voc split", "evaluation", "metr
 
 
 def damaged(content, chance):
-    """The content with bits flipped, a part cut out, doubled or made of noise, or without its end."""
+    """Damages the content: bits flipped, a part cut out, doubled or made of noise, or without its end."""
     at = chance.randrange(len(content))
     length = chance.choice([1, 2, 8, 64])
     noise = chance.randbytes(length)
@@ -165,7 +165,7 @@ def damaged(content, chance):
 
 
 def forged(content, chance):
-    """The content with an odd value in the place of a word or a number."""
+    """Puts an odd value in the place of a word or a number of the content."""
     text = content.decode()
     start, end = chance.choice([match.span() for match in re.finditer(r"[\w.+-]+", text)])
     return (text[:start] + chance.choice(VALUES) + text[end:]).encode("utf-8", "surrogateescape")

@@ -9,7 +9,7 @@ from sslfast.lazy import LazyMapping, docstring
 
 @pytest.fixture
 def fractions(monkeypatch):
-    """A mapping to two classes of a module that is not loaded."""
+    """Makes a mapping to two classes of a module that is not loaded."""
     monkeypatch.delitem(sys.modules, "fractions", raising=False)
     return LazyMapping({"fraction": "fractions:Fraction", "decimal": "fractions:Decimal"})
 

@@ -16,7 +16,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def notebook(monkeypatch):
-    """IPython as it is in a kernel of Jupyter."""
+    """Puts IPython in place as it is in a kernel of Jupyter."""
     ipython = ModuleType("IPython")
     ipython.get_ipython = lambda: SimpleNamespace(config={"IPKernelApp": {}})
     monkeypatch.setitem(sys.modules, "IPython", ipython)

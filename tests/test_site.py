@@ -45,5 +45,5 @@ def test_the_site_builds_without_a_warning_and_has_a_page_for_each(tmp_path):
 
 
 def text(page):
-    """The text of a page, as one reads it."""
+    """Reads the text of a page, as one reads it."""
     return html.unescape(re.sub(r"<[^>]+>", "", page.read_text()))

@@ -25,7 +25,7 @@ def images(count=4, height=10, width=12):
 
 
 def expected(preset, pixels, number, *, step=0, seed=0, first=0):
-    """The op on the draws of a preset's view, of images (B, H, W, 3)."""
+    """Runs the op on the draws of a preset's view, of images (B, H, W, 3)."""
     view = ViewConfig(**PRESETS[preset][number])
     index = first + np.arange(len(pixels))
     draws = torch.from_numpy(sample_view(view, seed, step, index, number, *pixels.shape[1:3]).table())

@@ -22,7 +22,7 @@ BUILD = "from setuptools import build_meta as b; print(b.build_wheel('dist')); p
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The wheel's and the source distribution's paths."""
+    """Builds the wheel and the source distribution; returns their paths."""
     folder = tmp_path_factory.mktemp("source")
     for name in SOURCES:
         leave = shutil.ignore_patterns("__pycache__", "*.so")

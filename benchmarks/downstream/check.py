@@ -37,7 +37,7 @@ MEASURES = {"knn": "top1", "linear": "top1", "finetune": "top1", "detect": "ap50
 
 
 def places(data: Path, runs: Path) -> dict[str, str]:
-    """What stands for `{...}` in the commands."""
+    """Names what stands for `{...}` in the commands."""
     return {
         "runs": str(runs),
         "imagenette": str(data / "imagenette160" / "train-0.tar.xz"),
@@ -60,32 +60,32 @@ def pretrain(command: str) -> int:
 
 
 def results(folder: Path) -> Iterator[Evaluation]:
-    """The results of an encoder's evaluations so far."""
+    """Loads the results of an encoder's evaluations so far."""
     for path in sorted(folder.glob("*.json")):
         yield Evaluation.load(path)
 
 
 def find(folder: Path, command: str) -> Evaluation | None:
-    """The result that a command left; None: there is none."""
+    """Finds the result that a command left; None: there is none."""
     words = shlex.split(command)
     return next((found for found in results(folder) if shlex.split(found.command or "") == words), None)
 
 
 def entry(command: str, evaluation: Evaluation) -> dict[str, Any]:
-    """A result as the record has it, without the classes that were taken for others."""
+    """Makes a result as the record has it, without the classes that were taken for others."""
     content = dataclasses.asdict(evaluation)
     content["rows"] = [{key: value for key, value in row.items() if key != "confusion"} for row in content["rows"]]
     return {**content, "command": command}
 
 
 def best(evaluation: dict[str, Any], encoder: str) -> float:
-    """The measure of an evaluation by which an encoder is compared: the mean over the seeds of its best row."""
+    """Returns the measure of an evaluation by which an encoder is compared: its best row's mean over the seeds."""
     measure = MEASURES[evaluation["kind"]]
     return max(row[measure] for row in evaluation["rows"] if row["encoder"] == encoder)
 
 
 def not_learned(entries: Sequence[dict[str, Any]]) -> list[str]:
-    """The evaluations that do not show what they are there to show, and how."""
+    """Lists the evaluations that do not show what they are there to show, and how."""
     untrained = {each["kind"]: each for each in entries if each["command"] in UNTRAINED.values()}
     found = []
     for each in entries:

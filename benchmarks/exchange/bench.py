@@ -71,7 +71,7 @@ class ExchangeResult:
 
 
 def recipe(method: str, ranks: int, case: TrainCase = CASE) -> Recipe:
-    """The method's recipe for CIFAR-10 with the case's encoder and images, in fp32, by SGD."""
+    """Makes the method's recipe for CIFAR-10 with the case's encoder and images, in fp32, by SGD."""
     found = recipe_of(method, replace(case, batch_size=ranks * case.batch_size))
     return replace(
         found,
@@ -82,14 +82,14 @@ def recipe(method: str, ranks: int, case: TrainCase = CASE) -> Recipe:
 
 
 def ours(recipe: Recipe, source: Source) -> tuple[Pipeline, Batch]:
-    """Our step, and the batch that it takes again and again, of an epoch in which every part of it is at work."""
+    """Makes our step, and the batch that it takes again and again, of an epoch in which all its parts work."""
     train_step, loader = build_step(recipe, source, CPU)
     batch = next(iter(loader.epoch(recipe.train.epochs - 1)))
     return Pipeline(lambda: train_step(batch), train_step.method, train_step.weights.loss), batch
 
 
 def plain(recipe: Recipe, source: Source, batch: Batch) -> Pipeline:
-    """The step as a user of DistributedDataParallel writes it."""
+    """Makes the step as a user of DistributedDataParallel writes it."""
     method = build_method(recipe, len(source), CPU)
     network, optim = DistributedDataParallel(method), recipe.optim
     optimizer = SGD(
@@ -116,20 +116,20 @@ def plain(recipe: Recipe, source: Source, batch: Batch) -> Pipeline:
 
 
 def pipelines(recipe: Recipe, source: Source) -> dict[str, Pipeline]:
-    """Both pipelines, on networks of their own."""
+    """Makes both pipelines, on networks of their own."""
     first, batch = ours(recipe, source)
     return {"ours": first, "plain": plain(recipe, source, batch)}
 
 
 def count(pipeline: Pipeline) -> Handed:
-    """The bytes that this rank hands over in a step."""
+    """Counts the bytes that this rank hands over in a step."""
     with counted(pipeline.network) as found:
         pipeline.step()
     return found
 
 
 def checked_counts(recipe: Recipe, source: Source) -> dict[str, Handed]:
-    """The bytes that this rank hands over in a step of both pipelines.
+    """Counts the bytes that this rank hands over in a step of both pipelines.
 
     Raises:
         RuntimeError: they are not those of the formulas.
@@ -147,7 +147,7 @@ def checked_counts(recipe: Recipe, source: Source) -> dict[str, Handed]:
 
 
 def take_turns(steps: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
-    """Milliseconds of each step on the slowest rank, as many of each one; each round has another order."""
+    """Measures the milliseconds of each step on the slowest rank, in rounds, each in another order."""
 
     def slowest(step: Callable[[], object]) -> float:
         start = time.perf_counter()

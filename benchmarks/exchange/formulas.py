@@ -52,7 +52,7 @@ class Step:
 
 
 def moco(step: Step) -> Handed:
-    """ShuffleBN gathers images and keys, in an order that is rank 0's; the queue takes the keys of all ranks."""
+    """Counts images and keys that ShuffleBN gathers, in rank 0's order, and keys that the queue takes."""
     config, size = step.recipe.method, step.recipe.data.size
     directions = 2 if config.symmetric else 1
     pixels, keys = step.images * 3 * size**2 * step.width, step.images * config.dim * FP32
@@ -61,12 +61,12 @@ def moco(step: Step) -> Handed:
 
 
 def simclr(step: Step) -> Handed:
-    """NT-Xent takes the embeddings of all ranks; the gradients to them go back."""
+    """Counts the embeddings of all ranks, which NT-Xent takes, and the gradients to them, which go back."""
     return _gathered(step, FP32)
 
 
 def vicreg(step: Step) -> Handed:
-    """The covariances are of the embeddings of all ranks, which the networks give as they are."""
+    """Counts the embeddings of all ranks, as the networks give them, of which the covariances are."""
     return _gathered(step, step.width)
 
 
@@ -76,12 +76,12 @@ def _gathered(step: Step, width: int) -> Handed:
 
 
 def byol(step: Step) -> Handed:
-    """An image's loss depends on no other image."""
+    """Counts nothing: an image's loss depends on no other image."""
     return Handed()
 
 
 def swav(step: Step) -> Handed:
-    """Sinkhorn-Knopp sums each prototype's column, the first time with its maximum; the queue takes embeddings."""
+    """Counts Sinkhorn-Knopp's sums of columns, with a maximum the first time, and the queue's embeddings."""
     config = step.recipe.method
     columns = (config.iterations + 1) * config.prototypes * FP32
     rows = step.images * config.dim * FP32
@@ -89,13 +89,13 @@ def swav(step: Step) -> Handed:
 
 
 def barlow_twins(step: Step) -> Handed:
-    """Both views' means and variances and the matrix are summed, and so are their gradients; the count once."""
+    """Counts the sums of both views' means and variances, of the matrix and of their gradients; and the count."""
     dim = step.recipe.method.dim
     return Handed(all_reduce=2 * (4 * dim + dim**2) * FP32 + INT64)
 
 
 def dino(step: Step) -> Handed:
-    """The center follows the mean of all ranks' scores."""
+    """Counts the bytes of the mean of all ranks' scores, which the center follows."""
     return Handed(all_reduce=step.recipe.method.prototypes * FP32)
 
 
@@ -111,7 +111,7 @@ OF_METHOD: dict[str, Callable[[Step], Handed]] = {
 
 
 def handed(step: Step, method: Method, *, plain: bool = False) -> Handed:
-    """The bytes that a rank hands over in a step, of batch normalization over its own images.
+    """Counts the bytes that a rank hands over in a step, of batch normalization over its own images.
 
     DistributedDataParallel's own 4 bytes for each parameter tensor, by which ours tells the ranks what rests, are
     not among them.
@@ -129,7 +129,7 @@ def handed(step: Step, method: Method, *, plain: bool = False) -> Handed:
 
 
 def sync_norm(network: nn.Module, ranks: int, device: str) -> Handed:
-    """The bytes that `encoder.norm=sync` adds for a forward pass of a network and, where it learns, its backward.
+    """Counts the bytes that `encoder.norm=sync` adds to a network's forward pass and, where it learns, backward.
 
     Args:
         network: whose batch normalizations are over all ranks.
@@ -144,12 +144,12 @@ def sync_norm(network: nn.Module, ranks: int, device: str) -> Handed:
 
 
 def sent(handed: Handed, ranks: int) -> float:
-    """The bytes that a rank sends on a ring for what it hands over."""
+    """Counts the bytes that a rank sends on a ring for what it hands over."""
     return sum(count * RING[kind](ranks) for kind, count in handed.items())
 
 
 def loss_products(step: Step) -> float:
-    """Floating-point operations of the matrix products of a rank's loss, forward; 0 where there are none."""
+    """Counts the floating-point operations of a rank's loss in matrix products, forward; 0: there are none."""
     config, rows = step.recipe.method, step.ranks * step.images
     match config.name:
         case "moco_v2":
@@ -166,7 +166,7 @@ def loss_products(step: Step) -> float:
 
 
 def held(method: Method, optimizer: str) -> dict[str, int]:
-    """The bytes that a rank holds from step to step: the same on every rank, however many there are.
+    """Counts the bytes that a rank holds from step to step: the same on every rank, however many there are.
 
     Args:
         method: the method, on any device.
@@ -184,12 +184,12 @@ def held(method: Method, optimizer: str) -> dict[str, int]:
 
 
 def trained(method: Method) -> list[nn.Parameter]:
-    """The parameters of a method that receive gradients."""
+    """Lists the parameters of a method that receive gradients."""
     return [parameter for parameter in method.parameters() if parameter.requires_grad]
 
 
 def on_meta(recipe: Recipe, num_images: int) -> Method:
-    """The method of a recipe without its values: for counts of bytes."""
+    """Builds the method of a recipe without its values: for counts of bytes."""
     with torch.device("meta"):
         method: Method = METHODS[recipe.method.name](recipe, build_encoder(recipe.encoder), num_images)
     return method

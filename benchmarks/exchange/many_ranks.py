@@ -28,7 +28,7 @@ COLUMNS = ("method", "parameters", "gradients", *SENT, "gathered", "loss's produ
 
 @cache
 def rows() -> list[list[str]]:
-    """The cells of each method, and of batch normalization over all ranks of the last one's encoder."""
+    """Computes the cells of each method, and of batch normalization over all ranks of the last one's encoder."""
     lines = []
     for name in OF_METHOD:
         recipe = load_recipe(f"{name}_imagenet")

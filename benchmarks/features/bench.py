@@ -109,7 +109,7 @@ def measure(case: FeaturesCase, precision: Precision, source: Source, rounds: in
 
 
 def profiled(embed: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """The features of a pass, and the share of its time in which the encoder's thread is in a convolution."""
+    """Returns a pass's features, and the share of its time that the encoder's thread is in a convolution."""
     start = time.perf_counter()
     with profile(activities=[ProfilerActivity.CPU], acc_events=True) as profiler:
         found = embed()
@@ -119,7 +119,7 @@ def profiled(embed: Callable[[], Tensor]) -> tuple[Tensor, float]:
 
 
 def processor_seconds() -> float:
-    """The processor's time of this process and of those that it started and that have ended."""
+    """Sums the processor's time of this process and of those that it started and that have ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def precisions() -> tuple[Precision, ...]:
-    """The precisions that are measured here."""
+    """Names the precisions that are measured here."""
     return ("fp32", "bf16") if choose_precision("auto", CPU.type) == "bf16" else ("fp32",)
 
 

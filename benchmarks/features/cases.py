@@ -47,7 +47,7 @@ class FeaturesCase:
         return DataConfig(size=self.side)
 
     def build(self) -> Encoder:
-        """The encoder with random weights, the same each time."""
+        """Builds the encoder with random weights, the same each time."""
         torch.manual_seed(0)
         return build_encoder(self.encoder).eval()
 
@@ -71,7 +71,7 @@ CASES = [
 
 
 def open_kind(kind: str, path: str | None, folder: Path) -> tuple[Source, str]:
-    """The images of a kind and their description: those of a path, else drawn ones in the folder."""
+    """Opens the images of a kind and their description: those of a path, else drawn ones in the folder."""
     if path:
         source = open_source(path)
         if source.paths is None:
@@ -89,7 +89,7 @@ def open_kind(kind: str, path: str | None, folder: Path) -> tuple[Source, str]:
 
 
 def images_of(case: FeaturesCase, source: Source) -> Source:
-    """As many images of a source as the case has, some of them more than once where the source has fewer."""
+    """Picks as many images of a source as the case has, some of them more than once where the source has fewer."""
     chosen = source.subset(np.resize(np.arange(len(source)), case.images))
     if not case.as_array:
         return chosen

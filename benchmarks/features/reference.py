@@ -44,7 +44,7 @@ def reference(
     batch_size: int,
     compute_dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """The features of all images, (N, feature_dim): as many workers as cores, PyTorch's default layout.
+    """Computes the features of all images, (N, feature_dim): as many workers as cores, PyTorch's default layout.
 
     The images are resized and cropped to the sides that ours are, by torchvision on PIL images. The encoder
     computes in `compute_dtype`: fp32, or bf16 by autocast.

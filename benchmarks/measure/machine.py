@@ -38,11 +38,11 @@ class Ceilings:
         self._bytes: float | None = None
 
     def floor_ms(self, work: Work, dtype: torch.dtype) -> float:
-        """The least time that the work takes here, were products and memory traffic to overlap wholly."""
+        """Returns the least time that the work takes here, were products and memory traffic to overlap wholly."""
         return max(work.flops / self.flops(dtype), work.bytes / self.bytes()) * 1e3
 
     def flops(self, dtype: torch.dtype) -> float:
-        """Floating-point operations per second of a large square matrix product."""
+        """Measures the floating-point operations per second of a large square matrix product."""
         if dtype not in self._flops:
             size = 8192 if self.device.type == "cuda" else 1024
             a, b = (torch.randn(size, size, device=self.device).to(dtype) for _ in range(2))
@@ -50,7 +50,7 @@ class Ceilings:
         return self._flops[dtype]
 
     def bytes(self) -> float:
-        """Bytes read and written per second by a copy larger than any cache.
+        """Measures the bytes read and written per second by a copy larger than any cache.
 
         A CPU also reads the lines that a copy overwrites, uncounted here: an update in place may pass this rate.
         """
@@ -66,7 +66,7 @@ class Ceilings:
 
 
 def describe(device: torch.device) -> dict[str, str]:
-    """The hardware, versions, commit, threads and command that results depend on."""
+    """Describes the hardware, versions, commit, threads and command that results depend on."""
     versions = [f"python {platform.python_version()}", f"torch {torch.__version__}"]
     versions += [f"{name} {version(name)}" for name in ("triton", "sslfast") if version(name)]
     instructions = torch.backends.cpu.get_cpu_capability()  # as one name stands for many processors
@@ -83,7 +83,7 @@ def describe(device: torch.device) -> dict[str, str]:
 
 
 def machine_name(device: torch.device) -> str:
-    """The name of the folder in RESULTS for this machine's measurements."""
+    """Returns the name of the folder in RESULTS for this machine's measurements."""
     if device.type == "cpu":
         return f"cpu-{len(os.sched_getaffinity(0))}-cores"
     return torch.cuda.get_device_name(device).removeprefix("NVIDIA ").replace(" ", "-").lower()
@@ -103,5 +103,5 @@ def version(package: str) -> str | None:
 
 
 def commit() -> str:
-    """The commit of the source tree, where the package runs from one; "-dirty" where more than results differs."""
+    """Finds the commit of the source tree, where there is one; "-dirty" where more than results differs."""
     return environment.commit(RESULTS.parent, apart_from=RESULTS.name) or "unknown"

@@ -11,7 +11,7 @@ from sslfast.benchmarks.measure.timing import Step, timed_part
 
 
 def extra_memory(step: Step, device: torch.device) -> int | None:
-    """The bytes that a call takes at its peak, or None where that is not known.
+    """Measures the bytes that a call takes at its peak, or None where that is not known.
 
     On a GPU they are those that PyTorch's allocator gave out; on the CPU those of resident memory (Linux's VmHWM,
     after freed memory was given back to the system).

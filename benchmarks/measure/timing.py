@@ -47,14 +47,14 @@ class Backward(TwoPartStep):
 
 
 def timed_part(step: Step) -> Step:
-    """The part of a step's next call that is to be timed."""
+    """Returns the part of a step's next call that is to be timed."""
     return step.prepared() if isinstance(step, TwoPartStep) else step
 
 
 def take_turns(
     steps: dict[str, Step], device: torch.device, seconds: float | None = None
 ) -> dict[str, list[float]]:
-    """Milliseconds of each call; the providers' calls alternate. No call of a provider that is out of memory.
+    """Measures the milliseconds of calls, the providers' in turns. None of a provider that is out of memory.
 
     Every provider has the same share of the time, so that a slow one does not leave few calls to the others: it
     has fewer, spread over all rounds. Each round has another order, for what ran before a call has a part in its
@@ -117,7 +117,7 @@ def time_on_gpu(step: Step) -> float:
 
 
 def host_microseconds(step: Step) -> float:
-    """The median time until a call returns, the GPU being idle before it."""
+    """Measures the median time until a call returns, the GPU being idle before it."""
     samples = []
     for _ in range(20):
         call = timed_part(step)
@@ -128,7 +128,7 @@ def host_microseconds(step: Step) -> float:
 
 
 def launches(step: Step) -> int:
-    """The number of kernels, copies and fills that a call puts on the GPU."""
+    """Counts the kernels, copies and fills that a call puts on the GPU."""
     call = timed_part(step)
     torch.cuda.synchronize()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:

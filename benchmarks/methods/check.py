@@ -52,7 +52,7 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "cifar10" / "
 
 
 def images(data: str, scale: Scale, device: torch.device) -> tuple[Source, Source]:
-    """The images to train on and those to test on, decoded; of few images at most half are to test on.
+    """Opens the images to train on and those to test on, decoded; of few images at most half are to test on.
 
     Raises:
         UsageError: there are no such images, too few, or they have no labels.

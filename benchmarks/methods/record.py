@@ -60,7 +60,7 @@ class MethodRecord:
             self.runs = [Run(**run) for run in content["runs"]]
 
     def find(self, method: str, settings: Sequence[str]) -> dict[int, Run]:
-        """The runs of a method with these settings, by seed."""
+        """Finds the runs of a method with these settings, by seed."""
         return {run.seed: run for run in self.runs if (run.method, run.settings) == (method, list(settings))}
 
     def add(self, run: Run) -> None:
@@ -102,7 +102,7 @@ class Summary:
 
 
 def summarize(runs: Sequence[Run]) -> list[Summary]:
-    """The summaries: random initialization, the methods by their linear probes, the supervised run."""
+    """Makes the summaries: random initialization, the methods by their linear probes, the supervised run."""
     place = {RANDOM: -1, SUPERVISED: 1}
     methods = dict.fromkeys(run.method for run in runs)
     summaries = [_summary([run for run in runs if run.method == method]) for method in methods]
@@ -121,7 +121,7 @@ def _summary(runs: Sequence[Run]) -> Summary:
 
 
 def not_learned(summaries: Sequence[Summary], num_images: int) -> dict[str, list[str]]:
-    """The methods that do not beat their own random initialization by a clear margin, and the scores that lack it.
+    """Finds the methods, and their scores, that do not beat their own random initialization by a clear margin.
 
     The margin is two standard errors of the difference of two accuracies p on n images, 2 sqrt(2 p (1 - p) / n), a
     cautious one, as all are tested on the same images.
@@ -142,7 +142,7 @@ def not_learned(summaries: Sequence[Summary], num_images: int) -> dict[str, list
 
 
 def held_equal(summaries: Sequence[Summary], shared: Mapping[str, Any]) -> str:
-    """The sentences that say what the runs have in common, and how far apart their times are.
+    """Writes the sentences that say what the runs have in common, and how far apart their times are.
 
     Args:
         shared: the settings of all runs, see `MethodRecord`.
@@ -162,7 +162,7 @@ def held_equal(summaries: Sequence[Summary], shared: Mapping[str, Any]) -> str:
 
 
 def table(summaries: Sequence[Summary], published: Mapping[str, float]) -> str:
-    """The table of the summaries, for a terminal.
+    """Writes the table of the summaries, for a terminal.
 
     Args:
         published: linear accuracies, by method.

@@ -59,11 +59,11 @@ class Task:
     linear: LinearConfig
 
     def settings(self, method: str) -> list[str]:
-        """The method's settings, see `short.settings`; none for a run that is no method's."""
+        """Lists the method's settings, see `short.settings`; none for a run that is no method's."""
         return settings(method, self.scale, whole=self.whole) if method in METHODS else []
 
     def length(self, method: str, seconds_per_epoch: Callable[[], float]) -> int:
-        """The epochs of a run, where no earlier one tells."""
+        """Returns the epochs of a run, where no earlier one tells."""
         seconds = 60 * self.minutes * (1.0 if self.whole else longer(method))
         return self.epochs or max(1, round(seconds / seconds_per_epoch()))
 
@@ -102,7 +102,7 @@ def run_method(method: str, seed: int, task: Task, epochs: int | None) -> Run:
 
 
 def _recipe_in(run: RunDirectory, recipe_of: Callable[[int], Recipe], epochs: int | None) -> Recipe | None:
-    """The recipe of the run in the directory, if it is the one asked for, of so many epochs or of any."""
+    """Reads the recipe of the run in the directory, if it is the one asked for, of so many epochs or of any."""
     if not run.config.exists():
         return None
     before = read_recipe(run.config)
@@ -118,7 +118,7 @@ def run_random(seed: int, task: Task) -> Run:
 
 
 def seconds_per_epoch(make_trainer: Callable[[], Trainer]) -> float:
-    """The seconds of an epoch's steps, by their median, and of what precedes them, such as a clustering."""
+    """Measures the seconds of an epoch's steps, by their median, and of what precedes them: a clustering, say."""
     trainer = make_trainer()
     batches = trainer.batches()
     preparation = timed(partial(next, batches), trainer.device)
@@ -131,7 +131,7 @@ def seconds_per_epoch(make_trainer: Callable[[], Trainer]) -> float:
 
 
 def timed(call: Callable[[], object], device: torch.device) -> float:
-    """The seconds that a call takes."""
+    """Measures the seconds that a call takes."""
     start = time.perf_counter()
     call()
     wait_for(device)
@@ -139,7 +139,7 @@ def timed(call: Callable[[], object], device: torch.device) -> float:
 
 
 def accuracies(encoder: Encoder, data: DataConfig, task: Task) -> dict[str, float]:
-    """Held-out top-1 by kNN and by the linear probe, see SCORES."""
+    """Measures the held-out top-1 by kNN and by the linear probe, see SCORES."""
     bank, queries = (
         labeled_features(encoder, source, data, task.device) for source in (task.train_set, task.held_out)
     )

@@ -232,7 +232,7 @@ SHORT: dict[str, Short] = {
 
 
 def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
-    """The changes of a method's recipe in its runs, beside their length and seed.
+    """Lists the changes of a method's recipe in its runs, beside their length and seed.
 
     Args:
         whole: whether they are no short runs.
@@ -248,17 +248,17 @@ def settings(method: str, scale: Scale, *, whole: bool = False) -> list[str]:
 
 
 def longer(method: str) -> float:
-    """The factor by which a method's short run is longer than others, see `Short`."""
+    """Returns the factor by which a method's short run is longer than others, see `Short`."""
     return SHORT[method].longer if method in SHORT else 1.0
 
 
 def note(method: str, scale: Scale) -> str:
-    """The reason why a method need not learn at this scale, or an empty string; see `Short`."""
+    """Gives the reason why a method need not learn at this scale, or an empty string; see `Short`."""
     return SHORT[method].note if method in SHORT and scale.num_images is not None else ""
 
 
 def recipe(method: str, data: str, scale: Scale, epochs: int, *, seed: int, whole: bool = False) -> Recipe:
-    """The recipe of a run, see `settings`; a whole one is by the protocol of MNCL's table 1.
+    """Makes the recipe of a run, see `settings`; a whole one is by the protocol of MNCL's table 1.
 
     The warm-up is the recipe's share of the training.
 

@@ -39,7 +39,7 @@ class ReproducedRun:
 
 
 def read_run(cell: Cell, commands: Commands) -> ReproducedRun | None:
-    """What a cell has left; None where it is not finished."""
+    """Reads what a cell has left; None where it is not finished."""
     evaluation = commands.result()
     if evaluation is None:
         return None
@@ -63,7 +63,7 @@ def content(
     runs: Sequence[ReproducedRun],
     earlier: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The record, as its JSON file holds it.
+    """Makes the record, as its JSON file holds it.
 
     Args:
         header: what the runs depend on, see `machine.describe`.
@@ -80,7 +80,7 @@ def content(
 
 
 def rows(record: dict[str, Any]) -> list[list[str]]:
-    """The cells of the table: each row's figures, and the places of the methods here and in the paper."""
+    """Makes the cells of the table: each row's figures, and the places of the methods here and in the paper."""
     runs = [ReproducedRun(**run) for run in record["runs"]]
     found = {name: [run for run in runs if run.row == name] for name in PUBLISHED}
     mean = {name: fmean(run.linear for run in group) for name, group in found.items() if group}
@@ -115,5 +115,5 @@ def _with_deviation(values: Sequence[float]) -> str:
 
 
 def path_of(results: Path, machine: str, scale: str) -> Path:
-    """The file of a machine's record."""
+    """Names the file of a machine's record."""
     return results / machine / f"reproduce-{scale}.json"

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def default_data(scale: str) -> str:
-    """The images where none are named; in small those of the training split alone, of which half are held out."""
+    """Names the images where no one does; in small those of the training split, of which half are held out."""
     if scale == "full":
         return "CIFAR10"
     return os.environ.get("SSLFAST_CIFAR10") or (os.path.relpath(SHARED) if SHARED.exists() else "CIFAR10:train")
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def chosen_rows(sweeps: Mapping[str, Sweep], names: Sequence[str]) -> dict[str, Sweep]:
-    """The sweeps with these rows alone.
+    """Returns the sweeps with these rows alone.
 
     Raises:
         UsageError: there is no such row.

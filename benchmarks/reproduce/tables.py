@@ -61,7 +61,7 @@ QUICK: dict[str, Any] = {"data.limit": 160, "train.epochs": 1, "method.queue_siz
 
 
 def small(*, seeds: int = 2, quick: bool = False) -> dict[str, Sweep]:
-    """The two sweeps in small, by the names of their folders: table 1, and the ablations for one seed.
+    """Makes the two sweeps in small, by the names of their folders: table 1, and the ablations for one seed.
 
     Args:
         seeds: of table 1.
@@ -81,7 +81,7 @@ def small(*, seeds: int = 2, quick: bool = False) -> dict[str, Sweep]:
 
 
 def full() -> dict[str, Sweep]:
-    """The two sweeps as published: hours on a GPU for each run."""
+    """Makes the two sweeps as published: hours on a GPU for each run."""
     table1 = read_sweep("mncl_table1_cifar10")
     return {"table1": table1, "ablations": replace(table1, rows=_ablations())}
 

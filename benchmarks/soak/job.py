@@ -71,7 +71,7 @@ class Job:
             process.start()
 
     def said(self, rank: int) -> Path:
-        """The file of what a rank writes to standard error."""
+        """Names the file of what a rank writes to standard error."""
         return self.folder / f"{rank}.txt"
 
     def wait_for_step(self, count: int) -> None:
@@ -108,7 +108,7 @@ class Job:
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's metrics.jsonl."""
+    """Reads the whole lines of a run's metrics.jsonl."""
     path = run / "metrics.jsonl"
     text = path.read_text() if path.exists() else ""
     return [json.loads(line) for line in text.split("\n")[:-1]]

@@ -65,7 +65,7 @@ def survive(folder: Path, kills: int, count: int, seed: int = 0, kinds: Sequence
 
 
 def _check_ends(codes: list[int | None], job: Job) -> None:
-    """A process that was not killed has ended with a sentence."""
+    """Asserts that a process that was not killed has ended with a sentence."""
     for rank, code in enumerate(codes):
         if code != -9:
             said = job.said(rank).read_text()
@@ -75,7 +75,7 @@ def _check_ends(codes: list[int | None], job: Job) -> None:
 
 
 def _check_same(run: Path, other: Path) -> None:
-    """The latest checkpoint and the metrics up to it are those of the other run."""
+    """Asserts that the latest checkpoint and the metrics up to it are those of the other run."""
     latest = Checkpoints(run / "checkpoints", 0).latest()
     if latest is None:
         return
@@ -87,7 +87,7 @@ def _check_same(run: Path, other: Path) -> None:
 
 
 def check_whole(run: Path, other: Path, steps: int) -> None:
-    """A finished run is the other one, and nothing else is there."""
+    """Asserts that a finished run is the other one, and that nothing else is there."""
     _check_same(run, other)
     assert [line["step"] for line in metrics(run)] == list(range(1, steps + 1))
     for name in ("backbone.safetensors", "summary.json"):
@@ -111,6 +111,6 @@ def _check_states(ours: Any, theirs: Any) -> None:
 
 
 def _determined(run: Path, step: int) -> list[dict[str, Any]]:
-    """The lines of a run's metrics up to a step, without its speed."""
+    """Reads the lines of a run's metrics up to a step, without its speed."""
     lines = [line for line in metrics(run) if line["step"] <= step]
     return [{name: value for name, value in line.items() if name != "images_per_second"} for line in lines]

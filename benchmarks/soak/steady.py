@@ -13,7 +13,7 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def sample(pid: int) -> dict[str, int]:
-    """The resident bytes, file descriptors and threads of a process."""
+    """Reads the resident bytes, file descriptors and threads of a process."""
     process = Path("/proc") / str(pid)
     return {
         "bytes": int((process / "statm").read_text().split()[1]) * PAGE,
@@ -43,5 +43,5 @@ def watch(folder: Path, steps: int) -> dict[str, list[int]]:
 
 
 def is_flat(held: dict[str, list[int]], growth: float = 0.02) -> bool:
-    """Whether nothing grows: descriptors and threads not at all, memory by at most this share."""
+    """Tells whether nothing grows: descriptors and threads not at all, memory by at most this share."""
     return all(last <= first * (1 + growth * (name == "bytes")) for name, (first, last) in held.items())

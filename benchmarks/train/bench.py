@@ -57,7 +57,7 @@ class Pipeline:
     optimizer: Optimizer
 
     def held(self) -> int:
-        """The bytes of the tensors that live from step to step."""
+        """Counts the bytes of the tensors that live from step to step."""
         memory = (tensor.untyped_storage() for tensor in self._tensors())
         return sum({storage.data_ptr(): storage.nbytes() for storage in memory}.values())
 
@@ -73,7 +73,7 @@ def ours(train_step: TrainStep, batch: Batch) -> Pipeline:
 
 
 def theirs(peer: Peer, train_step: TrainStep, batch: Batch) -> Pipeline:
-    """The pipeline of another package's form, in our step's precision and on its device."""
+    """Makes the pipeline of another package's form, in our step's precision and on its device."""
     device = train_step.device
     peer.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = build_optimizer(peer, train_step.recipe.optim, len(batch.index))
@@ -90,7 +90,7 @@ def theirs(peer: Peer, train_step: TrainStep, batch: Batch) -> Pipeline:
 
 
 def embeddings(train_step: TrainStep, case: TrainCase) -> Embed:
-    """Random vectors in place of the images' embeddings, which some methods cluster before an epoch."""
+    """Draws random vectors in place of the images' embeddings, which some methods cluster before an epoch."""
 
     def embed(network: nn.Module) -> tuple[Tensor, Tensor]:
         was_training = network.training
@@ -103,7 +103,7 @@ def embeddings(train_step: TrainStep, case: TrainCase) -> Embed:
 
 
 def ready(recipe: Recipe, case: TrainCase, source: Source) -> tuple[TrainStep, Batch]:
-    """A recipe's step, when every part of the method is at work, and a batch."""
+    """Builds a recipe's step, when every part of the method is at work, and a batch."""
     check_recipe(recipe)
     train_step, loader = build_step(recipe, source, own_device(recipe.train.device))
     last = recipe.train.epochs - 1
@@ -163,7 +163,7 @@ def measure(method: str, case: TrainCase, source: Source, seconds: float) -> lis
 
 
 def outside(networks: Sequence[float], steps: Sequence[float]) -> float | None:
-    """The share of a step outside the networks: the median of the rounds, in which the two ran close together."""
+    """Computes the share of a step outside the networks: the median of rounds that time both close together."""
     shares = [1 - alone / step for alone, step in zip(networks, steps, strict=False)]
     return statistics.median(shares) if shares else None
 

@@ -61,7 +61,7 @@ def cases(device: torch.device) -> list[TrainCase]:
 
 
 def recipe_of(method: str, case: TrainCase) -> Recipe:
-    """The method's recipe, with the case's encoder and images."""
+    """Loads the method's recipe, with the case's encoder and images."""
     known = recipes()
     names = [f"{method}_{end}" for end in case.recipes if f"{method}_{end}" in known]
     settings = [

@@ -67,7 +67,7 @@ class DenseCL(MoCo):
         self.dense_criterion = copy.deepcopy(self.criterion)
 
     def embed(self, network: nn.Module, view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Features of pixels, the global embedding, embeddings of pixels."""
+        """Computes features of pixels, the global embedding, embeddings of pixels."""
         encoder, heads = network.children()
         head, dense_head = heads.children()
         pixels = encoder(view, dense=True).flatten(2).mT

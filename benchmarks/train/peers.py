@@ -38,7 +38,7 @@ class Peer(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, views: tuple[Tensor, ...]) -> Tensor:
-        """The loss of a batch's views, each (B, 3, H, W); a scalar."""
+        """Computes the loss of a batch's views, each (B, 3, H, W); a scalar."""
 
     def after_step(self) -> None:
         """Moves what the optimizer does not, as a moving average; here nothing."""
@@ -46,16 +46,16 @@ class Peer(nn.Module, ABC):
     @staticmethod
     @abstractmethod
     def lars(parameters: Sequence[nn.Parameter], lr: float, config: OptimConfig) -> Optimizer:
-        """The package's LARS, as torch has none."""
+        """Makes the package's LARS, as torch has none."""
 
 
 def momentum_copy(network: nn.Module) -> nn.Module:
-    """A copy that is not trained."""
+    """Makes a copy that is not trained."""
     return copy.deepcopy(network).requires_grad_(False)
 
 
 def forms(package: str) -> dict[str, type[Peer]]:
-    """A package's forms by the method's name, none where it is not installed.
+    """Finds a package's forms by the method's name, none where it is not installed.
 
     Raises:
         UsageError: it is installed, but cannot be imported.
@@ -73,7 +73,7 @@ def forms(package: str) -> dict[str, type[Peer]]:
 
 
 def versions() -> dict[str, str]:
-    """The version of each package, or that it is missing.
+    """Finds the version of each package, or that it is missing.
 
     Raises:
         UsageError: one is installed, but cannot be imported.
@@ -82,7 +82,7 @@ def versions() -> dict[str, str]:
 
 
 def installed(name: str, method: Method) -> dict[str, Peer]:
-    """The packages' forms of a method, where they are installed; each with networks of its own.
+    """Builds the packages' forms of a method, where they are installed; each with networks of its own.
 
     Args:
         name: the method's.
@@ -93,7 +93,7 @@ def installed(name: str, method: Method) -> dict[str, Peer]:
 
 
 def build_optimizer(peer: Peer, config: OptimConfig, batch_size: int) -> Optimizer:
-    """torch's optimizer, or the package's LARS; all parameters in one group, as in the packages' examples."""
+    """Builds torch's optimizer, or the package's LARS: all parameters in one group, as packages' examples do."""
     parameters = [parameter for parameter in peer.parameters() if parameter.requires_grad]
     lr, weight_decay = scaled_lr(config, batch_size), config.weight_decay
     match config.name:

@@ -78,7 +78,7 @@ HEAD = (
 
 
 def lines(results: Sequence[TrainResult]) -> Iterator[str]:
-    """The lines of a method's results, for a terminal."""
+    """Yields the lines of a method's results, for a terminal."""
 
     def cell(value: float | None, form: str) -> str:
         return "-" if value is None else form.format(value)
@@ -95,7 +95,7 @@ def lines(results: Sequence[TrainResult]) -> Iterator[str]:
 
 
 def per_second(rate: float | None) -> str:
-    """Images per second, to a tenth below 100."""
+    """Writes images per second, to a tenth below 100."""
     if rate is None:
         return "-"
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}"

@@ -72,7 +72,7 @@ class ViewsResult:
 
 
 def photographs(name: str | None, folder: Path) -> tuple[Source, str]:
-    """The photographs to read and their description: those of `name`, else drawn ones in the folder."""
+    """Opens the photographs to read and their description: those of `name`, else drawn ones in the folder."""
     if name:
         source = open_source(name)
         if source.paths is None:

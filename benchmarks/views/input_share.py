@@ -34,7 +34,7 @@ class InputShareResult:
 
 
 def cases(photographs: Source) -> list[tuple[Recipe, Source]]:
-    """Recipes and their images; of photographs as many as ImageNet has, as DALI starts anew with each epoch."""
+    """Lists recipes and their images; of photographs as many as ImageNet has, as DALI starts anew each epoch."""
     noise = np.random.default_rng(0).integers(0, 256, (50_000, 32, 32, 3), dtype=np.uint8)
     many = photographs.subset(np.resize(np.arange(len(photographs)), IMAGENET))
     training = ["data.val_fraction=0", "train.knn_every=0", "train.epochs=10000"]  # more than is timed

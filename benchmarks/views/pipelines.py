@@ -36,7 +36,7 @@ DECODED = 8 / 7  # side of the squares that kornia crops from, in units of a vie
 
 
 def rate(batches: Iterator[object], seconds: float, device: torch.device) -> float:
-    """The batches a second, once what was prepared ahead is used up."""
+    """Measures the batches a second, once what was prepared ahead is used up."""
     for _ in range(WARM_UP):
         next(batches)
     wait_for(device)
@@ -57,7 +57,7 @@ def ours(source: Source, data: DataConfig, device: torch.device, pipeline: Any) 
 
 
 def torchvision(source: Source, data: DataConfig, device: torch.device, *, tensors: bool) -> Batches:
-    """torchvision's transforms, sample by sample, on tensors or on PIL images."""
+    """Applies torchvision's transforms, sample by sample, on tensors or on PIL images."""
     sides = zip(data.views, data.sizes, strict=True)
     images = Transformed(source, [transform(view, size, data) for view, size in sides], tensors=tensors)
     for views in batches(images, data, device):
@@ -65,7 +65,7 @@ def torchvision(source: Source, data: DataConfig, device: torch.device, *, tenso
 
 
 def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
-    """kornia's transforms, batch by batch on the device, of images that were brought to one size beforehand."""
+    """Applies kornia's transforms, batch by batch on the device, to images brought to one size beforehand."""
     sides = zip(data.views, data.sizes, strict=True)
     augmentations = [kornia_view(view, size, data) for view, size in sides]
     if source.images is None:
@@ -82,7 +82,7 @@ def kornia(source: Source, data: DataConfig, device: torch.device) -> Batches:
 
 
 def kornia_view(view: ViewConfig, size: int, data: DataConfig) -> Any:
-    """kornia's form of a view, on batches of fp32 (B, 3, H, W) in [0, 1].
+    """Builds kornia's form of a view, on batches of fp32 (B, 3, H, W) in [0, 1].
 
     On torchvision's grid of pixels and, of its two color jitters, with the one that has torchvision's arithmetic.
     What it does otherwise is less work: a crop that is made smaller is not antialiased, the order of the color
@@ -147,7 +147,7 @@ class Transformed(Dataset[Views]):
 
 
 def transform(view: ViewConfig, size: int, data: DataConfig) -> v2.Transform:
-    """torchvision's form of a view, but for solarization and regions, which no recipe here asks for."""
+    """Builds torchvision's form of a view, but for solarization and regions, which no recipe here asks for."""
     jitter = v2.ColorJitter(view.brightness, view.contrast, view.saturation, view.hue)
     blur = v2.GaussianBlur(blur_window(size), view.blur_sigma)
     return v2.Compose(

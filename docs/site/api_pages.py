@@ -14,7 +14,7 @@ MODULES = {
 
 
 def api_pages(package: griffe.Module) -> dict[str, str]:
-    """The text of the pages by their names on the site."""
+    """Writes the text of the pages by their names on the site."""
     contents = {"sslfast": _names(package), **MODULES}
     return {
         f"api/{module}.md": "\n\n".join([f"# `{module}`", *(_directive(path, module) for path in paths)]) + "\n"
@@ -23,12 +23,12 @@ def api_pages(package: griffe.Module) -> dict[str, str]:
 
 
 def _directive(path: str, title: str) -> str:
-    """What stands for the docstrings at a path, which has no heading of its own where it is the page's title."""
+    """Writes what stands for the docstrings at a path, without its heading where that is the page's title."""
     return f"::: {path}\n    options:\n      show_root_heading: {str(path != title).lower()}"
 
 
 def _names(package: griffe.Module) -> list[str]:
-    """The functions and classes of `import sslfast`: it loads them when they are first used, by a table."""
+    """Lists the functions and classes of `import sslfast`: it loads them when they are first used, by a table."""
     _, table = package["__getattr__"].value.arguments
     places = (ast.literal_eval(str(place)).split(":") for place in table.values)
     return [f"{module}.{name}" for module, name in places if name]

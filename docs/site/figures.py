@@ -11,7 +11,7 @@ TABLE = re.compile(r"<!-- (.+) -->\n(.*?)<!-- /\1 -->", re.DOTALL)
 
 
 def figures(cell: str) -> str:
-    """Every table with rows that have this cell: these rows as columns, below a link to the whole table."""
+    """Finds every table with rows that have this cell: these rows as columns, below a link to the whole table."""
     return "\n\n".join(found for page in PAGES for found in _tables(page, cell)) or "Not measured yet."
 
 

@@ -15,7 +15,7 @@ ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 
 
 def method_pages(package: griffe.Module) -> dict[str, str]:
-    """The text of the pages by their names on the site; a method's file is named for it."""
+    """Writes the text of the pages by their names on the site; a method's file is named for it."""
     (places,) = package["methods"]["METHODS"].value.arguments
     classes = {
         ast.literal_eval(name): ast.literal_eval(place).partition(":")[2]
@@ -54,7 +54,7 @@ Those of every run: [Settings](../settings.md).
 
 
 def _recipes(method: str) -> Iterator[str]:
-    """The recipes' files, each below its name; of families, which one file states for many methods, the names."""
+    """Yields the recipes' files, each below its name; of families, whose file states many methods, the names."""
     for path in sorted(RECIPES.glob("*/*.yaml"), key=lambda path: (path.parent.name == "families", path)):
         text = path.read_text()
         values = yaml.safe_load(text)

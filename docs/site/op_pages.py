@@ -5,7 +5,7 @@ from figures import figures
 
 
 def op_pages(package: griffe.Module) -> dict[str, str]:
-    """The text of the pages by their names on the site: of what `sslfast.kernels` has but its tools in common/."""
+    """Writes the text of the pages by their names on the site: of all of `sslfast.kernels` but common/."""
     ops = {name: path for name, path in package["kernels"].imports.items() if ".kernels.common." not in path}
     return {f"ops/{name}.md": _page(name, path) for name, path in sorted(ops.items())}
 

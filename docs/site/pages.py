@@ -34,7 +34,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def _expanded(nav: list[Any], uris: Iterable[str]) -> Iterator[Any]:
-    """The navigation with the pages of a folder in place of `folder/*`."""
+    """Yields the navigation with the pages of a folder in place of `folder/*`."""
     for item in nav:
         if isinstance(item, dict):
             yield {

@@ -15,7 +15,7 @@ DRAWING = re.compile(r"^```mermaid\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def repository_pages() -> dict[str, str | Path]:
-    """The text of the pages by their names on the site; of a picture that they show, its file."""
+    """Reads the text of the pages by their names on the site; of a picture that they show, its file."""
     pages: dict[str, str | Path] = {}
     for path in [*AT_ROOT, *sorted(DOCS.glob("*.md")), *sorted((ROOT / "examples").glob("*.*"))]:
         _add(path, pages)
@@ -23,7 +23,7 @@ def repository_pages() -> dict[str, str | Path]:
 
 
 def uri_of(path: Path) -> str:
-    """The name of a file of the repository on the site."""
+    """Returns the name of a file of the repository on the site."""
     if path.is_relative_to(DOCS):
         return path.relative_to(DOCS).as_posix()
     name = path.relative_to(ROOT).as_posix()
@@ -52,13 +52,13 @@ def _add(path: Path, pages: dict[str, str | Path]) -> None:
 
 
 def _notebook(path: Path) -> str:
-    """The cells of a notebook, one after the other."""
+    """Writes the cells of a notebook, one after the other."""
     cells = [(cell["cell_type"], "".join(cell["source"])) for cell in json.loads(path.read_text())["cells"]]
     return "\n\n".join(f"```python\n{text}\n```" if kind == "code" else text for kind, text in cells) + "\n"
 
 
 def _site_link(page: Path, pages: dict[str, str | Path], link: re.Match[str]) -> str:
-    """A link of a page as one that leads to the same on the site; to a folder none does, and its name stays."""
+    """Turns a page's link into one that leads to the same on the site; that to a folder into its name."""
     text, target, heading = link.groups(default="")
     path = (page.parent / target).resolve()
     if not path.exists():  # on another server, or nowhere, of which mkdocs warns
@@ -72,7 +72,7 @@ def _site_link(page: Path, pages: dict[str, str | Path], link: re.Match[str]) ->
 
 
 def _table_of_arrows(drawing: re.Match[str]) -> str:
-    """The arrows of a mermaid drawing as a table: to draw them, a browser would have to load a program."""
+    """Writes the arrows of a mermaid drawing as a table: to draw them, a browser would have to load a program."""
     arrows: dict[str, list[str]] = {}
     for start, end in re.findall(r"(\w+) --> (\w+)", drawing[1]):
         arrows.setdefault(start, []).append(f"`{end}`")

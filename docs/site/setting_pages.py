@@ -14,7 +14,7 @@ A recipe states what differs, and `--print-config` shows what it comes to. The p
 
 
 def setting_pages(package: griffe.Module) -> dict[str, str]:
-    """The text of the page by its name on the site."""
+    """Writes the text of the page by its name on the site."""
     module = package["config.recipe"]
     sections = {name: str(field.annotation) for name, field in module["Recipe"].attributes.items()}
     parts = (part for name, cls in sections.items() if name != "method" for part in _parts(module, name, cls))
@@ -22,7 +22,7 @@ def setting_pages(package: griffe.Module) -> dict[str, str]:
 
 
 def _parts(module: griffe.Module, key: str, cls: str, level: int = 2) -> Iterator[str]:
-    """A heading, a dataclass's docstring and settings, and the same of the first item of each of its lists."""
+    """Yields a heading, a dataclass's docstring and settings, and the same of its lists' first items."""
     config = module[cls]
     yield from (f"{'#' * level} {key}", config.docstring.value, setting_list(config, f"{key}."))
     for name, field in config.attributes.items():
@@ -31,7 +31,7 @@ def _parts(module: griffe.Module, key: str, cls: str, level: int = 2) -> Iterato
 
 
 def setting_list(config: griffe.Class, prefix: str) -> str:
-    """The settings that have a meaning, those of the bases first, with keys after a prefix: "data."."""
+    """Lists the settings that have a meaning, those of the bases first, with keys after a prefix: "data."."""
     lines = []
     for name, field in config.all_members.items():
         if field.is_attribute and field.value is not None and (meaning := _meaning(config, name)):
@@ -40,18 +40,18 @@ def setting_list(config: griffe.Class, prefix: str) -> str:
 
 
 def prose(docstring: str) -> str:
-    """A docstring as Markdown, to which `<model>` outside of code would be HTML."""
+    """Writes a docstring as Markdown, to which `<model>` outside of code would be HTML."""
     return re.sub(r"(`[^`]*`)|<(?=\w)", lambda found: found[1] or "&lt;", docstring)
 
 
 def _meaning(config: griffe.Class, name: str) -> str | None:
-    """The docstring of a field, or of the nearest base's."""
+    """Finds the docstring of a field, or of the nearest base's."""
     fields = (cls.members.get(name) for cls in (config, *config.mro()))
     return next((field.docstring.value for field in fields if field and field.docstring), None)
 
 
 def _default(code: str) -> str:
-    """A default as YAML has it; of one that is made by a call, "[...]"."""
+    """Shows a default as YAML has it; of one that is made by a call, "[...]"."""
     if code.startswith("field("):
         return "[...]"
     try:

@@ -28,7 +28,7 @@ def widest(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 def _is_on(tensor: Tensor) -> bool:
-    """Whether autocast is enabled for the tensor's device."""
+    """Tells whether autocast is enabled for the tensor's device."""
     if not torch._C._is_any_autocast_enabled():  # the usual case, told without a look at the device
         return False
     device = tensor.device.type

@@ -71,7 +71,7 @@ def check_number(op: str, name: str, number: Tensor, **beside: Sequence[Tensor])
 
 
 def is_not_negative(number: float) -> bool:
-    """Whether something is a finite number of at least 0."""
+    """Tells whether something is a finite number of at least 0."""
     return isinstance(number, Real) and 0 <= number < float("inf")
 
 

@@ -21,7 +21,7 @@ def sum_over_ranks(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Te
 
 
 def returned(buffer: Tensor) -> Tensor:
-    """The buffer that a collective wrote, as an autograd function may return it.
+    """Returns the buffer that a collective wrote, as an autograd function may return it.
 
     torch.compile takes that buffer itself for one without gradient; there a copy is returned.
     """

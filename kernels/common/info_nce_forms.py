@@ -51,13 +51,13 @@ def check_forms(op: str, label_smoothing: float, positive_prior: float, *, has_i
 
 
 def positive_logits(query: Tensor, positive: Tensor, temperature: float) -> Tensor:
-    """The logits of the rows' positives, (N,), in fp32 (fp64 of fp64)."""
+    """Computes the logits of the rows' positives, (N,), in fp32 (fp64 of fp64)."""
     wide = torch.promote_types(query.dtype, torch.float32)
     return (query.to(wide) * positive.to(wide)).sum(dim=1) / temperature
 
 
 def smoothing(query: Tensor, positive: Tensor, mean_key: Tensor, temperature: float) -> Tensor:
-    """What label smoothing adds to each loss, by unit of its share: the positive's logit above the mean, (N,).
+    """Computes what label smoothing adds to a loss, by its share: the positive's logit above the mean, (N,).
 
     Smoothing by e is (1 - e) (lse - s_+) + e (lse - mean_k s_k) = loss + e (s_+ - mean_k s_k).
 
@@ -72,7 +72,7 @@ def smoothing(query: Tensor, positive: Tensor, mean_key: Tensor, temperature: fl
 def debiased(
     losses: Tensor, logits: Tensor, temperature: float | Tensor, *, negatives: int, prior: float
 ) -> Tensor:
-    """The debiased contrastive loss (Chuang et al. 2020, equation 8) from InfoNCE's losses of unit rows.
+    """Computes the debiased contrastive loss (Chuang et al. 2020, equation 8) from InfoNCE's losses of unit rows.
 
     With S the negatives' sum of exponentials, N their number and P = exp(s_+) of the positive, a loss is
     log(1 + S / P), and the debiased one has max((S - N prior P) / (1 - prior), N exp(-1 / t)) in place of S.

@@ -15,19 +15,19 @@ SHARED_MEMORY = 160 * 1024  # bytes; A100 has 163 KiB, Hopper and Blackwell have
 
 
 def processors(tensor: Tensor) -> int:
-    """The number of streaming multiprocessors of the tensor's GPU."""
+    """Counts the streaming multiprocessors of the tensor's GPU."""
     if tensor.is_cuda:
         return torch.cuda.get_device_properties(tensor.device).multi_processor_count
     return 4  # the interpreter: enough for parts to merge
 
 
 def has_warpgroups(tensor: Tensor) -> bool:
-    """Whether the matrix unit of the tensor's GPU takes rows of four warps at a time: sm_90's and sm_100's."""
+    """Tells whether the GPU's matrix unit takes rows of four warps at a time: sm_90's and sm_100's."""
     return not tensor.is_cuda or torch.cuda.get_device_capability(tensor.device)[0] in (9, 10)
 
 
 def shared_memory(tensor: Tensor) -> int:
-    """The bytes of shared memory that a block of threads may use on the tensor's GPU."""
+    """Returns the bytes of shared memory that a block of threads may use on the tensor's GPU."""
     if tensor.is_cuda:
         properties = torch.cuda.get_device_properties(tensor.device)
         return properties.shared_memory_per_block_optin  # type: ignore[attr-defined]  # torch's stub lacks it

@@ -168,7 +168,7 @@ class Op:
         return MISSING[impl]
 
     def available(self, device: str, dtype: torch.dtype | None = None) -> list[str]:
-        """The implementations that can run on such tensors, the one that `auto` prefers first."""
+        """Lists the implementations that can run on such tensors, the one that `auto` prefers first."""
         return [impl for impl in (*self._preferred, *self.explicit) if self.why_not(impl, device, dtype) is None]
 
     def choose(self, impl: Impl, device: torch.device, dtype: torch.dtype | None = None) -> str:
@@ -228,7 +228,7 @@ def _function(
     setup_context: Callable[..., None],
     backward: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """The `apply` of an operator's autograd.Function, of which the caller sees to it that no transform follows."""
+    """Makes the `apply` of an operator's autograd.Function; the caller sees to it that no transform follows."""
 
     def forward(ctx: Any, *args: Any) -> Any:
         ctx.impl = impl
@@ -259,7 +259,7 @@ def check_impl(caller: str, impl: str, *ops: Op, over_group: bool = False) -> No
 
 
 def _differentiated_by_functorch(args: tuple[Any, ...]) -> bool:
-    """Whether a transform of torch.func (grad, vjp, jacrev, ...) follows one of the tensors."""
+    """Tells whether a transform of torch.func (grad, vjp, jacrev, ...) follows one of the tensors."""
     for arg in args:
         while isinstance(arg, Tensor) and functorch.is_functorch_wrapped_tensor(arg):
             if functorch.is_gradtrackingtensor(arg) and arg.requires_grad:
@@ -275,7 +275,7 @@ def available_impls(op: None = ..., device: str | torch.device | None = ...) -> 
 def available_impls(
     op: str | None = None, device: str | torch.device | None = None
 ) -> list[str] | dict[str, list[str]]:
-    """The implementations that can run on a device, the one that `auto` prefers first.
+    """Lists the implementations that can run on a device, the one that `auto` prefers first.
 
     Args:
         op: an op's name, such as "info_nce"; None: every op.

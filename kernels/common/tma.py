@@ -22,7 +22,7 @@ MAX_D = 256  # wider rows leave no room in shared memory for the next tile
 
 
 def is_hopper(tensor: Tensor) -> bool:
-    """Whether the tensor's GPU is of compute capability 9.x, not 10.x."""
+    """Tells whether the tensor's GPU is of compute capability 9.x, not 10.x."""
     return not tensor.is_cuda or torch.cuda.get_device_capability(tensor.device)[0] == 9
 
 
@@ -36,7 +36,7 @@ def check_width(op: str, d: int) -> None:
 
 
 def aligned(matrix: Tensor) -> Tensor:
-    """The contiguous matrix, or a copy of it where its address is no multiple of 16, as TMA needs it."""
+    """Returns the contiguous matrix, or a copy of it where its address is no multiple of 16, as TMA needs it."""
     return matrix.clone() if matrix.data_ptr() % 16 else matrix
 
 
@@ -54,5 +54,5 @@ def _launch(kernel: Callable[..., Any], args: tuple[Any, ...], options: dict[str
 
 
 def _allocate(size: int, alignment: int, stream: int | None) -> Tensor:
-    """Memory on the current device; as its users run on the current stream, it is free for others after them."""
+    """Allocates memory on the current device, free for others after its users, which run on the current stream."""
     return torch.empty(size, dtype=torch.int8, device="cuda")

@@ -21,7 +21,7 @@ def sgd_ema_step_(
     params: Tensors, grads: Tensors, momenta: Tensors, targets: Tensors, shadows: Tensors, lr: float | Tensor,
     ema_momentum: float | Tensor, found_inf: Tensor | None, momentum: float, weight_decay: float, nesterov: bool,
 ) -> None:  # fmt: skip
-    """torch.optim.SGD, then ema_update_."""
+    """Takes a step of torch.optim.SGD, then of ema_update_."""
     flat = _flat(params, grads, momenta)
     sgd(
         flat[0],
@@ -46,7 +46,7 @@ def lars_ema_step_(
     ema_momentum: float | Tensor, found_inf: Tensor | None, momentum: float, weight_decay: float,
     trust_coefficient: float,
 ) -> None:  # fmt: skip
-    """torch.optim.SGD along trust_coefficient |w| / |d| d with d = g + weight_decay w, then ema_update_."""
+    """Takes a step of SGD along trust_coefficient |w| / |d| d with d = g + weight_decay w, then ema_update_."""
     wide = torch.promote_types(params[0].dtype, torch.float32)
     weights, gradients = ([x.to(wide) for x in tensors] for tensors in (params, grads))
     directions = list(torch._foreach_add(gradients, weights, alpha=weight_decay))
@@ -66,7 +66,7 @@ def adamw_ema_step_(
     shadows: Tensors, lr: float | Tensor, ema_momentum: float | Tensor, found_inf: Tensor | None, beta1: float,
     beta2: float, eps: float, weight_decay: float,
 ) -> None:  # fmt: skip
-    """torch.optim.AdamW, then ema_update_."""
+    """Takes a step of torch.optim.AdamW, then of ema_update_."""
     flat = _flat(params, grads, exp_avgs, exp_avg_sqs)
     adamw(
         flat[0],
@@ -90,7 +90,7 @@ def adamw_ema_step_(
 
 
 def _flat(params: Tensors, grads: Tensors, *states: Tensors) -> list[list[Tensor]]:
-    """The tensors as torch's fused kernels need them: of one dtype, and alike in memory.
+    """Returns the tensors as torch's fused kernels need them: of one dtype, and alike in memory.
 
     They go through memory from each tensor's first element on, whatever its strides. Parameters in fp16 and bf16
     go to them as they are on a GPU only: on the CPU, torch's fused SGD (2.11) leaves them where they are and
@@ -127,6 +127,6 @@ def _follow(
 
 
 def skipping(momentum: float | Tensor, found_inf: Tensor) -> Tensor:
-    """The momentum, or 1, which changes nothing, where `found_inf` is 1."""
+    """Returns the momentum, or 1, which changes nothing, where `found_inf` is 1."""
     one = torch.ones_like(found_inf, dtype=torch.float64)  # so that a float keeps its value
     return torch.where(found_inf == 1, one, momentum)

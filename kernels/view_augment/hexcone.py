@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def hexcone_from_rgb(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """RGB (B, 3, H, W) to the hue in sixths of a turn, from -1 to 5, the chroma max - min and the value max.
+    """Converts RGB (B, 3, H, W) to hue in sixths of a turn, from -1 to 5, chroma max - min and value max.
 
     Each is (B, H, W). The hue of gray is 0.
     """
@@ -21,7 +21,7 @@ def hexcone_from_rgb(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def rgb_from_hexcone(hue: Tensor, chroma: Tensor, value: Tensor) -> Tensor:
-    """The inverse of `hexcone_from_rgb`, for any hue.
+    """Inverts `hexcone_from_rgb`, for any hue.
 
     A channel is v - c clamp(min(k, 4 - k), 0, 1), k = (n + h) mod 6, n = 5, 3, 1 for red, green, blue.
     """

@@ -176,7 +176,7 @@ def _views_by_channel(
 
 
 def _channel(images: Tensor, number: int, alike: int) -> Tensor:
-    """A channel of images (..., C) as gray images of so many channels alike, in the memory that it has."""
+    """Returns a channel of images (..., C) as gray images of so many channels alike, in the memory that it has."""
     return images[..., number : number + 1].expand(*images.shape[:-1], alike)
 
 

@@ -16,7 +16,7 @@ SOLARIZE_FROM = 128 / 255
 
 
 def blur_window(size: int) -> int:
-    """The side of the Gaussian blur's window: a tenth of the view's in pixels (SimCLR), made odd, at least 3."""
+    """Returns the side of the Gaussian blur's window: a tenth of the view's pixels (SimCLR), odd, at least 3."""
     return max(3, size // 10 | 1)
 
 
@@ -54,7 +54,7 @@ def view_augment(
 
 
 def picked(images: Tensor, rows: Tensor) -> Tensor:
-    """The images in these rows, (B, H, W, C); of a row that is of none, any."""
+    """Selects the images in these rows, (B, H, W, C); of a row that is of none, any."""
     rows = rows.clamp(0, max(len(images) - 1, 0))
     if images.dtype == torch.uint16:  # which not all devices can index
         return images.view(torch.int16)[rows].view(torch.uint16)
@@ -62,7 +62,7 @@ def picked(images: Tensor, rows: Tensor) -> Tensor:
 
 
 def is_outside(images: Tensor, draws: Tensor, rows: Tensor | None, crop: bool) -> Tensor:
-    """Which samples' rows are of no image, or whose boxes do not lie in it: bool (B,). NaN lies nowhere."""
+    """Tells which samples' rows are of no image, or whose boxes do not lie in it: bool (B,). NaN lies nowhere."""
     count, height, width, _ = images.shape
     inside = torch.ones(len(draws), dtype=torch.bool, device=draws.device)
     if rows is not None:
@@ -174,7 +174,7 @@ def normalize(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
 
 
 def _interpolation(start: Tensor, extent: Tensor, length: int, size: int) -> Tensor:
-    """The matrices of antialiased bilinear interpolation along one axis.
+    """Computes the matrices of antialiased bilinear interpolation along one axis.
 
     Output pixel i is centered at start + (i + 1/2) * scale, scale = extent / size; its weights are a triangle
     about that, of half-width max(scale, 1), cut off where the crop ends and normalized.

@@ -23,7 +23,7 @@ THRESHOLD = tl.constexpr(SOLARIZE_FROM)
 
 @triton.jit
 def gray(b_red, b_green, b_blue):
-    """ITU-R 601 luma, with torchvision's digits."""
+    """Computes ITU-R 601 luma, with torchvision's digits."""
     return 0.2989 * b_red + 0.587 * b_green + 0.114 * b_blue
 
 
@@ -39,7 +39,7 @@ def in_view(o_y, o_x, S):
 
 @triton.jit
 def is_readable(p_draw, image, N, H, W, CROP: tl.constexpr):
-    """Whether a sample's image is one of the N, and with CROP whether its box lies in it; NaN lies nowhere."""
+    """Tells whether a sample's image is one of the N, with CROP whether its box is in it; NaN lies nowhere."""
     inside = (image >= 0) & (image < N)
     if CROP:
         top, height = tl.load(p_draw + TOP), tl.load(p_draw + HEIGHT)
@@ -51,7 +51,7 @@ def is_readable(p_draw, image, N, H, W, CROP: tl.constexpr):
 
 @triton.jit
 def triangle(o_tap, first, extent, center, half_width):
-    """The weights [B] of pixel first + o_tap of a crop of `extent` pixels, as in the reference."""
+    """Computes the weights [B] of pixel first + o_tap of a crop of `extent` pixels, as in the reference."""
     pixel = first + o_tap
     weight = tl.maximum(1 - tl.abs(pixel + 0.5 - center) / half_width, 0.0)
     return tl.where(pixel < extent, weight, 0.0)
@@ -59,7 +59,7 @@ def triangle(o_tap, first, extent, center, half_width):
 
 @triton.jit
 def crop_resize(p_image, p_draw, W, o_y, o_x, S):
-    """The levels [B, B] of a view's pixels at rows o_y and columns o_x."""
+    """Computes the levels [B, B] of a view's pixels at rows o_y and columns o_x."""
     top, left = tl.load(p_draw + TOP).to(tl.int64), tl.load(p_draw + LEFT).to(tl.int64)
     height, width = tl.load(p_draw + HEIGHT), tl.load(p_draw + WIDTH)
     y_scale, x_scale = height / S, width / S
@@ -126,7 +126,7 @@ def color_jitter(b_red, b_green, b_blue, p_draw, first, last, mean):
 
 @triton.jit
 def contrast_step(p_draw):
-    """The number of contrast among the sample's four operations."""
+    """Finds the number of contrast among the sample's four operations."""
     order = tl.load(p_draw + ORDER).to(tl.int32)
     step = 0
     for i in tl.static_range(1, 4):
@@ -136,7 +136,7 @@ def contrast_step(p_draw):
 
 @triton.jit
 def before_contrast(p_image, p_draw, W, S, o_y, o_x, CROP: tl.constexpr):
-    """A view's pixels [B, B] at rows o_y and columns o_x, jittered up to contrast."""
+    """Computes a view's pixels [B, B] at rows o_y and columns o_x, jittered up to contrast."""
     if CROP:
         b_red, b_green, b_blue = crop_resize(p_image, p_draw, W, o_y, o_x, S)
     else:

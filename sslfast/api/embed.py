@@ -23,7 +23,7 @@ def embed(
     partial: bool = False,
     **settings: Any,
 ) -> Embeddings:
-    """The features of images with their names and labels, which are written too where a file is named.
+    """Computes the features of images with their names and labels, which are written too where a file is named.
 
         found = sslfast.embed("runs/photos", "photographs/", "embeddings.npz")
         found.features, found.images, found.duplicates(0.95)

@@ -54,17 +54,17 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The settings of the run."""
+        """Reads the settings of the run."""
         return read_recipe(self._directory.config)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
-        """The lines of metrics.jsonl, {"step": int, "epoch": float, ...}: the loss and the like, or accuracies."""
+        """Reads metrics.jsonl's lines, {"step": int, "epoch": float, ...}: losses and the like, or accuracies."""
         return read_metrics(self._directory.metrics)
 
     @cached_property
     def encoder(self) -> Encoder:
-        """The encoder of the latest checkpoint, as `sslfast.load_encoder` loads it.
+        """Loads the encoder of the latest checkpoint, as `sslfast.load_encoder` loads it.
 
         Raises:
             UsageError: there is no checkpoint; or the encoder is a module, which was not given.
@@ -127,6 +127,6 @@ class Run:
         return f"sslfast.Run({str(self.path)!r})"
 
     def _repr_html_(self) -> str:
-        """The figures and curves, in a frame of their own, as their style is that of a page."""
+        """Shows the figures and curves, in a frame of their own, as their style is that of a page."""
         content = html.escape(overview(self.path))
         return f'<iframe srcdoc="{content}" width="100%" height="{HEIGHT}" style="border: 0"></iframe>'

@@ -29,7 +29,7 @@ COMMANDS = (PRETRAIN, EVALUATE, EMBED, SEARCH, EXPORT, LIST, VIEWS, REPORT, COMP
 
 
 def parse(argv: Sequence[str] | None = None) -> Namespace:
-    """The arguments, with the command as `chosen`; `key.sub=value` may stand anywhere among them.
+    """Parses the arguments, with the command as `chosen`; `key.sub=value` may stand anywhere among them.
 
     Ends the program with exit code 2 where they cannot be meant, after --help with 0.
 
@@ -53,7 +53,7 @@ def parse(argv: Sequence[str] | None = None) -> Namespace:
 
 
 def parser() -> Parser:
-    """The program's parser, with one of each command."""
+    """Makes the program's parser, with one of each command."""
     main = Parser(prog="sslfast", description="Self-supervised pre-training of vision encoders, made fast.")
     main.add_argument("--version", action="version", version=f"sslfast {__version__}")
     commands = main.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)

@@ -30,7 +30,7 @@ def add_state_dict(parser: Parser) -> None:
 
 
 def path_argument(text: str) -> Path:
-    """A path, with a home folder in place of `~`: a shell leaves that of `--out=~/run` as it is."""
+    """Makes a path, with a home folder in place of `~`: a shell leaves that of `--out=~/run` as it is."""
     from sslfast.config.paths import user_path
 
     return user_path(text)

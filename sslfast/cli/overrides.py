@@ -14,14 +14,14 @@ log = logging.getLogger(__name__)
 
 
 def recipe_schema(_: Namespace) -> Any:
-    """The settings of a command that takes a recipe."""
+    """Returns the settings of a command that takes a recipe."""
     from sslfast.recipes.load import recipe_schema
 
     return recipe_schema()
 
 
 def recipe_help(part: str) -> str:
-    """The settings of a command that takes a recipe, as `Command.describe` gives them."""
+    """Describes the settings of a command that takes a recipe, as `Command.describe` does."""
     if not part:
         from sslfast.recipes.overview import recipe_overview
 
@@ -41,7 +41,7 @@ def check_words(parser: Parser, args: Namespace, words: Sequence[str], takers: S
 
 
 def setting_hint(args: Namespace, word: str, after: str) -> str:
-    """ "did you mean train.epochs=5?" for `--epochs 5`; "" where no setting of the command has this name."""
+    """Returns "did you mean train.epochs=5?" for `--epochs 5`; "" where there is no setting of this name."""
     if not word.startswith("--") or args.chosen.schema is None:
         return ""
     from sslfast.config.settings import keys_named

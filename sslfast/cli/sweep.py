@@ -43,14 +43,14 @@ def add_arguments(parser: Parser) -> None:
 
 
 def count(text: str) -> int:
-    """A number of at least 1."""
+    """Reads a number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"expected a number of at least 1, got {text}")
     return int(text)
 
 
 def devices(text: str) -> list[str]:
-    """Names of devices with commas between them: numbers of GPUs, or cpu."""
+    """Reads names of devices with commas between them: numbers of GPUs, or cpu."""
     names = text.split(",")
     if not all(name == "cpu" or name.isdecimal() for name in names):
         raise ArgumentTypeError(f"expected numbers of GPUs, or cpu, with commas between them; got {text}")

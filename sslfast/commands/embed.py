@@ -44,7 +44,7 @@ def embed(
     architecture: str | None = None,
     partial: bool = False,
 ) -> Embeddings:
-    """The embeddings of images, which are written too where a file is named.
+    """Computes the embeddings of images, which are written too where a file is named.
 
     Images are resized and center-cropped to the side of the encoder's, and not augmented.
 
@@ -82,7 +82,7 @@ def embed(
 def features_by(
     found: NamedEncoder, source: Source, device: torch.device, options: EmbedConfig, *, patches: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """The features of the images that can be read, fp32 on the device, and their positions in the source."""
+    """Computes the features of the readable images, fp32 on the device, and their positions in the source."""
     network = Patches(found.encoder).eval() if patches else found.encoder
     return features(
         network,

@@ -158,7 +158,7 @@ def evaluate(
 
 
 def digests_of_lists(options: Mapping[str, Any]) -> dict[str, str]:
-    """Digests of the files that settings name, whose content a result depends on, by the settings' names."""
+    """Digests the files that settings name, whose content a result depends on, by the settings' names."""
     files = {key: user_path(options[key]) for key in LISTS if options.get(key) and is_path(options[key])}
     return {
         key: hashlib.sha256(file.read_bytes()).hexdigest()[:8] for key, file in files.items() if file.is_file()
@@ -166,7 +166,7 @@ def digests_of_lists(options: Mapping[str, Any]) -> dict[str, str]:
 
 
 def results_folder(file: Path | None) -> Path:
-    """The folder of an encoder's results: in its run's directory; of another file, beside it; of none, here."""
+    """Names the folder of an encoder's results: in its run's directory; beside another file; of none, here."""
     folder = Path()
     if file is not None:
         folder = file if file.is_dir() else file.resolve().parent

@@ -16,7 +16,7 @@ IMPLS = ("cpp", "triton", "triton_tma", "cuda", "reference")
 
 
 def describe() -> str:
-    """Versions, extras, devices, and a table of ops by implementation, as text to read.
+    """Lists versions, extras, devices, and a table of ops by implementation, as text to read.
 
     The table says on which of the devices here an implementation runs. One that could not be loaded is "missing":
     below the table stands, once, why, and how to get it.
@@ -32,7 +32,7 @@ def _versions() -> str:
 
 
 def _extras() -> str:
-    """The versions of each extra's packages, or what is missing of it and how to get it."""
+    """Lists the versions of each extra's packages, or what is missing of it and how to get it."""
     rows = []
     for extra, modules in EXTRAS.items():
         if extra in ("dali12", "dali13") and extra != dali_extra():
@@ -70,7 +70,7 @@ def _kernels() -> str:
 
 
 def _where(op: Op, impl: str) -> str:
-    """The devices here that an implementation runs on, or in a word why there is none."""
+    """Names the devices here that an implementation runs on, or says in a word why there is none."""
     if impl not in (*op.impls, "reference"):
         return "-"
     if MISSING[impl]:

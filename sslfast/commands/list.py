@@ -19,7 +19,7 @@ METHODS_HEADING = "methods (a name alone is the method's recipe for photographs 
 
 
 def listing(word: str = "") -> str:
-    """The methods, recipes and ablations whose names hold a word, each with the first sentence of its file.
+    """Lists the methods, recipes and ablations whose names hold a word, each with the first sentence of its file.
 
     Raises:
         UsageError: no name holds it.
@@ -39,18 +39,18 @@ def listing(word: str = "") -> str:
 
 
 def list_methods(word: str = "") -> dict[str, str]:
-    """The methods whose names hold a word, each with the first sentence that its file says of it."""
+    """Finds the methods whose names hold a word, each with the first sentence that its file says of it."""
     return _holding(word, {name: describe_method(name) for name in METHODS})
 
 
 def _holding(word: str, sentences: Mapping[str, str]) -> dict[str, str]:
-    """The entries whose names hold a word, whatever the case and the kind of dash."""
+    """Picks the entries whose names hold a word, whatever the case and the kind of dash."""
     plain = word.lower().replace("-", "_")
     return {name: text for name, text in sentences.items() if plain in name}
 
 
 def leading_comment(path: Path) -> str:
-    """The text of the comment that a YAML file begins with."""
+    """Reads the text of the comment that a YAML file begins with."""
     lines = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
     return "\n".join(line.removeprefix("#").strip() for line in lines)
 

@@ -107,7 +107,7 @@ def pretrain(
 
 
 def _out(text: str | Path) -> Path:
-    """The directory of a run. Raises UsageError where TensorBoard, whose names are UTF-8, cannot write to it."""
+    """Returns a run's directory. Raises UsageError where TensorBoard cannot write: its names are UTF-8."""
     path = user_path(text)
     try:
         str(path).encode()

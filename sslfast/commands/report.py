@@ -69,7 +69,7 @@ def write_report(
 
 
 def overview(path: str | Path) -> str:
-    """The head of a run's report, its figures and curves, as a whole document, and as quickly as they are read.
+    """Writes the head of a run's report, its figures and curves, as a whole document, as quickly as they are read.
 
     Raises:
         UsageError: the directory holds no run.
@@ -121,7 +121,7 @@ def _of_run(path: Path, data: Names | None) -> Path:
 
 
 def _images(run: RunDirectory, recipe: Recipe, data: Names | None) -> Source | UsageError:
-    """The images to show; of the run's own, if they are not there any more, the reason."""
+    """Opens the images to show; returns the reason where the run's own are not there any more."""
     try:
         shown = recipe.data
         if data:
@@ -137,7 +137,7 @@ def _images(run: RunDirectory, recipe: Recipe, data: Names | None) -> Source | U
 
 
 def _held_out_images(starts: Sequence[Start], recipe: Recipe, source: Source | UsageError | None) -> int:
-    """The number of images that the run's kNN accuracies are of: as recorded, else by its data; 0: unknown."""
+    """Counts the images that the run's kNN accuracies are of: as recorded, else by its data; 0: unknown."""
     if starts:
         return starts[-1].held_out_images
     if isinstance(source, Source) and source.labels is not None and recipe.data.val_fraction:
@@ -148,7 +148,7 @@ def _held_out_images(starts: Sequence[Start], recipe: Recipe, source: Source | U
 def _image_sections(
     run: RunDirectory, recipe: Recipe, source: Source | UsageError, *, is_run_data: bool
 ) -> Iterator[str]:
-    """The sections that show images; without images, one that says so."""
+    """Yields the sections that show images; without images, one that says so."""
     if isinstance(source, UsageError):
         yield section("Images", paragraph(f"Not shown: {source}. Give --data."))
         return

@@ -25,7 +25,7 @@ def search(
     k: int = 5,
     duplicates: float | None = None,
 ) -> str:
-    """The images most like a query's, or the pairs that are nearly the same, as lines: cosine, then images.
+    """Lists the images most like a query's, or the pairs that are nearly the same, as lines: cosine, then images.
 
     Args:
         where: embeddings that `sslfast embed` wrote; or an encoder, which embeds `data` first.
@@ -57,7 +57,7 @@ def search(
 
 
 def _embeddings(where: str | Path, data: Names | None) -> Embeddings:
-    """Those in a file, or of data by an encoder."""
+    """Loads the embeddings in a file, or computes those of data by an encoder."""
     is_file = Path(where).suffix in (NPZ, PARQUET)
     if is_file and data is not None:
         raise UsageError(f"{where}: holds embeddings; leave out --data")

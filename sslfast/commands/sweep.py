@@ -90,7 +90,7 @@ def _named(names: Names | None) -> list[str]:
 
 
 def _results(wanted: Sequence[Cell], every: dict[str, Commands]) -> dict[str, Result]:
-    """The results of the finished cells, by their names."""
+    """Collects the results of the finished cells, by their names."""
     found = {}
     for cell in wanted:
         if (evaluation := every[cell.name].result()) is not None:

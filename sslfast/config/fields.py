@@ -11,28 +11,28 @@ STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 def _rising(bounds: tuple[float, float]) -> tuple[float, float]:
-    """The bounds as they are; pydantic reports the ValueError where they fall."""
+    """Returns the bounds as they are; pydantic reports the ValueError where they fall."""
     if bounds[0] > bounds[1]:
         raise ValueError("expected the least first")
     return bounds
 
 
 def _in_fp32(value: float) -> float:
-    """The value as it is; pydantic reports the ValueError where fp32 holds neither it nor its inverse."""
+    """Returns the value as it is; pydantic reports the ValueError where fp32 holds neither it nor its inverse."""
     if not 1e-37 <= value <= 1e37:
         raise ValueError("expected 1e-37 to 1e37, which fp32 can invert")
     return value
 
 
 def _apart(bounds: tuple[float, float]) -> tuple[float, float]:
-    """The bounds as they are; pydantic reports the ValueError where the first is not below the second."""
+    """Returns the bounds as they are; pydantic reports the ValueError where the first is not below the second."""
     if bounds[0] >= bounds[1]:
         raise ValueError("expected the value of black below that of white")
     return bounds
 
 
 def _extended(region: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
-    """The region as it is; pydantic reports the ValueError where nothing lies between its edges."""
+    """Returns the region as it is; pydantic reports the ValueError where nothing lies between its edges."""
     top, left, bottom, right = region
     if top >= bottom or left >= right:
         raise ValueError("expected top, left, bottom, right, the top above the bottom and left of right")
@@ -40,7 +40,7 @@ def _extended(region: tuple[float, float, float, float]) -> tuple[float, float, 
 
 
 def _of_unit_range(statistics: tuple[float, ...]) -> tuple[float, ...]:
-    """The statistics as they are; pydantic reports the ValueError where values in [0, 1] cannot have them."""
+    """Returns the statistics as they are; pydantic reports the ValueError where those of [0, 1] cannot be so."""
     if not all(0 <= value <= 1 for value in statistics):
         raise ValueError(
             "expected statistics of values in [0, 1], to which images are scaled first; divide those of 0 to 255 "
@@ -50,7 +50,7 @@ def _of_unit_range(statistics: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _sources(value: Any) -> str | list[str]:
-    """The name, or several of them; pydantic reports the ValueError where it is neither."""
+    """Returns the name, or several of them; pydantic reports the ValueError where it is neither."""
     names = value if isinstance(value, list) else [value]
     if not names or not all(isinstance(name, str) for name in names):
         raise ValueError("expected the name or the path of the images, or a list of them")

@@ -18,12 +18,12 @@ WIDEST = 100  # characters of a line that are still read with ease
 
 
 def help_width() -> int:
-    """The number of characters in a line of help: the terminal's, less argparse's margin of 2, at most 98."""
+    """Counts the characters in a line of help: the terminal's, less argparse's margin of 2, at most 98."""
     return min(shutil.get_terminal_size().columns, WIDEST) - 2
 
 
 def help_entries(schema: Any, prefix: str = "", *, base: Any = None) -> Iterator[tuple[str, list[str]]]:
-    """The settings of a dataclass: the whole key of each, and its lines: key, default and meaning, wrapped.
+    """Yields the settings of a dataclass: the whole key of each, and its lines: key, default and meaning, wrapped.
 
     Args:
         schema: the dataclass; of a list of dataclasses among its fields, the first item's settings follow.
@@ -41,13 +41,13 @@ def help_entries(schema: Any, prefix: str = "", *, base: Any = None) -> Iterator
 
 
 def _meaning(schema: Any, name: str) -> str | None:
-    """The docstring of a field, or of the nearest base's: pydantic reads only those of a class's own fields."""
+    """Finds the docstring of a field, or of the nearest base's: pydantic reads only those of a class's own."""
     described = (fields(cls).get(name) for cls in schema.__mro__)
     return next((info.description for info in described if info and info.description), None)
 
 
 def _default(info: Any) -> str:
-    """The default of a field as a person would write it."""
+    """Shows the default of a field as a person would write it."""
     default = info.get_default(call_default_factory=True)
     if isinstance(default, list) and any(map(dataclasses.is_dataclass, default)):
         return "[...]"
@@ -57,7 +57,7 @@ def _default(info: Any) -> str:
 
 
 def entry_lines(name: str, text: str, column: int = COLUMN) -> list[str]:
-    """A name and, from a column on, a text about it; on the next line where the name is longer than its column."""
+    """Lays out a name and, from a column on, its text; on the next line where the name reaches beyond it."""
     beside = f"{name:<{column - 2}}  "
     fits = len(beside) == column
     lines = textwrap.wrap(
@@ -72,12 +72,12 @@ def entry_lines(name: str, text: str, column: int = COLUMN) -> list[str]:
 
 
 def name_lines(names: Iterable[str]) -> list[str]:
-    """Names in lines of `help_width`, with commas between them."""
+    """Lays out names in lines of `help_width`, with commas between them."""
     return textwrap.wrap(
         ", ".join(names), help_width(), initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False
     )
 
 
 def first_sentence(text: str) -> str:
-    """The text up to a full stop before a capital, on one line: those of "et al. 2020" and "v1.5" end nothing."""
+    """Cuts a text at a full stop before a capital, to one line: those of "et al. 2020" and "v1.5" end nothing."""
     return re.split(r"(?<=\.)\s+(?=[A-Z])", " ".join(text.split()), maxsplit=1)[0]

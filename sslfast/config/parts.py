@@ -31,30 +31,30 @@ class Part:
         return "\n".join([*self.title, *chain.from_iterable(self.settings.values())])
 
     def without(self, other: Part) -> Part:
-        """The part without the settings that another one has."""
+        """Returns the part without the settings that another one has."""
         return replace(
             self, settings={key: self.settings[key] for key in self.settings if key not in other.settings}
         )
 
     def only(self, name: str) -> Part:
-        """The part with those settings alone whose key is a name, or ends in it."""
+        """Returns the part with those settings alone whose key is a name, or ends in it."""
         return replace(self, settings={key: lines for key, lines in self.settings.items() if _ends(key, name)})
 
 
 def part(name: str, meaning: str, schema: type, prefix: str = "", *, base: type | None = None) -> Part:
-    """The part that a dataclass is; `prefix` and `base` are as for `help_entries`."""
+    """Makes the part that a dataclass is; `prefix` and `base` are as for `help_entries`."""
     return Part(entry_lines(name, meaning), dict(help_entries(schema, prefix, base=base)))
 
 
 def overview(meanings: Mapping[str, str]) -> str:
-    """The names of parts with a meaning each, and how to see their settings."""
+    """Lists the names of parts with a meaning each, and how to see their settings."""
     rows = {**meanings, ALL: "All of them."}
     lines = chain.from_iterable(entry_lines(f"  {name}", meaning, COLUMN) for name, meaning in rows.items())
     return "\n".join(["settings; --help PART shows those of a part, --help KEY shows one:", *lines])
 
 
 def part_text(parts: Mapping[str, Part], name: str) -> str:
-    """The text of what a person has asked help about.
+    """Returns the text of what a person has asked help about.
 
     Args:
         parts: all parts by name.
@@ -74,11 +74,11 @@ def part_text(parts: Mapping[str, Part], name: str) -> str:
 
 
 def _ends(key: str, name: str) -> bool:
-    """Whether a key is a name, or ends in it, as data.views.0.blur in blur."""
+    """Tells whether a key is a name, or ends in it, as data.views.0.blur in blur."""
     return f".{key}".endswith(f".{name}")
 
 
 def _with_ends(keys: Iterable[str]) -> list[str]:
-    """The last parts of keys, which are typed most, and the keys."""
+    """Returns the last parts of keys, which are typed most, and the keys."""
     keys = list(keys)
     return [*dict.fromkeys([*(key.rpartition(".")[2] for key in keys), *keys])]

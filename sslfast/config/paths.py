@@ -10,7 +10,7 @@ from sslfast.errors import UsageError
 
 
 def user_path(text: str | Path) -> Path:
-    """A path with a home folder in place of a leading `~` or `~user`; what it names may be missing.
+    """Makes a path with a home folder in place of a leading `~` or `~user`; what it names may be missing.
 
     Raises:
         UsageError: there is no such user, or nothing can have this path: it is too long, say, or forbidden.
@@ -29,12 +29,12 @@ def user_path(text: str | Path) -> Path:
 
 
 def is_path(text: str) -> bool:
-    """Whether there is something of this path."""
+    """Tells whether there is something of this path."""
     return os.path.exists(os.path.expanduser(text))
 
 
 def existing_path(text: str | Path) -> Path:
-    """The `user_path` of something that is there.
+    """Returns the `user_path` of something that is there.
 
     Raises:
         UsageError: as `user_path`, or there is nothing: the message names what is nearest beside it.

@@ -20,7 +20,7 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def read_yaml(text: str) -> Any:
-    """The value of a YAML text.
+    """Reads the value of a YAML text.
 
     Raises:
         ValueError: it is not YAML, has a tag that does not fit its value, or holds more than 10,000 values once

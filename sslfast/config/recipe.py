@@ -126,7 +126,7 @@ class DataConfig:
 
     @property
     def sizes(self) -> list[int]:
-        """The side of each view in pixels."""
+        """Lists the side of each view in pixels."""
         return [view.size or self.size for view in self.views]
 
 

@@ -23,7 +23,7 @@ Overrides = Sequence[str | Setting] | Mapping[str, Any]
 
 
 def apply_overrides(schema: type, values: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
-    """`values` with overrides set in order; a list that the values leave out is that of the defaults.
+    """Returns `values` with overrides set in order; a list that the values leave out is that of the defaults.
 
     Raises:
         UsageError: as `settings_of`.
@@ -45,7 +45,7 @@ def settings_of(overrides: Overrides) -> list[Setting]:
 
 
 def _setting(override: str) -> Setting:
-    """The setting in "key.sub=value", whose value is YAML."""
+    """Reads the setting in "key.sub=value", whose value is YAML."""
     key, separator, text = override.partition("=")
     if not separator or not key:
         raise UsageError(f"{shown(override)}: expected key.sub=value")
@@ -56,7 +56,7 @@ def _setting(override: str) -> Setting:
 
 
 def _settings_in(values: Mapping[str, Any], prefix: str) -> Iterator[Setting]:
-    """The settings in a mapping and in those within it, a path as its text."""
+    """Yields the settings in a mapping and in those within it, a path as its text."""
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
             yield from _settings_in(value, f"{prefix}{name}.")
@@ -65,7 +65,7 @@ def _settings_in(values: Mapping[str, Any], prefix: str) -> Iterator[Setting]:
 
 
 def _default(schema: type) -> Any:
-    """The schema's defaults as nested dicts, without fields that have none."""
+    """Returns the schema's defaults as nested dicts, without fields that have none."""
     result = {}
     for spec in dataclasses.fields(schema):
         if spec.default_factory is not dataclasses.MISSING:
@@ -76,7 +76,7 @@ def _default(schema: type) -> Any:
 
 
 def set_at(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any) -> Any:
-    """A copy of `node` with `value` at the path `keys`."""
+    """Copies `node` with `value` at the path `keys`."""
     if not keys:
         return value
     head, *rest = keys
@@ -93,18 +93,18 @@ def set_at(node: Any, keys: Sequence[str], value: Any, whole: str, default: Any)
 
 
 def shown(value: Any) -> str:
-    """A value as Python writes it, cut to a length that fits into a sentence."""
+    """Shows a value as Python writes it, cut to a length that fits into a sentence."""
     text = repr(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def fields(schema: Any) -> dict[str, Any]:
-    """pydantic's descriptions of a dataclass's fields, by their names; empty for anything else."""
+    """Returns pydantic's descriptions of a dataclass's fields, by their names; empty for anything else."""
     return getattr(schema, "__pydantic_fields__", {})
 
 
 def union_members(union: Any) -> dict[str, Any]:
-    """The dataclasses of a union by the one word that each allows in its field `name`; empty for anything else."""
+    """Maps the one word that each dataclass of a union allows as its `name` to it; empty for anything else."""
     return {
         get_args(info.annotation)[0]: member
         for member in get_args(union)
@@ -113,7 +113,7 @@ def union_members(union: Any) -> dict[str, Any]:
 
 
 def setting_keys(schema: Any, values: Any = None, prefix: str = "") -> Iterator[str]:
-    """The keys of all settings of a schema: "train.epochs", and of the first item of a list "data.views.0.blur".
+    """Yields the keys of all settings of a schema: "train.epochs", and of a list's first item "data.views.0.blur".
 
     Args:
         schema: a dataclass, or a type that is none, which has no keys.
@@ -137,7 +137,7 @@ def setting_keys(schema: Any, values: Any = None, prefix: str = "") -> Iterator[
 
 
 def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested settings by their whole keys, a list's items by their places: ("data.views.1.blur", 0.1).
+    """Yields nested settings by their whole keys, a list's items by their places: ("data.views.1.blur", 0.1).
 
     Args:
         values: plain values in dicts and lists; one that is empty is a value.
@@ -151,7 +151,7 @@ def flat(values: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def keys_named(schema: Any, name: str, values: Any = None) -> list[str]:
-    """The keys of a schema's settings, those of the fewest parts, whose last part is `name`."""
+    """Returns the keys of a schema's settings, those of the fewest parts, whose last part is `name`."""
     keys = [key for key in setting_keys(schema, values) if key.rpartition(".")[2] == name]
     depth = min((key.count(".") for key in keys), default=0)
     return [key for key in keys if key.count(".") == depth]

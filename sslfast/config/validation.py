@@ -23,7 +23,7 @@ from sslfast.hints import MANY, choices, closest, nearest
 
 
 def validate(schema: type, values: dict[str, Any], origin: str, help: str | None = None) -> Any:
-    """An instance of a schema dataclass out of plain values.
+    """Makes an instance of a schema dataclass out of plain values.
 
     Args:
         schema: the dataclass.
@@ -47,7 +47,7 @@ def validate(schema: type, values: dict[str, Any], origin: str, help: str | None
 
 
 def _as_meant(schema: type, values: dict[str, Any], error: ValidationError) -> dict[str, Any]:
-    """`values` with a list of one in place of a number where a list is expected, k=5, and with text, classes=0."""
+    """Makes a list of one out of a number where a list is expected, k=5, and text where that is, classes=0."""
     for fault in error.errors():
         keys, _, expected = _walk(schema, fault["loc"])
         item = next(iter(get_args(expected)), None)
@@ -62,7 +62,7 @@ def _as_meant(schema: type, values: dict[str, Any], error: ValidationError) -> d
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a value is a number, or the text of one, as 1e-3 is to YAML."""
+    """Tells whether a value is a number, or the text of one, as 1e-3 is to YAML."""
     if isinstance(value, str):
         try:
             float(value)
@@ -73,7 +73,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _explain(schema: type, values: Any, fault: Any, help: str | None) -> str:
-    """One of pydantic's errors as a person reads it: the key, what was expected, what came."""
+    """Explains one of pydantic's errors as a person reads it: the key, what was expected, what came."""
     keys, parent, below = _walk(schema, fault["loc"])
     key = ".".join(keys)
     match fault["type"]:
@@ -97,13 +97,13 @@ def _explain(schema: type, values: Any, fault: Any, help: str | None) -> str:
 
 
 def _listing(help: str | None, path: Sequence[str | int]) -> str | None:
-    """What lists the settings at pydantic's path to a group of them, as text for `nearest`."""
+    """Names the command that lists the settings at pydantic's path to a group of them, as text for `nearest`."""
     part = ".".join(part for part in path if isinstance(part, str))
     return f"`{' '.join(filter(None, [help, part]))}`" if help else None
 
 
 def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any, Any]:
-    """The keys that a person writes for pydantic's path to a fault, the type around the fault, and the type there.
+    """Returns the keys that a person writes for pydantic's path to a fault, and the types around and at the fault.
 
     pydantic puts the name that chooses a member of a union into its path: method.moco_v2.dim for method.dim; and
     where none of plain types fits, that of each: frozen.int for frozen. A key that the schema does not have has no
@@ -126,7 +126,7 @@ def _walk(schema: Any, path: Sequence[str | int]) -> tuple[list[str], Any, Any]:
 
 
 def _nearest_key(schema: type, values: Any, keys: Sequence[str], parent: Any, where: str | None) -> str:
-    """ "; did you mean 'x'?" for a key that is unknown: one of its name elsewhere, or one like it beside it.
+    """Suggests "; did you mean 'x'?" for a key that is unknown: one of its name elsewhere, or one like it near it.
 
     What lists those beside it is `where`.
     """

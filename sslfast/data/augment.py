@@ -20,7 +20,7 @@ def augment(
     std: Sequence[float],
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Make a whole view of decoded images, from the crop on.
+    """Makes a whole view of decoded images, from the crop on.
 
     Args:
         images: uint8 or uint16 (B, H, W, C), or (H, W, C) each, of a size of its own; on the CPU.
@@ -44,7 +44,7 @@ def finish(
     std: Sequence[float],
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Make a view of crops: color jitter, grayscale, Gaussian blur, solarization and normalization.
+    """Makes a view of crops: color jitter, grayscale, Gaussian blur, solarization and normalization.
 
     Args:
         crops: uint8 (B, 3, S, S); best channels_last, as DALI's are.

@@ -28,11 +28,11 @@ class Batch:
     boxes: tuple[Tensor, ...] = ()
 
     def key(self, view: int = 0) -> Key:
-        """The key of the random numbers that are sampled for these images and their view of that number."""
+        """Returns the key of the random numbers sampled for these images and their view of that number."""
         return Key(self.seed, self.epoch, self.index, view)
 
     def parts(self, count: int) -> list[Batch]:
-        """The batch in so many equal parts, in order, which share its memory."""
+        """Splits the batch in so many equal parts, in order, which share its memory."""
         if count == 1:
             return [self]
         views = zip(*(view.chunk(count) for view in self.views), strict=True)
@@ -49,7 +49,7 @@ class Loader(Protocol):
     steps_per_epoch: int
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on. Images that do not fill the last batch are left out."""
+        """Yields the batches of an epoch from step `start` on. Images that do not fill the last are left out."""
 
 
 def check_full_batch(name: str, num_images: int, batch_size: int) -> None:
@@ -66,7 +66,7 @@ def check_full_batch(name: str, num_images: int, batch_size: int) -> None:
 
 
 def rows_of_rank(batch_size: int, rank: int, world_size: int) -> NDArray[np.int64]:
-    """The rows of a batch that a rank makes: the ranks' parts, one after the other, are the whole batch.
+    """Returns the rows of a batch that a rank makes: the ranks' parts, one after the other, are the whole batch.
 
     Args:
         batch_size: of all ranks together.

@@ -34,7 +34,7 @@ def eval_batches(
     rank: int = 0,
     world_size: int = 1,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of an evaluation: each readable image once, in order, without augmentation.
+    """Yields the batches of an evaluation: each readable image once, in order, without augmentation.
 
     The shorter side is brought to at most 8/7 of the size (256 for 224) and at least the size, and the center is
     cut out: an image between the two is not resized. Large images are read with DALI where it is installed,
@@ -71,7 +71,7 @@ def eval_batches(
 
 
 def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
-    """Bring the shorter side into [size, 8/7 size] and cut out the central square."""
+    """Brings the shorter side into [size, 8/7 size] and cuts out the central square."""
     image = without_ends(image)
     shorter = min(image.size)
     target = min(max(shorter, size), round(size * 8 / 7))
@@ -81,7 +81,7 @@ def resize_center_crop(image: Image.Image, size: int) -> Image.Image:
 
 @torch.no_grad()
 def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Scale images to [0, 1] and normalize them: as views are, but not augmented.
+    """Scales images to [0, 1] and normalizes them: as views are, but not augmented.
 
     Args:
         images: uint8 or uint16 (B, C, S, S).
@@ -98,7 +98,7 @@ def normalize(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Te
 
 
 def _read_and_crop(source: Source, size: int, batch_size: int, device: torch.device) -> Crops:
-    """Decode, resize and crop the images one by one with Pillow."""
+    """Decodes, resizes and crops the images one by one with Pillow."""
     readable = read_all(source, lambda parts: [resize_center_crop(part, size) for part in parts])
     while batch := list(islice(readable, batch_size)):
         index, pixels = zip(*batch, strict=True)
@@ -106,7 +106,7 @@ def _read_and_crop(source: Source, size: int, batch_size: int, device: torch.dev
 
 
 def _is_to_cut(source: Source, size: int) -> bool:
-    """Whether the images are an array of one size that `resize_center_crop` would not resize."""
+    """Tells whether the images are an array of one size that `resize_center_crop` would not resize."""
     if source.images is None or source.sizes is not None:
         return False
     shorter, longer = sorted(source.images.shape[1:3])
@@ -114,7 +114,7 @@ def _is_to_cut(source: Source, size: int) -> bool:
 
 
 def _cut_array(source: Source, size: int, batch_size: int, device: torch.device) -> Crops:
-    """Cut the crops out of an array, batch by batch: image by image takes longer than a GPU for their features."""
+    """Cuts crops out of an array, batch by batch: image by image takes longer than a GPU for their features."""
     assert source.images is not None
     top, left = (round((side - size) / 2) for side in source.images.shape[1:3])
     for start in range(0, len(source), batch_size):

@@ -69,11 +69,11 @@ class Files:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="files")
 
     def close(self) -> None:
-        """End the threads."""
+        """Ends the threads."""
         self._pool.shutdown(cancel_futures=True)
 
     def readable(self, indices: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Tell which files can be read, as far as their headers tell.
+        """Tells which files can be read, as far as their headers tell.
 
         Args:
             indices: (B,) positions in the source.
@@ -89,13 +89,13 @@ class Files:
         return self.decoder[indices] != Decoder.NONE
 
     def for_dali(self, paths: Sequence[Path]) -> list[NDArray[np.uint8]]:
-        """What DALI is given of files: their paths, or, where some lie in archives, their contents."""
+        """Returns what DALI is given of files: their paths, or, where some lie in archives, their contents."""
         if not self.in_archives:
             return [np.frombuffer(os.fsencode(path), dtype=np.uint8) for path in paths]
         return [np.frombuffer(content, dtype=np.uint8) for content in self._pool.map(_content, paths)]
 
     def pixels(self, indices: NDArray[np.int64]) -> list[Levels]:
-        """Decode files with Pillow.
+        """Decodes files with Pillow.
 
         Returns:
             (height, width, C) of each, upright, in the source's form.
@@ -111,7 +111,7 @@ class Files:
         return [image for image in images if image is not None]
 
     def examine(self, indices: NDArray[np.int64], decode: Callable[[list[Path]], list[Shape | None]]) -> bool:
-        """Find out which of the files made DALI fail: Pillow decodes them from now on, or they are given up.
+        """Finds out which of the files made DALI fail: Pillow decodes them from now on, or they are given up.
 
         Args:
             indices: of the failed batch.
@@ -134,7 +134,7 @@ class Files:
         return Header(self.heights[index], self.widths[index], self.orientation[index]).stored_shape
 
     def _read_header(self, index: int) -> None:
-        """Find out a file's size and decoder by its header, and by its end where it is a JPEG."""
+        """Finds out a file's size and decoder by its header, and by its end where it is a JPEG."""
         try:
             with self.paths[index].open("rb") as file, Image.open(file) as image:
                 by_dali = _is_plain(image) and not (image.format == "WEBP" and _is_extended(file))
@@ -151,7 +151,7 @@ class Files:
             )
 
     def _decode(self, index: int) -> Levels | None:
-        """Decode a file with Pillow, which does so from now on; None: it is not what its header said."""
+        """Decodes a file with Pillow, which does so from now on; None: it is not what its header said."""
         try:
             pixels = as_array(self.source.parts(index))
         except UnreadableImage as error:
@@ -167,13 +167,13 @@ class Files:
         self.decoder[index] = decoder
 
     def _give_up(self, index: int, reason: str) -> None:
-        """Record a file as unreadable; by text: an exception would keep its frames, and so the pipeline, alive."""
+        """Records a file as unreadable, by text: an exception would keep its frames, and the pipeline, alive."""
         self.decoder[index] = Decoder.NONE
         self.source.bad.add(self.paths[index], reason)
 
 
 def _content(path: Path) -> bytes:
-    """The bytes of a file; of one that cannot be read, none, which no decoder takes."""
+    """Reads the bytes of a file; of one that cannot be read, none, which no decoder takes."""
     try:
         return path.read_bytes()
     except OSError:
@@ -181,7 +181,7 @@ def _content(path: Path) -> bytes:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether DALI decodes the image, opened and not loaded, as Pillow does."""
+    """Tells whether DALI decodes the image, opened and not loaded, as Pillow does."""
     is_film = getattr(image, "is_animated", False) and image.format != "MPO"
     keeps_rgb = image.mode == "RGB" and image.info.get("adobe_transform") == 0  # a JPEG's
     return (
@@ -195,12 +195,12 @@ def _is_plain(image: Image.Image) -> bool:
 
 
 def _is_extended(webp: BinaryIO) -> bool:
-    """Whether the file has chunks beside its pixels, as for EXIF, whose padding DALI takes for the file's end."""
+    """Tells whether a file has chunks beside its pixels, as for EXIF, whose padding DALI takes for its end."""
     webp.seek(12)
     return webp.read(4) == b"VP8X"
 
 
 def _complete(jpeg: BinaryIO) -> bool:
-    """Whether the file ends as a whole JPEG does."""
+    """Tells whether the file ends as a whole JPEG does."""
     jpeg.seek(-len(END_OF_JPEG), os.SEEK_END)
     return jpeg.read() == END_OF_JPEG

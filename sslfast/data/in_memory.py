@@ -30,7 +30,7 @@ PROBED = 256  # images whose sizes stand for all
 
 
 def is_small(source: Source, device: torch.device) -> bool:
-    """Whether the source is worth keeping in memory: an array, or files of small images that fit well."""
+    """Tells whether the source is worth keeping in memory: an array, or files of small images that fit well."""
     if source.paths is None:
         return True
     height, width = _storage_size(source.paths)
@@ -39,7 +39,7 @@ def is_small(source: Source, device: torch.device) -> bool:
 
 
 def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.int64]]:
-    """Decode a source of files into one that is an array, with a progress bar.
+    """Decodes a source of files into one that is an array, with a progress bar.
 
     Every image keeps its size and its pixels, in an array as high and wide as the highest and the widest of those
     whose headers were read. Further ones that are larger are shrunk into it, and counted in a warning.
@@ -95,12 +95,12 @@ def in_memory(source: Source, device: torch.device) -> tuple[Source, NDArray[np.
 
 
 def _streaming(source: Source) -> str:
-    """The pipeline that reads images of the source's form again and again."""
+    """Names the pipeline that reads images of the source's form again and again."""
     return "dali" if source.form[:2] == (3, 8) else "pillow"
 
 
 def _formed(source: Source) -> Source:
-    """A source that is an array, with its images in the source's form."""
+    """Returns a source that is an array, with its images in the source's form."""
     given = source.images
     assert given is not None
     first = given[:1]
@@ -116,7 +116,7 @@ def _formed(source: Source) -> Source:
 
 
 def _storage_size(paths: Sequence[Path]) -> tuple[int, int]:
-    """The largest height and the largest width among 256 files, evenly spread, by their headers."""
+    """Returns the largest height and the largest width among 256 files, evenly spread, by their headers."""
     height, width = 1, 1
     for path in paths[:: max(1, -(-len(paths) // PROBED))]:
         try:
@@ -130,7 +130,7 @@ def _storage_size(paths: Sequence[Path]) -> tuple[int, int]:
 
 
 def _fit(parts: list[Image.Image], height: int, width: int, shrunk: list[tuple[int, int]]) -> list[Image.Image]:
-    """Shrink an image in parts that does not fit into (height, width), and append its size to `shrunk`."""
+    """Shrinks an image in parts that does not fit into (height, width), and appends its size to `shrunk`."""
     image = parts[0]
     if image.height <= height and image.width <= width:
         return parts
@@ -141,7 +141,7 @@ def _fit(parts: list[Image.Image], height: int, width: int, shrunk: list[tuple[i
 
 
 def room_of(device: torch.device) -> int:
-    """Half of the device's memory, in bytes."""
+    """Returns half of the device's memory, in bytes."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory // 2
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

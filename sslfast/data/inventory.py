@@ -44,7 +44,7 @@ class ArrayInventory:
 
     @classmethod
     def of(cls, source: Source) -> ArrayInventory:
-        """The inventory of a source that is an array, as it was given. Reads all of it: 0.1 s for 100 MB."""
+        """Takes the inventory of a source that is an array, as it was given. Reads all of it: 0.1 s for 100 MB."""
         assert source.images is not None
         images: NDArray[Any] = source.images
         if images.shape[-1] == 1 and images.dtype == np.uint8:  # earlier versions kept gray images as RGB
@@ -56,7 +56,7 @@ class ArrayInventory:
         return cls(source.name, len(source), digest.hexdigest())
 
     def find(self, source: Source, *, limited: bool) -> Source:
-        """The source itself, if it holds the images of the inventory.
+        """Returns the source itself, if it holds the images of the inventory.
 
         Raises:
             UsageError: it holds others.
@@ -71,7 +71,7 @@ class ArrayInventory:
         return source
 
     def places(self, source: Source, decoded: Source) -> Source:
-        """The decoded images as they are: of an array, all can be read."""
+        """Returns the decoded images as they are: of an array, all can be read."""
         return decoded
 
 
@@ -99,7 +99,7 @@ class FileInventory:
 
     @classmethod
     def of(cls, source: Source) -> FileInventory:
-        """The inventory of a source of files. Asks for the size of each."""
+        """Takes the inventory of a source of files. Asks for the size of each."""
         assert source.paths is not None
         names = _names(source)
         return cls(
@@ -113,7 +113,7 @@ class FileInventory:
         )
 
     def find(self, source: Source, *, limited: bool) -> Source:
-        """The images of the inventory where a source has them now, each at its position.
+        """Finds the images of the inventory where a source has them now, each at its position.
 
         A file that is gone, or has changed and cannot be read, counts as unreadable, as it does while a run lasts.
 
@@ -163,7 +163,7 @@ class FileInventory:
         )
 
     def places(self, source: Source, decoded: Source) -> Source:
-        """The decoded images at the positions among all decoded ones that they had when the run began.
+        """Returns the decoded images at the positions among all decoded ones that they had when the run began.
 
         The place of an image that cannot be read any more is taken by the next one.
 
@@ -186,14 +186,14 @@ class FileInventory:
         return decoded.subset(rows[::-1])
 
     def _paths(self, roots: Sequence[Path]) -> list[Path]:
-        """Where the files are, below these roots."""
+        """Lists the paths of the files below these roots."""
         if len(roots) == 1:
             return [roots[0] / name for name in self.names]
         parts = (name.split("/", 1) for name in self.names)
         return [roots[int(number)] / name for number, name in parts]
 
     def _differences(self, gone: list[int], changed: list[int], sizes: list[int], new: list[str]) -> str:
-        """How many images are others now, and the first of each kind."""
+        """Says how many images are others now, and which is the first of each kind."""
         parts = []
         if gone:
             parts.append(f"{len(gone)} are missing, the first {self.names[gone[0]]}")
@@ -211,12 +211,12 @@ Inventory = ArrayInventory | FileInventory
 
 
 def take_inventory(source: Source) -> Inventory:
-    """The inventory of a source."""
+    """Takes the inventory of a source."""
     return FileInventory.of(source) if source.images is None else ArrayInventory.of(source)
 
 
 def _names(source: Source) -> list[str]:
-    """The names of a source's files as an inventory has them: relative to the first root that they lie in."""
+    """Names a source's files as an inventory does: relative to the first root that they lie in."""
     starts = [str(root / "_")[:-1] for root in source.roots]
     names = []
     for path in map(str, source.paths or []):
@@ -228,7 +228,7 @@ def _names(source: Source) -> list[str]:
 
 
 def _sizes(paths: Sequence[Path]) -> list[int]:
-    """The size of each file in bytes; MISSING for what is not there or no file."""
+    """Reads the size of each file in bytes; MISSING for what is not there or no file."""
     chunks = [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)]
     with ThreadPoolExecutor(THREADS) as pool:
         return list(chain.from_iterable(pool.map(lambda chunk: [_size(path) for path in chunk], chunks)))

@@ -21,7 +21,7 @@ from sslfast.extras import dali_extra, install
 
 
 def make_loader(spec: LoaderSpec) -> Loader:
-    """Make the loader of a process's training batches.
+    """Makes the loader of a process's training batches.
 
     `data.pipeline=auto` keeps small images on the device (`in_memory.is_small`) and reads others with DALI or,
     where that is missing, with Pillow.
@@ -54,7 +54,7 @@ def make_loader(spec: LoaderSpec) -> Loader:
 
 
 def load_small(source: Source, data: DataConfig, device: torch.device) -> Source:
-    """Decode a source once, where training will keep it in memory, so that evaluations share it.
+    """Decodes a source once, where training will keep it in memory, so that evaluations share it.
 
     Split first, then load each part: without the unreadable files, another set of images would be held out.
 

@@ -32,7 +32,7 @@ class ReadableOrder:
         self.order = permutation(spec.seed, epoch, len(spec.source))
 
     def batch(self, step: int) -> NDArray[np.int64]:
-        """The images of this rank's rows of a step, with a substitute for each that is unreadable.
+        """Returns the images of this rank's rows of a step, with a substitute for each that is unreadable.
 
         Raises:
             UsageError: too many files cannot be read.
@@ -46,7 +46,7 @@ class ReadableOrder:
         return indices
 
     def _substitute(self, others: NDArray[np.int64], row: int) -> np.int64:
-        """The readable image for a row of a batch whose own is not.
+        """Finds the readable image for a row of a batch whose own is not.
 
         Counted on from the batch in the epoch's order, round its end, it is the first that lies whole batches from
         the row; should none of these be readable, the first that does from the next row, and so on, and at last

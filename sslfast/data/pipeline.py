@@ -13,12 +13,12 @@ from sslfast.data.sources.form import check_rgb
 
 
 def is_resident(source: Source, data: DataConfig, device: torch.device) -> bool:
-    """Whether `data.pipeline` keeps the images on the device."""
+    """Tells whether `data.pipeline` keeps the images on the device."""
     return data.pipeline == "resident" or (data.pipeline == "auto" and is_small(source, device))
 
 
 def streams_by_pillow(data: DataConfig) -> bool:
-    """Whether `data.pipeline` has Pillow read the images that do not stay on the device.
+    """Tells whether `data.pipeline` has Pillow read the images that do not stay on the device.
 
     Where it leaves that open, DALI does if it can: where it is installed, images of its form.
     """
@@ -26,7 +26,7 @@ def streams_by_pillow(data: DataConfig) -> bool:
 
 
 def is_for_dali(data: DataConfig) -> bool:
-    """Whether images are to be of the form that DALI reads: RGB of 8 bits."""
+    """Tells whether images are to be of the form that DALI reads: RGB of 8 bits."""
     return (data.channels, data.depth) == (3, 8)
 
 
@@ -41,7 +41,7 @@ def check_dali(data: DataConfig) -> None:
 
 
 def has_dali() -> bool:
-    """Whether NVIDIA DALI can be imported."""
+    """Tells whether NVIDIA DALI can be imported."""
     try:
         importlib.import_module("nvidia.dali")
     except ImportError:

@@ -42,7 +42,7 @@ class ResidentLoader:
         ]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on, in the epoch's own order."""
+        """Yields the batches of an epoch from step `start` on, in the epoch's own order."""
         order = shuffled(self.spec.seed, epoch, len(self.positions), self.images.device)
         for step in range(start, self.steps_per_epoch):
             yield self._batch(epoch, order[step * self.spec.data.batch_size + self.rows])

@@ -15,7 +15,7 @@ from sslfast.data.sources import Source
 
 
 def threads_of_rank(world_size: int) -> int:
-    """The number of cores that this process may use, shared with the ranks on its machine; 1 at least."""
+    """Returns the number of cores that this process may use, shared with the ranks on its machine; 1 at least."""
     beside = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))  # torchrun sets it
     return max(1, len(os.sched_getaffinity(0)) // beside)
 
@@ -44,11 +44,11 @@ class LoaderSpec:
 
     @property
     def threads(self) -> int:
-        """The number of threads that read and decode: `data.workers`, else this process's share of the cores."""
+        """Counts the threads that read and decode: `data.workers`, else this process's share of the cores."""
         return self.data.workers or threads_of_rank(self.world_size)
 
     def rows(self) -> NDArray[np.int64]:
-        """The rows of each batch that this process makes, int64 (data.batch_size / world_size,).
+        """Returns the rows of each batch that this process makes, int64 (data.batch_size / world_size,).
 
         Raises:
             UsageError: the processes cannot share a batch equally.

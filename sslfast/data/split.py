@@ -13,7 +13,7 @@ SPLIT_SEED = 1
 
 
 def split(source: Source, fraction: float) -> tuple[Source, Source]:
-    """Hold out a share of the images, stratified by label.
+    """Holds out a share of the images, stratified by label.
 
     Every class gives its share up to one image, and the total is round(fraction * N), at least one image.
 
@@ -34,7 +34,7 @@ def split(source: Source, fraction: float) -> tuple[Source, Source]:
 def held_out(
     name: str, num_images: int, fraction: float, labels: NDArray[np.int64] | None = None
 ) -> NDArray[np.bool_]:
-    """Which images `split` holds out, bool (num_images,).
+    """Tells which images `split` holds out, bool (num_images,).
 
     Args:
         name: the source's, for messages.
@@ -63,7 +63,7 @@ def held_out(
 
 
 def untrained_classes(train: Source, held_out: Source) -> list[str]:
-    """The classes of held-out images of which no image is left to train on; both have the same classes."""
+    """Lists the classes of held-out images of which no image is left to train on; both have the same classes."""
     assert train.labels is not None
     assert held_out.labels is not None
     return [train.classes[label] for label in np.setdiff1d(held_out.labels, train.labels)]

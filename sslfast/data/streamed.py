@@ -43,7 +43,7 @@ class StreamedLoader:
         weakref.finalize(self, self.files.close)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on.
+        """Yields the batches of an epoch from step `start` on.
 
         Raises:
             UsageError: too many files cannot be read.
@@ -52,7 +52,7 @@ class StreamedLoader:
         return in_threads(make, range(start, self.steps_per_epoch), self.spec.data.prefetch, threads=1)
 
     def _batch(self, epoch: int, order: ReadableOrder, step: int) -> Batch:
-        """A batch; where an image turns out to be unreadable as it is decoded, made anew with another."""
+        """Makes a batch, anew with another image where one turns out to be unreadable as it is decoded."""
         spec, data = self.spec, self.spec.data
         while True:
             indices = order.batch(step)

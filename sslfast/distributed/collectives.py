@@ -17,22 +17,22 @@ from sslfast.kernels.common.collectives import returned, sum_over_ranks
 
 
 def rank(group: dist.ProcessGroup | None = None) -> int:
-    """The rank of this process in the group, by default in that of all processes; 0 without one."""
+    """Returns the rank of this process in the group, by default in that of all processes; 0 without one."""
     return dist.get_rank(group) if dist.is_available() and dist.is_initialized() else 0
 
 
 def world_size(group: dist.ProcessGroup | None = None) -> int:
-    """The number of processes of the group; 1 without one."""
+    """Returns the number of processes of the group; 1 without one."""
     return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
 
 
 def world() -> dist.ProcessGroup | None:
-    """The group of all processes, for ops that take a `group`; None where there is only one process."""
+    """Returns the group of all processes, for ops that take a `group`; None where there is only one process."""
     return dist.group.WORLD if world_size() > 1 else None
 
 
 def gather(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """The rows of all ranks, those of rank 0 first: (N, ...) -> (W * N, ...).
+    """Gathers the rows of all ranks, those of rank 0 first: (N, ...) -> (W * N, ...).
 
     Backward, a rank receives the gradients that all ranks' losses have to its own rows (a reduce-scatter).
 
@@ -55,7 +55,7 @@ def all_to_all(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
 
 @torch.no_grad()
 def gather_uneven(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """`gather` of ranks that may have different numbers of rows, without gradient. Waits for the device.
+    """Gathers rows of ranks that may have different numbers of them, without gradient. Waits for the device.
 
     Beside the ranks' own rows it takes no memory but the result's.
     """
@@ -71,12 +71,12 @@ def gather_uneven(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tenso
 
 
 def local_rows(rows: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """The part of the rows of all ranks that is this rank's: (W * N, ...) -> (N, ...)."""
+    """Returns the part of the rows of all ranks that is this rank's: (W * N, ...) -> (N, ...)."""
     return rows.chunk(world_size(group))[rank(group)]
 
 
 def own_parts(tensors: Iterable[Tensor]) -> list[Tensor]:
-    """This rank's parts, over the same memory, of tensors that FSDP2 has cut; others stay."""
+    """Returns this rank's parts, over the same memory, of tensors that FSDP2 has cut; others stay."""
     return [part() if (part := getattr(tensor, "to_local", None)) else tensor for tensor in tensors]
 
 
@@ -115,7 +115,7 @@ def unshuffle(rows: Tensor, order: Tensor, group: dist.ProcessGroup | None = Non
 
 
 def mean(tensor: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
-    """The mean over the ranks of a tensor of one shape; backward, the mean of the gradients to it."""
+    """Computes the mean over the ranks of a tensor of one shape; backward, the mean of the gradients to it."""
     return tensor if world_size(group) == 1 else sum_over_ranks(tensor / world_size(group), group)
 
 
@@ -145,7 +145,7 @@ def broadcast_(tensors: Iterable[Tensor]) -> None:
 
 
 def largest(number: int) -> int:
-    """The largest of the ranks' numbers. The hosts exchange them by gloo: no device is waited for."""
+    """Finds the largest of the ranks' numbers. The hosts exchange them by gloo: no device is waited for."""
     if world_size() == 1:
         return number
     numbers = torch.tensor(number)

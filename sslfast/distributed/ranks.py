@@ -94,7 +94,7 @@ class Ranks:
         return f"{self._named(failed)}: ended by an error, which stands in its own output," if failed else ""
 
     def _ask(self, question: Callable[[dist.Store], T]) -> T | None:
-        """The answer of the store; None, from then on, where its keeper gives none: it has gone or is stopped."""
+        """Asks the store; None, from then on, where its keeper gives no answer: it has gone or is stopped."""
         answers: list[T] = []
 
         def ask() -> None:
@@ -146,7 +146,7 @@ class Ranks:
                 return
 
     def _silent(self, store: dist.Store) -> list[int]:
-        """The other ranks that give no sign of life for PATIENCE."""
+        """Lists the other ranks that give no sign of life for PATIENCE."""
         counts = {rank: store.add(_beats(rank), 0) for rank in range(self.count) if rank != self.rank}
         until = time.monotonic() + PATIENCE
         while counts and time.monotonic() < until:

@@ -52,7 +52,7 @@ class Embeddings:
     weights: str = ""
 
     def nearest(self, query: Tensor, k: int = 5) -> list[list[Match]]:
-        """The images whose features are most similar to each query's by cosine, the most similar first.
+        """Finds the images whose features are most similar to each query's by cosine, the most similar first.
 
         Args:
             query: fp32 (M, D).
@@ -75,7 +75,7 @@ class Embeddings:
         ]
 
     def duplicates(self, cosine: float) -> list[Match]:
-        """The pairs of images whose features have at least this cosine, each once, the most similar first.
+        """Finds the pairs of images whose features have at least this cosine, each once, the most similar first.
 
         Raises:
             UsageError: no cosine, or the features are of patches.
@@ -98,7 +98,7 @@ class Embeddings:
 
 
 def _top(query: Tensor, vectors: Tensor, *, k: int) -> tuple[Tensor, Tensor]:
-    """The places and the cosines of the k vectors that are nearest to each query, (M, k) each."""
+    """Finds the places and the cosines of the k vectors that are nearest to each query, (M, k) each."""
     x = F.normalize(vectors, dim=1)
     parts = F.normalize(query, dim=1).split(max(1, SIMILARITIES // len(x)))
     cosines, places = zip(*((part @ x.T).topk(k) for part in parts), strict=True)

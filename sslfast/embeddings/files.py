@@ -20,7 +20,7 @@ NPZ, PARQUET, CSV = ".npz", ".parquet", ".csv"
 
 
 def check_out(out: str | Path, *, patches: bool) -> Path:
-    """The path of a file that embeddings can be written to.
+    """Checks the path of a file that embeddings can be written to.
 
     Raises:
         UsageError: its name says no form that they can have, or what that needs is not installed.
@@ -89,7 +89,7 @@ def _read_npz(path: Path) -> Embeddings:
 
 
 def _labels(embeddings: Embeddings) -> list[str | None]:
-    """The class's name of each image."""
+    """Names the class of each image."""
     if embeddings.labels is None:
         return [None] * len(embeddings.images)
     return [embeddings.classes[label] for label in embeddings.labels]

@@ -29,15 +29,15 @@ class Encoder(nn.Module, ABC):
     std: Tensor
 
     def stages(self) -> list[nn.Module]:
-        """The parts that images pass, in order, for what trains only the last ones; itself, if it has none."""
+        """Lists the parts that images pass, in order, for what trains the last ones only; itself, if none."""
         return [self]
 
     def blocks(self) -> list[nn.Module]:
-        """The parts like one another that hold most of its weights and activations; none, where none are known."""
+        """Lists the parts like one another that hold most of its weights and activations; none, if unknown."""
         return []
 
     def for_inference(self, dtype: torch.dtype) -> nn.Module:
-        """A form that is faster where only features are wanted, equal but for rounding; itself, if it has none.
+        """Returns a faster form where only features are wanted, equal but for rounding; itself, if it has none.
 
         The encoder has to be in evaluation mode, and the form is of the weights that it has now.
 
@@ -51,5 +51,5 @@ class Encoder(nn.Module, ABC):
 
 
 def blocks_of(network: nn.Module) -> list[nn.Module]:
-    """The blocks of all encoders in a network."""
+    """Lists the blocks of all encoders in a network."""
     return [block for part in network.modules() if isinstance(part, Encoder) for block in part.blocks()]

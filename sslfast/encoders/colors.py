@@ -16,7 +16,7 @@ SPLITS: dict[str, Split] = {"lab": split_lab, "ydbdr": split_ydbdr}
 
 
 def channels_of(parts: int) -> tuple[int, ...]:
-    """The number of channels of each part: of 2, luminance and chrominance; of 3, one channel each."""
+    """Gives the number of channels of each part: of 2, luminance and chrominance; of 3, one channel each."""
     return (1, 2) if parts == 2 else (1, 1, 1)
 
 

@@ -44,7 +44,7 @@ class FusedConvolution(nn.Module):
 
 
 def _onednn_takes(x: Tensor) -> bool:
-    """Whether oneDNN's convolutions take a tensor: on CPUs without instructions for bf16 they refuse it."""
+    """Tells whether oneDNN's convolutions take a tensor: on CPUs without instructions for bf16 they refuse it."""
     if x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return False
     return x.dtype != torch.bfloat16 or torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -37,7 +37,7 @@ class ModuleEncoder(Encoder):
 
     @torch.no_grad()
     def _trial(self, side: int, channels: int) -> Tensor:
-        """What the module makes of an image of zeros."""
+        """Returns what the module makes of an image of zeros."""
         self.eval()
         try:
             made = self.module(torch.zeros(1, channels, side, side))
@@ -81,7 +81,7 @@ class ModuleEncoder(Encoder):
 
 @contextmanager
 def named_module(encoder: nn.Module | str | None) -> Iterator[str | None]:
-    """The name of a module for `encoder.name`, by which it is found until the block ends; a name as it is.
+    """Yields the name of a module for `encoder.name`, by which it is found until the block ends; a name as it is.
 
     The name tells its class and its weights' names and shapes.
     """
@@ -95,7 +95,7 @@ def named_module(encoder: nn.Module | str | None) -> Iterator[str | None]:
 
 
 def build_given(config: EncoderConfig, channels: int, side: int) -> ModuleEncoder:
-    """The module that an `encoder` section's name stands for, with its weights as they are.
+    """Wraps the module that an `encoder` section's name stands for, with its weights as they are.
 
     Raises:
         UsageError: it is not given now, the section has settings that only our encoders know, or as
@@ -117,5 +117,5 @@ def build_given(config: EncoderConfig, channels: int, side: int) -> ModuleEncode
 
 
 def starts_at_random(config: EncoderConfig) -> bool:
-    """Whether a run of an `encoder` section starts from random weights: a module is taken with those it has."""
+    """Tells whether a run of an `encoder` section starts from random weights: a module is taken with its own."""
     return config.weights is None and not is_given(config.name)

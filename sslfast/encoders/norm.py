@@ -19,7 +19,7 @@ REPLACED = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)  # by `synchronize
 
 
 def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
-    """The normalization that a recipe's `encoder` section asks for, as a function from channels to a layer."""
+    """Returns the normalization that an `encoder` section asks for, as a function from channels to a layer."""
     match config.norm:
         case "batch":
             return nn.BatchNorm2d
@@ -32,7 +32,7 @@ def norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
 
 
 def head_norm_layer(config: EncoderConfig) -> Callable[[int], nn.Module]:
-    """The batch normalization of heads, from features to a layer: split where the encoder's is, for its reason."""
+    """Returns the batch normalization of heads, from features to a layer: split where the encoder's is."""
     return norm_layer(config) if config.norm == "split" else nn.BatchNorm1d
 
 
@@ -95,7 +95,7 @@ class HostSyncBatchNorm(_BatchNorm):
         return (x * scale.view(shape) + (self.bias - mean * scale).view(shape)).to(x.dtype)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of dimensions may follow the channels."""
+        """Accepts any number of dimensions after the channels."""
 
 
 class SplitBatchNorm(_BatchNorm):
@@ -140,11 +140,11 @@ class SplitBatchNorm(_BatchNorm):
         return torch.cat(parts)
 
     def _check_input_dim(self, x: Tensor) -> None:
-        """Any number of dimensions may follow the channels."""
+        """Accepts any number of dimensions after the channels."""
 
 
 def shares_statistics(network: nn.Module) -> bool:
-    """Whether a network normalizes, as it trains, by statistics of some of the images, and not of all ranks'."""
+    """Tells whether a network in training normalizes by statistics of some of the images, not of all ranks'."""
     over_all = nn.SyncBatchNorm, HostSyncBatchNorm
     return any(isinstance(part, _BatchNorm) and not isinstance(part, over_all) for part in network.modules())
 
@@ -170,7 +170,7 @@ def replace_norms(module: nn.Module, replacement: Callable[[Any], nn.Module]) ->
 
 
 def whole_batch_norm(norm: _BatchNorm) -> nn.BatchNorm2d:
-    """A normalization over the batch of one device, for one of several devices or as of them."""
+    """Makes a normalization over the batch of one device out of one over that of several, or as of several."""
     return nn.BatchNorm2d(norm.num_features, norm.eps, norm.momentum)
 
 

@@ -44,7 +44,7 @@ class TimmEncoder(Encoder):
         return self._map(y, x) if dense else self.model.forward_head(y)
 
     def _map(self, y: Tensor, images: Tensor) -> Tensor:
-        """The map (B, feature_dim, h, w) of `forward_features`' output, itself a map, or tokens row by row."""
+        """Makes the map (B, feature_dim, h, w) of `forward_features`' output: a map, or tokens row by row."""
         if y.ndim == 3 and hasattr(self.model, "num_prefix_tokens"):
             grid = self.model.patch_embed.dynamic_feat_size(images.shape[-2:])
             y = y[:, self.model.num_prefix_tokens :].mT.unflatten(2, grid)

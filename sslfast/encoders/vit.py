@@ -114,7 +114,7 @@ def initialize(transformer: nn.Module) -> None:
 
 
 def position_embedding(height: int, width: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """The fixed embedding of a grid's positions, row by row: fp32 (height * width, dim), dim a multiple of 4.
+    """Computes the fixed embedding of a grid's positions, row by row: fp32 (height * width, dim), 4 divides dim.
 
     The patch at (i, j) has sin(i f), cos(i f), sin(j f), cos(j f), each for the dim / 4 frequencies
     f = 10000^(-4k / dim), k = 0, 1, ...: the order of the code published with MoCo v3.

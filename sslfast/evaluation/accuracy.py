@@ -9,7 +9,7 @@ from sslfast.evaluation.protocol import CONFUSION, Row
 
 
 def class_ranks(scores: Tensor, labels: Tensor) -> Tensor:
-    """The place of the right class of each image: the number of classes that score above it.
+    """Ranks the right class of each image: counts the classes that score above it.
 
     Args:
         scores: (N, C), higher is better; -inf marks a class that is no candidate.
@@ -26,7 +26,7 @@ def class_ranks(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 def class_mean(class_ranks: Tensor, labels: Tensor) -> float:
-    """The mean over the classes that have images of each one's top-1 accuracy, a share in [0, 1].
+    """Averages the top-1 accuracies of the classes that have images, a share in [0, 1].
 
     Args:
         class_ranks: (N,), as `class_ranks` gives them.
@@ -38,7 +38,7 @@ def class_mean(class_ranks: Tensor, labels: Tensor) -> float:
 
 
 def accuracy(class_ranks: Tensor, num_classes: int) -> dict[str, float]:
-    """{"top1", "top5"}: shares in [0, 1]; no "top5" with five classes or fewer, where it says nothing."""
+    """Computes {"top1", "top5"}: shares in [0, 1]; no "top5" with five classes or fewer, where it says nothing."""
     shares = {"top1": (class_ranks == 0).double().mean().item()}
     if num_classes > 5:
         shares["top5"] = (class_ranks < 5).double().mean().item()
@@ -46,7 +46,7 @@ def accuracy(class_ranks: Tensor, num_classes: int) -> dict[str, float]:
 
 
 def predicted_classes(scores: Tensor) -> Tensor:
-    """The class that scores highest for each image, of equal ones the first; C where no score is a finite number.
+    """Finds the class of highest score of each image, of equal ones the first; C where no score is finite.
 
     Args:
         scores: (N, C), as `class_ranks` takes them.
@@ -80,12 +80,12 @@ class Predictions:
         self._predicted.append(predicted_classes(scores))
 
     def accuracies(self) -> dict[str, float]:
-        """{"top1", "top5", "class_mean"}, shares in [0, 1]: those of `accuracy`, and `class_mean`."""
+        """Computes {"top1", "top5", "class_mean"}, shares in [0, 1]: those of `accuracy`, and `class_mean`."""
         ranks, labels = torch.cat(self._ranks), torch.cat(self._labels)
         return {**accuracy(ranks, self.num_classes), "class_mean": class_mean(ranks, labels)}
 
     def confusion(self) -> list[list[int]]:
-        """[label, predicted class, number of images] of each pair that occurs, in order.
+        """Lists [label, predicted class, number of images] of each pair that occurs, in order.
 
         Images for which a classifier has no finite score are left out: it predicts nothing.
         """
@@ -95,5 +95,5 @@ class Predictions:
         return confusion
 
     def row(self) -> Row:
-        """The accuracies and the confusion, as of a result's row."""
+        """Returns the accuracies and the confusion, as of a result's row."""
         return {**self.accuracies(), CONFUSION: self.confusion()}

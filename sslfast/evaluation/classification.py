@@ -23,7 +23,7 @@ def classification(
     config: type[ClassificationConfig],
     judge: Callable[[Encoder, Source, Source, DataConfig, Any, Path], list[Row]],
 ) -> Protocol[Source]:
-    """A protocol whose training and held-out images are labeled by the same classes."""
+    """Makes a protocol whose training and held-out images are labeled by the same classes."""
 
     def judge_in_range(
         encoder: Encoder, train: Source, val: Source, data: DataConfig, options: Any, stem: Path
@@ -66,7 +66,7 @@ def open_images(
 
 
 def count(train: Source, val: Source) -> Counts:
-    """The numbers of the images without those that have turned out to be unreadable."""
+    """Counts the images without those that have turned out to be unreadable."""
     train, val = readable(train), readable(val)
     assert val.labels is not None
     return Counts(

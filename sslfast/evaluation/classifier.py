@@ -63,7 +63,7 @@ class Classifier(nn.Module):
 def linear_head(
     features: int, classes: int, generator: torch.Generator, *, standardize: bool = False
 ) -> nn.Module:
-    """A linear layer, weights from N(0, 0.01^2) and biases 0, as MoCo's (He et al. 2020) is begun.
+    """Makes a linear layer, weights from N(0, 0.01^2) and biases 0, as MoCo's (He et al. 2020) is begun.
 
     Args:
         features: its inputs.
@@ -78,7 +78,7 @@ def linear_head(
 
 
 def mlp_head(features: int, classes: int, generator: torch.Generator) -> nn.Module:
-    """A hidden layer as wide as the features, ReLU, then `linear_head`."""
+    """Makes a hidden layer as wide as the features, ReLU, then `linear_head`."""
     hidden = nn.Linear(features, features)
     nn.init.kaiming_normal_(hidden.weight, nonlinearity="relu", generator=generator)
     nn.init.zeros_(hidden.bias)

@@ -32,7 +32,7 @@ def features(
     dtype: torch.dtype = torch.float32,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> tuple[Tensor, Tensor]:
-    """The features of every image that can be read: resized, center-cropped, not augmented.
+    """Computes the features of every image that can be read: resized, center-cropped, not augmented.
 
     The encoder runs in evaluation mode, in its form for inference where it has one, and stays as it was. Of
     several processes each embeds its part of the images, and gets the features of all.
@@ -94,7 +94,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
 def labeled_features(
     encoder: Encoder, source: Source, data: DataConfig, device: torch.device, **settings: Any
 ) -> tuple[Tensor, Tensor]:
-    """The `features` of a labeled source, by any settings that these have, and its labels.
+    """Computes the `features` of a labeled source, by any settings that these have, and its labels.
 
     Returns:
         (features, labels): (M, feature_dim) and int64 (M,), both on `device`.
@@ -113,7 +113,7 @@ def train_val_features(
     *,
     train_dtype: torch.dtype = torch.float32,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The `labeled_features` of training and held-out images: (train_x, train_y, val_x, val_y).
+    """Computes the `labeled_features` of training and held-out images: (train_x, train_y, val_x, val_y).
 
     Those of the training images are of `train_dtype`, the others fp32.
     """

@@ -36,7 +36,7 @@ def _open(data: Names, val: Names | None, options: FinetuneConfig, run: RunImage
 
 
 def labeled_subset(source: Source, labels: str, seed: int) -> Source:
-    """The images of a source whose labels may be used.
+    """Selects the images of a source whose labels may be used.
 
     Args:
         source: labeled images.
@@ -62,7 +62,7 @@ def labeled_subset(source: Source, labels: str, seed: int) -> Source:
 
 
 def _named(source: Source, file: Path) -> Source:
-    """The images of a source that a text file names, by their names or by the ends of their paths."""
+    """Selects the images of a source that a text file names, by their names or by the ends of their paths."""
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:

@@ -11,7 +11,7 @@ COMMON = "common"  # the part that all protocols share
 
 
 def describe(name: str) -> str:
-    """The settings of a protocol, or one of them, as `part_text` finds them.
+    """Describes the settings of a protocol, or one of them, as `part_text` finds them.
 
     Args:
         name: a protocol's, "common" or a setting's; "": the protocols are shown, a line each.

@@ -24,7 +24,7 @@ VAL_FRACTION = 0.1  # held out where neither a setting nor the run tells
 
 
 def is_same_source(data: Names, other: Names) -> bool:
-    """Whether two arguments of `open_source` mean the same images in the same order, by their names."""
+    """Tells whether two arguments of `open_source` mean the same images in the same order, by their names."""
     names, others = listed(data), listed(other)
     try:
         return len(names) == len(others) and all(map(is_same, names, others))
@@ -35,7 +35,7 @@ def is_same_source(data: Names, other: Names) -> bool:
 def train_and_test(
     data: Names, val: Names | None, options: EvaluationConfig
 ) -> tuple[list[str], list[str] | None]:
-    """The training and the held-out images' sources: of a data set's bare name its training and its test split.
+    """Names the sources of training and held-out images: of a data set's bare name its training and test split.
 
     Args:
         data: the training images, as `open_source` takes them.
@@ -65,7 +65,7 @@ def train_and_test(
 
 
 def with_split(options: Options, data: DataConfig) -> Options:
-    """The options, with the number of images and the held-out share of pre-training where they give none."""
+    """Returns the options, with pre-training's number of images and held-out share where they give none."""
     return dataclasses.replace(
         options,
         limit=options.limit or data.limit,
@@ -108,7 +108,7 @@ def open_labeled(
 
 
 def readable(source: Source) -> Source:
-    """The images of a source without those that have turned out to be unreadable."""
+    """Leaves out the images of a source that have turned out to be unreadable."""
     if source.paths is None:
         return source
     return source.subset([index for index, path in enumerate(source.paths) if path not in source.bad.reasons])
@@ -128,7 +128,7 @@ def _open(names: Names, options: ClassificationConfig, argument: str) -> Source:
 
 
 def _checked_labels(source: Source, argument: str) -> Source:
-    """The source. Raises UsageError where it has no labels."""
+    """Returns the source. Raises UsageError where it has no labels."""
     if source.labels is None:
         raise UsageError(
             f"{argument} {source.name}: has no labels, which an evaluation needs; "
@@ -138,7 +138,7 @@ def _checked_labels(source: Source, argument: str) -> Source:
 
 
 def _found(inventory: Inventory, source: Source, options: EvaluationConfig) -> Source:
-    """The images of a run where they are now: without one of them, others would be held out than from training."""
+    """Finds a run's images where they are now: without one, others would be held out than from training."""
     try:
         found = inventory.find(source, limited=options.limit is not None)
     except UsageError as error:
@@ -147,7 +147,7 @@ def _found(inventory: Inventory, source: Source, options: EvaluationConfig) -> S
 
 
 def _relabeled(source: Source, like: Source) -> Source:
-    """A source with the class numbers that another gives to the same names."""
+    """Returns a source with the class numbers that another gives to the same names."""
     if unknown := sorted(set(source.classes) - set(like.classes)):
         others = sorted(set(like.classes) - set(source.classes))
         alone = f"; it alone has: {names_in_short(others)}" if others else ""

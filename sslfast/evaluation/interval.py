@@ -8,7 +8,7 @@ Z = 1.959964  # of a normal distribution: 95% lie within so many standard deviat
 
 
 def wilson_interval(accuracy: float, num_images: int) -> tuple[float, float]:
-    """The 95% interval of Wilson (1927) for the accuracy on all images, from that on `num_images` of them.
+    """Computes Wilson's 95% interval (1927) for the accuracy on all images, from that on `num_images` of them.
 
     It says what other images of the same kind may give, and nothing about other seeds of the training.
 

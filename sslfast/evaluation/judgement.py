@@ -65,7 +65,7 @@ class Judgement:
 def judgements(
     protocol: Protocol[Any], candidates: Iterable[Candidate], images: TrainVal[Any], stem: Path
 ) -> list[Judgement]:
-    """The judgements of candidates, each with the seeds `options.seed`, `options.seed` + 1, ...
+    """Makes the judgements of candidates, each with the seeds `options.seed`, `options.seed` + 1, ...
 
     Each is kept in a file of its own when it is made, and is not made again when it is asked for again, unless the
     numbers of images differ by then.

@@ -36,7 +36,7 @@ def knn_predictions(
     num_classes: int,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> dict[tuple[int, float], Predictions]:
-    """The predictions of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
+    """Makes the predictions of the weighted kNN classifier of InstDisc (Wu et al. 2018, section 3.4).
 
     The k training images most similar to a query by cosine s_i vote for their classes, and class c gets
     sum_i exp(s_i / temperature) [y_i = c]. Ours where the paper is silent: equal votes are in the order of the
@@ -86,7 +86,7 @@ def knn_accuracy(
     num_classes: int,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """The accuracies of `knn_predictions` of one k and one temperature."""
+    """Computes the accuracies of `knn_predictions` of one k and one temperature."""
     every = knn_predictions(
         train_x,
         train_y,
@@ -101,7 +101,7 @@ def knn_accuracy(
 
 
 def _nearest(query: Tensor, train_x: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k training images nearest to each of M unit queries, the best first: cosines and positions, (M, k)."""
+    """Finds the k training images nearest to each of M unit queries, best first: cosines and positions, (M, k)."""
     size = max(1, SIMILARITIES // max(query.shape))
     similarity = query.new_empty((len(query), 0))
     neighbors = torch.empty((len(query), 0), dtype=torch.int64, device=query.device)

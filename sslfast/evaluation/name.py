@@ -27,7 +27,7 @@ def result_name(
     supervised: str | None = None,
     lists: Mapping[str, str] | None = None,
 ) -> str:
-    """<kind>-<data>[-<val>][-step<step>]-<hash of all that the rows depend on>; of a path, its last part.
+    """Names a result <kind>-<data>[-<val>][-step<step>]-<hash of what rows depend on>; a path by its last part.
 
     Args:
         kind, data, val, options, step: as of an `Evaluation`.
@@ -46,7 +46,7 @@ def result_name(
 
 
 def _place(source: str) -> str:
-    """The real path of a source that is one, with its split; a data set's name as it is."""
+    """Returns the real path of a source that is one, with its split; a data set's name as it is."""
     path, split = parse(source)
     if path is None:
         return source
@@ -54,10 +54,10 @@ def _place(source: str) -> str:
 
 
 def with_ending(stem: Path, ending: str) -> Path:
-    """The file whose name is that of `stem` and an ending."""
+    """Names the file whose name is that of `stem` and an ending."""
     return stem.with_name(stem.name + ending)
 
 
 def natural_order(file: Path) -> list[str | int]:
-    """The key by which files are sorted so that a later result of a name, x-10, comes after x and x-2."""
+    """Returns the key by which files are sorted so that a later result of a name, x-10, comes after x and x-2."""
     return [int(part) if part.isdecimal() else part for part in NUMBER.split(file.stem)]

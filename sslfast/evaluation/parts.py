@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 def hold_out(images: Images, fraction: float) -> tuple[Images, Images]:
-    """The images less a share, and this share: the same one every time.
+    """Splits the images into those that stay and a share that is held out: the same ones every time.
 
     Raises:
         UsageError: there are too few.
@@ -34,7 +34,7 @@ def hold_out(images: Images, fraction: float) -> tuple[Images, Images]:
 
 
 def with_classes(images: Images, train: Images, name: str | None) -> Images:
-    """The images with the classes that `classes=` names, or with all, numbered as those of the training images.
+    """Gives images the classes that `classes=` names, or all, numbered as those of the training images.
 
     Args:
         images: the training images, or held-out ones, which may lack some of the classes.
@@ -60,7 +60,7 @@ def check_apart(train: Labeled, test: Labeled) -> None:
 
 
 def read_each(images: Images, read: Callable[[int], Result], progress: str) -> Iterator[tuple[int, Result]]:
-    """The positions of the images that can be read, each with a result; `images.bad` records the others.
+    """Yields the positions of the images that can be read, each with a result; `images.bad` records the others.
 
     Args:
         images: the images.

@@ -21,7 +21,7 @@ MIRRORED = 256  # images that are encoded a second time, mirrored
 
 
 def feature_quality(x: Tensor) -> dict[str, float]:
-    """The spread, the effective rank and the uniformity of features, each a number without a unit.
+    """Computes the spread, the effective rank and the uniformity of features, each a number without a unit.
 
     - feature_std: the standard deviation of normalized features, the mean over their components (Chen and He 2021,
       section 4.1): 0 where all have one direction, 1 / sqrt(D) at most.
@@ -48,7 +48,7 @@ def feature_quality(x: Tensor) -> dict[str, float]:
 
 
 def effective_rank(x: Tensor) -> float:
-    """exp of the entropy of the singular values' shares of their sum; 0 of a matrix of zeros.
+    """Computes exp of the entropy of the singular values' shares of their sum; 0 of a matrix of zeros.
 
     Args:
         x: (N, D), finite; not centered, as in the paper.
@@ -68,7 +68,7 @@ def mirror_alignment(
     device: torch.device,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> float:
-    """The mean squared distance of the normalized features of an image and of its mirror image.
+    """Computes the mean squared distance of the normalized features of an image and of its mirror image.
 
     It is the alignment of Wang and Isola 2020 (section 4.1.1, alpha=2): 0 where the two have the same features, 2
     where they have nothing to do with each other. Pairs of mirror images are ours: they need no augmentation, and
@@ -94,5 +94,5 @@ class _WithMirror(nn.Module):
 
 
 def evenly_spaced(count: int, most: int) -> np.ndarray:
-    """The positions of `count` items, or of so many of them: (min(count, most),) int64, in rising order."""
+    """Chooses the positions of `count` items, or of `most` of them: (min(count, most),) int64, in rising order."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(np.int64)

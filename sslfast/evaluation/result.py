@@ -125,12 +125,12 @@ class Evaluation:
         return path
 
     def _json(self) -> str:
-        """Its fields as JSON, lists of numbers in a line."""
+        """Writes the fields as JSON, lists of numbers in a line."""
         lines = json.dumps(dataclasses.asdict(self), indent=2)
         return NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", lines) + "\n"
 
     def _is_at(self, path: Path) -> bool:
-        """Whether a file holds this result, with whatever spelling of the paths."""
+        """Tells whether a file holds this result, with whatever spelling of the paths."""
         try:
             before = Evaluation.load(path)
         except UsageError:
@@ -138,7 +138,7 @@ class Evaluation:
         return dataclasses.replace(before, checkpoint=self.checkpoint, data=self.data, val=self.val) == self
 
     def name(self) -> str:
-        """The name of its file, without a suffix; see `result_name`."""
+        """Names the result's file, without a suffix; see `result_name`."""
         encoders = list(dict.fromkeys(row.get("encoder") for row in self.rows))
         return result_name(
             self.kind,
@@ -153,7 +153,7 @@ class Evaluation:
         )
 
     def checkpoint_id(self) -> str:
-        """The digest of the weights; for a result without one, the checkpoint's path."""
+        """Returns the digest of the weights; for a result without one, the checkpoint's path."""
         return self.weights or self.checkpoint
 
     @classmethod
@@ -167,7 +167,7 @@ class Evaluation:
         return evaluation
 
     def caption(self) -> str:
-        """The protocol, the data and their numbers, in a line, `printable`."""
+        """Shows the protocol, the data and their numbers, in a line, `printable`."""
         val = f" of {joined(self.val)}" if self.val else " as in pre-training" if self.own_split else ""
         chance = "" if self.chance is None else f", chance {self.chance:.1%}"
         step = "" if self.step is None else f" at step {self.step}"
@@ -181,11 +181,11 @@ class Evaluation:
         )
 
     def settings(self) -> str:
-        """The options, in a line, as they are given on the command line."""
+        """Lists the options, in a line, as they are given on the command line."""
         return " ".join(f"{key}={_setting(value)}" for key, value in self.options.items())
 
     def making(self) -> list[str]:
-        """How it was made, lines of what is known of it."""
+        """Says how the result was made, in lines of what is known of it."""
         with_commit = self.versions | ({"commit": self.commit} if self.commit else {})
         parts = [f"{name} {version}" for name, version in with_commit.items()]
         parts += [] if self.device is None else [f"on {self.device}"]
@@ -193,13 +193,13 @@ class Evaluation:
         return [line for line in (self.command, ", ".join(parts)) if line]
 
     def cells(self) -> list[list[str]]:
-        """The table's headings, then its rows, as text."""
+        """Returns the table's headings, then its rows, as text."""
         rows = over_seeds(self.rows)
         columns = [key for key in HEADINGS if any(key in row for row in rows)]
         return [[HEADINGS[key] for key in columns]] + [[shown(row.get(key)) for key in columns] for row in rows]
 
     def table(self) -> str:
-        """Caption, settings and the table, aligned for a terminal."""
+        """Writes caption, settings and the table, aligned for a terminal."""
         cells = self.cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in cells]
@@ -211,7 +211,7 @@ def _setting(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of a row as text: a share in [0, 1] as a percentage, a `Spread` with its deviation in points."""
+    """Shows a value of a row: a share in [0, 1] as a percentage, a `Spread` with its deviation in points."""
     if value is None:
         return "-"
     if isinstance(value, Spread):
@@ -220,7 +220,7 @@ def shown(value: Any) -> str:
 
 
 def load_results(folder: Path) -> dict[Path, Evaluation]:
-    """The results in a folder, by their files in natural order: of those of a name the latest is the last.
+    """Loads the results in a folder, by their files in natural order: of those of a name the latest is the last.
 
     Raises:
         UsageError: a file there is no evaluation.

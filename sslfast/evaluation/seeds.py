@@ -20,7 +20,7 @@ class Spread:
 
 
 def over_seeds(rows: Iterable[Row]) -> list[Row]:
-    """A row for each encoder and setting out of the rows of each seed, in the same order.
+    """Makes a row for each encoder and setting out of the rows of each seed, in the same order.
 
     Of several seeds a measure (a float) becomes a `Spread`, a setting that the seeds chose alike stays, others
     stand side by side, the confusions are added up, and of each class's IoU the mean is taken, over the seeds that
@@ -39,7 +39,7 @@ def over_seeds(rows: Iterable[Row]) -> list[Row]:
 
 
 def _joined(group: Sequence[Row]) -> Row:
-    """The rows of some seeds as one."""
+    """Joins the rows of some seeds into one."""
     joined: Row = {}
     for key in group[0]:
         values = [row[key] for row in group if key in row]

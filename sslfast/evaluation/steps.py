@@ -86,7 +86,7 @@ def train_by_steps(
 
 
 def image_order(num_images: int, seed: int, start: int) -> Iterator[int]:
-    """The images' positions in pass after pass, from the one of number `start` on."""
+    """Yields the images' positions in pass after pass, from the one of number `start` on."""
     first, skipped = divmod(start, num_images)
     for epoch in count(first):
         yield from permutation(seed, epoch, num_images)[skipped if epoch == first else 0 :].tolist()

@@ -57,7 +57,7 @@ class Schedule:
     seed: int
 
     def factor(self, step: int, total_steps: int) -> float:
-        """The share of its peak that the learning rate has at a step, counted from 0."""
+        """Computes the share of its peak that the learning rate has at a step, counted from 0."""
         if self.schedule == "cosine":
             return cosine(step, total_steps, 1.0, 0.0)
         return FACTOR ** sum(step >= share * total_steps for share in STEPS)
@@ -128,7 +128,7 @@ def check_step(classifier: Classifier, batch_size: int, schedule: Schedule, sour
 
 
 def build_optimizer(classifier: Classifier, schedule: Schedule, batch_size: int) -> FusedOptimizer:
-    """The optimizer of what is trained of a classifier, its encoder and its head at rates of their own."""
+    """Builds the optimizer of what is trained of a classifier, its encoder and its head at rates of their own."""
     scale = batch_size / 256
     groups = [
         {"params": [p for p in part.parameters() if p.requires_grad], "lr": lr * scale, "peak": lr * scale}
@@ -147,7 +147,7 @@ def build_optimizer(classifier: Classifier, schedule: Schedule, batch_size: int)
 def predictions(
     classifier: Classifier, source: Source, data: DataConfig, device: torch.device, batch_size: int
 ) -> Predictions:
-    """What a classifier makes of the images that can be read, which are not augmented.
+    """Collects what a classifier makes of the images that can be read, which are not augmented.
 
     Raises:
         TrainingError: the training has diverged.

@@ -77,7 +77,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @abstractmethod
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Kept]:
-        """The loss of a batch; nothing but the statistics of batch normalization changes.
+        """Computes the loss of a batch; nothing but the statistics of batch normalization changes.
 
         Of several processes each has its part of the batch. The mean of their losses is the loss of all of it, and
         the mean of their gradients its gradient; see `sslfast.distributed`.
@@ -87,11 +87,11 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         """
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], Kept]:
-        """The loss of a batch: modules of PyTorch that wrap others call this."""
+        """Computes the loss of a batch: modules of PyTorch that wrap others call this."""
         return self.loss(batch)
 
     def compiled(self) -> list[nn.Module]:
-        """The networks that torch.compile speeds up."""
+        """Lists the networks that torch.compile speeds up."""
         return [self.encoder]
 
     def start_epoch(self, epoch: int, embed: Embed, check_interrupt: Callable[[], None] = lambda: None) -> None:
@@ -106,14 +106,14 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
         """
 
     def momentum_copy(self) -> MomentumCopy | None:
-        """The network that follows the trained ones as a moving average, if there is one.
+        """Returns the network that follows the trained ones as a moving average, if there is one.
 
         It moves with the optimizer's step, in the same pass, and where that is skipped it stays.
         """
         return None
 
     def momentum(self, step: int, total_steps: int) -> float:
-        """The momentum of `momentum_copy` at a step, counted from 0, of the whole training's `total_steps`."""
+        """Returns the momentum of `momentum_copy` at a step, counted from 0, of a training's `total_steps`."""
         return 1.0
 
     def after_step(self, kept: Kept, step: int, total_steps: int, skip: Tensor) -> None:
@@ -128,7 +128,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @classmethod
     def inputs_of_view(cls, recipe: Recipe[Settings], number: int, view: Tensor, key: Key) -> Tensor | None:
-        """The images that the networks get of a view, in place of the whole or beside it: patches, for example.
+        """Makes what the networks get of a view, in place of the whole or beside it: patches, for example.
 
         Args:
             recipe: what runs.
@@ -146,12 +146,12 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @classmethod
     def colors_read(cls, recipe: Recipe[Settings]) -> str | None:
-        """What of it works on red, green and blue, and so on no other channels: a setting; None: nothing."""
+        """Names what of it works on red, green and blue, and so on no other channels: a setting; None: nothing."""
         return None
 
     @classmethod
     def sides(cls, recipe: Recipe[Settings]) -> set[int]:
-        """Sides, in pixels, of the images that its encoder trains on: whole views, or the inputs made of them.
+        """Collects the sides, in pixels, of the images that it trains on: whole views, or inputs made of them.
 
         Raises:
             UsageError: nothing can be made of views of this size.
@@ -169,7 +169,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @classmethod
     def chance_loss(cls, recipe: Recipe[Settings], num_images: int) -> float | None:
-        """The loss, at the end of training, of networks that tell no images apart: that of uniform predictions.
+        """Computes the final loss of networks that tell no images apart: that of uniform predictions.
 
         Args:
             recipe: what runs.
@@ -183,7 +183,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @classmethod
     def even_std(cls, recipe: Recipe[Settings]) -> float | None:
-        """The value `std` that it logs where the embeddings of a batch are spread evenly over the sphere.
+        """Returns the value `std` that it logs where the embeddings of a batch are spread evenly over the sphere.
 
         Returns:
             About 1 / sqrt(D); None for methods that log none.
@@ -192,7 +192,7 @@ class Method(nn.Module, ABC, Generic[Settings, Kept]):
 
     @classmethod
     def of_images(cls, recipe: Recipe[Settings], source: Source) -> Recipe[Settings]:
-        """The recipe with the settings that the images tell, as they are: a number of classes, for example.
+        """Returns the recipe with the settings that images tell, as they are: a number of classes, for example.
 
         Raises:
             UsageError: the recipe has them otherwise.

@@ -55,7 +55,7 @@ class BYOL(Method[BYOLSettings, None]):
             self.target = MomentumCopy(online, buffers=self.config.target_norm)
 
     def _heads(self, width: int) -> tuple[nn.Module, nn.Module]:
-        """The projector of features of a width, and the predictor."""
+        """Makes the projector of features of a width, and the predictor."""
         hidden, dim = self.config.hidden, self.config.dim
         projector = mlp(width, hidden, dim, norm=True, last_bias=False)
         return projector, mlp(dim, hidden, dim, norm=True, last_bias=False)
@@ -65,7 +65,7 @@ class BYOL(Method[BYOLSettings, None]):
         return squared_distance(q1, z2) + squared_distance(q2, z1), {"std": embedding_std(z1)}, None
 
     def _embed(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """The online network's prediction and the target network's projection, not normalized."""
+        """Computes the online network's prediction and the target network's projection, not normalized."""
         z = self.projector(self.encoder(view))
         return self.predictor(z), z if self.target is None else self.target(view)
 
@@ -84,7 +84,7 @@ class BYOL(Method[BYOLSettings, None]):
 
 
 def squared_distance(prediction: Tensor, target: Tensor) -> Tensor:
-    """The mean squared distance |p - z|^2 = 2 - 2 cos(p, z) of normalized vectors, a scalar (equation 2).
+    """Computes the mean squared distance |p - z|^2 = 2 - 2 cos(p, z) of normalized vectors, a scalar (equation 2).
 
     Args:
         prediction: (N, D), normalized here.

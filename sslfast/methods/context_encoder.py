@@ -64,25 +64,25 @@ class ContextEncoder(Method[ContextEncoderConfig, None]):
 
     @classmethod
     def inputs_of_view(cls, recipe: Recipe[ContextEncoderConfig], number: int, view: Tensor, key: Key) -> Tensor:
-        """The view without what is hidden of it."""
+        """Hides a part of the view, as the encoder gets it."""
         hidden, _ = regions(recipe.method, view, key)
         return without(view, hidden)[:, None]
 
 
 def regions(config: ContextEncoderConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-    """What of views (B, C, S, S) is hidden and what is predicted, bool (B, S, S) each."""
+    """Chooses what of views (B, C, S, S) is hidden and what is predicted, bool (B, S, S) each."""
     side = view.shape[-1]
     return inpainting_regions(key, side, config.region, side // 32 if config.overlap is None else config.overlap)
 
 
 def without(view: Tensor, hidden: Tensor) -> Tensor:
-    """Views with the mean color where they are hidden."""
+    """Fills views with the mean color where they are hidden."""
     return view.masked_fill(hidden[:, None], 0.0)
 
 
 @torch.no_grad()
 def map_side(encoder: Encoder, side: int, channels: int) -> int:
-    """The side of the encoder's map of a view; its state stays as it is."""
+    """Finds the side of the encoder's map of a view; its state stays as it is."""
     training = encoder.training
     shape = encoder.eval()(torch.zeros(1, channels, side, side), dense=True).shape
     encoder.train(training)
@@ -104,7 +104,7 @@ class ChannelLinear(nn.Module):
         self.bias = nn.Parameter(torch.empty(channels, places).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, h, w) to the same shape."""
+        """Maps (B, C, h, w) to the same shape."""
         rows = x.flatten(2).transpose(0, 1)  # [C, B, P]
         return torch.baddbmm(self.bias[:, None], rows, self.weight).transpose(0, 1).unflatten(2, x.shape[2:])
 
@@ -144,6 +144,6 @@ class Decoder(nn.Sequential):
         self.view_side = view_side
 
     def forward(self, x: Tensor) -> Tensor:
-        """The pixels (B, C, S, S) of maps (B, width, h, w)."""
+        """Paints the pixels (B, C, S, S) of maps (B, width, h, w)."""
         painted: Tensor = super().forward(x)
         return painted[..., : self.view_side, : self.view_side]

@@ -55,7 +55,7 @@ class ContextPrediction(Puzzle[ContextPredictionConfig]):
     def inputs_of_view(
         cls, recipe: Recipe[ContextPredictionConfig], number: int, view: Tensor, key: Key
     ) -> Tensor:
-        """Both patches at their places among 3 x 3."""
+        """Puts both patches at their places among 3 x 3."""
         pair, position = _pair(recipe.method, recipe.data, view, key)
         places = pair.new_full((len(pair), 9, *pair.shape[2:]), torch.nan)
         places[:, 4] = pair[:, 0]
@@ -75,7 +75,7 @@ class ContextPrediction(Puzzle[ContextPredictionConfig]):
 
 
 def _pair(config: ContextPredictionConfig, data: DataConfig, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-    """The two patches of views (B, 2, 3, p, p), and the position of the second, int64 (B,)."""
+    """Cuts two patches of views, (B, 2, 3, p, p), and tells the position of the second, int64 (B,)."""
     if config.project_colors:
         view = project_colors(view, data.mean, data.std)
     patch = config.patch or max(1, view.shape[-1] * 96 // WHOLE)

@@ -92,7 +92,7 @@ class Direction(nn.Module):
         self.maps = nn.ModuleList(nn.Linear(width, dim, bias=False) for _ in steps)
 
     def forward(self, z: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of features (B, n, n, D) and targets (B, n, n, dim), and the ranks of all positives."""
+        """Computes the mean loss of features (B, n, n, D) and targets (B, n, n, dim), and all positives' ranks."""
         context = self.context(z.rot90(self.turn, (1, 2)).permute(0, 3, 1, 2)).permute(2, 0, 3, 1)  # [n, B, n, D]
         keys = targets.rot90(self.turn, (1, 2)).transpose(0, 1).flatten(0, 2)  # [n * B * n, D]: row after row
         num_keys = len(keys)
@@ -169,14 +169,14 @@ class CPCV1(Method[CPCSettings, None]):
 
 
 def _rows(recipe: Recipe[CPCSettings]) -> int:
-    """The number of rows of the grid of a view's patches."""
+    """Counts the rows of the grid of a view's patches."""
     side = recipe.data.sizes[0]
     grid = patch_grid(torch.zeros(1, 3, side, side), recipe.method.patch, recipe.method.stride)
     return math.isqrt(grid.shape[1])
 
 
 def _patches(config: CPCV1Config, view: Tensor, key: Key) -> Tensor:
-    """The patches of views, (B, n * n, 3, p, p), each altered by itself."""
+    """Cuts the patches of views, (B, n * n, 3, p, p), each altered by itself."""
     patches = patch_grid(view, config.patch, config.stride)
     margin = max(1, patches.shape[-1] // 32) if config.shift is None else config.shift
     patches = flip_patches(shift_patches(patches, key, margin), key, config.flip_patches)

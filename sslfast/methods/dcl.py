@@ -49,7 +49,7 @@ class DCL(SimCLR[DCLConfig]):
 
 
 def positive_weights(similarity: Tensor, sigma: float) -> Tensor:
-    """DCLW's weights, 2 - exp(s / sigma) / mean(exp(s / sigma)), with the mean over all ranks' images.
+    """Computes DCLW's weights, 2 - exp(s / sigma) / mean(exp(s / sigma)), with the mean over all ranks' images.
 
     Pairs that lie far apart weigh more. A weight is a constant to the gradient, our reading: through it, similar
     pairs would be driven apart.

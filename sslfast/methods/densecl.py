@@ -72,7 +72,7 @@ class DenseCL(MoCo[DenseCLConfig]):
 
 
 def embed_pixels(encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
-    """z (B, dim), embeddings of pixels (B, P, dim), their mean (B, dim), features of pixels (B, P, D)."""
+    """Computes z (B, dim), embeddings of pixels (B, P, dim), their mean (B, dim), features of pixels (B, P, D)."""
     global_head, dense_head = head.children()
     pixels = encoder(view, dense=True).flatten(2).mT
     dense = dense_head(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])

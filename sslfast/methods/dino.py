@@ -79,7 +79,7 @@ class DINONetworks(Method[DINOSettings, Kept]):
         self.register_buffer("center", torch.zeros(config.prototypes))
 
     def teacher_temperature(self, epoch: int) -> float:
-        """The temperature of the targets in an epoch, counted from 0, as in the published code."""
+        """Returns the temperature of the targets in an epoch, counted from 0, as in the published code."""
         first, last = self.config.first_teacher_temperature, self.config.teacher_temperature
         warm = self.config.teacher_warmup_epochs
         return last if epoch >= warm else first + (last - first) * epoch / max(warm - 1, 1)

@@ -78,7 +78,7 @@ class Exemplar(Method[ExemplarConfig, None]):
         return loss, contrastive_accuracy(positive_ranks), None
 
     def _candidates(self, index: Tensor) -> Tensor:
-        """The classes to choose among: those of all ranks' batch, in its order, then others in random order."""
+        """Lists the classes to choose among: those of all ranks' batch, in its order, then others at random."""
         batch_size = len(index)
         place = torch.rand(self.classes.out_features, device=index.device)
         place[index] = torch.arange(-batch_size, 0, device=index.device, dtype=place.dtype)
@@ -123,7 +123,7 @@ class Members(nn.Module):
         self.mean, self.std = data.mean, data.std
 
     def forward(self, view: Tensor, draws: Tensor) -> Tensor:
-        """Members of views (B, 3, S, S) by draws (M, B, 14): (M * B, 3, S, S), all images once, then all again."""
+        """Makes members of views (B, 3, S, S) by draws (M, B, 14): (M * B, 3, S, S), all images M times."""
         rgb = to_rgb(view, self.mean, self.std)
         members = transformed(rgb.expand(len(draws), *rgb.shape).flatten(0, 1), draws.flatten(0, 1))
         return from_rgb(members, self.mean, self.std).contiguous(memory_format=torch.channels_last)
@@ -155,12 +155,12 @@ class Rows(torch.autograd.Function):
 
 
 def _draws(key: Key, num_members: int) -> Tensor:
-    """The draws that make each member of each sample, (num_members, B, 14)."""
+    """Samples the draws that make each member of each sample, (num_members, B, 14)."""
     return torch.stack([sample_surrogate(replace(key, view=member)) for member in range(num_members)])
 
 
 def semi_hard_triplets(z: Tensor, num_members: int, margin: float) -> tuple[Tensor, dict[str, Tensor]]:
-    """The triplet loss with semi-hard negatives (Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832).
+    """Computes the triplet loss with semi-hard negatives (Schroff, Kalenichenko, Philbin 2015, arXiv:1503.03832).
 
     With squared distances d, the mean over all ordered pairs (a, p) of members of a class of
 

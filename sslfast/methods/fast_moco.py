@@ -88,7 +88,7 @@ class FastMoCo(FastMoCoNetworks[FastMoCoConfig, None]):
         return (loss1 + loss2) / 2, contrastive_accuracy(torch.cat([positive_ranks1, positive_ranks2])), None
 
     def _one_way(self, view: Tensor, target_view: Tensor) -> tuple[Tensor, Tensor]:
-        """The loss of a view's combined patches against the other whole view, and the ranks of their positives."""
+        """Computes the loss of a view's combined patches against the other view, and the positives' ranks."""
         features = combined_features(self.encoder, view, self.config.combine)
         query = F.normalize(self.predictor(self.projector(features)), dim=1)
         key = F.normalize(self.target(target_view), dim=1)
@@ -100,7 +100,7 @@ class FastMoCo(FastMoCoNetworks[FastMoCoConfig, None]):
 
 
 def combined_features(encoder: nn.Module, views: Tensor, k: int) -> Tensor:
-    """Divide, encode, combine (sections 3.2 and 3.3): means of the features of every k of a view's 2 x 2 patches.
+    """Averages the features of every k of a view's 2 x 2 patches: divide, encode, combine (sections 3.2 and 3.3).
 
     Args:
         encoder: images (B, C, S, S) -> features (B, D), whatever S.

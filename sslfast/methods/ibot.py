@@ -78,7 +78,7 @@ class IBOT(DINONetworks[IBOTConfig, Tensor]):
         return class_loss + config.patch_weight * patch_loss, values, kept
 
     def _masks(self, batch: Batch) -> Tensor:
-        """The patches that are hidden of each global crop, bool (G * B, N)."""
+        """Draws the patches that are hidden of each global crop, bool (G * B, N)."""
         config, masks = self.config, []
         for number, view in enumerate(batch.views[: config.global_crops]):
             side = view.shape[-1] // self.patch_size
@@ -86,21 +86,21 @@ class IBOT(DINONetworks[IBOTConfig, Tensor]):
         return torch.cat(masks)
 
     def _score(self, tokens: Tensor, *, frozen: bool) -> tuple[Tensor, Tensor]:
-        """Unit vectors (..., dim) of tokens (..., D), and their scores (..., K)."""
+        """Computes unit vectors (..., dim) of tokens (..., D), and their scores (..., K)."""
         z = F.normalize(self.head(tokens.flatten(0, -2)), dim=1)
         scores = self.prototypes(z, frozen=frozen)
         return z.unflatten(0, tokens.shape[:-1]), scores.unflatten(0, tokens.shape[:-1])
 
     @torch.no_grad()
     def _teacher_scores(self, whole: Tensor) -> tuple[Tensor, Tensor]:
-        """The teacher's centered scores of the class tokens (G * B, K) and of the patches (G * B, N, K)."""
+        """Computes the teacher's centered scores of class tokens (G * B, K) and of patches (G * B, N, K)."""
         encoder, head, prototypes = self.teacher.module.children()
         tokens = encoder(whole, tokens=True)
         scores = prototypes(F.normalize(head(tokens.flatten(0, 1)), dim=1)).unflatten(0, tokens.shape[:2])
         return scores[:, 0] - self.center, scores[:, 1:] - self.patch_center
 
     def _patch_loss(self, scores: Tensor, targets: Tensor, hidden: Tensor) -> Tensor:
-        """The cross-entropy of (G * B, N, K): its mean over a crop's hidden patches, then over all crops.
+        """Computes the cross-entropy of (G * B, N, K): its mean over a crop's hidden patches, then over all crops.
 
         A crop without hidden patches counts as 0, as in the published code.
         """

@@ -82,7 +82,7 @@ class InstDisc(Method[InstDiscSettings, InstDiscKept]):
         return loss, values, InstDiscKept(batch.index, embedding.detach(), estimate)
 
     def embed(self, view: Tensor) -> Tensor:
-        """The embeddings (B, dim) of a view, of length 1."""
+        """Computes the embeddings (B, dim) of a view, of length 1."""
         return F.normalize(self.head(self.encoder(view)), dim=1)
 
     def after_step(self, kept: InstDiscKept, step: int, total_steps: int, skip: Tensor) -> None:

@@ -54,7 +54,7 @@ class Jigsaw(Puzzle[JigsawConfig]):
 
 
 def _puzzle(config: JigsawConfig, permutations: Tensor, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-    """The patches of views in other orders, (B, 9, 3, p, p), and the numbers of the orders, int64 (B,)."""
+    """Cuts views into patches in other orders, (B, 9, 3, p, p), and tells the orders' numbers, int64 (B,)."""
     cells = jigsaw_cells(view, key, CELLS, config.patch)
     if config.normalize:
         cells = normalize_patches(cells)

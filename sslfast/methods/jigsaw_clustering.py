@@ -89,7 +89,7 @@ class JigsawClustering(Method[JigsawClusteringConfig, None]):
 
 
 def patch_order(batch: Batch) -> Tensor:
-    """The order in which the montages hold the patches of all ranks' images: int64 (images * views,).
+    """Draws the order in which the montages hold the patches of all ranks' images: int64 (images * views,).
 
     Patch i is of image i // views and its view i % views. Of any images' patches each order is as likely.
     """
@@ -98,7 +98,7 @@ def patch_order(batch: Batch) -> Tensor:
 
 
 def patch_features(maps: Tensor, count: int) -> Tensor:
-    """The features of the patches of montages: means over the parts of the encoder's map.
+    """Computes the features of the patches of montages: means over the parts of the encoder's map.
 
     A map whose side is no multiple of a montage's is enlarged to the next one: that of a ResNet at 224 pixels from
     7 x 7 to 8 x 8, as in the authors' code.
@@ -118,7 +118,7 @@ def patch_features(maps: Tensor, count: int) -> Tensor:
 
 
 def _cells(recipe: Recipe[JigsawClusteringConfig]) -> int:
-    """The patches along the side of a montage.
+    """Counts the patches along the side of a montage.
 
     Raises:
         UsageError: no montage can be made of the views.

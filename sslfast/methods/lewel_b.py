@@ -76,7 +76,7 @@ class LEWELB(Method[LEWELBConfig, None]):
         return (1 - beta) * global_loss + beta * aligned_loss, values, None
 
     def _one_way(self, view: Tensor, target_view: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The global and the aligned loss (equation 5) of predicting a view's embeddings, and those it is from."""
+        """Computes the global and the aligned loss (equation 5) of predicting the target, and the view's z."""
         z, aligned = self.head(self.encoder(view, dense=True))
         with torch.no_grad():
             encoder, head = self.target.module.children()

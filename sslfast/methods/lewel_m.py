@@ -71,6 +71,6 @@ class LEWELM(MoCo[LEWELMConfig]):
 
 
 def embed_aligned(encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
-    """The global embedding (B, d) and the aligned embeddings (B, d / h, c) of a view, all of length 1."""
+    """Computes the global embedding (B, d) and the aligned embeddings (B, d / h, c) of a view, all of length 1."""
     z, aligned = head(encoder(view, dense=True))
     return F.normalize(z, dim=1), F.normalize(aligned, dim=2)

@@ -83,7 +83,7 @@ class LocalAggregation(InstDisc[LocalAggregationConfig]):
         return loss, {**values, "std": embedding_std(kept.embedding)}, kept
 
     def _aggregation(self, embedding: Tensor, index: Tensor) -> Tensor:
-        """P(C and B | v) / P(B | v) of embeddings (B, dim) of the images int64 (B,): fp32 (B,)."""
+        """Computes P(C and B | v) / P(B | v) of embeddings (B, dim) of the images int64 (B,): fp32 (B,)."""
         scores = (embedding @ self.bank.rows.T).float() / self.config.temperature  # [B, images]
         background, neighbors = scores.topk(self.config.background, dim=1, sorted=False)
         shared = self.assignments[:, index, None] == self.assignments[:, neighbors]  # [clusterings, B, background]

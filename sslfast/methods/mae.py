@@ -124,5 +124,5 @@ class Decoder(nn.Module):
 
 
 def num_visible(side: int, masked: float) -> int:
-    """How many of side x side patches the encoder sees, as the published code rounds."""
+    """Tells how many of side x side patches the encoder sees, as the published code rounds."""
     return int(side**2 * (1 - masked))

@@ -83,21 +83,21 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
         return total, values, keys
 
     def _predict(self, view: Tensor) -> Tensor:
-        """The trained network's prediction (B, dim) of a whole view, of length 1."""
+        """Computes the trained network's prediction (B, dim) of a whole view, of length 1."""
         return F.normalize(self.predictor(self.projector(self.encoder(view))), dim=1)
 
     def _contrast(self, targets: Tensor, prediction: Tensor) -> tuple[Tensor, Tensor]:
-        """L(k, p) of algorithm 1: each target's own prediction among those of the batch. Gradient to p alone."""
+        """Computes L(k, p) of algorithm 1: each target's prediction among the batch's. Gradient to p alone."""
         return contrast_in_batch(targets, prediction, temperature=self.config.temperature)
 
     def _neighbor(self, z: Tensor) -> Tensor:
-        """The row of the queue that is nearest to each embedding (B, dim)."""
+        """Finds the row of the queue that is nearest to each embedding (B, dim)."""
         index, _ = K.nearest_neighbor(z, self.queue.keys, normalized=True)
         return self.queue.keys[index]  # of length 1
 
     @torch.no_grad()
     def _parts(self, view: Tensor, batch: Batch, number: int) -> Tensor:
-        """c of algorithm 1: a view's combined patches by the stop-gradient network, (B or C(4, k) * B, dim)."""
+        """Computes c of algorithm 1: a view's combined patches by the stopped network, (B or C(4, k) * B, dim)."""
         encoder, projector = self.stopped.module.children()
         features = combined_features(encoder, view, self.config.combine)
         if self.config.one_embedding:
@@ -127,5 +127,5 @@ class MNCL(FastMoCoNetworks[MNCLConfig, Tensor]):
 
 
 def _share(config: MNCLConfig) -> float:
-    """The weight of each of the two terms that make up a loss."""
+    """Returns the weight of each of the two terms that make up a loss."""
     return 1.0 if config.reduction == "sum" else 0.5

@@ -86,7 +86,7 @@ class MoCo(Method[MoCoSettings, ContrastKept]):
 
     @abstractmethod
     def one_way(self, query_view: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
-        """The contrast of one direction; its rows are of all ranks where a queue takes them.
+        """Computes the contrast of one direction; its rows are of all ranks where a queue takes them.
 
         Args:
             query_view: (B, C, S, S), that of the queries.
@@ -127,7 +127,7 @@ class MoCo(Method[MoCoSettings, ContrastKept]):
 
 
 def num_negatives(recipe: Recipe[MoCoSettings], num_images: int) -> int:
-    """The number of negatives that a recipe asks for: whole batches of keys.
+    """Chooses the number of negatives that a recipe asks for: whole batches of keys.
 
     Raises:
         UsageError: batches do not fill it.
@@ -137,7 +137,7 @@ def num_negatives(recipe: Recipe[MoCoSettings], num_images: int) -> int:
 
 
 def projection_head(recipe: Recipe[MoCoSettings], width: int, dim: int) -> nn.Sequential:
-    """MoCo's head, from features of a width to embeddings of `dim`."""
+    """Makes MoCo's head, from features of a width to embeddings of `dim`."""
     config = recipe.method
     hidden = [config.hidden] * (config.layers - 1) if config.hidden else []
     return mlp(width, *hidden, dim, norm=config.head_norm and head_norm_layer(recipe.encoder))
@@ -150,7 +150,7 @@ def queued_keys(
     num_images: int,
     embed: EmbedView = unit_embedding,
 ) -> QueuedKeys:
-    """The queue and the key network that a recipe asks for; `embed` as for `QueuedKeys`."""
+    """Makes the queue and the key network that a recipe asks for; `embed` as for `QueuedKeys`."""
     config = recipe.method
     queue = Queue(num_negatives(recipe, num_images), config.dim)
     return QueuedKeys(encoder, head, embed, queue, config.temperature, config)
@@ -224,7 +224,7 @@ class MoCoV1(MoCo[MoCoV1Settings]):
 def chosen_negatives(
     recipe: Recipe[MoCoV1Settings], encoder: Encoder, head: nn.Module, num_images: int
 ) -> Negatives:
-    """The source of negatives that a recipe chooses."""
+    """Makes the source of negatives that a recipe chooses."""
     config = recipe.method
     match config.negatives:
         case "queue":

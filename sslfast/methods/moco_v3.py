@@ -56,7 +56,7 @@ class MoCoV3(BYOL[MoCoV3Config]):
         return loss1 + loss2, contrastive_accuracy(torch.cat([positive_ranks1, positive_ranks2])), None
 
     def _one_way(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """Algorithm 1's `ctr`: 2 t times the cross-entropy, whose gradient then hardly depends on t."""
+        """Computes algorithm 1's `ctr`: 2 t times the cross-entropy, whose gradient then hardly depends on t."""
         t = self.config.temperature
         query, key = F.normalize(query, dim=1), F.normalize(key, dim=1)
         loss, positive_ranks = contrast_in_batch(query, key, temperature=t)

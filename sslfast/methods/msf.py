@@ -66,7 +66,7 @@ class MSF(Method[MSFConfig, Tensor]):
         return loss, {"std": embedding_std(target)}, gather(target)
 
     def _neighbors(self, target: Tensor) -> Tensor:
-        """The nearest neighbors (B, neighbors, dim) of targets (B, dim), themselves first."""
+        """Finds the nearest neighbors (B, neighbors, dim) of targets (B, dim), themselves first."""
         if self.config.neighbors == 1:
             return target[:, None]
         nearest, _ = K.nearest_neighbor(target, self.queue.keys, k=self.config.neighbors - 1, normalized=True)

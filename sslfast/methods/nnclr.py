@@ -65,7 +65,7 @@ class NNCLR(Method[NNCLRConfig, Tensor]):
         return (loss1 + loss2) / 2, contrastive_accuracy(torch.cat([positive_ranks1, positive_ranks2])), keys
 
     def _one_way(self, z: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        """Equation 3: the nearest neighbor of z is to pick the prediction from the other view out of the batch's.
+        """Computes equation 3: z's nearest neighbor is to pick the other view's prediction out of the batch's.
 
         No gradient passes through the neighbor: it is a row of the queue.
         """

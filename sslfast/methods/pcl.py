@@ -102,7 +102,7 @@ class PCL(MoCo[PCLConfig]):
 
 
 def concentration(points: Tensor, clusters: Clusters, smoothing: float, temperature: float) -> Tensor:
-    """The concentration phi of each cluster (equation 12), small where its points lie close together.
+    """Computes the concentration phi of each cluster (equation 12), small where its points lie close together.
 
         phi = mean distance of its Z points from its centroid / log(Z + smoothing)
 

@@ -92,7 +92,7 @@ class PIRL(Method[PIRLConfig, PIRLKept]):
         return loss, {"accuracy": accuracy, "image_accuracy": image_accuracy}, kept
 
     def _jigsaw(self, view: Tensor, key: Key) -> Tensor:
-        """The embedding (B, dim) of patches, embedded one by one and joined in random order (figure 3)."""
+        """Embeds patches, (B, dim): embedded one by one, they are joined in random order (figure 3)."""
         patches = _patches(view, key)
         embeddings = self.transformed_head(self.encoder(patches.flatten(0, 1))).unflatten(0, patches.shape[:2])
         order = random_order(key, CELLS**2)
@@ -100,7 +100,7 @@ class PIRL(Method[PIRLConfig, PIRLKept]):
         return self.order_head(shuffled.flatten(1))
 
     def _rotated(self, view: Tensor, key: Key) -> Tensor:
-        """The embedding (B, dim) of one of the four rotations of each view."""
+        """Computes the embedding (B, dim) of one of the four rotations of each view."""
         return self.transformed_head(self.encoder(_turned(view, key)))
 
     def after_step(self, kept: PIRLKept, step: int, total_steps: int, skip: Tensor) -> None:
@@ -126,16 +126,16 @@ class PIRL(Method[PIRLConfig, PIRLKept]):
 
 
 def _patches(view: Tensor, key: Key) -> Tensor:
-    """The patches of views, in their places' order: (B, 9, 3, p, p)."""
+    """Cuts the patches of views, in their places' order: (B, 9, 3, p, p)."""
     return jigsaw_cells(view, key, CELLS, patch=patch_side(view.shape[-1]))
 
 
 def _turned(view: Tensor, key: Key) -> Tensor:
-    """One of the four rotations of each view, drawn at random: (B, C, S, S)."""
+    """Turns each view by one of the four rotations, drawn at random: (B, C, S, S)."""
     turns = key.integers(Stream.PERMUTATION, 4)
     return rotations(view)[torch.arange(len(view), device=view.device), turns]
 
 
 def patch_side(side: int) -> int:
-    """The side of the patches of a view of `side` pixels: 64 of 255."""
+    """Returns the side of the patches of a view of `side` pixels: 64 of 255."""
     return int(side // CELLS * PATCH_SHARE)

@@ -70,13 +70,13 @@ class PixPro(Method[PixProConfig, None]):
         return embed_pixels(encoder, projector, view)
 
     def _agreement(self, x: Tensor, target: Tensor, near: Tensor) -> Tensor:
-        """The mean cosine of an image's positive pairs, 0 where it has none, and its mean over the batch."""
+        """Averages the cosines of an image's positive pairs, 0 where it has none, then over the batch."""
         y = F.normalize(self._propagate(x), dim=2)
         cosines = y @ F.normalize(target, dim=2).mT  # [B, P, P]
         return ((cosines * near).sum(dim=(1, 2)) / near.sum(dim=(1, 2)).clamp(min=1)).mean()
 
     def _propagate(self, x: Tensor) -> Tensor:
-        """The pixels (B, P, dim), each the sum of all by max(cos, 0)^gamma (equations 3 and 4)."""
+        """Computes the pixels (B, P, dim), each the sum of all by max(cos, 0)^gamma (equations 3 and 4)."""
         z = F.normalize(x, dim=2)
         transformed = self.transform(x.flatten(0, 1)).view_as(x)
         smoothed: Tensor = (z @ z.mT).clamp(min=0) ** self.config.sharpness @ transformed
@@ -97,7 +97,7 @@ class PixPro(Method[PixProConfig, None]):
 
 
 def embed_pixels(encoder: nn.Module, projector: nn.Module, view: Tensor) -> Tensor:
-    """The embeddings (B, P, dim) of the P places of a view's map of features, row by row."""
+    """Computes the embeddings (B, P, dim) of the P places of a view's map of features, row by row."""
     pixels = encoder(view, dense=True).flatten(2).mT  # [B, P, D]
     embedded: Tensor = projector(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2])
     return embedded

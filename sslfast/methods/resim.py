@@ -63,7 +63,7 @@ class ReSim(MoCo[ReSimConfig]):
         return Contrast(loss + self.config.region_weight * region_loss, positive_ranks, gather(key))
 
     def _region_loss(self, query_map: Tensor, key_map: Tensor, batch: Batch) -> Tensor:
-        """The mean InfoNCE of the windows of all ranks that both views show; 0 where there are none."""
+        """Computes the mean InfoNCE of the windows of all ranks that both views show; 0 where there are none."""
         config = self.config
         box1, box2 = batch.boxes
         windows, aligned, inside = aligned_windows(box1, box2, key_map.shape[-1], config.window, config.step)
@@ -100,12 +100,12 @@ class ReSim(MoCo[ReSimConfig]):
 
 
 def map_side(recipe: Recipe[ReSimConfig]) -> int:
-    """The cells along a side of the map before the last stage."""
+    """Counts the cells along a side of the map before the last stage."""
     return -(-recipe.data.sizes[0] // (STRIDES[recipe.encoder.stem] // 2))
 
 
 def embed_cells(encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, Tensor]:
-    """The embeddings z (B, dim) of a view, of length 1, and those of the cells of its map (B, dim, h, w)."""
+    """Computes z (B, dim) of a view, of length 1, and the embeddings of its map's cells (B, dim, h, w)."""
     image_head, cell_head = head.children()
     last, c4 = encoder(view, c4=True)
     cells = c4.flatten(2).mT  # [B, P, D]

@@ -51,5 +51,5 @@ class Rotation(Method[RotationConfig, None]):
 
 
 def _turned(config: RotationConfig, view: Tensor) -> Tensor:
-    """Views turned by each of the angles, (B, angles, C, S, S)."""
+    """Turns views by each of the angles, (B, angles, C, S, S)."""
     return rotations(view)[:, :: 4 // config.angles]

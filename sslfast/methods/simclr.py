@@ -59,7 +59,7 @@ class SimCLR(Method[SimCLRSettings, None]):
         return loss, contrastive_accuracy(positive_ranks), None
 
     def _embed(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The normalized embeddings of both views, (B, dim) each.
+        """Computes the normalized embeddings of both views, (B, dim) each.
 
         The views pass as one batch, so that batch normalization takes its statistics over both.
         """

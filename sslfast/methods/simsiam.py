@@ -82,7 +82,7 @@ class SimSiam(Method[SimSiamConfig, None]):
         return torch.stack([self._distance(*pair) for pair in pairs]).mean(), {"std": embedding_std(z[0])}, None
 
     def _distance(self, z: Tensor, target: Tensor) -> Tensor:
-        """The distance D(h(z), stopgrad(target)), its mean over the batch."""
+        """Computes the distance D(h(z), stopgrad(target)), its mean over the batch."""
         prediction = self.predictor(z)
         if self.config.stop_gradient:
             target = target.detach()

@@ -78,7 +78,7 @@ class SwAV(MultiCrop[SwAVConfig, Tensor | None]):
 
     @torch.no_grad()
     def _queue_scores(self) -> list[Tensor] | None:
-        """Scores of queued embeddings against today's prototypes; minus infinity, as if absent, until full."""
+        """Scores queued embeddings against today's prototypes; minus infinity, as if absent, until full."""
         if self.queue is None:
             return None
         full = self.queue.filled == self.queue.size

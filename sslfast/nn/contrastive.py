@@ -51,7 +51,7 @@ class ContrastiveLoss(nn.Module):
         self.register_parameter("log_temperature", start)
 
     def settings(self) -> dict[str, Any]:
-        """The op's keyword arguments."""
+        """Returns the op's keyword arguments."""
         learned = self.log_temperature
         temperature = self.temperature if learned is None else learned.float().exp()
         return {"temperature": temperature, "reduction": self.reduction, "impl": self.impl}

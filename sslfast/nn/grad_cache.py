@@ -69,12 +69,12 @@ def cached_backward(
 
 
 def _gradient(rows: Tensor) -> Tensor:
-    """The gradient to features; 0 where the loss does not look at them."""
+    """Returns the gradient to features; 0 where the loss does not look at them."""
     return torch.zeros_like(rows) if rows.grad is None else rows.grad
 
 
 def _random_state(beside: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The states of torch's generators of the CPU and of the tensor's GPU."""
+    """Returns the states of torch's generators of the CPU and of the tensor's GPU."""
     gpu = torch.cuda.get_rng_state(beside.device) if beside.is_cuda else None
     return torch.get_rng_state(), gpu
 
@@ -87,6 +87,6 @@ def _set_random_state(beside: Tensor, state: tuple[Tensor, Tensor | None]) -> No
 
 
 def _without_exchange(encoder: nn.Module, wanted: bool) -> contextlib.AbstractContextManager[None]:
-    """DistributedDataParallel's `no_sync`, where it is wanted and there."""
+    """Returns DistributedDataParallel's `no_sync`, where it is wanted and there."""
     no_sync = getattr(encoder, "no_sync", None)
     return no_sync() if wanted and no_sync is not None else contextlib.nullcontext()

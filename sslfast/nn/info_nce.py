@@ -139,5 +139,5 @@ class InBatchInfoNCELoss(ContrastiveLoss):
 
 
 def shares(loss: InfoNCELoss | InBatchInfoNCELoss) -> dict[str, Any]:
-    """The op's arguments for its other forms."""
+    """Returns the op's arguments for its other forms."""
     return {"label_smoothing": loss.label_smoothing, "positive_prior": loss.positive_prior}

@@ -10,7 +10,7 @@ from sslfast.distributed import gather, local_rows, world_size
 
 
 def log_partition(z: Tensor, *, num_views: int, temperature: float, over_ranks: bool = True) -> Tensor:
-    """The log of each embedding's sum of exp(similarity / t) over all embeddings of other images.
+    """Computes the log of each embedding's sum of exp(similarity / t) over all embeddings of other images.
 
     It is that of the negatives in InfoNCE with a positive whose logit is 0, here a key of zeros: that loss is
     l = log(1 + S), hence log S = l + log(1 - exp(-l)). No matrix of similarities is kept. Where S is far below

@@ -7,7 +7,7 @@ EPSILON = 1e-4  # within the square root of a standard deviation (section 4.1)
 
 
 def std_hinge(z: Tensor, *, eps: float = EPSILON) -> Tensor:
-    """The mean over the components of how far their standard deviation is below 1 (equations 1 and 2), a scalar.
+    """Averages over the components how far their standard deviation is below 1 (equations 1 and 2), a scalar.
 
     Args:
         z: (N, D), N > 1.
@@ -17,7 +17,7 @@ def std_hinge(z: Tensor, *, eps: float = EPSILON) -> Tensor:
 
 
 def redundancy(z: Tensor) -> Tensor:
-    """The sum of the squared covariances of different components, divided by D (equations 3 and 4), a scalar.
+    """Sums the squared covariances of different components, divided by D (equations 3 and 4), to a scalar.
 
     The squares of all entries of the centered Z^T Z, (D, D), have the same sum as those of Z Z^T, (N, N): the
     smaller one is computed.

@@ -15,7 +15,7 @@ from sslfast.optim.schedules import scaled_lr
 def parameter_groups(
     named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimConfig, constant_lr: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """The trained parameters in groups for an optimizer.
+    """Groups the trained parameters for an optimizer.
 
     Parameters of at most one dimension are the biases and the scales and shifts of normalization layers. With
     `exclude_bias_and_norm` they are without weight decay and LARS's adaptation; with `bias_lr` they have a
@@ -50,7 +50,7 @@ def build_optimizer(
     batch_size: int,
     constant_lr: Sequence[str] = (),
 ) -> FusedOptimizer:
-    """The optimizer that a recipe's `optim` section describes.
+    """Builds the optimizer that a recipe's `optim` section describes.
 
     Args:
         named_parameters, config, constant_lr: as of `parameter_groups`.

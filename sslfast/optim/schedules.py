@@ -11,12 +11,12 @@ from sslfast.config import OptimConfig
 
 
 def scaled_lr(config: OptimConfig, batch_size: int) -> float:
-    """The peak learning rate: linear in the batch size (Goyal et al. 2017, arXiv:1706.02677)."""
+    """Computes the peak learning rate: linear in the batch size (Goyal et al. 2017, arXiv:1706.02677)."""
     return config.lr * batch_size / 256
 
 
 def learning_rate(step: int, total_steps: int, warmup_steps: int, config: OptimConfig, peak: float) -> float:
-    """The rate of a step: linear warm-up from 0, then half a cosine or steps.
+    """Computes the rate of a step: linear warm-up from 0, then half a cosine or steps.
 
     Args:
         step: counted from 0.
@@ -33,8 +33,9 @@ def learning_rate(step: int, total_steps: int, warmup_steps: int, config: OptimC
 
 
 def cosine(step: int, total_steps: int, first: float, last: float) -> float:
-    """Half a cosine from `first` at step 0 to `last` at step `total_steps` (Loshchilov and Hutter 2017,
-    arXiv:1608.03983)."""
+    """Goes by half a cosine from `first` at step 0 to `last` at `total_steps` (Loshchilov and Hutter 2017,
+    arXiv:1608.03983).
+    """
     return last + (first - last) * (1 + math.cos(math.pi * step / total_steps)) / 2
 
 
@@ -45,5 +46,5 @@ def set_learning_rate(optimizer: Optimizer, lr: float, peak: float) -> None:
 
 
 def momentum_schedule(step: int, total_steps: int, base: float, kind: Literal["constant", "cosine"]) -> float:
-    """Momentum of a moving average: constant, or by a cosine from `base` to 1 (BYOL, Grill et al. 2020)."""
+    """Computes a moving average's momentum: constant, or a cosine from `base` to 1 (BYOL, Grill et al. 2020)."""
     return base if kind == "constant" else cosine(step, total_steps, base, 1.0)

@@ -23,7 +23,7 @@ def seed_everything(seed: int) -> None:
 
 
 def rng_state() -> dict[str, Any]:
-    """The states of the generators of Python, NumPy, torch and every CUDA device, as tensors and plain values."""
+    """Returns the states of the generators of Python, NumPy, torch and CUDA devices: tensors, plain values."""
     numpy = np.random.get_state(legacy=False)  # noqa: NPY002
     key, position = numpy["state"]["key"], numpy["state"]["pos"]
     return {

@@ -78,7 +78,7 @@ class Key:
 
 
 def _words(seed: int, epoch: int | Tensor, index: Tensor, stream: int, num_blocks: int) -> Tensor:
-    """Random 32-bit words held in int64, (B, 4 * num_blocks): the bits of `philox.words`.
+    """Samples random 32-bit words held in int64, (B, 4 * num_blocks): the bits of `philox.words`.
 
     A product of 32-bit words does not fit into int64, but wraps to the right 64 bits. Some 90 launches on a GPU,
     where `triton_kernels.uniform_draws` needs one.

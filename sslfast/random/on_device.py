@@ -14,7 +14,7 @@ from sslfast.random.philox import permutation
 
 
 def shuffled(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
-    """The order of an epoch: `philox.permutation`, int64 (n,), on the device."""
+    """Samples the order of an epoch: `philox.permutation`, int64 (n,), on the device."""
     if not samples_itself(device):
         return to_device(permutation(seed, epoch, n), device)
     from sslfast.random import triton_kernels
@@ -23,5 +23,5 @@ def shuffled(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
 
 
 def samples_itself(device: torch.device) -> bool:
-    """Whether the device is a GPU that samples random numbers itself, by Triton's kernels."""
+    """Tells whether the device is a GPU that samples random numbers itself, by Triton's kernels."""
     return device.type == "cuda" and MISSING["triton"] is None

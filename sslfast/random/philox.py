@@ -19,7 +19,7 @@ SHUFFLE_STREAM = 0xFFFFFFFF  # streams count up from 0 for the views; the order 
 
 
 def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Philox 4x32-10: scramble 128-bit counters under a 64-bit key.
+    """Scrambles 128-bit counters under a 64-bit key by Philox 4x32-10.
 
     Args:
         counter: (..., 4), the counter's 32-bit words, least significant first, held in uint64.
@@ -38,7 +38,7 @@ def philox(counter: NDArray[np.uint64], key: NDArray[np.uint64]) -> NDArray[np.u
 
 
 def words(seed: int, epoch: int, indices: ArrayLike, stream: int, count: int) -> NDArray[np.uint64]:
-    """Sample `count` random 32-bit words a sample, held in uint64: (len(indices), count).
+    """Samples `count` random 32-bit words a sample, held in uint64: (len(indices), count).
 
     The seed is the key (modulo 2**64); the counter's words are (index, epoch, stream, block of four words).
     """
@@ -54,7 +54,7 @@ def words(seed: int, epoch: int, indices: ArrayLike, stream: int, count: int) ->
 
 
 def uniform(seed: int, epoch: int, indices: ArrayLike, stream: int, count: int) -> NDArray[np.float64]:
-    """Sample the uniform distribution over [0, 1), in steps of 2**-32.
+    """Samples the uniform distribution over [0, 1), in steps of 2**-32.
 
     Args:
         seed: the run's seed.
@@ -70,7 +70,7 @@ def uniform(seed: int, epoch: int, indices: ArrayLike, stream: int, count: int) 
 
 
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
-    """The order of an epoch: a permutation of range(n), int64.
+    """Samples the order of an epoch: a permutation of range(n), int64.
 
     Sorting 64-bit random keys, instead of numpy's own shuffle, keeps the order the same over numpy's versions.
     """

@@ -14,7 +14,7 @@ from sslfast.random.philox import SHUFFLE_STREAM
 
 
 def permutation(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
-    """The order of an epoch: `philox.permutation`, int64 (n,), computed on the GPU."""
+    """Computes the order of an epoch: `philox.permutation`, int64 (n,), computed on the GPU."""
     keys = torch.empty(n, dtype=torch.int64, device=device)
     with torch.cuda.device_of(keys):
         key_kernel[(triton.cdiv(n, 1024),)](keys, n, seed, epoch, BN=1024, num_warps=4)
@@ -23,7 +23,7 @@ def permutation(seed: int, epoch: int, n: int, device: torch.device) -> Tensor:
 
 @torch.library.custom_op("sslfast::uniform_draws", mutates_args=())
 def uniform_draws(seed: int, epoch: int, indices: Tensor, stream: int, count: int) -> Tensor:
-    """Sample `philox.uniform` on the GPU, without waiting for it.
+    """Samples `philox.uniform` on the GPU, without waiting for it.
 
     Args:
         seed: the run's seed.
@@ -56,7 +56,7 @@ TOP_BIT = tl.constexpr(2**31)
 
 @triton.jit
 def uniform(seed, epoch, o_index, stream, o_number):
-    """Number `o_number` of the stream, in [0, 1), fp64: word o_number % 4 of the block o_number // 4."""
+    """Samples number `o_number` of the stream, in [0, 1), fp64: word o_number % 4 of the block o_number // 4."""
     word0, word1, word2, word3 = tl.philox(seed, o_index, epoch, stream, (o_number // 4).to(tl.uint32))
     o_word = o_number % 4
     word = tl.where(o_word < 2, tl.where(o_word == 0, word0, word1), tl.where(o_word == 2, word2, word3))

@@ -31,18 +31,18 @@ class Member:
     images: str
 
     def values(self) -> dict[str, Any]:
-        """The settings, as a recipe's file holds them."""
+        """Reads the settings, as a recipe's file holds them."""
         family = read_yaml(self.family.read_text(encoding="utf-8"))
         values = _over(family["shared"], family["images"][self.images])
         return _over({"method": {"name": self.method}}, _over(values, family["methods"][self.method]))
 
     def named(self, sentence: str) -> str:
-        """The sentence that the family's file says of its recipes, said of this one."""
+        """Says of this recipe what the family's file says of all of them."""
         return f"{self.method} on {self.images}: {sentence[:1].lower()}{sentence[1:]}"
 
 
 def members(recipes: Path) -> dict[str, Member]:
-    """The members of all families by their names, <method>_<family>_<images>.
+    """Finds the members of all families by their names, <method>_<family>_<images>.
 
     Args:
         recipes: the folder of recipes.
@@ -58,7 +58,7 @@ def members(recipes: Path) -> dict[str, Member]:
 
 
 def _over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with others over them."""
+    """Merges nested settings with others over them."""
     merged = dict(below)
     for key, value in above.items():
         before = merged.get(key)

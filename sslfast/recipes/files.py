@@ -14,7 +14,7 @@ PHOTOGRAPHS = "imagenette"  # the folder of the recipes that a method's bare nam
 
 
 def recipes() -> dict[str, Path]:
-    """The recipes that come with the package by name, and the files that they are written in.
+    """Finds the recipes that come with the package by name, and the files that they are written in.
 
     cifar10/moco_v2.yaml is "moco_v2_cifar10"; of a family, a file is several.
     """
@@ -24,5 +24,5 @@ def recipes() -> dict[str, Path]:
 
 
 def ablations() -> dict[str, Path]:
-    """The papers' tables of ablations that come with the package, by name."""
+    """Finds the papers' tables of ablations that come with the package, by name."""
     return {path.stem: path for path in sorted((FOLDER / ABLATIONS).glob("*.yaml"))}

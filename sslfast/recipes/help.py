@@ -15,7 +15,7 @@ from sslfast.recipes.presets import PRESETS
 
 
 def describe(name: str) -> str:
-    """The settings of a part of recipes, or one of them, as `part_text` finds them.
+    """Describes the settings of a part of recipes, or one of them, as `part_text` finds them.
 
     Raises:
         UsageError: as `part_text`.
@@ -24,7 +24,7 @@ def describe(name: str) -> str:
 
 
 def _parts() -> dict[str, Part]:
-    """The settings of all runs, then those of each method."""
+    """Describes the settings of all runs, then those of each method."""
     views = part("data.views", VIEWS, ViewConfig, "data.views.0.")
     parts = {
         section: part(section, info.annotation.__doc__, info.annotation, f"{section}.").without(views)
@@ -40,6 +40,6 @@ def _parts() -> dict[str, Part]:
 
 
 def describe_method(name: str) -> str:
-    """The first sentence that the file of a method says of it; of one that was registered, its class."""
+    """Returns the first sentence that the file of a method says of it; of one that was registered, its class."""
     module = METHODS.modules.get(name)
     return first_sentence(docstring(module) if module else METHODS[name].__doc__ or "")

@@ -31,7 +31,7 @@ HELP = "sslfast pretrain --help"
 
 
 def recipe_schema() -> type[Recipe]:
-    """The recipe of any method that is known now: `method.name` chooses whose settings `method` holds."""
+    """Makes the recipe of any method that is known now: `method.name` chooses whose settings `method` holds."""
     return _schema_of(tuple(method.Config for method in METHODS.values()))
 
 
@@ -43,7 +43,7 @@ def _schema_of(configs: tuple[type[Any], ...]) -> type[Recipe]:
 
 
 def load_recipe(recipe: Recipe | str | Path, overrides: Overrides = (), *, data: Names | None = None) -> Recipe:
-    """A recipe with overrides applied.
+    """Loads a recipe with overrides applied.
 
     Args:
         recipe: the name of a recipe of the package, that of a method, for its recipe for photographs at 128
@@ -68,14 +68,14 @@ def load_recipe(recipe: Recipe | str | Path, overrides: Overrides = (), *, data:
 
 
 def _changed(values: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
-    """The values with overrides set, one by one, so that a view of a preset can be changed by those after it."""
+    """Applies overrides to values, one by one, so that a view of a preset can be changed by those after it."""
     for setting in settings_of(overrides):
         values = apply_overrides(recipe_schema(), _with_preset_views(values), [setting])
     return values
 
 
 def _read(recipe: str) -> dict[str, Any]:
-    """The values of a recipe's file, which is found as `load_recipe` says, or the defaults of a method without."""
+    """Reads the values of a recipe's file, found as `load_recipe` says, or the defaults of a method without."""
     if member := families.members(FOLDER).get(recipe):
         return member.values()
     known = recipes()
@@ -98,7 +98,7 @@ def _read(recipe: str) -> dict[str, Any]:
 
 
 def from_dict(values: dict[str, Any], origin: str = "recipe") -> Recipe:
-    """A validated recipe out of plain values: the inverse of `to_dict`.
+    """Makes a validated recipe out of plain values: the inverse of `to_dict`.
 
     Args:
         values: as a recipe's YAML file holds them.
@@ -116,7 +116,7 @@ def from_dict(values: dict[str, Any], origin: str = "recipe") -> Recipe:
 
 
 def from_stored(values: dict[str, Any], origin: str) -> Recipe:
-    """The recipe of a run on disk, as `from_dict` reads it; also that of an earlier version.
+    """Reads the recipe of a run on disk, as `from_dict` reads it; also that of an earlier version.
 
     DenseCL, LEWEL_M and PCL once had all settings of MoCo v1, two of which could only be what they do anyway. A
     run that was stored with train.precision=auto is of a version to which that was fp32 on every CPU.
@@ -143,7 +143,7 @@ def from_stored(values: dict[str, Any], origin: str) -> Recipe:
 
 
 def with_precision(recipe: Recipe, precision: PrecisionName | None = None) -> Recipe:
-    """The recipe with a precision where it leaves it open: this one, or the best that its device has here."""
+    """Returns the recipe with a precision where it leaves it open: this one, or the best of its device here."""
     train = recipe.train
     if train.precision != "auto":
         return recipe
@@ -152,7 +152,7 @@ def with_precision(recipe: Recipe, precision: PrecisionName | None = None) -> Re
 
 
 def _with_preset_views(values: dict[str, Any]) -> dict[str, Any]:
-    """`values` with the views of the preset that they name in place of its name.
+    """Returns `values` with the views of the preset that they name in place of its name.
 
     Raises:
         UsageError: there is no such preset.
@@ -164,7 +164,7 @@ def _with_preset_views(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def preset(name: str, origin: str) -> list[dict[str, Any]]:
-    """The settings of the views of a preset; `origin` says in an error where its name came from.
+    """Returns the settings of the views of a preset; `origin` says in an error where its name came from.
 
     Raises:
         UsageError: there is no such preset.
@@ -175,10 +175,10 @@ def preset(name: str, origin: str) -> list[dict[str, Any]]:
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as plain values that YAML can hold."""
+    """Converts the recipe to plain values that YAML can hold."""
     return TypeAdapter(type(recipe)).dump_python(recipe, mode="json")
 
 
 def to_yaml(recipe: Recipe) -> str:
-    """The recipe as a YAML file holds it."""
+    """Writes the recipe as a YAML file holds it."""
     return yaml.safe_dump(to_dict(recipe), sort_keys=False)

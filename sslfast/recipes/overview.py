@@ -11,7 +11,7 @@ METHOD = "The methods; method.swav: the settings of SwAV, and so of each."
 
 
 def recipe_overview() -> str:
-    """The parts of a recipe's settings, in the order of `Recipe`, with a meaning each."""
+    """Lists the parts of a recipe's settings, in the order of `Recipe`, with a meaning each."""
     meanings = {}
     for name, info in fields(Recipe).items():
         meanings[name] = METHOD if name == "method" else info.annotation.__doc__

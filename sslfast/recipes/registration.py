@@ -48,7 +48,7 @@ def register_method(method: MethodType) -> MethodType:
 
 
 def method_name(method: type[Method]) -> str:
-    """The name of a method: the one word that its `Config.name` allows."""
+    """Returns the name of a method: the one word that its `Config.name` allows."""
     return str(get_args(fields(method.Config)["name"].annotation)[0])
 
 

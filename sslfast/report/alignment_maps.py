@@ -48,7 +48,7 @@ class Aligned(NamedTuple):
 
 
 def alignment_maps(run: Path, recipe: Recipe, source: Source, *, is_run_data: bool) -> Iterator[str]:
-    """The section of a run of LEWEL that learns its maps; of another run there is none.
+    """Yields the section of a run of LEWEL that learns its maps; of another run there is none.
 
     Args:
         run: the run's directory, which has a checkpoint.
@@ -80,7 +80,7 @@ def alignment_maps(run: Path, recipe: Recipe, source: Source, *, is_run_data: bo
 
 @torch.no_grad()
 def find_maps(method: Method, shown: Source, data: DataConfig) -> list[Aligned]:
-    """The images that can be read, cropped as in evaluations, with their first alignment maps.
+    """Crops the images that can be read as evaluations do, and finds their first alignment maps.
 
     Raises:
         UsageError: no image can be read.
@@ -99,7 +99,7 @@ def find_maps(method: Method, shown: Source, data: DataConfig) -> list[Aligned]:
 
 
 def _row(source: Source, aligned: Aligned) -> str:
-    """An image, and its maps laid over it, each above its title."""
+    """Draws an image, and its maps laid over it, each above its title."""
     label = "" if source.labels is None else source.classes[source.labels[aligned.position]]
     side, mode = aligned.image.shape[-1], "bilinear" if aligned.image.shape[-1] > SIDE else "nearest-exact"
     image = F.interpolate(aligned.image[None], (SIDE, SIDE), mode=mode, antialias=side > SIDE)[0]
@@ -115,7 +115,7 @@ def _row(source: Source, aligned: Aligned) -> str:
 
 
 def _figure(image: Tensor, title: str, weights: str) -> str:
-    """A picture (3, S, S) in [0, 1] above its title; `weights` says which are a map's least and greatest."""
+    """Draws a picture (3, S, S) in [0, 1] above its title; `weights` says which are a map's least and greatest."""
     pixels = (image * 255).round().byte().permute(1, 2, 0).numpy()
     told = f"{title}, weights {weights}" if weights else title
     caption = escape(title) + (f" <small>{escape(weights)}</small>" if weights else "")

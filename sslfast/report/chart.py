@@ -40,7 +40,7 @@ class Line:
     color: str = ""
 
     def style(self) -> str:
-        """The attribute of its color, if it has one of its own."""
+        """Returns the attribute of its color, if it has one of its own."""
         return f' style="stroke:{self.color}"' if self.color else ""
 
 
@@ -53,7 +53,7 @@ def chart(
     from_zero: bool = False,
     more: str = "",
 ) -> str:
-    """A figure: its title, a legend if there are several lines, the plot, and a note on how to read it.
+    """Draws a figure: its title, a legend if there are several lines, the plot, and a note on how to read it.
 
     Args:
         title: what is drawn, escaped.
@@ -84,7 +84,7 @@ def chart(
 
 
 def described(title: str, lines: Sequence[Line], form: Callable[[float], str]) -> str:
-    """What a chart shows, for those who do not see it: where each line begins and ends."""
+    """Says what a chart shows, for those who do not see it: where each line begins and ends."""
     ends = (
         f"{line.name}: {form(line.y[0])} at epoch {line.x[0]:.4g}, {form(line.y[-1])} at epoch {line.x[-1]:.4g}"
         for line in lines
@@ -109,7 +109,7 @@ class Scale:
 
 
 def spread(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the greatest value, drawn apart where they are the same."""
+    """Returns the least and the greatest value, drawn apart where they are the same."""
     low, high = min(values), max(values)
     if low < high:
         return low, high
@@ -118,7 +118,7 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """At most so many multiples of 1, 2 or 5 times a power of ten in [low, high], as near as that allows."""
+    """Chooses up to `most` multiples of 1, 2 or 5 times a power of ten in [low, high], nearly as many."""
     power = 10.0 ** math.floor(math.log10((high - low) / most))
     step = next(
         power * factor
@@ -129,7 +129,7 @@ def ticks(low: float, high: float, most: int) -> list[float]:
 
 
 def thinned(x: Sequence[float], y: Sequence[float], most: int = MOST_POINTS) -> list[tuple[float, float]]:
-    """The points of a line, of many those alone that its outline needs: the extremes of each short stretch."""
+    """Picks the points of a line, of many those that its outline needs: the extremes of each short stretch."""
     points = list(zip(x, y, strict=True))
     if len(points) <= most:
         return points
@@ -143,7 +143,7 @@ def thinned(x: Sequence[float], y: Sequence[float], most: int = MOST_POINTS) -> 
 
 
 def _axes(scale: Scale, form: Callable[[float], str]) -> str:
-    """The grid with its numbers."""
+    """Draws the grid with its numbers."""
     bottom, right = HEIGHT - BOTTOM, WIDTH - RIGHT
     parts = []
     for value in ticks(*scale.y_range, Y_TICKS):

@@ -54,7 +54,7 @@ def draw_confusion(encoder: str, confusion: Confusion, classes: Sequence[str]) -
 
 
 def commonest_confusions(confusion: Confusion, classes: Sequence[str]) -> str:
-    """A table of the pairs of classes that most images are confused in; a line where there is none."""
+    """Makes a table of the pairs of classes that most images are confused in; a line where there is none."""
     images_of: dict[int, int] = defaultdict(int)
     for label, _, images in confusion:
         images_of[label] += images
@@ -74,7 +74,7 @@ def commonest_confusions(confusion: Confusion, classes: Sequence[str]) -> str:
 
 
 def _shares(confusion: Confusion) -> dict[tuple[int, int], float]:
-    """By (label, predicted class), the share of the label's images."""
+    """Computes the share of a label's images by (label, predicted class)."""
     images_of: dict[int, int] = defaultdict(int)
     for label, _, images in confusion:
         images_of[label] += images
@@ -82,7 +82,7 @@ def _shares(confusion: Confusion) -> dict[tuple[int, int], float]:
 
 
 def _cells(shares: dict[tuple[int, int], float], left: float, side: float, right: bool) -> str:
-    """The cells on the diagonal or beside it, a path a level: a page of thousands of elements is slow."""
+    """Draws the cells on the diagonal or beside it, a path a level: a page of thousands of elements is slow."""
     levels: dict[int, list[str]] = defaultdict(list)
     for (label, predicted), share in shares.items():
         if (label == predicted) == right:
@@ -102,7 +102,7 @@ def _number(label: int, predicted: int, share: float, left: float, side: float) 
 
 
 def _names(number: int, name: str, left: float, side: float) -> str:
-    """A class's name beside its row, and below its column."""
+    """Writes a class's name beside its row, and below its column."""
     name = escape(name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…")
     middle, size = (number + 0.5) * side, min(13.0, side)
     beside = f'x="{left - 6}" y="{middle + size / 3:.5g}" text-anchor="end"'

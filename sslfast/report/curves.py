@@ -17,25 +17,25 @@ SMOOTHING = 1 / 30  # of the curve, on each side; neighboring steps differ by th
 
 
 def series(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:
-    """The (epochs, values) of the lines that have a finite value of that name."""
+    """Returns the (epochs, values) of the lines that have a finite value of that name."""
     points = [(line["epoch"], line.get(name)) for line in metrics]
     finite = [(epoch, value) for epoch, value in points if is_finite(epoch) and is_finite(value)]
     return [epoch for epoch, _ in finite], [value for _, value in finite]
 
 
 def shares(metrics: Metrics, name: str) -> tuple[list[float], list[float]]:
-    """The `series` of a share, without values outside [0, 1], which no accuracy has."""
+    """Returns the `series` of a share, without values outside [0, 1], which no accuracy has."""
     points = [(epoch, value) for epoch, value in zip(*series(metrics, name), strict=True) if 0 <= value <= 1]
     return [epoch for epoch, _ in points], [value for _, value in points]
 
 
 def is_finite(value: Any) -> TypeGuard[float]:
-    """Whether a value of a damaged or foreign record is a finite number."""
+    """Tells whether a value of a damaged or foreign record is a finite number."""
     return type(value) in (int, float) and math.isfinite(value)
 
 
 def smoothed(values: list[float], radius: int, places: Iterable[int]) -> list[float]:
-    """The moving average at some places: the mean with up to `radius` neighbors on each side, as many on both."""
+    """Computes the moving average at some places: of up to `radius` neighbors on each side, as many on both."""
     means = []
     for i in places:
         reach = min(radius, i, len(values) - 1 - i)
@@ -63,7 +63,7 @@ def draw_curves(metrics: Metrics, held_out_images: int, initial: str) -> Iterato
 
 
 def moving_average(epochs: list[float], values: list[float]) -> tuple[list[float], list[float]]:
-    """The (epochs, means) of the moving average of logged values, of which there is one."""
+    """Returns the (epochs, means) of the moving average of logged values, of which there is one."""
     # At as many places as can be seen: at all, the work would grow with the square of a run's length.
     stride = math.ceil(len(values) / MOST_POINTS)
     places = range(stride // 2, len(values), stride)
@@ -72,7 +72,7 @@ def moving_average(epochs: list[float], values: list[float]) -> tuple[list[float
 
 
 def smoothed_lines(epochs: list[float], values: list[float]) -> list[Line]:
-    """The logged values, and their moving average."""
+    """Makes lines of the logged values, and their moving average."""
     return [
         Line("logged steps", "steps", epochs, values),
         Line("moving average", "mean", *moving_average(epochs, values)),
@@ -110,7 +110,7 @@ def _speed(epochs: list[float], values: list[float]) -> str:
 
 
 def _knn(metrics: Metrics, held_out_images: int, initial: str) -> str:
-    """The kNN accuracy beside that of the initial weights, with the bands of their 95% intervals."""
+    """Draws the kNN accuracy beside that of the initial weights, with the bands of their 95% intervals."""
     epochs, values = shares(metrics, "knn_top1")
     lines = [Line("pre-trained", "values", epochs, values, _band(values, held_out_images), marked=True)]
     _, before = shares(metrics, "knn_initial_top1")

@@ -42,7 +42,7 @@ def draw_embedding(name: str, x: NDArray[np.float32], labels: NDArray[np.int64] 
 
 
 def has_tsne() -> bool:
-    """Whether scikit-learn is installed, whose t-SNE it is."""
+    """Tells whether scikit-learn is installed, whose t-SNE it is."""
     return not missing("report")
 
 
@@ -62,7 +62,7 @@ def _principal_components(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def legend(labels: NDArray[np.int64] | None, classes: list[str]) -> str:
-    """The classes' markers and names; nothing without labels."""
+    """Lists the classes' markers and names; nothing without labels."""
     if labels is None:
         return ""
     present = sorted({*np.minimum(labels, NAMED).tolist()})
@@ -76,7 +76,7 @@ def legend(labels: NDArray[np.int64] | None, classes: list[str]) -> str:
 
 
 def _placed(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The points (N, 2), moved and scaled alike in both directions into the drawing."""
+    """Moves and scales points (N, 2) alike in both directions into the drawing."""
     points = points.astype(np.float64)
     low, high = points.min(0), points.max(0)
     size = (high - low).max() or 1.0
@@ -84,7 +84,7 @@ def _placed(points: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def _group(number: int, points: NDArray[np.float64]) -> str:
-    """The markers of a class as one path, as a page of thousands of elements is slow."""
+    """Draws the markers of a class as one path, as a page of thousands of elements is slow."""
     places = [f"M{x:.1f} {y:.1f}" for x, y in points]
     if number == NAMED:
         return f'<path class="others" d="{"".join(place + "h0" for place in places)}"/>'

@@ -20,7 +20,7 @@ ACCURACIES = {"train_top1": "train_images", "top1": "val_images", "top5": "val_i
 
 
 def evaluations(folder: Path, weights: str | None = None) -> Iterator[str]:
-    """A section with the evaluations that stand in a folder; none where there is none.
+    """Yields a section with the evaluations that stand in a folder; none where there is none.
 
     Args:
         folder: where they are.
@@ -67,7 +67,7 @@ def _evaluation(path: Path, evaluation: Evaluation) -> str:
 
 
 def _confusion(evaluation: Evaluation, rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What the first encoder's classifier takes for what, where that was counted."""
+    """Shows what the first encoder's classifier takes for what, where that was counted."""
     confusion = rows[0].get(CONFUSION) if rows else None
     if confusion:
         classes = evaluation.class_names

@@ -26,7 +26,7 @@ TRAINED, RANDOM = "pre-trained", "random weights"
 
 
 def feature_sections(found: NamedEncoder, source: Source, *, is_run_data: bool) -> Iterator[str]:
-    """The nearest neighbors of held-out images, and their embedding, each beside that of random weights.
+    """Yields the nearest neighbors of held-out images, and their embedding, each beside that of random weights.
 
     Args:
         found: the encoder, on the device to compute on.
@@ -99,6 +99,6 @@ def feature_sections(found: NamedEncoder, source: Source, *, is_run_data: bool) 
 def _unit_features(
     encoder: Encoder, source: Source, data: DataConfig, device: torch.device
 ) -> tuple[Source, Tensor]:
-    """The images that can be read, and their features at unit norm (N, D), on the CPU."""
+    """Returns the images that can be read, and their features at unit norm (N, D), on the CPU."""
     x, index = features(encoder, source, data, device)
     return source.subset(index.numpy()), F.normalize(x, dim=1).cpu()

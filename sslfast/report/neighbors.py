@@ -57,7 +57,7 @@ def _is_same_class(queries: Source, query: int, bank: Source, neighbor: int) -> 
 
 
 def _side(name: str, bank: Source, neighbors: list[int], same: list[bool]) -> str:
-    """A row of neighbors under their encoder's name."""
+    """Draws a row of neighbors under their encoder's name."""
     kinds = ["" if bank.labels is None else "same" if is_same else "other" for is_same in same]
     figures = [
         _figure(bank, neighbor, kind, f"neighbor {place}")
@@ -67,7 +67,7 @@ def _side(name: str, bank: Source, neighbors: list[int], same: list[bool]) -> st
 
 
 def _figure(source: Source, index: int, kind: str, description: str) -> str:
-    """An image over its class; `kind` is its class in the page's style."""
+    """Shows an image over its class; `kind` is its class in the page's style."""
     image = source.image(index)
     if max(image.size) > SIDE:
         image = ImageOps.contain(image, (SIDE, SIDE))

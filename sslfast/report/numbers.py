@@ -7,12 +7,12 @@ from sslfast.report.page import Cell
 
 
 def percent(share: float) -> str:
-    """A share in percent, to a tenth."""
+    """Writes a share in percent, to a tenth."""
     return f"{share:.1%}"
 
 
 def accuracy(share: float, num_images: int) -> Cell:
-    """An accuracy, and below it its 95% interval; none where the number of images is unknown, 0."""
+    """Writes an accuracy, and below it its 95% interval; none where the number of images is unknown, 0."""
     if not num_images:
         return percent(share), ""
     low, high = wilson_interval(share, num_images)
@@ -20,7 +20,7 @@ def accuracy(share: float, num_images: int) -> Cell:
 
 
 def duration(seconds: float) -> str:
-    """A time to its two largest units."""
+    """Writes a time to its two largest units."""
     total = round(seconds)
     for unit, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
         if total >= unit:

@@ -20,12 +20,12 @@ Cell = tuple[str, str]  # a text, and a smaller one below it, which may be empty
 
 
 def escape(text: str) -> str:
-    """Text of one line as markup that shows it, `printable`."""
+    """Writes a text of one line as markup that shows it, `printable`."""
     return html.escape(printable(text))
 
 
 def page(title: str, lead: str, sections: Iterable[str]) -> str:
-    """A whole HTML document around sections of markup.
+    """Puts a whole HTML document around sections of markup.
 
     Args:
         title: its title and heading, which is escaped.
@@ -43,48 +43,48 @@ def page(title: str, lead: str, sections: Iterable[str]) -> str:
 
 
 def stylesheet() -> str:
-    """The page's style."""
+    """Reads the page's style."""
     return files(__package__).joinpath("page.css").read_text(encoding="utf-8")
 
 
 def section(heading: str, *parts: str) -> str:
-    """A heading, which is escaped, above parts of markup."""
+    """Puts a heading, which is escaped, above parts of markup."""
     return "\n".join(["<section>", f"<h2>{escape(heading)}</h2>", *parts, "</section>"])
 
 
 def subheading(text: str) -> str:
-    """A heading within a section, which is escaped."""
+    """Makes a heading within a section, which is escaped."""
     return f"<h3>{escape(text)}</h3>"
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of escaped text."""
+    """Makes a paragraph of escaped text."""
     return f"<p>{escape(text)}</p>"
 
 
 def aside(text: str) -> str:
-    """A paragraph of escaped text that is less important."""
+    """Makes a paragraph of escaped text that is less important."""
     return f'<p class="quiet">{escape(text)}</p>'
 
 
 def warning(text: str) -> str:
-    """A paragraph of escaped text that is not to be passed over."""
+    """Makes a paragraph of escaped text that is not to be passed over."""
     return f'<p class="warning">{escape(text)}</p>'
 
 
 def pair(*figures: str) -> str:
-    """Figures in two columns, where the window is wide enough."""
+    """Puts figures in two columns, where the window is wide enough."""
     return "\n".join(['<div class="pair">', *figures, "</div>"])
 
 
 def definitions(kind: str, items: Iterable[tuple[str, Cell]]) -> str:
-    """A list of names and what they stand for, which are escaped; `kind` is "figures" or "facts"."""
+    """Makes a list of names and what they stand for, which are escaped; `kind` is "figures" or "facts"."""
     rows = (f"<div><dt>{escape(name)}</dt><dd>{_cell(cell)}</dd></div>" for name, cell in items)
     return "\n".join([f'<dl class="{kind}">', *rows, "</dl>"])
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """A table of escaped text; the first cell of a row names it."""
+    """Makes a table of escaped text; the first cell of a row names it."""
     head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
     body = (
         f'<tr><th scope="row">{_cell(first)}</th>{"".join(f"<td>{_cell(cell)}</td>" for cell in rest)}</tr>'
@@ -100,17 +100,17 @@ def _cell(cell: Cell) -> str:
 
 
 def folded(label: str, markup: str) -> str:
-    """Markup that a click on a label, which is escaped, unfolds."""
+    """Folds markup, which a click on its label, which is escaped, unfolds."""
     return f"<details>\n<summary>{escape(label)}</summary>\n{markup}\n</details>"
 
 
 def preformatted(text: str) -> str:
-    """Escaped text with its spaces and line breaks."""
+    """Shows escaped text with its spaces and line breaks."""
     return f"<pre>{html.escape(text)}</pre>"
 
 
 def picture(image: Image.Image, description: str) -> str:
-    """An RGB image within the page, and its description for those who do not see it, which is escaped."""
+    """Puts an RGB image into the page, with an escaped description for those who do not see it."""
     is_small = max(image.size) <= PIXEL_ART
     data = io.BytesIO()
     if is_small:

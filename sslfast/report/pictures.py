@@ -16,7 +16,7 @@ NAME = re.compile(r"\.(.+)\.picture-(\d+)\.jpg")
 
 
 def draw_pictures(result: Path) -> Iterator[str]:
-    """A figure for each encoder with its pictures, `<result>.<encoder>.picture-<n>.jpg`, in the order of n.
+    """Yields a figure for each encoder with its pictures, `<result>.<encoder>.picture-<n>.jpg`, in the order of n.
 
     Args:
         result: the evaluation's JSON file.

@@ -16,7 +16,7 @@ from sslfast.report.views import Pixels, view_rows
 
 
 def training(metrics: Metrics, held_out_images: int, initial: str) -> str:
-    """The curves of the run, which started from weights that are called `initial`."""
+    """Draws the curves of the run, which started from weights that are called `initial`."""
     curves = [*draw_curves(metrics, held_out_images, initial), *draw_quality(metrics)]
     if not curves:
         return section("Training", paragraph("The run has logged nothing yet."))
@@ -24,7 +24,7 @@ def training(metrics: Metrics, held_out_images: int, initial: str) -> str:
 
 
 def views(source: Source, recipe: Recipe) -> str:
-    """Some images and the run's views of them."""
+    """Shows some images and the run's views of them."""
     # As the resident pipeline makes them, which needs no DALI: of an elongated image the ends do not show.
     resident = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, pipeline="resident"))
     return section(
@@ -39,7 +39,7 @@ def views(source: Source, recipe: Recipe) -> str:
 
 
 def _strip(caption: str, pictures: list[Pixels]) -> str:
-    """A row of pictures below its caption."""
+    """Shows a row of pictures below its caption."""
     shown = (picture(Image.fromarray(p), f"{caption}, image {n}") for n, p in enumerate(pictures, start=1))
     return (
         f'<figure class="views"><figcaption>{escape(caption)}</figcaption>\n'

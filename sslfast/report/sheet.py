@@ -44,7 +44,7 @@ def draw_views(source: Source, recipe: Recipe, device: torch.device, path: Path)
 
 
 def _sheet(rows: Sequence[Row]) -> Image.Image:
-    """The rows below each other, each under its caption, with margins and gaps of paper."""
+    """Puts the rows below each other, each under its caption, with margins and gaps of paper."""
     widest = max(picture.shape[1] for _, pictures in rows for picture in pictures)
     size, column = font_size(widest), widest + GAP
     font, line = ImageFont.load_default(size), round(LINE * size)
@@ -68,12 +68,12 @@ def _sheet(rows: Sequence[Row]) -> Image.Image:
 
 
 def font_size(column: int) -> int:
-    """The size of the captions in pixels: it grows with the columns, as a large sheet is looked at from afar."""
+    """Chooses the captions' size in pixels: it grows with the columns, as large sheets are seen from afar."""
     return max(FONT_SIZE, column // COLUMN_SHARE)
 
 
 def _wrapped(text: str, font: Font, width: int) -> list[str]:
-    """The text in lines of at most `width` pixels, which no word may exceed."""
+    """Breaks the text into lines of at most `width` pixels, which no word may exceed."""
     first, *words = text.split()
     lines = [first]
     for word in words:

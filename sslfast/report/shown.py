@@ -9,7 +9,7 @@ from sslfast.views import to_rgb
 
 
 def shown_channels(views: Tensor, data: DataConfig) -> Tensor:
-    """Views as people see them: their first three channels as red, green and blue, or of fewer the first as gray.
+    """Shows views as people see them: their first three channels as RGB, or of fewer the first as gray.
 
     Args:
         views: (B, C, H, W), normalized.

@@ -18,7 +18,7 @@ from sslfast.run.summary import Fault
 
 
 def lead(recipe: Recipe) -> str:
-    """The method, the encoder and the images of a run, in a line."""
+    """Names the method, the encoder and the images of a run, in a line."""
     return (
         f"{recipe.method.name}, {recipe.encoder.name}, {joined(recipe.data.source)} at {recipe.data.size} pixels"
     )
@@ -27,7 +27,7 @@ def lead(recipe: Recipe) -> str:
 def summary(
     recipe: Recipe, metrics: Metrics, starts: Sequence[Start], held_out_images: int, faults: Sequence[Fault] = ()
 ) -> Iterator[str]:
-    """The latest figures of a run, what they mean, the signs that it has learned nothing, and its facts."""
+    """Yields the latest figures of a run, what they mean, the signs that it has learned nothing, and its facts."""
     yield definitions("figures", figures(recipe, metrics, held_out_images))
     for fault in faults:
         yield warning(sentence(fault.message))
@@ -37,12 +37,12 @@ def summary(
 
 
 def sentence(text: str) -> str:
-    """A text that begins with a capital and ends with a full stop."""
+    """Makes a sentence of a text: it begins with a capital and ends with a full stop."""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator[tuple[str, Cell]]:
-    """The latest figures of a run by what they are."""
+    """Yields the latest figures of a run by what they are."""
     epoch = max((line["epoch"] for line in metrics if is_finite(line["epoch"])), default=0)
     state = "complete" if epoch >= recipe.train.epochs else "not finished; goes on with --resume"
     yield "epochs", (f"{epoch:.4g} of {recipe.train.epochs}", state)
@@ -54,7 +54,7 @@ def figures(recipe: Recipe, metrics: Metrics, held_out_images: int) -> Iterator[
 
 
 def verdict(metrics: Metrics, held_out_images: int, initial: str) -> str:
-    """What the last kNN accuracy says beside that of the initial weights, which are called so."""
+    """Says what the last kNN accuracy says beside that of the initial weights, which are called so."""
     trained, before = (shares(metrics, name)[1][-1:] for name in ("knn_top1", "knn_initial_top1"))
     if not before or not held_out_images:
         return f"An accuracy by itself says little: compare it with that of {initial}."
@@ -70,7 +70,7 @@ def verdict(metrics: Metrics, held_out_images: int, initial: str) -> str:
 
 
 def training_seconds(recipe: Recipe, metrics: Metrics) -> float:
-    """The time that the steps took, by the logged rates; evaluations and pauses apart."""
+    """Computes the time that the steps took, by the logged rates; evaluations and pauses apart."""
     seconds, before = 0.0, 0.0
     for line in metrics:
         step, rate = line["step"], line.get("images_per_second")
@@ -102,7 +102,7 @@ def _facts(recipe: Recipe, metrics: Metrics, starts: Sequence[Start]) -> Iterato
 
 
 def _date(text: str) -> str:
-    """A date of a record, to the minute; one that cannot be read as it is."""
+    """Shows a date of a record, to the minute; one that cannot be read as it is."""
     try:
         return f"{datetime.fromisoformat(text).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
     except (ValueError, OverflowError):

@@ -27,7 +27,7 @@ Row = tuple[str, list[Pixels]]  # its caption, and a picture for each image
 
 
 def view_rows(source: Source, recipe: Recipe, device: torch.device, least_side: int = 1) -> list[Row]:
-    """A row of some images, and a row for each of their views as the first epoch of training has it.
+    """Makes a row of some images, and a row for each of their views as the first epoch of training has it.
 
     Below a view stand the pictures that the recipe's method makes of it, such as patches, where its networks get
     others than whole views.
@@ -63,7 +63,7 @@ def view_rows(source: Source, recipe: Recipe, device: torch.device, least_side: 
 
 
 def declaration(view: ViewConfig, size: int) -> str:
-    """The settings of a view in a line, without those that do nothing."""
+    """Lists the settings of a view in a line, without those that do nothing."""
     low, high = view.scale
     parts = [f"{size} px", f"crop {low:g} to {high:g} of the area"]
     if view.region != (0, 0, 1, 1):
@@ -87,7 +87,7 @@ def declaration(view: ViewConfig, size: int) -> str:
 
 
 def _patches(recipe: Recipe, number: int, batch: Batch) -> Tensor | None:
-    """`Method.inputs_of_view` of a batch of one, as RGB."""
+    """Makes what `Method.inputs_of_view` makes of a batch of one, as RGB."""
     key = batch.key(view=number)
     try:
         inputs = METHODS[recipe.method.name].inputs_of_view(recipe, number, batch.views[number], key)
@@ -97,7 +97,7 @@ def _patches(recipe: Recipe, number: int, batch: Batch) -> Tensor | None:
 
 
 def _tiled(pictures: Tensor, zoom: int) -> Pixels:
-    """RGB pictures in [0, 1], (1, N, 3, h, w), enlarged and laid out in as many rows as columns; NaN is paper."""
+    """Lays out RGB pictures in [0, 1], (1, N, 3, h, w), enlarged, in as many rows as columns; NaN is paper."""
     levels = (pictures[0] * 255).nan_to_num(PAPER)
     tiles = levels.permute(0, 2, 3, 1).cpu().numpy().round().astype(np.uint8)
     count, height, width, _ = tiles.shape
@@ -111,6 +111,6 @@ def _tiled(pictures: Tensor, zoom: int) -> Pixels:
 
 
 def _fitted(image: Image.Image, box: int, zoom: int) -> Pixels:
-    """A whole image, as large as fits into a square; where views are enlarged, its pixels stay visible too."""
+    """Fits a whole image into a square; where views are enlarged, its pixels stay visible too."""
     how = Image.Resampling.NEAREST if zoom > 1 else Image.Resampling.BICUBIC
     return np.asarray(ImageOps.contain(image, (box, box), how))

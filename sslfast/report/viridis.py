@@ -13,7 +13,7 @@ COLORS = (
 
 
 def viridis(values: Tensor) -> Tensor:
-    """The colors of values, from the least, dark, to the greatest, light.
+    """Computes the colors of values, from the least, dark, to the greatest, light.
 
     Args:
         values: fp32 (h, w), finite.

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write to, which takes the name `path` once it is whole and on the disk.
+    """Opens a file to write to, which takes the name `path` once it is whole and on the disk.
 
     Until then, killed at any moment or on any error, what was at `path` stays. What is written goes to
     `path` with ".tmp" appended, which an error or a signal that Python takes removes.

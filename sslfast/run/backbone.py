@@ -50,7 +50,7 @@ def write_safetensors(path: Path, weights: dict[str, Tensor], metadata: dict[str
 
 
 def _with_sorted_metadata(content: bytes) -> bytes:
-    """The bytes of a safetensors file with its metadata in the order of their names.
+    """Puts the metadata of a safetensors file's bytes into the order of their names.
 
     safetensors sorts the tensors, but writes the metadata in the order of a hash table, another one in each call.
     The file is the length of the header, in 8 bytes, the header, JSON that spaces bring to a multiple of 8 bytes,
@@ -65,12 +65,12 @@ def _with_sorted_metadata(content: bytes) -> bytes:
 
 
 def initial_name(config: EncoderConfig) -> str:
-    """What the weights that a run starts from are called, beside those that it comes to."""
+    """Says what the weights that a run starts from are called, beside those that it comes to."""
     return "random initialization" if starts_at_random(config) else "initial weights"
 
 
 def random_encoder(config: EncoderConfig, data: DataConfig, seed: int) -> Encoder:
-    """The encoder with random weights, as a run with this seed begins it where it has none to start from.
+    """Makes the encoder with random weights, as a run with this seed begins it where it has none to start from.
 
     Leaves torch's generator as it was. A module that was given from Python is initialized anew.
     """

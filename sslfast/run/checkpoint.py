@@ -110,7 +110,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is one that `save` wrote, by the name of the format in it; nothing is unpickled."""
+    """Tells whether a file is one that `save` wrote, by the name of the format in it; nothing is unpickled."""
     try:
         with zipfile.ZipFile(path) as archive:
             parts = [name for name in archive.namelist() if name.endswith("/data.pkl")]
@@ -161,11 +161,11 @@ class Checkpoints:
             ) from error
 
     def latest_step(self) -> int | None:
-        """The step of the newest numbered file, by its name; None without one."""
+        """Returns the step of the newest numbered file, by its name; None without one."""
         return max((_step(path) for path in self._numbered()), default=None)
 
     def latest(self) -> tuple[Path, dict[str, Any]] | None:
-        """The newest file that can be read, and its state; a warning for each that cannot; None without a file.
+        """Loads the newest readable file: its name and state; warns of each that is not; None without a file.
 
         Raises:
             UsageError: there are files, and none can be read.
@@ -181,11 +181,11 @@ class Checkpoints:
         return None
 
     def files(self) -> list[Path]:
-        """The files, newest first; they need not be whole."""
+        """Lists the files, newest first; they need not be whole."""
         return [path for path in (self.last, *self._numbered()) if path.exists()]
 
     def _numbered(self) -> list[Path]:
-        """The numbered checkpoints, newest first."""
+        """Lists the numbered checkpoints, newest first."""
         named = (path for path in self.folder.glob("step-*.pt") if path.stem.removeprefix("step-").isdecimal())
         return sorted(named, key=_step, reverse=True)
 

@@ -79,15 +79,15 @@ class RunDirectory:
         self.evaluation = path / "evaluation"
 
     def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint, which need not be whole."""
+        """Tells whether there is a checkpoint, which need not be whole."""
         return bool(self.checkpoint_files())
 
     def checkpoint_files(self) -> list[Path]:
-        """The checkpoints that a run may go on from, newest first, which need not be whole."""
+        """Lists the checkpoints that a run may go on from, newest first, which need not be whole."""
         return Checkpoints(self.checkpoints, keep=0).files()
 
     def contents(self) -> list[Path]:
-        """The files and folders in the directory that a run left there."""
+        """Lists the files and folders in the directory that a run left there."""
         parts = {path for name, path in vars(self).items() if name != "path"}
         return [path for path in self.path.iterdir() if path in parts or _is_part(path)]
 
@@ -177,7 +177,7 @@ class RunDirectory:
 
 
 def existing_run(path: str | Path) -> RunDirectory:
-    """The run in a directory. Raises UsageError where there is none."""
+    """Finds the run in a directory. Raises UsageError where there is none."""
     run = RunDirectory(existing_path(path))
     if not run.config.is_file():
         raise UsageError(f"{path}: holds no run of sslfast (no {run.config.name}); give the --out of a pretrain")
@@ -185,12 +185,12 @@ def existing_run(path: str | Path) -> RunDirectory:
 
 
 def _is_part(path: Path) -> bool:
-    """Whether it is a file of TensorBoard's events, or one that a killed process had not finished writing."""
+    """Tells whether a file is of TensorBoard's events, or one that a killed process had not finished."""
     return path.name.startswith("events.out.") or path.suffix == ".tmp"
 
 
 def _can_read(read: Callable[[Path], object], path: Path) -> bool:
-    """Whether there is anything of a kind in a file, by what reads that kind."""
+    """Tells whether there is anything of a kind in a file, by what reads that kind."""
     try:
         return bool(read(path))
     except UsageError:
@@ -206,7 +206,7 @@ def _remove(path: Path) -> None:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """The configuration in a run's config.yaml. Raises UsageError if it is something else."""
+    """Reads the configuration in a run's config.yaml. Raises UsageError if it is something else."""
     try:
         values = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -241,5 +241,5 @@ def check_same(now: Recipe, before: Recipe, *, extend: bool = False) -> None:
 
 
 def _is_changeable(key: str) -> bool:
-    """Whether a setting, or the list that it is an item of, is one that a resumed run may change."""
+    """Tells whether a setting, or the list that it is an item of, is one that a resumed run may change."""
     return key in CHANGEABLE or key.rpartition(".")[0] in CHANGEABLE

@@ -98,7 +98,7 @@ def record_start(
 
 
 def read_starts(path: Path) -> list[Start]:
-    """The starts of a run, oldest first; without damaged lines, and none of a run that has no such record.
+    """Reads the starts of a run, oldest first; without damaged lines, and none of a run that has no such record.
 
     Raises:
         UsageError: the file cannot be read.
@@ -119,7 +119,7 @@ def read_starts(path: Path) -> list[Start]:
 
 
 def versions() -> dict[str, str]:
-    """The versions of Python, of the PACKAGES that are installed, and of torch's CUDA, by name."""
+    """Lists the versions of Python, of the PACKAGES that are installed, and of torch's CUDA, by name."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -130,18 +130,18 @@ def versions() -> dict[str, str]:
 
 
 def device_name(device: torch.device) -> str:
-    """The accelerator's name, or "CPU"."""
+    """Returns the accelerator's name, or "CPU"."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def source_commit() -> str | None:
-    """The `commit` of the checkout that sslfast runs from; None where it is installed."""
+    """Finds the `commit` of the checkout that sslfast runs from; None where it is installed."""
     root = Path(__file__).resolve().parents[2]
     return commit(root) if (root / ".git").exists() else None
 
 
 def commit(folder: Path, apart_from: str | None = None) -> str | None:
-    """The commit of the checkout that holds a folder, "-dirty" where it differs; None where git knows none.
+    """Finds the commit of the checkout that holds a folder, "-dirty" where it differs; None where git knows none.
 
     Args:
         folder: in the checkout.
@@ -158,7 +158,7 @@ def commit(folder: Path, apart_from: str | None = None) -> str | None:
 
 
 def cpu_name() -> str:
-    """The processor's name."""
+    """Finds the processor's name."""
     if sys.platform == "linux":
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

@@ -55,7 +55,7 @@ def read_inventory(path: Path) -> Inventory | None:
 
 
 def _checked(inventory: Inventory) -> Inventory:
-    """The inventory, if its fields are what they are to be. Raises ValueError otherwise."""
+    """Returns the inventory, if its fields are what they are to be. Raises ValueError otherwise."""
     if isinstance(inventory, ArrayInventory):
         whole = isinstance(inventory.count, int) and isinstance(inventory.sha256, str)
     else:
@@ -76,5 +76,5 @@ def _checked(inventory: Inventory) -> Inventory:
 
 
 def _root(name: str) -> int:
-    """The number of the root that leads a file's name. Raises ValueError where none does."""
+    """Reads the number of the root that leads a file's name. Raises ValueError where none does."""
     return int(name[: name.index("/")])

@@ -59,6 +59,6 @@ def _unwritable(folder: Path, error: OSError) -> UsageError:
 
 
 def _holder(text: str) -> str:
-    """The process that a lock's file names, in words."""
+    """Names the process that a lock's file names, in words."""
     number, _, host = text.partition(" ")
     return f"process {number} on {host}" if host else "another process"

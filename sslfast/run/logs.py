@@ -56,7 +56,7 @@ class MetricsLog:
                 logger.write(step, epoch, values)
 
     def had(self, name: str, step: int) -> bool:
-        """Whether the lines of before the run was resumed have a value of this name at a step."""
+        """Tells whether the lines of before the run was resumed have a value of this name at a step."""
         return step == self._resumed_step and name in self._at_resumed
 
     def __enter__(self) -> MetricsLog:

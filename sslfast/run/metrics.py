@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl: {"step": int, "epoch": float, ...}, whose further values are numbers.
+    """Reads the lines of a metrics.jsonl: {"step": int, "epoch": float, ...}, whose further values are numbers.
 
     A last line without its end, as a killed run leaves it, is passed over, and with a warning every other that is
     no such line. Without the file there are none.
@@ -37,7 +37,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _parse(line: str) -> dict[str, Any] | None:
-    """The values of a line; None where it is damaged."""
+    """Parses the values of a line; None where it is damaged."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):

@@ -31,7 +31,7 @@ def recipe_to_run(
     resume: bool = False,
     extend: str | None = None,
 ) -> Recipe:
-    """The recipe that is to run in a directory, in a precision that `auto` leaves no longer open.
+    """Loads the recipe that is to run in a directory, in a precision that `auto` leaves no longer open.
 
     A run is resumed with the settings that it was started with, out of its config.yaml, and not with those that a
     recipe of this name or a YAML file has now; a line of the log names where the two differ.
@@ -97,7 +97,7 @@ def check_extension(extend: str, run: RunDirectory, overrides: Overrides, *, res
 
 
 def _different(recipe: Recipe, other: Recipe) -> list[str]:
-    """The whole keys of the settings in which two recipes differ, without those that the images tell."""
+    """Lists the whole keys of the settings in which two recipes differ, without those that the images tell."""
     ours, theirs = (dict(flat(to_dict(each))) for each in (recipe, other))
     return [
         key for key in dict.fromkeys([*ours, *theirs]) if key not in OF_IMAGES and ours.get(key) != theirs.get(key)
@@ -125,7 +125,7 @@ def check_initial_weights(digest: str, recipe: Recipe, run: RunDirectory) -> Non
 
 
 def named_run(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[str | None, Path]:
-    """The recipe and the run's directory that a command line means.
+    """Finds the recipe and the run's directory that a command line means.
 
     Args:
         recipe: the first argument; to resume without `out`, a run's directory serves as well.
@@ -148,7 +148,7 @@ def named_run(recipe: str | None, out: Path | None, *, resume: bool) -> tuple[st
 
 
 def find_images(inventory: Inventory, source: Source, recipe: Recipe) -> Source:
-    """The images of a run to resume where they are now. Raises UsageError where they are not."""
+    """Finds the images of a run to resume where they are now. Raises UsageError where they are not."""
     try:
         return inventory.find(source, limited=recipe.data.limit is not None)
     except UsageError as error:

@@ -78,7 +78,7 @@ class RunSummary:
 
 
 def finished(path: Path, epochs: int) -> RunSummary | None:
-    """The summary of a run that is to have so many epochs; None where it has not come to them yet.
+    """Loads the summary of a run that is to have so many epochs; None where it has not come to them yet.
 
     A run that is extended keeps the summary of its former end until then.
 

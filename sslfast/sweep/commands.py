@@ -36,11 +36,11 @@ class Commands:
     run: Path
 
     def lines(self) -> list[str]:
-        """The two as a person types them."""
+        """Returns the two commands as a person types them."""
         return [shlex.join(["sslfast", *arguments]) for arguments in (self.pretrain, self.evaluate)]
 
     def result(self) -> Evaluation | None:
-        """What the second has left; None where the cell is not finished."""
+        """Loads what the second command has left; None where the cell is not finished."""
         run = RunDirectory(self.run)
         if not run.summary.exists():
             return None
@@ -48,12 +48,12 @@ class Commands:
         return next((evaluation for evaluation in found if evaluation.command == self.lines()[1]), None)
 
     def summary(self) -> RunSummary:
-        """The last figures of a finished run."""
+        """Loads the last figures of a finished run."""
         return RunSummary.load(RunDirectory(self.run).summary)
 
 
 def commands(cell: Cell, out: Path, data: Sequence[str], val: Sequence[str], evaluate: str) -> Commands:
-    """The commands of a cell, which are checked as far as that needs no images.
+    """Makes the commands of a cell, which are checked as far as that needs no images.
 
     Args:
         cell: the run.
@@ -87,7 +87,7 @@ def commands(cell: Cell, out: Path, data: Sequence[str], val: Sequence[str], eva
 
 
 def _protocol(evaluate: str) -> tuple[str, list[str]]:
-    """The protocol of a sweep, and its settings, checked."""
+    """Reads the protocol of a sweep, and its settings, checked."""
     kind, *options = shlex.split(evaluate) or [""]
     if kind not in PROTOCOLS:
         raise UsageError(f"--evaluate {evaluate!r}: no such evaluation{nearest(kind, PROTOCOLS)}")

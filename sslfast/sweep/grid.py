@@ -61,14 +61,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The name of its directory, of letters, digits and the signs "_", "." and "-"."""
+        """Names the cell's directory, of letters, digits and the signs "_", "." and "-"."""
         return re.sub(r"[^\w.]", "-", f"{self.row}-seed{self.seed}")
 
 
 def read_sweep(
     name: str | Sweep, overrides: Sequence[str] = (), *, seeds: int | None = None, evaluate: str | None = None
 ) -> Sweep:
-    """The sweep of a name, with a person's settings over it.
+    """Reads the sweep of a name, with a person's settings over it.
 
     Args:
         name: an ablation of the package, the YAML file of a sweep, a recipe as `load_recipe` takes it, or a sweep.
@@ -99,7 +99,7 @@ def read_sweep(
 
 
 def _read(name: str) -> Sweep:
-    """The sweep of a name, as it stands there."""
+    """Reads the sweep of a name, as it stands there."""
     path = ablations().get(name)
     if path is None and (os.sep in name or name.endswith((".yaml", ".yml"))):
         path = existing_path(name)
@@ -138,7 +138,7 @@ def _is_valid(recipe: str, override: str) -> bool:
 
 
 def cells(sweep: Sweep) -> list[Cell]:
-    """The runs of a sweep: of each row the first seed, then of each the second, and so on.
+    """Lists the runs of a sweep: of each row the first seed, then of each the second, and so on.
 
     Raises:
         UsageError: an empty list, or two rows whose directories would have one name.
@@ -163,7 +163,7 @@ def cells(sweep: Sweep) -> list[Cell]:
 
 
 def _rows(sweep: Sweep) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The rows' names, recipes and settings."""
+    """Yields the rows' names, recipes and settings."""
     for name, own in (sweep.rows or {"": {}}).items():
         settings = {**sweep.settings, **own}
         recipe = str(settings.pop("recipe", sweep.recipe))
@@ -174,10 +174,10 @@ def _rows(sweep: Sweep) -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def _overrides(settings: Mapping[str, Any]) -> list[str]:
-    """Settings as a command line has them: a word as it is, all else as JSON, which is YAML."""
+    """Writes settings as a command line has them: a word as it is, all else as JSON, which is YAML."""
     return [f"{key}={value if _is_word(value) else json.dumps(value)}" for key, value in settings.items()]
 
 
 def _is_word(value: Any) -> bool:
-    """Whether a value is a text that YAML reads as itself."""
+    """Tells whether a value is a text that YAML reads as itself."""
     return isinstance(value, str) and bool(re.fullmatch(r"[\w./-]+", value)) and read_yaml(value) == value

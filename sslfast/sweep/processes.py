@@ -25,7 +25,7 @@ ALIVE = 0.2  # seconds between two looks at the processes, at which signals are 
 
 
 def program(arguments: Sequence[str]) -> list[str]:
-    """The command that runs sslfast with some arguments."""
+    """Returns the command that runs sslfast with some arguments."""
     return [sys.executable, "-m", "sslfast", *arguments]
 
 
@@ -129,7 +129,7 @@ class Workers:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """The SIGTERM and SIGINT that come, in the main thread: Python takes them in no other.
+    """Collects the SIGTERM and SIGINT that come, in the main thread: Python takes them in no other.
 
     They raise nothing: an exception within `Thread.join` makes it take the thread for one that has ended.
     """

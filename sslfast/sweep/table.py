@@ -32,7 +32,7 @@ class Result:
     summary: RunSummary
 
     def measures(self) -> dict[str, float]:
-        """The measures of the trained encoder: the first row of the result, and kNN's accuracy."""
+        """Returns the measures of the trained encoder: the first row of the result, and kNN's accuracy."""
         row = next(row for row in self.evaluation.rows if row.get("encoder", TRAINED) == TRAINED)
         found = {name: row[name] for name in HEADINGS if name in row and name not in SETTINGS}
         return found if self.summary.knn_top1 is None else {**found, KNN: self.summary.knn_top1}
@@ -56,7 +56,7 @@ class SweepRow:
 
 
 def rows(cells: Sequence[Cell], results: Mapping[str, Result]) -> list[SweepRow]:
-    """The rows of a sweep, those without a finished run too.
+    """Makes the rows of a sweep, those without a finished run too.
 
     Args:
         cells: its runs.
@@ -78,7 +78,7 @@ def _spread(values: Sequence[float]) -> float | Spread:
 
 
 def grid(table: Sequence[SweepRow]) -> Grid:
-    """The table to show."""
+    """Makes the table to show."""
     keys = [key for key in MEASURES if any(key in row.measures for row in table)]
     cells = [
         [
@@ -92,7 +92,7 @@ def grid(table: Sequence[SweepRow]) -> Grid:
 
 
 def to_csv(table: Sequence[SweepRow]) -> str:
-    """A line a row: the number of seeds, the means of the measures, and of several seeds their deviations."""
+    """Writes a line a row: the number of seeds, the means of the measures, of several seeds their deviations."""
     lines = [dict(_line(row)) for row in table]
     text = io.StringIO()
     writer = csv.DictWriter(text, list(dict.fromkeys(key for line in lines for key in line)), lineterminator="\n")
@@ -110,12 +110,12 @@ def _line(row: SweepRow) -> Iterator[tuple[str, Any]]:
 
 
 def to_markdown(title: str, table: Sequence[SweepRow]) -> str:
-    """The table as a Markdown file."""
+    """Writes the table as a Markdown file."""
     return f"# {escaped(title)}\n\n{grid(table).markdown()}\n\n{CAPTION}\n"
 
 
 def to_html(title: str, lead: str, table: Sequence[SweepRow], commands: Sequence[str]) -> str:
-    """The table as a page, above the commands that make it."""
+    """Writes the table as a page, above the commands that make it."""
     body = [
         section("Table", grid(table).html(), aside(CAPTION)),
         section("Commands", preformatted("\n".join(commands))),

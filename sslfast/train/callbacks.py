@@ -22,4 +22,4 @@ OnEpoch = Callable[[int, Encoder], object]
 
 
 def no_call(*_: Any) -> None:
-    """The callback that does nothing."""
+    """Does nothing: the callback where none is given."""

@@ -41,7 +41,7 @@ class Clock:
         self.since, self.waited, self.steps = time.perf_counter(), 0.0, 0
 
     def waits(self, batches: Iterable[Item]) -> Iterator[Item]:
-        """The batches, each of which is a step; the time until each is there counts as waited."""
+        """Yields the batches, each of which is a step; the time until each is there counts as waited."""
         remaining = iter(batches)
         while True:
             before = time.perf_counter()

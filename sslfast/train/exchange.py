@@ -53,22 +53,22 @@ class Replicas:
         self.method, self.loss = method, exchanged(method)
 
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The parameters of the method as the optimizer has them, by name."""
+        """Yields the parameters of the method as the optimizer has them, by name."""
         return self.method.named_parameters()
 
     def local(self, tensors: Iterable[Tensor]) -> list[Tensor]:
-        """The tensors that stand for some of the method's where the optimizer works."""
+        """Returns the tensors that stand for some of the method's where the optimizer works."""
         return list(tensors)
 
     def kept_apart(self) -> AbstractContextManager[None]:
-        """The context of a backward pass whose gradients may wait for those of a later one."""
+        """Returns the context of a backward pass whose gradients may wait for those of a later one."""
         return self.loss.no_sync() if isinstance(self.loss, DistributedDataParallel) else nullcontext()
 
     def take_gradients(self) -> None:
         """Gives the optimizer's parameters the gradients of the backward passes, means over the ranks."""
 
     def total_norm(self, gradients: Sequence[Tensor]) -> Tensor:
-        """The norm of all gradients, of the optimizer's parameters, as one vector; the same on every rank."""
+        """Computes the norm of all gradients, of the optimizer's parameters, as one; the same on every rank."""
         return get_total_norm(gradients)
 
     def agree(self) -> None:
@@ -76,11 +76,11 @@ class Replicas:
         broadcast_([*self.method.parameters(), *self.method.buffers()])
 
     def encoder(self, recipe: Recipe) -> Encoder:
-        """The method's encoder with whole weights: itself or, of shards, a copy."""
+        """Returns the method's encoder with whole weights: itself or, of shards, a copy."""
         return self.method.encoder
 
     def state_dicts(self, optimizer: Optimizer) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The state dicts of the method and of its optimizer, of whole tensors; of shards on rank 0 alone."""
+        """Returns the state dicts of method and optimizer, of whole tensors; of shards on rank 0 alone."""
         return self.method.state_dict(), optimizer.state_dict()
 
     def load_state_dicts(
@@ -91,12 +91,12 @@ class Replicas:
         optimizer.load_state_dict(of_optimizer)
 
     def parameters_of(self, optimizer: Optimizer) -> list[Any]:
-        """The whole parameters of an optimizer, in its order."""
+        """Lists the whole parameters of an optimizer, in its order."""
         return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def weights_over_ranks(method: Method, config: TrainConfig) -> Replicas | Shards:
-    """The way of a method's weights over the ranks that `train.parallel` asks for; one process has all of them."""
+    """Deals a method's weights out over the ranks as `train.parallel` asks; one process has all of them."""
     if config.parallel == "ddp" or world_size() == 1:
         return Replicas(method)
     from sslfast.train.sharding import Shards  # what it imports takes long

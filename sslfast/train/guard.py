@@ -90,7 +90,7 @@ class FiniteGuard:
         return skip
 
     def counts(self) -> tuple[int, int]:
-        """How many steps were bad, in all and in a row up to now; the host waits for the device once."""
+        """Counts how many steps were bad, in all and in a row up to now; the host waits for the device once."""
         total, in_a_row = torch.stack([self.total, self.in_a_row]).tolist()
         return total, in_a_row
 

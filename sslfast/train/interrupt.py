@@ -34,11 +34,11 @@ class Interrupt:
 
     @property
     def exit_code(self) -> int:
-        """For the process to end with: 130 after SIGINT, as shells have it, else 143."""
+        """Returns the code for the process to end with: 130 after SIGINT, as shells have it, else 143."""
         return 130 if self.received == signal.SIGINT else 143
 
     def everywhere(self) -> bool:
-        """Whether any rank has received a signal, which is then taken for every rank's.
+        """Tells whether any rank has received a signal, which is then taken for every rank's.
 
         All ranks ask at the same points, so that they stop at the same one. To ask makes the hosts wait for one
         another, but for no device.

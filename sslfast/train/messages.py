@@ -27,7 +27,7 @@ from sslfast.weights.initial import InitialWeights
 def header(
     recipe: Recipe, run: RunDirectory, train_step: TrainStep, train_set: Source, val_set: Source | None
 ) -> Iterator[str]:
-    """The lines before training: what runs, on what, and where it leaves the weights."""
+    """Yields the lines before training: what runs, on what, and where it leaves the weights."""
     device, data, method = train_step.device, recipe.data, train_step.method
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"threads: {torch.get_num_threads()}"
     classes = f" of {len(train_set.classes)} classes" if train_set.labels is not None else ", no labels"
@@ -55,14 +55,14 @@ def header(
 
 
 def _form(data: DataConfig) -> str:
-    """The channels and the bits of a run's images, and what makes their views where that is no kernel."""
+    """Names the channels and the bits of a run's images, and what makes their views where that is no kernel."""
     channels = "1 channel" if data.channels == 1 else f"{data.channels} channels"
     views = "; plain PyTorch makes their views" if data.depth == 16 else ""
     return f"{channels} of {data.depth} bits{views}"
 
 
 def _pipeline(recipe: Recipe, train_set: Source, device: torch.device) -> str:
-    """The name of the pipeline that `data.pipeline` leads to."""
+    """Names the pipeline that `data.pipeline` leads to."""
     if is_resident(train_set, recipe.data, device):
         return "resident"
     if streams_by_pillow(recipe.data):
@@ -75,7 +75,7 @@ def _millions(network: nn.Module) -> str:
 
 
 def extension_line(train_step: TrainStep, epochs_before: int) -> str:
-    """The line of a run that goes on to more epochs than it was to have: what that does to its schedules.
+    """Writes the line of a run that goes on to more epochs than it was to have: what that does to its schedules.
 
     Args:
         train_step: of the extended run, at the step from which it goes on.
@@ -94,7 +94,7 @@ def extension_line(train_step: TrainStep, epochs_before: int) -> str:
 
 
 def other_statistics(recipe: Recipe, initial: InitialWeights) -> str | None:
-    """The line of a run that normalizes its images otherwise than its initial weights know them.
+    """Writes the line of a run that normalizes its images otherwise than its initial weights know them.
 
     None: they are alike, or it is unknown how those were.
     """
@@ -111,7 +111,7 @@ def other_statistics(recipe: Recipe, initial: InitialWeights) -> str | None:
 def evaluation_line(
     epoch: int, values: Mapping[str, float], num_images: int, feature_dim: int, recipe: Recipe
 ) -> str:
-    """The line of an evaluation.
+    """Writes the line of an evaluation.
 
     Args:
         epoch: epochs done.
@@ -131,7 +131,7 @@ def evaluation_line(
 def step_line(
     step: int, total_steps: int, epoch: float, lr: float, lap: Lap, batch_size: int, values: Mapping[str, float]
 ) -> str:
-    """The line of a logged step.
+    """Writes the line of a logged step.
 
     Args:
         step: steps done.
@@ -157,7 +157,7 @@ def step_line(
 
 
 def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool) -> Iterator[str]:
-    """The lines after training: the last figures, where the weights are, and what to type next.
+    """Yields the lines after training: the last figures, where the weights are, and what to type next.
 
     Args:
         recipe: what ran.
@@ -190,6 +190,6 @@ def footer(recipe: Recipe, run: RunDirectory, summary: RunSummary, labeled: bool
 
 
 def stopped(signal_name: str, step: int, total_steps: int, run: RunDirectory) -> str:
-    """The line of a run that a signal has ended."""
+    """Writes the line of a run that a signal has ended."""
     resume = f"sslfast pretrain --resume {shlex.quote(str(run.path))}"
     return f"{signal_name}: saved at step {step} of {total_steps}; go on with: {resume}"

@@ -37,16 +37,16 @@ class FeatureMonitor:
 
     @property
     def num_images(self) -> int:
-        """The number of held-out images that can be read, as far as they have been read."""
+        """Counts the held-out images that can be read, as far as they have been read."""
         return 0 if self.val_set is None else len(readable(self.val_set))
 
     def is_due(self, epoch: int) -> bool:
-        """Whether an evaluation is due after so many epochs: before the first one, and after the last one, too."""
+        """Tells whether an evaluation is due after so many epochs: before the first and after the last, too."""
         train = self.recipe.train
         return train.knn_every > 0 and (epoch % train.knn_every == 0 or epoch == train.epochs)
 
     def evaluate(self, encoder: Encoder, epoch: int, check_interrupt: Callable[[], None]) -> dict[str, float]:
-        """The figures of an encoder after so many epochs, by their names in metrics.jsonl.
+        """Measures the figures of an encoder after so many epochs, by their names in metrics.jsonl.
 
         `knn_top1`, beside it `knn_initial_top1`, that of the initial weights, those of
         `sslfast.evaluation.quality.feature_quality`, and `feature_alignment`, its `mirror_alignment`. Where the
@@ -87,7 +87,7 @@ class FeatureMonitor:
         return labeled_features(encoder, source, self.recipe.data, self.device, check_interrupt=check_interrupt)
 
     def _top1(self, encoder: Encoder, x: Tensor, y: Tensor, check_interrupt: Callable[[], None]) -> float:
-        """The accuracy of kNN by the training images' features and labels."""
+        """Measures the accuracy of kNN by the training images' features and labels."""
         assert self.val_set is not None
         accuracy = knn_accuracy(
             x,

@@ -57,7 +57,7 @@ class Shards:
         return [self.own.get(tensor, tensor) for tensor in tensors]
 
     def kept_apart(self) -> AbstractContextManager[None]:
-        """Nothing: gradients kept apart would be whole ones, on every rank, until they are sent."""
+        """Keeps nothing apart: gradients kept apart would be whole ones, on every rank, until they are sent."""
         return nullcontext()
 
     def take_gradients(self) -> None:
@@ -65,11 +65,11 @@ class Shards:
             own.grad = None if parameter.grad is None else parameter.grad.to_local()
 
     def total_norm(self, gradients: Sequence[Tensor]) -> Tensor:
-        """The norm of the gradients of all ranks; where one has no finite one, it is so on all."""
+        """Computes the norm of the gradients of all ranks; where one has no finite one, it is so on all."""
         return torch.linalg.vector_norm(gather(get_total_norm(gradients)[None]))
 
     def agree(self) -> None:
-        """Nothing: methods that change weights between steps are refused."""
+        """Does nothing: methods that change weights between steps are refused."""
 
     def encoder(self, recipe: Recipe) -> Encoder:
         encoder = random_encoder(recipe.encoder, recipe.data, recipe.train.seed)
@@ -105,7 +105,7 @@ class Shards:
 
 
 def _whole(value: Any, parameter: DTensor) -> Any:
-    """A parameter's state of all ranks, on rank 0 and its CPU, of this rank's part; a number stays."""
+    """Gathers a parameter's state of all ranks, on rank 0 and its CPU, of this rank's part; a number stays."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
     mesh, placements = parameter.device_mesh, parameter.placements
@@ -115,7 +115,7 @@ def _whole(value: Any, parameter: DTensor) -> Any:
 
 
 def _part(value: Any, parameter: DTensor) -> Any:
-    """This rank's part of a parameter's state; a number stays."""
+    """Takes this rank's part of a parameter's state; a number stays."""
     if not isinstance(value, Tensor) or value.ndim == 0:
         return value
     value = value.to(parameter.device)

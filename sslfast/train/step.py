@@ -31,7 +31,7 @@ from sslfast.train.guard import FiniteGuard
 def build_step(
     recipe: Recipe, train_set: Source, device: torch.device, initial: Mapping[str, Tensor] | None = None
 ) -> tuple[TrainStep, Loader]:
-    """The step of a recipe, and the loader of this process's part of its batches.
+    """Builds the step of a recipe, and the loader of this process's part of its batches.
 
     Args:
         recipe: what to train.
@@ -55,7 +55,7 @@ def build_step(
 def build_method(
     recipe: Recipe, num_images: int, device: torch.device, initial: Mapping[str, Tensor] | None = None
 ) -> Method:
-    """The method of a recipe with its initial weights, on the device, and compiled if the recipe says so.
+    """Builds the method of a recipe with its initial weights, on the device, and compiled if the recipe says so.
 
     Seeds all random generators, so that random weights are those of `train.seed`.
 
@@ -194,23 +194,23 @@ class TrainStep:
         self.steps_done += 1
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which the loss is computed: in the step's precision."""
+        """Returns the context in which the loss is computed: in the step's precision."""
         return torch.autocast(self.device.type, DTYPES[self.precision], enabled=self.precision != "fp32")
 
     def loss_scale(self) -> dict[str, float]:
-        """The scale of the loss by its name in metrics.jsonl, where there is one; waits for the device."""
+        """Returns the scale of the loss by its name in metrics.jsonl, where there is one; waits for the device."""
         return {"loss_scale": self.scaler.get_scale()} if self.scaler.is_enabled() else {}
 
     def learning_rate(self, step: int) -> float:
-        """The learning rate of a step, counted from 0, before a parameter group's own scale."""
+        """Returns the learning rate of a step, counted from 0, before a parameter group's own scale."""
         return learning_rate(step, self.total_steps, self.warmup_steps, self.recipe.optim, self.peak_lr)
 
     def encoder(self) -> Encoder:
-        """The encoder that trains, with whole weights; all ranks ask at the same points."""
+        """Returns the encoder that trains, with whole weights; all ranks ask at the same points."""
         return self.weights.encoder(self.recipe)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values: all that the next step depends on, but for the random generators' states.
+        """Returns tensors and plain values: all that the next step depends on but the random generators' states.
 
         All ranks ask at the same points. Under `train.parallel=fsdp` rank 0 alone gets all of it.
         """

@@ -102,7 +102,7 @@ class Trainer:
         self.check_interrupt: Callable[[], None] = lambda: None  # that of `fit`
 
     def _sets(self, inventory: Inventory | None) -> tuple[Source, Source | None]:
-        """The images to train on and those held out, decoded if they are small."""
+        """Returns the images to train on and those held out, decoded if they are small."""
         data, held_out = self.recipe.data, None
         train_set = self.source
         if self.source.labels is not None and data.val_fraction:
@@ -118,7 +118,7 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """How many steps are done."""
+        """Counts the steps that are done."""
         return self.train_step.steps_done
 
     def resume(self) -> None:
@@ -195,7 +195,7 @@ class Trainer:
                 interrupt.check()
 
     def batches(self) -> Iterator[Batch]:
-        """The batches of the steps that are still to do."""
+        """Yields the batches of the steps that are still to do."""
         steps = self.loader.steps_per_epoch
         for epoch in range(self.step // steps, self.recipe.train.epochs):
             if self.step % steps == 0:
@@ -206,7 +206,7 @@ class Trainer:
             yield from self.reporter.clock.waits(self.loader.epoch(epoch, start=self.step % steps))
 
     def embed(self, network: nn.Module) -> tuple[Tensor, Tensor]:
-        """The outputs of a network for the training images, as `methods.base.Embed` has them."""
+        """Computes the outputs of a network for the training images, as `methods.base.Embed` has them."""
         return features(
             network, self.train_set, self.recipe.data, self.device, check_interrupt=self.check_interrupt
         )

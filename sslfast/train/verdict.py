@@ -75,7 +75,7 @@ def judge(rows: Sequence[dict[str, Any]], steps: int, epochs: int, scale: Scale)
 
 
 def rank_warning(rows: Sequence[dict[str, Any]], initial: str) -> str | None:
-    """The sentence of a run whose features have come to vary along fewer directions than at its start.
+    """Writes the sentence of a run whose features have come to vary along fewer directions than at its start.
 
     Args:
         rows: the lines of its metrics.jsonl up to now.
@@ -98,7 +98,7 @@ def rank_warning(rows: Sequence[dict[str, Any]], initial: str) -> str | None:
 
 
 def _mean(rows: Sequence[dict[str, Any]], name: str) -> float | None:
-    """The mean of the finite values of a name, of which there may be none."""
+    """Computes the mean of the finite values of a name, of which there may be none."""
     values = [row[name] for row in rows if math.isfinite(row.get(name, math.nan))]
     return statistics.fmean(values) if values else None
 
@@ -144,5 +144,5 @@ def _is_collapsed(std: float | None, even_std: float | None) -> bool:
 
 
 def _standard_error(p: float, q: float, count: int) -> float:
-    """The standard error of the difference of two accuracies on so many images."""
+    """Computes the standard error of the difference of two accuracies on so many images."""
     return math.sqrt((p * (1 - p) + q * (1 - q)) / max(count, 1))

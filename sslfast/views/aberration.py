@@ -61,7 +61,7 @@ def drop_colors(patches: Tensor, key: Key, probability: float = 1.0) -> Tensor:
 
 
 def _noise(key: Key, patches: Tensor) -> Tensor:
-    """Normal numbers, of the shape and dtype of patches (B, N, h, w, 3), which each start at one of PLACES."""
+    """Draws normal numbers, of the shape and dtype of patches (B, N, h, w, 3), each from one of PLACES on."""
     size = patches[0, 0].numel()
     row = replace(key, index=key.index.new_zeros(1)).normal(Stream.NOISE, PLACES - 1 + size)
     windows = row[0].to(patches.dtype).unfold(0, size, 1)  # [PLACES, size]

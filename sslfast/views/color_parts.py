@@ -15,7 +15,7 @@ SPACES = {
 
 
 def color_parts(rgb: Tensor, colors: str, channels: tuple[int, ...]) -> Tensor:
-    """Pictures of each part of the colors: luminance as gray, chrominance at a brightness of its own.
+    """Makes pictures of each part of the colors: luminance as gray, chrominance at a brightness of its own.
 
     Args:
         rgb: float32 (B, 3, H, W) in [0, 1].

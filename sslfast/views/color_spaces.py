@@ -47,7 +47,7 @@ def from_rgb(rgb: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor
 
 
 def split_lab(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """CMC's two views by luminance and chrominance (section 4.1): L, and ab.
+    """Splits RGB into CMC's two views by luminance and chrominance (section 4.1): L, and ab.
 
     Args:
         rgb: float32 (B, 3, H, W) in [0, 1]: of `to_rgb`.
@@ -59,7 +59,7 @@ def split_lab(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def split_ydbdr(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    """CMC's two views by YDbDr, which the paper finds better than Lab: Y, and DbDr.
+    """Splits RGB into CMC's two views by YDbDr, which the paper finds better than Lab: Y, and DbDr.
 
     As `split_lab`; that each channel is brought to [-1, 1] is ours here.
     """
@@ -67,7 +67,7 @@ def split_ydbdr(rgb: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def lab_from_rgb(rgb: Tensor) -> Tensor:
-    """sRGB (B, 3, H, W) in [0, 1] to CIE L*a*b* under D65, of the same shape."""
+    """Converts sRGB (B, 3, H, W) in [0, 1] to CIE L*a*b* under D65, of the same shape."""
     linear = torch.where(rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
     xyz = mix(linear, [[w / white for w in row] for row, white in zip(TO_XYZ, WHITE, strict=True)])
     x, y, z = torch.where(xyz > 0.008856, xyz.clamp(min=0.008856) ** (1 / 3), 7.787 * xyz + 16 / 116).unbind(1)
@@ -75,7 +75,7 @@ def lab_from_rgb(rgb: Tensor) -> Tensor:
 
 
 def rgb_from_lab(lab: Tensor) -> Tensor:
-    """The inverse of `lab_from_rgb`; colors outside of sRGB are clamped."""
+    """Computes the inverse of `lab_from_rgb`; colors outside of sRGB are clamped."""
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     f = torch.stack((y + a / 500, y, y - b / 200), dim=1)
@@ -86,17 +86,17 @@ def rgb_from_lab(lab: Tensor) -> Tensor:
 
 
 def ydbdr_from_rgb(rgb: Tensor) -> Tensor:
-    """RGB (B, 3, H, W) in [0, 1] to YDbDr, of the same shape."""
+    """Converts RGB (B, 3, H, W) in [0, 1] to YDbDr, of the same shape."""
     return mix(rgb, TO_YDBDR)
 
 
 def rgb_from_ydbdr(ydbdr: Tensor) -> Tensor:
-    """The inverse of `ydbdr_from_rgb`."""
+    """Computes the inverse of `ydbdr_from_rgb`."""
     return mix(ydbdr, FROM_YDBDR)
 
 
 def mix(x: Tensor, rows: Mix) -> Tensor:
-    """The product of a 3 x 3 matrix with the channels of x (B, 3, H, W)."""
+    """Multiplies the channels of x (B, 3, H, W) by a 3 x 3 matrix."""
     c0, c1, c2 = x.unbind(1)
     return torch.stack([c0 * w0 + c1 * w1 + c2 * w2 for w0, w1, w2 in rows], dim=1)
 

@@ -62,7 +62,7 @@ def sample_surrogate(key: Key) -> Tensor:
 
 
 def transformed(rgb: Tensor, draws: Tensor) -> Tensor:
-    """Does `surrogate` by given draws, each pixel by itself, so that torch.compile can fuse it.
+    """Applies `surrogate` by given draws, each pixel by itself, so that torch.compile can fuse it.
 
     Args:
         rgb: float32 (B, 3, S, S) in [0, 1].

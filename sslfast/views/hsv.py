@@ -8,11 +8,11 @@ from sslfast.kernels.view_augment import hexcone_from_rgb, rgb_from_hexcone
 
 
 def hsv_from_rgb(rgb: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """RGB (B, 3, H, W) in [0, 1] to hue in turns, saturation, value, each (B, H, W); the hue of gray is 0."""
+    """Converts RGB (B, 3, H, W) in [0, 1] to hue in turns, saturation, value, (B, H, W); gray has the hue 0."""
     sixths, chroma, value = hexcone_from_rgb(rgb)
     return (sixths / 6).remainder(1), chroma / value.clamp(min=1e-12), value
 
 
 def rgb_from_hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
-    """The inverse of `hsv_from_rgb`, for any hue."""
+    """Computes the inverse of `hsv_from_rgb`, for any hue."""
     return rgb_from_hexcone(6 * hue, value * saturation, value)

@@ -55,6 +55,6 @@ def inpainting_regions(
 
 
 def _square(place: Tensor, first: int, last: int) -> Tensor:
-    """The pixels from `first` to before `last` in both directions, bool (S, S)."""
+    """Marks the pixels from `first` to before `last` in both directions, bool (S, S)."""
     within = (place >= first) & (place < last)
     return within[:, None] & within[None, :]

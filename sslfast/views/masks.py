@@ -49,7 +49,7 @@ def block_mask(key: Key, side: int, share: tuple[float, float], probability: flo
 
 
 def _covered(length: Tensor, start: Tensor, side: int) -> Tensor:
-    """The places from 0 to side - 1 that an interval covers, bool (B, BLOCKS, side), by where it may start."""
+    """Marks the places 0 to side - 1 that an interval covers, bool (B, BLOCKS, side), by where it may start."""
     first = (start * (side - length + 1)).floor()[:, :, None]
     places = torch.arange(side, device=length.device)
     return (first <= places) & (places < first + length[:, :, None])

@@ -30,7 +30,7 @@ def near_cells(box1: Tensor, box2: Tensor, side: int, threshold: float) -> Tenso
 
 
 def _centers(box: Tensor, side: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The centers of rows (B, side) and of columns (B, side) of a crop's cells, and a cell's diagonal (B,)."""
+    """Computes the centers of a crop's rows and columns of cells, (B, side) each, and a cell's diagonal (B,)."""
     top, left, height, width, mirrored = box.unbind(1)
     share = (torch.arange(side, device=box.device) + 0.5) / side
     across = torch.where(mirrored[:, None] > 0, 1 - share, share)

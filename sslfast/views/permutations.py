@@ -13,7 +13,8 @@ from torch import Tensor
 
 @cache
 def permutation_set(count: int, cells: int = 9) -> Tensor:
-    """`count` permutations of range(cells), far apart in Hamming distance (Noroozi and Favaro 2016, algorithm 1).
+    """Chooses `count` permutations of range(cells), far apart in Hamming distance (Noroozi and Favaro 2016,
+    algorithm 1).
 
     Beginning with the identity, the permutation is added whose least distance from those before is largest; of
     several, the one whose distances add up to most; of these, the first in lexicographic order. The paper looks at

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def side_of(operation: str, images: Tensor) -> int:
-    """The side of a batch of square images.
+    """Returns the side of a batch of square images.
 
     Raises:
         ValueError: `images` is not (B, C, S, S).

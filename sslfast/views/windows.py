@@ -49,5 +49,5 @@ def aligned_windows(
 
 
 def _mirrored(columns: Tensor, mirrored: Tensor, side: int) -> Tensor:
-    """The first and last columns (B, N, 2), of crops that are mirrored (B, 1, 1) those of their mirror image."""
+    """Returns first and last columns (B, N, 2), of mirrored crops (B, 1, 1) those of their mirror image."""
     return torch.where(mirrored > 0, side - columns.flip(2), columns)

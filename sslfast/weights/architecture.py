@@ -17,7 +17,7 @@ BOTTLENECK = "layer1.0.conv3.weight"  # a third convolution, which other blocks 
 
 
 def named_parts(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors with torchvision's names for the parts of a ResNet that a Sequential has numbered.
+    """Gives the tensors torchvision's names for the parts of a ResNet that a Sequential has numbered.
 
     A number is taken for a part's only where the whole ResNet is there: its first convolution and its stages.
     """
@@ -35,14 +35,14 @@ def named_parts(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def resnet_prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
-    """What the names of each whole ResNet among the tensors begin with, in their order."""
+    """Finds what the names of each whole ResNet among the tensors begin with, in their order."""
     ends = "layer1.0.conv1.weight"
     heads = [name.removesuffix(ends) for name in tensors if name.endswith(ends)]
     return [head for head in heads if (not head or head.endswith(".")) and f"{head}conv1.weight" in tensors]
 
 
 def resnet_config(tensors: Mapping[str, Tensor]) -> EncoderConfig | None:
-    """The `encoder` section of the ResNet whose tensors these are; None: it is none of ours.
+    """Finds the `encoder` section of the ResNet whose tensors these are; None: it is none of ours.
 
     The blocks of each stage give its depth, the first convolution its stem and width.
     """

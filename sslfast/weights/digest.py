@@ -9,7 +9,7 @@ from torch import nn
 
 
 def weights_digest(network: nn.Module) -> str:
-    """A digest of a network's parameters and buffers, and of their names: 16 hexadecimal digits."""
+    """Computes a digest of a network's parameters and buffers, and of their names: 16 hexadecimal digits."""
     digest = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -23,7 +23,7 @@ COUNTER = "num_batches_tracked"  # old files lack it, and no output depends on i
 
 
 def find_prefix(tensors: Mapping[str, Tensor], wanted: Sequence[str], origin: str) -> str:
-    """What the file's names have before an encoder's own: `module.encoder_q.`, `backbone.` or nothing.
+    """Finds what the file's names have before an encoder's own: `module.encoder_q.`, `backbone.` or nothing.
 
     The prefix under which most of the encoder's names are found is its own; of several as good, `choose_prefix`'s.
 
@@ -50,7 +50,7 @@ def find_prefix(tensors: Mapping[str, Tensor], wanted: Sequence[str], origin: st
 
 
 def choose_prefix(prefixes: Sequence[str], origin: str) -> str:
-    """The one that is meant of what the names of whole networks begin with: no copy's, if there is another.
+    """Chooses the prefix that is meant of those of whole networks: no copy's, if there is another.
 
     Raises:
         UsageError: several could be meant.

@@ -33,7 +33,7 @@ class InitialWeights:
 
 
 def initial_weights(recipe: Recipe) -> InitialWeights | None:
-    """The weights that `encoder.weights` of a recipe names; None: it names none.
+    """Loads the weights that `encoder.weights` of a recipe names; None: it names none.
 
     Only the encoder's are taken: heads start at random.
 
@@ -81,7 +81,7 @@ def check_architecture(found: NamedEncoder, config: EncoderConfig) -> None:
 
 
 def architecture(config: EncoderConfig) -> dict[str, Any]:
-    """The settings of an `encoder` section that decide which tensors its network has and what it makes of them."""
+    """Returns the settings of an `encoder` section by which its network has its tensors and uses them."""
     keys = ["name", "colors"]
     if config.colors != "rgb":
         keys.append("color_parts")

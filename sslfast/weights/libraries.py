@@ -29,7 +29,7 @@ class Published:
 
 
 def torchvision_encoder(name: str) -> Published:
-    """A ResNet of torchvision with its best weights, `torchvision/resnet50`, or with `...@IMAGENET1K_V1` those.
+    """Loads a ResNet of torchvision: `torchvision/resnet50` with its best weights, `...@IMAGENET1K_V1` with those.
 
     Raises:
         UsageError: there is no such model or weights, or they can be neither found nor downloaded.
@@ -56,7 +56,7 @@ def torchvision_encoder(name: str) -> Published:
 
 
 def timm_encoder(name: str) -> Published:
-    """A model of timm: `timm/<model>` with its default weights, or `timm/<model>@<tag>` with those of a tag.
+    """Loads a model of timm: `timm/<model>` with its default weights, or `timm/<model>@<tag>` with those of a tag.
 
     Raises:
         UsageError: timm is not installed, has no such model or weights, or they can be neither found nor

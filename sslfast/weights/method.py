@@ -16,7 +16,7 @@ from sslfast.run.fits import check_bounds, check_kinds, check_like
 
 
 def load_method(run: Path) -> Method:
-    """The method of a run, as the latest checkpoint has it, on the CPU and in evaluation mode.
+    """Loads the method of a run, as the latest checkpoint has it, on the CPU and in evaluation mode.
 
     Leaves torch's generator as it was.
 
@@ -30,7 +30,7 @@ def load_method(run: Path) -> Method:
 
 
 def momentum_encoder(state: dict[str, Any], run: Path) -> Encoder:
-    """The encoder of the network that follows the trained one as a moving average.
+    """Loads the encoder of the network that follows the trained one as a moving average.
 
     Args:
         state: as `load_state` returns it.
@@ -51,7 +51,7 @@ def momentum_encoder(state: dict[str, Any], run: Path) -> Encoder:
 
 
 def _method_in(state: dict[str, Any], run: Path) -> Method:
-    """The method in a checkpoint's state."""
+    """Loads the method in a checkpoint's state."""
     recipe = from_stored(state["config"], origin=str(run))
     data = recipe.data
     try:
@@ -68,7 +68,7 @@ def _method_in(state: dict[str, Any], run: Path) -> Method:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """The state in a checkpoint, or in the newest of a run's directory, with a method and a configuration.
+    """Loads the state in a checkpoint, or in the newest of a run's directory, with a method and a configuration.
 
     Raises:
         UsageError: there is no checkpoint, it cannot be read, or it lacks these.

@@ -55,7 +55,7 @@ class NamedEncoder:
     file: Path | None = None
 
     def untrained(self, number: int = 0) -> Encoder:
-        """The same architecture with initial weights: of a run by its seed, else by 0; others by other numbers."""
+        """Makes the same architecture with initial weights: of a run by its seed, else 0, plus `number`."""
         seed = SEED if self.recipe is None else self.recipe.train.seed
         return random_encoder(self.config, self.data, seed + number).eval()
 
@@ -89,7 +89,7 @@ def find_encoder(
     architecture: str | EncoderConfig | None = None,
     partial: bool = False,
 ) -> NamedEncoder:
-    """The encoder that `load_encoder` loads by these arguments, with what is known of it. An existing path wins.
+    """Finds the encoder that `load_encoder` loads, with what is known of it. An existing path wins.
 
     The architecture may be a recipe's whole `encoder` section, too; what has one of its own passes over it.
 
@@ -128,7 +128,7 @@ def _find(name: str, architecture: str | EncoderConfig | None, partial: bool) ->
 
 
 def _momentum(name: str) -> NamedEncoder:
-    """The encoder that follows that of a run as a moving average."""
+    """Loads the encoder that follows that of a run as a moving average."""
     path = _existing(name.removesuffix(MOMENTUM))
     if not (path.is_dir() or is_checkpoint(path)):
         raise UsageError(f"{name}: {path} has one encoder alone; give a run's directory or a checkpoint")
@@ -138,7 +138,7 @@ def _momentum(name: str) -> NamedEncoder:
 
 
 def _existing(name: str) -> Path:
-    """The path of a name that no library's begins with. Raises UsageError if there is none."""
+    """Returns the path of a name that no library's begins with. Raises UsageError if there is none."""
     try:
         return existing_path(name)
     except UsageError as error:
@@ -151,7 +151,7 @@ def _existing(name: str) -> Path:
 def _of_run(
     name: str, path: Path, config: dict[str, Any], weights: dict[str, Any], prefix: str, step: int | None
 ) -> NamedEncoder:
-    """The encoder of a run's recipe, with those weights whose names begin with a prefix."""
+    """Builds the encoder of a run's recipe, with those weights whose names begin with a prefix."""
     recipe = from_stored(config, origin=str(path))
     encoder = build_encoder(recipe.encoder, recipe.data.channels, side=recipe.data.size)
     own = {
@@ -195,7 +195,7 @@ def _of_other_software(
 
 
 def _resnet(path: Path, tensors: dict[str, torch.Tensor]) -> tuple[EncoderConfig, dict[str, torch.Tensor]]:
-    """The `encoder` section and the tensors of a file's ResNet. Raises UsageError if it is none of ours."""
+    """Returns a file's ResNet as `encoder` section and tensors. Raises UsageError if it is none of ours."""
     if prefixes := resnet_prefixes(tensors):
         prefix = choose_prefix(prefixes, str(path))
         own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
@@ -236,7 +236,7 @@ def check_unasked(name: str, architecture: str | EncoderConfig | None, partial: 
 
 
 def _images(encoder: Encoder) -> DataConfig:
-    """What images an encoder takes whose weights do not tell: as timm states for its models, else ImageNet's."""
+    """Tells what images an encoder takes whose weights do not: as timm states for its models, else ImageNet's."""
     if isinstance(encoder, TimmEncoder):
         stated = encoder.model.pretrained_cfg
         return DataConfig(size=stated["input_size"][-1], mean=tuple(stated["mean"]), std=tuple(stated["std"]))

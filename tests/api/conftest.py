@@ -9,7 +9,7 @@ from tests.api.runs import LABELS, SMALL, Network, images
 
 @pytest.fixture(scope="session")
 def own(tmp_path_factory):
-    """A run of a network and images of one's own, not to be changed; the network; what the callbacks got."""
+    """Makes a run of a network and images of one's own, not to be changed; the network; what the callbacks got."""
     torch.manual_seed(0)
     network, calls = Network(), []
     run = sslfast.pretrain(

@@ -20,7 +20,7 @@ LABELS = np.arange(48) % 4
 
 
 def images():
-    """Images of four colors, uint8 (48, 20, 20, 3)."""
+    """Makes images of four colors, uint8 (48, 20, 20, 3)."""
     noise = np.random.default_rng(0).integers(0, 60, (48, 20, 20, 3))
     return (60 * LABELS[:, None, None, None] + noise).astype(np.uint8)
 

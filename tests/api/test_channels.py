@@ -21,7 +21,7 @@ NO_COLORS = {f"data.views.{n}.{key}": 0 for n in range(2) for key in ("saturatio
 
 
 def channels_of(count, dtype):
-    """Images of four brightnesses, (48, 20, 20, count)."""
+    """Makes images of four brightnesses, (48, 20, 20, count)."""
     rgb = images()
     pixels = np.concatenate([rgb, 255 - rgb], axis=-1)[..., :count]
     return pixels if dtype == np.uint8 else pixels.astype(np.uint16) * 16 + 7  # of 12 bits
@@ -29,7 +29,7 @@ def channels_of(count, dtype):
 
 @pytest.fixture(scope="module", params=FORMS)
 def made(request, tmp_path_factory):
-    """A run, the images of it, and its settings of these."""
+    """Makes a run, the images of it, and its settings of these."""
     count, dtype = FORMS[request.param]
     pixels = channels_of(count, dtype)
     settings = {"data.channels": count, "data.mean": [0.5] * count, "data.std": [0.25] * count}

@@ -12,7 +12,7 @@ from tests.api.runs import SMALL, Network, images
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run on unlabeled images; no process may be started, which would need a `__main__` guard."""
+    """Makes a run on unlabeled images; no process may be started, which would need a `__main__` guard."""
     with pytest.MonkeyPatch.context() as patch:
 
         def start(self):

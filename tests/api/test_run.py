@@ -14,7 +14,7 @@ from tests.api.runs import LABELS, Network, images
 
 @pytest.fixture
 def copied(own, tmp_path):
-    """A copy of the run's directory, which may be changed."""
+    """Copies the run's directory; the copy may be changed."""
     return shutil.copytree(own[0].path, tmp_path / "run")
 
 

@@ -9,7 +9,7 @@ from sslfast.benchmarks import gpu_pack
 
 @pytest.fixture
 def wheel(tmp_path):
-    """wheel(name, *requirements, tag=): a wheel of version 2.0 that has metadata only."""
+    """Gives wheel(name, *requirements, tag=), which makes a wheel of version 2.0 that has metadata only."""
 
     def make(name, *requirements, tag="py3-none-any"):
         lines = ["Metadata-Version: 2.1", f"Name: {name}", *(f"Requires-Dist: {line}" for line in requirements)]

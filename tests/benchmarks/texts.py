@@ -27,7 +27,7 @@ def check_texts(figure: Figure) -> None:
 
 
 def beyond_the_ends(figure: Figure) -> Iterator[Text]:
-    """The labels of ticks beyond the ends of an axis, which matplotlib keeps and does not draw."""
+    """Yields the labels of ticks beyond the ends of an axis, which matplotlib keeps and does not draw."""
     for panel in figure.axes:
         for axis in (panel.xaxis, panel.yaxis):
             low, high = sorted(axis.get_view_interval())

@@ -6,7 +6,7 @@ TINY = ["data.limit=180", "data.batch_size=32", "encoder.width=0.125", "train.th
 
 
 def run(capsys, *argv):
-    """Exit code, standard output and standard error of a command."""
+    """Runs a command; returns its exit code, standard output and standard error."""
     try:
         code = main(argv)
     except SystemExit as exit:

@@ -8,7 +8,7 @@ import pytest
 
 
 def answers(line, folder, *options):
-    """The words that may follow."""
+    """Lists the words that may follow."""
     out = folder / "answers"
     asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(out), "_ARGCOMPLETE_IFS": "\n"}
     asked |= {"COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_SUPPRESS_SPACE": "1"}

@@ -15,7 +15,7 @@ from tests.report.markup import Page
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[Path]:
-    """Two runs of MoCo v2 that differ in a rate, the first evaluated."""
+    """Writes two runs of MoCo v2 that differ in a rate, the first evaluated."""
     found = [write_run(tmp_path / f"r{n}", "moco_v2", f"optim.lr=0.{n}") for n in (1, 2)]
     write_evaluation(found[0], "knn", [knn_row(0.5), knn_row(0.2, "random initialization")])
     return found

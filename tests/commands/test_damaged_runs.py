@@ -47,7 +47,7 @@ LINES = [
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
-    """A folder with images, a run that has ended, and its evaluation."""
+    """Makes a folder with images, a run that has ended, and its evaluation."""
     folder = tmp_path_factory.mktemp("original")
     chance = np.random.default_rng(0)
     for name in ("a", "b"):
@@ -68,7 +68,7 @@ def run(original, tmp_path):
 
 
 def outcome(capsys, *argv):
-    """The exit code of a command and its last line on standard error."""
+    """Returns the exit code of a command and its last line on standard error."""
     code = main([str(word) for word in argv])
     lines = capsys.readouterr().err.splitlines()
     ours = [line for line in lines if line.startswith("sslfast: ")]
@@ -78,7 +78,7 @@ def outcome(capsys, *argv):
 
 
 def damaged(chance, content, values=()):
-    """The content of a file, changed somewhere; None for a folder in its place."""
+    """Changes the content of a file somewhere; returns None for a folder in its place."""
     at, to = sorted(chance.randrange(len(content) + 1) for _ in range(2))
     match chance.randrange(8 if values else 6):
         case 0:

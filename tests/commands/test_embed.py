@@ -13,7 +13,7 @@ from sslfast.errors import UsageError
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Images of 16 pixels in two classes, two of them the same, one file that is none, and weights."""
+    """Writes images of 16 pixels in two classes, two of them the same, one file that is none, and weights."""
     path = tmp_path_factory.mktemp("embed")
     for number, name in enumerate(["a/0", "a/1", "b/2", "b/3"]):
         file = path / "images" / f"{name}.png"

@@ -32,7 +32,7 @@ def images(count: int = 2) -> torch.Tensor:
 
 
 def save_run(folder: Path, size: int = 224, **encoder: object) -> tuple[Path, Encoder]:
-    """A checkpoint of an encoder whose every tensor, running statistics too, differs from the initial ones."""
+    """Saves a checkpoint of an encoder whose tensors, running statistics too, differ from the initial ones."""
     recipe = from_dict({"method": {"name": "moco_v2"}, "encoder": encoder, "data": {"size": size}})
     model = build_encoder(recipe.encoder)
     generator = torch.Generator().manual_seed(0)

@@ -13,7 +13,7 @@ from sslfast.kernels.common import op as lib
 
 
 def table(text):
-    """Cells of the table of kernels, by op and implementation."""
+    """Reads the cells of the table of kernels, by op and implementation."""
     lines = text.split("Kernels", 1)[1].splitlines()[1:]
     rows = [[cell.strip() for cell in line.strip().split("  ") if cell.strip()] for line in lines]
     header, *rows = [row for row in rows if len(row) == len(info.IMPLS) + 1]

@@ -7,7 +7,7 @@ from PIL import Image
 
 @pytest.fixture
 def make_image():
-    """Write a smooth colored image, its mean color set by a seed; the format follows from the path's suffix."""
+    """Gives a function that writes a smooth colored image, its mean color by a seed, its form by the suffix."""
 
     def make(path, *, size=(16, 16), seed=0):
         coarse = np.random.default_rng(seed).integers(0, 256, (2, 2, 3), dtype=np.uint8)
@@ -20,7 +20,7 @@ def make_image():
 
 @pytest.fixture
 def make_folder(make_image, tmp_path):
-    """A folder of `per_class` PNG files for each class."""
+    """Gives a function that makes a folder of `per_class` PNG files for each class."""
 
     def make(classes=("cat", "dog"), per_class=4, size=(16, 16), root=tmp_path / "images"):
         for c, name in enumerate(classes):

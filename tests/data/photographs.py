@@ -25,7 +25,7 @@ GEOMETRY_ONLY = ViewConfig(jitter=0, grayscale=0)
 
 
 def config(**changes: object) -> DataConfig:
-    """Small batches of 4, two views that are only cropped and flipped, pixels in [0, 1]."""
+    """Asks for small batches of 4, two views that are only cropped and flipped, pixels in [0, 1]."""
     defaults: dict[str, object] = {
         "size": SIZE,
         "batch_size": 4,
@@ -39,7 +39,7 @@ def config(**changes: object) -> DataConfig:
 
 
 def photograph(seed: int, height: int, width: int) -> Image.Image:
-    """Smooth structure at several scales, so that a resize by a wrong rule shows."""
+    """Draws smooth structure at several scales, so that a resize by a wrong rule shows."""
     random = np.random.default_rng(seed)
     image = np.zeros((height, width, 3))
     for cells in (2, 5, 11, 23):
@@ -59,7 +59,7 @@ def loader(source: Source, *, decodes_only: bool | None = None, **changes: objec
 
 
 def levels(images: Tensor) -> Tensor:
-    """Pixels in [0, 255]."""
+    """Scales pixels in [0, 1] to [0, 255]."""
     return images * 255
 
 
@@ -72,7 +72,7 @@ def assert_equal_batches(actual: Sequence[Batch], expected: Sequence[Batch]) -> 
 
 
 def assert_same_resize(actual: Tensor, exact: Tensor) -> None:
-    """Half a level, by rounding; at the border, where DALI repeats the edge and torchvision ignores it, a few."""
+    """Allows half a level, by rounding, and at the border, which DALI repeats and torchvision ignores, a few."""
     inner = (..., slice(2, -2), slice(2, -2))
     torch.testing.assert_close(actual[inner], exact[inner], atol=0.51, rtol=0)
     torch.testing.assert_close(actual, exact, atol=4, rtol=0)

@@ -20,7 +20,7 @@ STRONG = ViewConfig(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2, grays
 
 
 def crops(size=32):
-    """uint8 (B, 3, S, S), channels_last, as DALI's are."""
+    """Makes uint8 (B, 3, S, S), channels_last, as DALI's are."""
     return some_images(B, size, size).permute(0, 3, 1, 2)
 
 

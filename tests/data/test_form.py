@@ -29,7 +29,7 @@ ONE = {"mean": (0,), "std": (1,), "channels": 1}
 
 
 def scan(seed: int) -> NDArray[np.uint16]:
-    """An image of 12 bits, of nearly as many levels as pixels."""
+    """Draws an image of 12 bits, of nearly as many levels as pixels."""
     return np.random.default_rng(seed).permutation(4096)[: SIDE * SIDE].reshape(SIDE, SIDE).astype(np.uint16)
 
 

@@ -211,7 +211,7 @@ def decoded(source):
 
 
 def mark(root):
-    """A folder's images made tellable: of one color each, its number."""
+    """Makes a folder's images tellable: of one color each, its number."""
     for number, path in enumerate(sorted(root.rglob("*.png"))):
         Image.new("RGB", (16, 16), (number, 0, 0)).save(path)
 

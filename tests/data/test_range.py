@@ -29,7 +29,7 @@ WHOLE = ViewConfig(scale=(1, 1), ratio=(1, 1), flip=0, jitter=0, grayscale=0)
 
 
 def scan(seed: int) -> NDArray[np.int64]:
-    """An image of 12 bits."""
+    """Draws an image of 12 bits."""
     return picture(seed, SIDE, SIDE)[..., 0].astype(np.int64) * 16 + 7
 
 

@@ -27,7 +27,7 @@ def epoch(source: Source, rank: int = 0, world_size: int = 1, start: int = 0, **
 
 
 def joined(parts: Sequence[Sequence[Batch]]) -> list[Batch]:
-    """The batches of all ranks, the first rank's rows first."""
+    """Joins the batches of all ranks, the first rank's rows first."""
 
     def join(batches: Sequence[Batch]) -> Batch:
         views = tuple(torch.cat(views) for views in zip(*(batch.views for batch in batches), strict=True))

@@ -10,7 +10,7 @@ from sslfast.errors import UsageError
 
 
 def source(labels):
-    """A source whose images show their own position."""
+    """Makes a source whose images show their own position."""
     positions = np.arange(len(labels))
     images = np.broadcast_to(positions[:, None, None, None], (len(labels), 1, 1, 3)).astype(np.uint8)
     return Source("test", labels=np.asarray(labels), classes=["a", "b", "c", "d"], images=images)

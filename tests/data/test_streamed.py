@@ -22,7 +22,7 @@ PLAIN = ViewConfig(jitter=0, grayscale=0)
 
 @pytest.fixture
 def folder(tmp_path):
-    """19 photographs of several sizes, in two classes."""
+    """Writes 19 photographs of several sizes, in two classes."""
     for i in range(19):
         pixels = np.random.default_rng(i).integers(0, 256, (6, 5, 3), dtype=np.uint8)
         path = tmp_path / "images" / str(i % 2) / f"{i:03}.png"

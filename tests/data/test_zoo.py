@@ -45,7 +45,7 @@ def zoo(tmp_path_factory: pytest.TempPathFactory) -> Zoo:
 
 
 def off_by(actual: Tensor, expected: Tensor) -> float:
-    """The largest difference in levels, beyond what fp32 rounds."""
+    """Returns the largest difference in levels, beyond what fp32 rounds."""
     return (actual - expected).abs().max().item() - 0.01
 
 

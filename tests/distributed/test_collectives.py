@@ -26,7 +26,7 @@ def nt_xent(z1, z2):
 
 
 def barlow_twins(z1, z2):
-    """The mean of the ranks' matrices, each of samples that are standardized by their own rank."""
+    """Computes the loss of the mean of the ranks' matrices, each of samples that their own rank standardizes."""
     parts = [[F.batch_norm(part, None, None, training=True) for part in z.chunk(RANKS)] for z in (z1, z2)]
     c = sum(a.T @ b / len(a) for a, b in zip(*parts, strict=True)) / RANKS
     difference = (c - torch.eye(len(c))).square()
@@ -38,13 +38,13 @@ def swav(z1, z2):
 
 
 def first_column_of_all(z1, z2):
-    """A loss that weighs the rows of the ranks differently."""
+    """Computes a loss that weighs the rows of the ranks differently."""
     rows = distributed.gather(z1 * z2)
     return (rows[:, 0] * torch.arange(1, len(rows) + 1)).sum() / len(rows)
 
 
 def msn(**settings):
-    """Of each view with the other's targets; its regularization is of a rank's own anchors."""
+    """Makes a loss of each view with the other's targets, whose regularization is of a rank's own anchors."""
     loss = lightly.MSNLoss(regularization_weight=0, **settings)
     prototypes = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
     return lambda z1, z2: loss(z1, z2, prototypes) + loss(z2, z1, prototypes)
@@ -91,7 +91,7 @@ def work(rank, folder, expected):
 
 
 def check_second_derivatives():
-    """Of the ranks' sum of x^3 of all rows: 6 x, from each rank."""
+    """Asserts that the second derivatives of the ranks' sum of x^3 of all rows are 6 x, from each rank."""
     for collective, factor in ((distributed.gather, RANKS), (distributed.mean, 1)):
         rows = torch.arange(1.0, 5.0).view(2, 2).requires_grad_()  # the same on all ranks
         (gradient,) = torch.autograd.grad(collective(rows).pow(3).sum(), rows, create_graph=True)

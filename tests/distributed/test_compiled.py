@@ -14,7 +14,7 @@ BACKENDS = ("eager", "aot_eager")
 
 
 def weighted(rows):
-    """A loss of rows that has another gradient for each of them, and on each rank."""
+    """Computes a loss of rows that has another gradient for each of them, and on each rank."""
     weights = torch.arange(1, rows.numel() + 1, dtype=rows.dtype).view_as(rows) + 3 * distributed.rank()
     return (rows.sin() * weights).sum()
 
@@ -25,7 +25,7 @@ def reordered(rows):
 
 
 def in_place(collective):
-    """A function of rows that returns what the collective left in copies of them."""
+    """Makes a function of rows that returns what the collective left in copies of them."""
 
     def left(rows):
         copies = [rows.detach().clone(), rows.detach()[0].clone()]
@@ -36,7 +36,7 @@ def in_place(collective):
 
 
 def cases():
-    """Name -> a function of two views, whose first result may have a gradient, and whether it is one graph."""
+    """Maps names to functions of two views, whose first result may have a gradient, and whether one graph each."""
     torch.manual_seed(0)
     bank = lightly.NTXentLoss(memory_bank_size=(9, 5), gather_distributed=True)
     vectors = bank.memory_bank.bank.clone()
@@ -72,7 +72,7 @@ def cases():
 
 
 def results(function, rank):
-    """What the function returns, and the gradients of its first result, in a list."""
+    """Lists what the function returns, and the gradients of its first result."""
     generator = torch.Generator().manual_seed(1 + rank)
     views = [torch.randn(4, 5, generator=generator).requires_grad_() for _ in range(2)]
     torch.manual_seed(rank)  # of a shuffle

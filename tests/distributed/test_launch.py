@@ -10,7 +10,7 @@ from sslfast.errors import TrainingError, UsageError
 
 @pytest.fixture
 def second_of_two(monkeypatch):
-    """The second process of a machine with two GPUs; what it was set to use."""
+    """Acts as the second process of a machine with two GPUs; lists what it was set to use."""
     used = []
     monkeypatch.setattr(launch, "world_size", lambda: 2)
     monkeypatch.setattr(launch, "choose_device", lambda name: torch.device("cuda"))

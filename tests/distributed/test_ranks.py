@@ -17,7 +17,7 @@ GLOO = "[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed b
 
 @pytest.fixture
 def three(monkeypatch):
-    """The ranks of a run, in one process."""
+    """Makes the ranks of a run, in one process."""
     monkeypatch.setattr(ranks, "PERIOD", 0.02)
     monkeypatch.setattr(ranks, "PATIENCE", 0.3)
     store = dist.HashStore()

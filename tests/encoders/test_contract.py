@@ -46,7 +46,7 @@ def settings(request):
 
 @pytest.fixture(scope="module")
 def run(settings, tmp_path_factory):
-    """A run of four steps."""
+    """Makes a run of four steps."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     overrides = [f"encoder.{key}={str(value).lower()}" for key, value in settings.items()]
     pretrain(load_recipe("moco_v2_shapes", [*RUN, *overrides]), folder)

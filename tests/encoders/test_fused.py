@@ -11,7 +11,7 @@ from sslfast.encoders.resnet import ResNet
 
 
 def encoder_of(**settings) -> ResNet:
-    """An encoder whose batch norms have statistics, weights and biases of their own, in evaluation mode."""
+    """Builds an encoder whose batch norms have statistics, weights and biases of their own, in evaluation mode."""
     torch.manual_seed(0)
     encoder = build_encoder(EncoderConfig(width=0.125, **settings))
     for module in encoder.modules():

@@ -108,7 +108,7 @@ SHAPES = [(6, 3, 4, 4), (8, 3)]  # of an encoder's map, and of a head's rows
 
 
 def normalized(norm, x, weights):
-    """What a layer makes of x in training, and the gradients of a weighted sum of it."""
+    """Computes what a layer makes of x in training, and the gradients of a weighted sum of it."""
     x = x.clone().requires_grad_()
     y = norm(x)
     gradients = torch.autograd.grad((y * weights).sum(), [x, *norm.parameters()])
@@ -122,7 +122,7 @@ def inputs(shape):
 
 
 def check_encoder(rank):
-    """A whole encoder, wrapped as a method is: the means over the ranks are the gradients of the whole."""
+    """Asserts of an encoder, wrapped as a method is, that the ranks' mean gradients are those of the whole."""
     torch.manual_seed(0)
     plain = build_encoder(EncoderConfig(stem="cifar", width=0.03, norm="batch")).double()
     sync = synchronized(copy.deepcopy(plain), torch.device("cpu"))

@@ -20,7 +20,7 @@ def build(**settings):
 
 
 def torchvisions(encoder, side):
-    """torchvision's transformer with the weights of ours, and its positions those of MoCo v3."""
+    """Builds torchvision's transformer with the weights of ours, and its positions those of MoCo v3."""
     model = VisionTransformer(side, encoder.patch_size, 12, 12, encoder.feature_dim, 4 * encoder.feature_dim)
     patches = side // encoder.patch_size
     positions = position_embedding(patches, patches, encoder.feature_dim)

@@ -35,7 +35,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 def images(name: str, folder: Path) -> tuple[Any, Any]:
-    """Training and held-out images of a protocol, plain to any encoder by their brightness or their colors."""
+    """Makes training and held-out images of a protocol, plain to any encoder by their brightness or colors."""
     if name == "segment":
         return halves(folder / "train", 24, 0), halves(folder / "val", 8, 1)
     if name == "detect":

@@ -14,7 +14,7 @@ OPTIONS = ClassificationConfig()
 
 
 def write_images(folder: Path, classes: str, each: int = 1) -> str:
-    """Small files, so many of each class; a class is a letter."""
+    """Writes small files, so many of each class; a class is a letter."""
     for name in classes:
         (folder / name).mkdir(parents=True)
         for i in range(each):

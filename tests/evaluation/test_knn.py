@@ -13,7 +13,7 @@ from sslfast.evaluation.knn import knn_accuracy, knn_predictions
 def blobs(
     n: int, classes: int, dim: int = 16, noise: float = 1.0, seed: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Features around one center a class, and their classes."""
+    """Draws features around one center a class, and their classes."""
     generator = torch.Generator().manual_seed(seed)
     centers = torch.randn(classes, dim, generator=torch.Generator().manual_seed(1234))
     y = torch.randint(classes, (n,), generator=generator)
@@ -21,7 +21,7 @@ def blobs(
 
 
 def by_query(train_x, train_y, val_x, val_y, k, temperature, classes):
-    """The definition, one query at a time in float64."""
+    """Computes top-1 and top-5 by the definition, one query at a time in float64."""
     top1, top5 = 0, 0
     for x, y in zip(val_x.double(), val_y.tolist(), strict=True):
         similarity = [float(x @ t / (x.norm() * t.norm())) for t in train_x.double()]

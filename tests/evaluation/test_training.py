@@ -212,7 +212,7 @@ def test_few_labels(tmp_path):
 
 @pytest.fixture
 def files(tmp_path) -> Source:
-    """Two images of each of two classes, of the same names in both."""
+    """Writes two images of each of two classes, of the same names in both."""
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
         for number in range(2):

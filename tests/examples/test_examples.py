@@ -32,7 +32,7 @@ def run_example(name, *arguments):
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """A folder of 25 images of two classes, of sizes of their own; two of them are the same."""
+    """Writes a folder of 25 images of two classes, of sizes of their own; two of them are the same."""
     folder = tmp_path_factory.mktemp("photographs")
     generator = np.random.default_rng(0)
     for number in range(24):
@@ -47,7 +47,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(photographs, tmp_path_factory):
-    """The run that photographs.py makes."""
+    """Makes the run that photographs.py makes."""
     out = tmp_path_factory.mktemp("run") / "photos"
     run_example("photographs", photographs, "--out", out, *TINY, *LESS)
     return out

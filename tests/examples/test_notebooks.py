@@ -22,7 +22,7 @@ settings |= {"train.epochs": 1, "train.threads": 1, "train.precision": "fp32", "
 
 
 def cells(name):
-    """The notebook, with the test's parameters."""
+    """Reads the notebook, with the test's parameters."""
     notebook = json.loads((ROOT / "examples" / f"{name}.ipynb").read_text())
     (parameters,) = (cell for cell in notebook["cells"] if cell["metadata"].get("tags") == ["parameters"])
     parameters["source"].append("\n" + NOTEBOOKS[name])
@@ -31,7 +31,7 @@ def cells(name):
 
 @pytest.fixture
 def photographs(tmp_path, monkeypatch):
-    """The present folder has photographs/, of 16 images, two of which are the same."""
+    """Writes photographs/ into the present folder: 16 images, two of which are the same."""
     generator = np.random.default_rng(0)
     folder = tmp_path / "photographs"
     folder.mkdir()

@@ -129,7 +129,7 @@ def _bytes(load):
 
 
 def _blocks(arch, registers, shared, threads):
-    """The blocks that run on a processor at the same time; each takes 1024 bytes of shared memory more."""
+    """Counts the blocks that run on a processor at the same time; each takes 1024 bytes of shared memory more."""
     return min(
         PROCESSOR_REGISTERS // (-(-registers // 8) * 8 * threads),
         PROCESSOR_SHARED_MEMORY[arch] // (shared + 1024),
@@ -139,7 +139,7 @@ def _blocks(arch, registers, shared, threads):
 
 
 def _instructions(assembly):
-    """The instructions of a kernel, in which branches name the number of an instruction, and its loops: ranges."""
+    """Reads a kernel's instructions, whose branches name an instruction's number, and its loops: ranges."""
     instructions, labels = [], {}
     for line in assembly.splitlines():
         if label := re.match(r"(\.L_x_\d+):", line.strip()):
@@ -152,7 +152,7 @@ def _instructions(assembly):
 
 
 def _target(instruction):
-    """The number of the instruction that a branch goes to; None for other instructions."""
+    """Reads the number of the instruction that a branch goes to; None for other instructions."""
     branch = re.search(r"\bBRA\b.* (\d+)$", instruction)
     return int(branch[1]) if branch else None
 
@@ -162,7 +162,7 @@ def _within(inner, outer):
 
 
 def _on_shortest_way(instructions, loop, word):
-    """How many instructions with this word are on the way through a loop that takes the fewest instructions."""
+    """Counts the instructions with this word on the way through a loop that takes the fewest instructions."""
     counts, reached = {loop[0]: 0}, [loop[0]]  # breadth first
     for i in reached:
         target = _target(instructions[i])

@@ -11,19 +11,19 @@ GPU = torch.cuda.is_available()
 
 @pytest.fixture
 def device(impl):
-    """The device on which the test's `impl` runs: Triton's kernels in the interpreter where there is no GPU."""
+    """Chooses the device on which the test's `impl` runs: Triton's interpreter where there is no GPU."""
     return torch.device("cuda" if GPU and impl != "cpp" else "cpu")
 
 
 @pytest.fixture(scope="session")
 def emulated_kernels():
-    """The CUDA C++ kernels, built for the emulator and registered for CPU tensors."""
+    """Loads the CUDA C++ kernels, built for the emulator and registered for CPU tensors."""
     return emulated.load()
 
 
 @pytest.fixture
 def emulator(emulated_kernels, monkeypatch):
-    """The emulator, on which `impl="cuda"` runs in this test."""
+    """Loads the emulator, on which `impl="cuda"` runs in this test."""
     emulated.take_cpu_tensors(monkeypatch)
     emulated_kernels.configure()
     return emulated_kernels
@@ -31,14 +31,14 @@ def emulator(emulated_kernels, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _cuda_without_a_gpu(request):
-    """Tests of `impl="cuda"` run on the emulator where there is no GPU."""
+    """Runs tests of `impl="cuda"` on the emulator where there is no GPU."""
     if not GPU and "impl" in request.fixturenames and request.getfixturevalue("impl") == "cuda":
         request.getfixturevalue("emulator")
 
 
 @pytest.fixture
 def record_impls(monkeypatch):
-    """record_impls(op): a list that grows by the name of each compiled implementation of the op that is called."""
+    """Gives record_impls(op), a list that grows by the name of each compiled implementation that is called."""
 
     def record(op):
         def call(impl, *args):

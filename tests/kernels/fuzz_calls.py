@@ -33,11 +33,11 @@ class Sampler:
         return self.random.randint(1, largest)
 
     def unless_rarely(self, number: int) -> int:
-        """The number, or now and then one that is likely out of range."""
+        """Returns the number, or now and then one that is likely out of range."""
         return self.random.choice(WHOLE) if self.random.random() < 0.2 else number
 
     def floats(self, *shape: int, scale: float = 1.0) -> Tensor:
-        """Random numbers, at times strided, expanded, or with a NaN or infinity."""
+        """Draws random numbers, at times strided, expanded, or with a NaN or infinity."""
         x = torch.randn(shape, generator=self.generator).mul(scale).to(self.dtype)
         match self.random.randrange(12):
             case 0 if x.ndim > 1:
@@ -51,7 +51,7 @@ class Sampler:
         return x
 
     def whole(self, *shape: int) -> Tensor:
-        """int64 of any size."""
+        """Draws int64 numbers of any size."""
         return torch.tensor(self.random.choices(WHOLE, k=math.prod(shape)), dtype=torch.int64).view(shape)
 
 
@@ -118,7 +118,7 @@ def nearest_neighbor(s):
     d = s.size()
 
     def similarity(query, queue, impl):
-        """The cosines alone: in fp64, another key may be the nearest by a hair."""
+        """Returns the cosines alone: in fp64, another key may be the nearest by a hair."""
         index, cosine = K.nearest_neighbor(query, queue, impl=impl)
         assert ((index >= 0) & (index < max(len(queue), 1))).all()
         return cosine

@@ -20,7 +20,7 @@ def find_nvcc() -> str | None:
 def compile_for(architecture: int, source: str, output: Path) -> str:
     """Compiles the device code of csrc/<source>; returns what the compiler said."""
     includes = [ROOT / "csrc", *include_paths("cuda")]
-    # What nvcc's own folder lacks is in torch's packages: after it, as headers and compiler must be of one version.
+    # What nvcc's own folder lacks is in torch's packages: after it, as headers and compiler must be of one age.
     wheels = Path(sysconfig.get_path("purelib")) / "nvidia" / "cu13" / "include"
     command = [
         find_nvcc(), "-cubin", f"-arch=sm_{architecture}", "-O3", "-std=c++20", "-DUSE_CUDA",
@@ -39,7 +39,7 @@ def instructions(cubin: Path) -> str:
 
 
 def spilled_bytes(log: str) -> int:
-    """Bytes of registers that the kernels of a compilation spill to memory; at least one kernel is there."""
+    """Counts the bytes of registers that a compilation's kernels spill to memory; at least one is there."""
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill loads", log)
     assert spills, log
     return sum(int(stores) + int(loads) for stores, loads in spills)

@@ -94,7 +94,7 @@ class Problem:
         return [x for xs in (self.params, *self.states, self.targets, self.shadows) for x in xs]
 
     def step_truth(self, grads, ema_momentum, **options):
-        """The same step in fp64, by the rule above."""
+        """Takes the same step in fp64, by the rule above."""
         params, *states, targets = self.truth
         for i, (w, g) in enumerate(zip(params, grads, strict=True)):
             RULES[self.rule](w, g.double(), *(state[i] for state in states), **options)

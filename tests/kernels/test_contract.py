@@ -38,7 +38,7 @@ def impl(case) -> str:
 
 @pytest.fixture
 def make(subject, impl, device):
-    """make(dtype): the subject's inputs on the device; by default in fp32, or in fp16 where fp32 has no kernel."""
+    """Gives make(dtype): the subject's inputs on the device; by default in fp32, or fp16 for want of a kernel."""
 
     def inputs(dtype=torch.float16 if impl == "triton_tma" else torch.float32):
         if impl == "triton_tma" and (reason := lib.OPS[subject.op].why_not(impl, device.type)):
@@ -58,7 +58,7 @@ def as_tuple(out):
 
 
 def run(subject: Subject, tensors, impl: str, asks=None):
-    """The results, and the gradients of their sum in arbitrary weights to the inputs in `asks` (default: all)."""
+    """Returns the results, and the gradients of their weighted sum to the inputs in `asks` (default: all)."""
     return results(subject.call, impl, *tensors, asks=subject.differentiable if asks is None else asks)
 
 
@@ -69,7 +69,7 @@ def assert_same_bits(got, expected):
 
 
 def recorded_calls(subject: Subject, tensors, impl, monkeypatch):
-    """The arguments with which the compiled operator is called."""
+    """Records the arguments with which the compiled operator is called."""
     op, calls = lib.OPS[subject.op], []
     original = op.call
     monkeypatch.setattr(op, "call", lambda *args: calls.append(args) or original(*args))

@@ -27,7 +27,7 @@ def impl(request):
 
 
 def inputs(shape, dtype=torch.float32, device="cpu", seed=0):
-    """Two views that agree in part, with columns of different means and scales."""
+    """Draws two views that agree in part, with columns of different means and scales."""
     generator = torch.Generator().manual_seed(seed)
     z1, noise = (torch.randn(shape, generator=generator) for _ in range(2))
     scale, mean = (torch.rand(shape[1], generator=generator) + 0.5 for _ in range(2))

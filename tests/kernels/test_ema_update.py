@@ -21,7 +21,7 @@ DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 @pytest.fixture(params=["reference", "foreach", "cpp", "cuda"])
 def impl(request, monkeypatch):
-    """Every implementation; "foreach" is what `auto` falls back on where nothing is compiled."""
+    """Names every implementation; "foreach" is what `auto` falls back on where nothing is compiled."""
     if request.param != "foreach":
         return request.param
     for compiled in OP.impls:
@@ -109,7 +109,7 @@ def test_integer_and_boolean_tensors_are_copied(impl, device, momentum):
 
 
 def layouts():
-    """Targets and sources whose elements do not lie alike in memory, and the storage around the targets."""
+    """Makes targets and sources whose elements do not lie alike in memory, and the storage around the targets."""
     channels_last = torch.channels_last
     around = randn(9, 12, seed=9)
     targets = [

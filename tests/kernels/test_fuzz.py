@@ -16,7 +16,7 @@ IMPLS = ("cpp", "reference")
 
 
 def called(function, tensors, impl, options):
-    """The result and the gradients; or the error, which has to name the op."""
+    """Returns the result and the gradients; or the error, which has to name the op."""
     differentiable = [x.detach().requires_grad_() if x.is_floating_point() else x for x in tensors]
     try:
         out = function(*differentiable, impl=impl, **options)

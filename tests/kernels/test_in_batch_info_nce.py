@@ -42,7 +42,7 @@ def impl(request):
 
 
 def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
-    """Query and keys with logits of about `scale` before the temperature."""
+    """Draws query and keys with logits of about `scale` before the temperature."""
     n, m, d = shape
     generator = torch.Generator().manual_seed(seed)
     factor = math.sqrt(scale / math.sqrt(d))

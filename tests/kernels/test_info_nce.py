@@ -40,7 +40,7 @@ def impl(request):
 
 
 def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
-    """Query, positives and queue with logits of about `scale` before the temperature."""
+    """Draws query, positives and queue with logits of about `scale` before the temperature."""
     n, k, d = shape
     generator = torch.Generator().manual_seed(seed)
     factor = math.sqrt(scale / math.sqrt(d))

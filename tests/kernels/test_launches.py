@@ -5,6 +5,7 @@ take longest are of `make test-long`.
 """
 
 import pytest
+import triton
 
 from tests.kernels.compiled import assert_compiles
 from tests.kernels.launches import launches
@@ -24,7 +25,11 @@ def test_kernels_compile_ahead_of_time(name):
     ("op", "launch", "change", "constants", "message"),
     [
         ("info_nce", "partial (4096, 65536, 128)", {"num_stages": 2}, {}, "its loop waits for every copy"),
-        ("info_nce", "partial (4096, 65536, 128)", {"num_warps": 8}, {"BN": 128, "BK": 128}, "C7515.*serialized"),
+        pytest.param(
+            *("info_nce", "partial (4096, 65536, 128)", {"num_warps": 8}, {"BN": 128, "BK": 128}),
+            "C7515.*serialized",
+            marks=pytest.mark.skipif(not triton.__version__.startswith("3.6."), reason="later ptxas do not"),
+        ),
         ("info_nce", "partial (4096, 65536, 128)", {"blocks": 9}, {}, "blocks on a processor, not 9"),
         ("info_nce", "tma (4096, 65536, 128)", {"num_warps": 8}, {}, "no warps of their own"),
         ("soft_cross_entropy", "forward_kernel 3000", {}, {"UNIT": 1}, "loads by bytes a thread"),

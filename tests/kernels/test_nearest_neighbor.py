@@ -45,7 +45,7 @@ def cosines(query, queue):
 
 
 def check(query, queue, k, impl, tolerance=2e-6):
-    """The k found are different rows, as good as the true best, with the similarities that are claimed."""
+    """Asserts that the k found are different rows, as good as the true best, with the similarities claimed."""
     indices, similarity = K.nearest_neighbor(query, queue, k=k, impl=impl)
     assert (indices.dtype, similarity.dtype) == (torch.int64, torch.float32)
     assert indices.shape == similarity.shape == ((len(query),) if k == 1 else (len(query), k))

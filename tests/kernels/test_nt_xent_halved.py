@@ -25,7 +25,7 @@ def small_batches_too(monkeypatch):
 
 @pytest.fixture
 def parts(monkeypatch):
-    """A list that grows by what the tiles of a batch have given: (tops, sums), (parts, M) each."""
+    """Gives a list that grows by what the tiles of a batch have given: (tops, sums), (parts, M) each."""
     found, merge = [], triton_launch.sup_con.merge
 
     def record(partial, *args, shifted):
@@ -38,7 +38,7 @@ def parts(monkeypatch):
 
 
 def views(n, d=24, dtype=torch.float16, lengths=1.0, seed=0):
-    """Two views, (N, D), whose rows have the lengths, a number or (2N, 1)."""
+    """Draws two views, (N, D), whose rows have the lengths, a number or (2N, 1)."""
     generator = torch.Generator().manual_seed(seed)
     z = F.normalize(torch.randn(2 * n, d, generator=generator), dim=1) * lengths
     return tuple(z.to(DEVICE, dtype).split(n))

@@ -30,7 +30,7 @@ def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=0.3):
 
 
 def swav(scores, epsilon, iterations):
-    """The published algorithm, in the order of its code."""
+    """Runs the published algorithm, in the order of its code."""
     q = torch.exp((scores - scores.max()) / epsilon).T  # (K, B)
     k, b = q.shape
     q = q / q.sum()
@@ -41,7 +41,7 @@ def swav(scores, epsilon, iterations):
 
 
 def in_logarithms(scores, epsilon, iterations):
-    """The published algorithm where no exponential can under- or overflow, in fp64."""
+    """Runs the published algorithm where no exponential can under- or overflow, in fp64."""
     log_q = scores.double() / epsilon
     for _ in range(iterations):
         log_q = log_q.log_softmax(0).log_softmax(1)

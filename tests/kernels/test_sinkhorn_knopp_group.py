@@ -12,7 +12,7 @@ ITERATIONS = 4
 
 
 def cases():
-    """Name -> the scores of either process."""
+    """Maps names to the scores of either process."""
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(20, 7, generator=generator) * 0.3
     bad, masked, apart = scores.clone(), scores.clone(), scores.clone()
@@ -54,7 +54,7 @@ def work(rank, folder):
 
 @pytest.fixture(scope="module")
 def codes(tmp_path_factory):
-    """Name -> the codes of all samples."""
+    """Maps names to the codes of all samples."""
     folder = tmp_path_factory.mktemp("processes")
     torch.multiprocessing.spawn(work, args=(folder,), nprocs=2)
     first, second = (torch.load(folder / f"{rank}.pt") for rank in range(2))

@@ -28,7 +28,7 @@ def impl(request):
 
 
 def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
-    """Logits, and fp32 targets that sum to 1."""
+    """Draws logits, and fp32 targets that sum to 1."""
     generator = torch.Generator().manual_seed(seed)
     logits = torch.randn(shape, generator=generator) * scale
     targets = torch.randn(shape, generator=generator).softmax(1)

@@ -40,7 +40,7 @@ def impl(request):
 
 
 def inputs(shape, dtype=torch.float32, device="cpu", seed=0, scale=1.0):
-    """Features with logits of about `scale` before the temperature, and labels."""
+    """Draws features with logits of about `scale` before the temperature, and labels."""
     m, d, classes = shape
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(m, d, generator=generator) * math.sqrt(scale / math.sqrt(d))
@@ -105,7 +105,7 @@ def test_the_rows_that_tritons_own_products_take_on_any_gpu(d, resident):
 
 
 def by_hand(features, labels):
-    """Equation 2 of the paper, term by term."""
+    """Computes equation 2 of the paper, term by term."""
     logits, losses = (features @ features.T / T).exp(), []
     for i in range(len(features)):
         others = [a for a in range(len(features)) if a != i]

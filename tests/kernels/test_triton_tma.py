@@ -48,7 +48,7 @@ def rows(*counts, d, device, dtype=torch.float16, seed=0):
 
 
 def whole(*counts, d, device):
-    """Rows of small whole numbers, whose products are exact in whatever order they are added."""
+    """Draws rows of small whole numbers, whose products are exact in whatever order they are added."""
     generator = torch.Generator().manual_seed(1)
     return [torch.randint(-2, 3, (count, d), generator=generator).to(device, torch.float16) for count in counts]
 
@@ -185,7 +185,7 @@ def test_cpu_tensors(op, monkeypatch):
 
 @pytest.fixture
 def gpu(monkeypatch):
-    """gpu(major, minor): lets torch see a GPU of this compute capability."""
+    """Gives gpu(major, minor), which lets torch see a GPU of this compute capability."""
 
     def see(major, minor):
         properties = types.SimpleNamespace(major=major, minor=minor)

@@ -27,13 +27,13 @@ def impl(request):
 
 @pytest.fixture
 def count(impl):
-    """Samples: few for Triton's interpreter."""
+    """Gives the number of samples: few for Triton's interpreter."""
     return 6 if impl == "triton" and not GPU else 40
 
 
 @pytest.fixture
 def check(impl, device):
-    """check(images, draws, size, crop=True, atol=1e-4): views in [0, 1], equal to torchvision's; returns them."""
+    """Gives check(images, draws, size, crop=True, atol=1e-4): views in [0, 1], equal to torchvision's."""
 
     def check(images, draws, size, crop=True, atol=1e-4):
         arguments = {"size": size, "crop": crop, "impl": impl, **LEVELS}

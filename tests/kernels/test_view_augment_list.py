@@ -17,7 +17,7 @@ def impl(request):
 
 
 def some_list(sides=SIDES):
-    """Images, and a draw of each."""
+    """Makes images, and a draw of each."""
     images = [some_images(1, *side, seed=i)[0] for i, side in enumerate(sides)]
     return images, torch.cat([some_draws(1, *side, seed=i) for i, side in enumerate(sides)])
 

@@ -10,7 +10,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def some_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """uint8 (B, H, W, 3): smooth, over the whole range, among them black, white and gray ones."""
+    """Draws uint8 (B, H, W, 3): smooth, over the whole range, among them black, white and gray ones."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 4, 4, generator=generator)
     images = F.resize(coarse, [height, width]).mul(1.4).sub(0.2).clamp(0, 1)
@@ -21,7 +21,7 @@ def some_images(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def no_draws(count: int, height: int, width: int) -> Tensor:
-    """fp32 (B, len(Draw)): the whole image, and nothing done to it."""
+    """Makes fp32 (B, len(Draw)) of the whole image, to which nothing is done."""
     draws = torch.zeros(count, len(Draw))
     draws[:, Draw.HEIGHT], draws[:, Draw.WIDTH] = height, width
     draws[:, Draw.BRIGHTNESS : Draw.SATURATION + 1] = 1
@@ -30,7 +30,7 @@ def no_draws(count: int, height: int, width: int) -> Tensor:
 
 
 def some_draws(count: int, height: int, width: int, seed: int = 0) -> Tensor:
-    """fp32 (B, len(Draw)): everything but solarization happens to some, in all orders."""
+    """Draws fp32 (B, len(Draw)): everything but solarization happens to some, in all orders."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -53,7 +53,7 @@ def some_draws(count: int, height: int, width: int, seed: int = 0) -> Tensor:
 
 
 def by_torchvision(image: Tensor, draw: Tensor, size: int, crop: bool = True) -> Tensor:
-    """(3, S, S) in [0, 1], not normalized."""
+    """Makes a view by torchvision, (3, S, S) in [0, 1], not normalized."""
     x = image.permute(2, 0, 1).float() / 255
     d = draw.tolist()
     if crop:

@@ -13,6 +13,6 @@ def quarters(view):
 
 
 def combined(encoder, view, k):
-    """The features of each combination, a list of (B, D)."""
+    """Computes the features of each combination, a list of (B, D)."""
     features = encoder(torch.cat(quarters(view))).split(len(view))
     return [sum(features[i] for i in chosen) / k for chosen in combinations(range(4), k)]

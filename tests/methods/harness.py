@@ -18,7 +18,7 @@ TINY = EncoderConfig(stem="cifar", width=0.125)
 
 
 def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
-    """A method on a small encoder, freshly initialized from seed 0, for batches of 8 of 64 images."""
+    """Builds a method on a small encoder, freshly initialized from seed 0, for batches of 8 of 64 images."""
     torch.manual_seed(0)
     data = data or DataConfig(size=SIDE, batch_size=BATCH)
     method = METHODS[name]
@@ -29,7 +29,7 @@ def build_method(name, *, encoder=TINY, data=None, images=IMAGES, **settings):
 
 
 def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4, dtype=torch.float32):
-    """Random views of the images 0 to size - 1."""
+    """Draws random views of the images 0 to size - 1."""
     generator = torch.Generator().manual_seed(seed)
     pixels = tuple(torch.randn(size, 3, side, side, generator=generator).to(dtype) for _ in range(views))
     index = torch.arange(size)
@@ -40,7 +40,7 @@ def tiny_batch(views=2, size=BATCH, side=SIDE, *, seed=1, epoch=0, classes=4, dt
 
 
 def embed(network, num_readable=IMAGES):
-    """As the trainer's, of a fixed set of images of which the last cannot be read."""
+    """Embeds, as the trainer does, a fixed set of images of which the last cannot be read."""
     mode = network.training
     network.eval()
     with torch.no_grad():
@@ -50,7 +50,7 @@ def embed(network, num_readable=IMAGES):
 
 
 def assert_equals_transcription(method, data, transcription):
-    """Loss and gradients of all parameters are those of `transcription(a copy of the method, data)`, in fp64."""
+    """Asserts that loss and gradients are those of `transcription(a copy of the method, data)`, in fp64."""
     method.double()
     data = dataclasses.replace(data, views=tuple(view.double() for view in data.views))
     twin = copy.deepcopy(method)

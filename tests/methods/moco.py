@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 
 def moco_transcription(method, query_view, key_view):
-    """Algorithm 1 of He et al. 2020, on copies of the networks."""
+    """Runs algorithm 1 of He et al. 2020 on copies of the networks."""
     query_network = copy.deepcopy(torch.nn.Sequential(method.encoder, method.head))
     key_network = copy.deepcopy(method.key_network.module)
     q = F.normalize(query_network(query_view), dim=1)

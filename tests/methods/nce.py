@@ -4,7 +4,7 @@ import torch
 
 
 def nce(query, positive, noise, temperature, z, images):
-    """Equations 4 to 7 of Wu et al. 2018, as written there."""
+    """Computes equations 4 to 7 of Wu et al. 2018, as written there."""
     k = len(noise)
     p_noise = 1 / images
 

@@ -24,6 +24,6 @@ RUN = [
 
 
 def small_recipe(name, *overrides):
-    """The recipe of a run of a method that takes seconds."""
+    """Loads the recipe of a run of a method that takes seconds."""
     subject = SUBJECTS[name]
     return load_recipe(subject.recipe, [*RUN, *subject.overrides, *overrides])

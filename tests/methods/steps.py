@@ -28,7 +28,7 @@ CASES = {**{name: (name,) for name in METHODS}, **EXTRA}
 
 
 def steps(case, start=None, *more):
-    """What a method starts from, and the losses, the last gradients and the buffers after some steps.
+    """Returns what a method starts from, and the losses, the last gradients and the buffers after some steps.
 
     Batch normalization uses its running statistics: those of a batch are of one process. `more` are settings.
     """
@@ -48,13 +48,13 @@ def steps(case, start=None, *more):
 
 
 def trainer_of(name, *overrides):
-    """A trainer of a method, whose run writes nothing."""
+    """Makes a trainer of a method, whose run writes nothing."""
     recipe = small_recipe(name, *overrides)
     return Trainer(recipe, RunDirectory(Path("unused")), open_source("shapes", limit=recipe.data.limit))
 
 
 def calibrated(method, batch):
-    """The method's state with the running statistics of a batch.
+    """Returns the method's state with the running statistics of a batch.
 
     With the initial ones embeddings are nearly the same for all images, and gradients cancel down to rounding.
     """
@@ -66,7 +66,7 @@ def calibrated(method, batch):
 
 
 def error(key, found, wanted):
-    """The largest difference relative to the largest value; of gradients the length of the difference to theirs.
+    """Measures the largest difference by the largest value; of gradients the length of the difference by theirs.
 
     Rounding now and then turns a unit of a ReLU off, which shows in its own weights by some percent.
     """

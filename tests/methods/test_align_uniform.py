@@ -13,7 +13,7 @@ def build(**settings):
 
 
 def align_uniform(method, data):
-    """Wang and Isola 2020, section 4.1, pair by pair."""
+    """Computes the loss of Wang and Isola 2020, section 4.1, pair by pair."""
     config = method.config
     x, y = F.normalize(method.head(method.encoder(torch.cat(data.views))), dim=1).chunk(2)
 

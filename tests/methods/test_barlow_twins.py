@@ -14,7 +14,7 @@ def build(**settings):
 
 
 def barlow_twins(method, data):
-    """Zbontar et al. 2021, algorithm 1; standard deviations as of batch normalization, as in their code."""
+    """Runs algorithm 1 of Zbontar et al. 2021; standard deviations as of batch normalization, as in their code."""
     z_a, z_b = (method.projector(method.encoder(view)) for view in data.views)
     n, d = z_a.shape
     z_a, z_b = ((z - z.mean(0)) / (z.var(0, correction=0) + 1e-5).sqrt() for z in (z_a, z_b))

@@ -16,7 +16,7 @@ def build(name="byol", **settings):
 
 
 def outputs(method, data):
-    """Predictions and targets of both views; targets are constants, unless gradient is to reach them."""
+    """Computes predictions and targets of both views; targets are constants, unless gradient is to reach them."""
     online = nn.Sequential(method.encoder, method.projector, method.predictor)
     q1, q2 = (online(view) for view in data.views)
     if not method.config.stop_gradient:
@@ -27,7 +27,7 @@ def outputs(method, data):
 
 
 def byol(method, data):
-    """Grill et al. 2020, equation 2 and the loss of both directions."""
+    """Computes equation 2 of Grill et al. 2020 and the loss of both directions."""
     q1, q2, z1, z2 = outputs(method, data)
 
     def distance(q, z):
@@ -37,7 +37,7 @@ def byol(method, data):
 
 
 def moco_v3(method, data):
-    """Chen et al. 2021, algorithm 1."""
+    """Runs algorithm 1 of Chen et al. 2021."""
     q1, q2, k1, k2 = outputs(method, data)
     t = method.config.temperature
 
@@ -54,7 +54,7 @@ def trained(method):
 
 @pytest.fixture(params=["byol", "moco_v3"])
 def moved(request):
-    """A method whose target is some steps behind."""
+    """Builds a method whose target is some steps behind."""
     method = build(request.param)
     with torch.no_grad():
         for p in trained(method):

@@ -102,12 +102,12 @@ def test_other_forms_of_a_method(name, settings):
 
 @pytest.fixture(scope="module")
 def source():
-    """The images, which take longer to make than a test."""
+    """Opens the images, which take longer to make than a test."""
     return open_source("shapes", limit=72)
 
 
 def constant(dim, images, dense=False, *, tokens=False, keep=None, mask=None, c4=False):
-    """The features of an encoder that does not look."""
+    """Makes the features of an encoder that does not look."""
     if c4:
         return torch.full((len(images), dim, 4, 4), 0.5), torch.full((len(images), dim // 2, 8, 8), 0.5)
     if tokens:

@@ -24,7 +24,7 @@ def build(encoder=LAB, **settings):
 
 
 def transcription(method, batch, pairs, objective):
-    """Each view of a pair against the bank of the other, summed over the pairs."""
+    """Contrasts each view of a pair with the bank of the other, summed over the pairs."""
     network = copy.deepcopy(method)
     features = network.encoder(batch.views[0]).split(network.encoder.feature_dims, dim=1)
     views = [F.normalize(head(x), dim=1) for head, x in zip(network.heads, features, strict=True)]

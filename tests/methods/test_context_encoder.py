@@ -17,7 +17,7 @@ def build(size=SIDE, **settings):
 
 
 def context_encoder(method, batch):
-    """The pixels of each image, one by one: those hidden weigh 1, those of the frame 10."""
+    """Weighs the squared errors of each image's pixels, one by one: 1 of those hidden, 10 of the frame's."""
     config, (view,) = method.config, batch.views
     hidden, predicted = inpainting_regions(batch.key(), SIDE, config.region, config.overlap)
     seen = torch.where(hidden[:, None], 0.0, view)

@@ -113,7 +113,7 @@ def test_the_loss_changes_nothing_but_batch_statistics(trainer):
 
 
 def attributes_of(method):
-    """Which object each attribute of a method's modules is, and of the objects among them that are no modules."""
+    """Maps the attributes of a method's modules, and of the objects in it that are none, to their objects."""
     owners = [*method.modules(), *(value for value in vars(method).values() if hasattr(value, "__dict__"))]
     return {(id(owner), name): id(value) for owner in owners for name, value in vars(owner).items()}
 
@@ -152,7 +152,7 @@ def test_a_contact_sheet_shows_what_the_encoders_get(trainer):
 
 
 def shown(trainer, images):
-    """What a sheet shows of an encoder's images: of montages, which hold several images' views, each view."""
+    """Returns what a sheet shows of an encoder's images: of montages, which hold several views, each view."""
     return divide(images).flatten(0, 1) if trainer.recipe.method.name == "jigsaw_clustering" else images
 
 

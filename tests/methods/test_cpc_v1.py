@@ -35,7 +35,7 @@ TURNED = [lambda i, j: (i, j), lambda i, j: (j, 2 - i), lambda i, j: (2 - i, 2 -
 
 
 def transcription(method, data):
-    """One place, step and direction after the other."""
+    """Computes the loss of one place, step and direction after the other."""
     config = method.config
     patches = _patches(config, data.views[0], data.key())
     z = torch.stack([method.encoder(sample) for sample in patches]).view(len(patches), 3, 3, -1)

@@ -13,7 +13,7 @@ def build(**settings):
 
 
 def dcl(method, data):
-    """Yeh et al. 2022, equation 6 with the weights of equation 7, pair by pair; weights are constants."""
+    """Computes equation 6 of Yeh et al. 2022 with the weights of equation 7, constants, pair by pair."""
     z, config = F.normalize(method.head(method.encoder(torch.cat(data.views))), dim=1), method.config
     views, n, losses = z.view(2, len(data.index), -1), len(data.index), []
     weights = torch.ones(n)

@@ -19,7 +19,7 @@ def info_nce(q, positive, queue, temperature):
 
 
 def transcription(method, view1, view2):
-    """The loss, the networks it trains, and the two keys of each image."""
+    """Computes the loss, the networks it trains, and the two keys of each image."""
     encoder, head = copy.deepcopy((method.encoder, method.head))
     key_encoder, key_head = copy.deepcopy(method.key_network.module)
     t, lam = method.config.temperature, method.config.lam

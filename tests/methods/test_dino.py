@@ -39,13 +39,13 @@ def trained(method):
 
 
 def crops(epoch=1, seed=1):
-    """Two global crops of 16 pixels and two local ones of 8."""
+    """Draws two global crops of 16 pixels and two local ones of 8."""
     whole, small = tiny_batch(2, epoch=epoch, seed=seed), tiny_batch(2, side=8, seed=seed + 100)
     return replace(whole, views=whole.views + small.views)
 
 
 def scores(encoder, head, last_layer, views):
-    """The outputs g(x) of a network, each size by itself, (B, K) of each view."""
+    """Computes the outputs g(x) of a network, each size by itself, (B, K) of each view."""
     sizes = [views[:2], views[2:]]
     features = torch.cat([encoder(torch.cat(size)) for size in sizes if size])
     z = F.normalize(head(features), dim=1)
@@ -56,7 +56,7 @@ def scores(encoder, head, last_layer, views):
 
 
 def dino(method, data, temperature=0.04):
-    """Caron et al. 2021, equations 1 to 3: H(P_t(x), P_s(x')) over all pairs of a global crop and another crop."""
+    """Computes equations 1 to 3 of Caron et al. 2021: H(P_t(x), P_s(x')) over pairs of a global and a crop."""
     with torch.no_grad():
         teacher = scores(*method.teacher.module.children(), data.views[:2])
         p_t = [torch.softmax((g - method.center) / temperature, dim=1) for g in teacher]

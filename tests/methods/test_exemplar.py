@@ -17,7 +17,7 @@ def build(**settings):
 
 
 def transformed(method, data, member):
-    """One member of each class, normalized anew."""
+    """Makes one member of each class, normalized anew."""
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (method.members.mean, method.members.std))
     rgb = to_rgb(data.views[0], method.members.mean, method.members.std)
     return (surrogate(rgb, data.key(view=member)) - mean) / std
@@ -80,7 +80,7 @@ def test_the_gradient_of_the_classes_takes_the_place_of_that_before():
 
 
 def plain_triplets(z, image, margin):
-    """Pair by pair, as the paper of FaceNet puts it."""
+    """Computes the loss pair by pair, as the paper of FaceNet puts it."""
     terms, nearer = [], []
     for a in range(len(z)):
         distance = (z[a] - z).square().sum(1)

@@ -72,7 +72,7 @@ class Step:
 
 
 def move_to_fake_cuda(module):
-    """In place, as .to("cuda") does to tensors that have memory."""
+    """Moves a module in place, as .to("cuda") does to tensors that have memory."""
     moved = {}
 
     def move(tensor):
@@ -91,7 +91,7 @@ def move_to_fake_cuda(module):
 
 @contextmanager
 def bf16():
-    """Autocast for CUDA, which torch.autocast leaves off where there is none."""
+    """Turns on autocast for CUDA, which torch.autocast leaves off where there is none."""
     torch.set_autocast_enabled("cuda", True)
     torch.set_autocast_dtype("cuda", torch.bfloat16)
     torch.autocast_increment_nesting()
@@ -171,7 +171,7 @@ class Traffic(TorchDispatchMode):
 
 
 def size(tree):
-    """Bytes of tensors, without what overlapping windows repeat."""
+    """Counts the bytes of tensors, without what overlapping windows repeat."""
     tensors = (x for x in tree_leaves(tree) if isinstance(x, torch.Tensor))
     return sum(min(x.numel() * x.element_size(), x.untyped_storage().nbytes()) for x in tensors)
 

@@ -20,7 +20,7 @@ def build(**settings):
 
 
 def transcription(method):
-    """The loss of both directions, a mean over all pairs of a combination and a whole view; and the networks."""
+    """Returns the losses of all pairs of a combination and a whole view, in both directions; and the networks."""
     encoder, projector, predictor = copy.deepcopy((method.encoder, method.projector, method.predictor))
     target = copy.deepcopy(method.target.module)
     view1, view2 = tiny_batch(dtype=torch.float64).views

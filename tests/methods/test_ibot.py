@@ -38,13 +38,13 @@ def build(views=4, **settings):
 
 
 def crops(views=4, epoch=1):
-    """Two global crops of 16 pixels and two local ones of 8."""
+    """Draws two global crops of 16 pixels and two local ones of 8."""
     whole, small = tiny_batch(2, epoch=epoch), tiny_batch(2, side=8, seed=101)
     return replace(whole, views=(whole.views + small.views)[:views])
 
 
 def outputs(network, tokens):
-    """The scores of tokens: normalized, against normalized prototypes."""
+    """Computes the scores of tokens: normalized, against normalized prototypes."""
     head, last_layer = network
     return (
         F.normalize(head(tokens.flatten(0, 1)), dim=1).view(*tokens.shape[:2], -1)

@@ -19,7 +19,7 @@ def build(name, **settings):
 
 
 def projections(encoder, head, view, h):
-    """z and the aligned embeddings z_k, [B, k, c]: section 3.2."""
+    """Computes z and the aligned embeddings z_k, [B, k, c]: section 3.2."""
     features = encoder(view, dense=True)
     b, channels, height, width = features.shape
     pixels = features.flatten(2).transpose(1, 2)
@@ -43,7 +43,7 @@ def projections(encoder, head, view, h):
 
 
 def transcription_m(method, view1, view2):
-    """Equations 3 and 4, and the networks that they train."""
+    """Computes equations 3 and 4; returns the networks that they train, too."""
     config, h = method.config, method.config.groups
     encoder, head = copy.deepcopy((method.encoder, method.head))
     key_encoder, key_head = copy.deepcopy(method.key_network.module)
@@ -65,7 +65,7 @@ def transcription_m(method, view1, view2):
 
 
 def transcription_b(method, view1, view2):
-    """Equations 3 and 5 of one direction, and the networks that they train."""
+    """Computes equations 3 and 5 of one direction; returns the networks that they train, too."""
     config, h = method.config, method.config.groups
     networks = copy.deepcopy([method.encoder, method.head, method.predictor, method.aligned_predictor])
     encoder, head, q, s = networks

@@ -24,7 +24,7 @@ def no_embeddings(network):
 
 
 def expected_loss(method, batch, epoch):
-    """The mean of -log P(C and B | v) / P(B | v), each probability a sum over rows of the bank."""
+    """Computes the mean of -log P(C and B | v) / P(B | v), each probability a sum over rows of the bank."""
     network, rows = copy.deepcopy(torch.nn.Sequential(method.encoder, method.head)), method.bank.rows
     config, total = method.config, 0.0
     runs = [kmeans(rows, config.clusters, seed=0, epoch=epoch, run=n) for n in range(config.clusterings)]

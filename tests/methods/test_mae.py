@@ -23,7 +23,7 @@ def build(**settings):
 
 
 def mae(method, batch):
-    """Patches of 4 x 4 pixels: some are encoded, the others' places take the mask token, the decoder sees all."""
+    """Encodes some patches of 4 x 4 pixels; the others' places take the mask token, and the decoder sees all."""
     encoder, decoder, config = method.encoder, method.decoder, method.config
     (view,) = batch.views
     order = batch.key().uniform(Stream.MASK, 16).argsort(dim=1)

@@ -22,14 +22,14 @@ def neighbor(queue, z):
 
 
 def contrast(targets, p, temperature):
-    """L(k, p); `targets` a list of (B, dim)."""
+    """Computes L(k, p); `targets` a list of (B, dim)."""
     p = F.normalize(p, dim=1)
     losses = [F.cross_entropy(F.normalize(k, dim=1) @ p.T / temperature, torch.arange(len(p))) for k in targets]
     return sum(losses) / len(losses)
 
 
 def transcription(method, batch):
-    """The sums of the local and of the global terms, the trained networks, and z1 before the lookup."""
+    """Computes the sums of the local and of the global terms, the trained networks, and z1 before the lookup."""
     x1, x2, x3 = batch.views
     online = copy.deepcopy(torch.nn.Sequential(method.encoder, method.projector, method.predictor))
     stopped = copy.deepcopy(online[:2])  # f_s holds what the trained networks hold

@@ -25,7 +25,7 @@ def targets(method, data):
 
 
 def msf(method, data):
-    """Koohpayegani et al. 2021, section 3: the mean squared distance to the k nearest neighbors of the target."""
+    """Averages the squared distance to the target's k nearest neighbors (Koohpayegani et al. 2021, section 3)."""
     k, losses = method.config.neighbors, []
     predictions = F.normalize(method.predictor(method.projector(method.encoder(data.views[0]))), dim=1)
     for u, v in zip(targets(method, data), predictions, strict=True):

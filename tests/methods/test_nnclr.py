@@ -17,7 +17,7 @@ def build(**settings):
 
 
 def nnclr(method, data, first=None):
-    """Dwibedi et al. 2021, algorithm 1."""
+    """Runs algorithm 1 of Dwibedi et al. 2021."""
     z1, z2 = (method.projector(method.encoder(view)) for view in data.views)
     p1, p2 = method.predictor(z1), method.predictor(z2)
     queue = method.queue.keys  # of length 1

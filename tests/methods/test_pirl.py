@@ -27,7 +27,7 @@ def batch_of(size=24):
 
 
 def embeddings(method, batch):
-    """f of the image, g of what the pretext made of it."""
+    """Computes f of the image, g of what the pretext made of it."""
     network = copy.deepcopy(method)
     f = F.normalize(network.image_head(network.encoder(batch.views[0])), dim=1)
     key = batch.key(view=1)

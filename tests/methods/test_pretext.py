@@ -29,7 +29,7 @@ def batch(side=32):
 
 
 def places(count=8, side=64):
-    """Views whose first two channels hold each pixel's row and column."""
+    """Makes views whose first two channels hold each pixel's row and column."""
     rows, columns = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     return torch.stack((rows, columns, torch.zeros(side, side))).float().expand(count, -1, -1, -1)
 
@@ -54,7 +54,7 @@ def test_rotation_is_the_papers_equations_2_and_3(angles):
 
 
 def answered(method, patches, answers):
-    """The mean cross-entropy, sample by sample: in evaluation mode, where none knows of another."""
+    """Computes the mean cross-entropy, sample by sample: in evaluation mode, where none knows of another."""
     total = 0
     for sample, answer in zip(patches, answers.tolist(), strict=True):
         features = method.trunk(method.encoder(sample)).flatten()

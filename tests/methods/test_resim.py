@@ -32,7 +32,7 @@ def info_nce(q, positive, negatives, temperature):
 
 
 def transcription(method, views, boxes):
-    """The loss of one direction, by the method's networks."""
+    """Computes the loss of one direction, by the method's networks."""
     encoder, head = method.encoder, method.head
     key_encoder, key_head = method.key_network.module
     config, t = method.config, method.config.temperature

@@ -23,12 +23,12 @@ def build(name="simclr", **settings):
 
 
 def embeddings(method, data):
-    """Both views in one batch, as in the code of both papers: rows i and i + N are of image i."""
+    """Embeds both views in one batch, as in the code of both papers: rows i and i + N are of image i."""
     return F.normalize(method.head(method.encoder(torch.cat(data.views))), dim=1)
 
 
 def simclr(method, data):
-    """Chen et al. 2020, equation 1 and algorithm 1, pair by pair."""
+    """Computes equation 1 and algorithm 1 of Chen et al. 2020, pair by pair."""
     z, n = embeddings(method, data), len(data.index)
     exp = (z @ z.T / method.config.temperature).exp()
     losses = []
@@ -39,7 +39,7 @@ def simclr(method, data):
 
 
 def supcon(method, data):
-    """Khosla et al. 2020, equation 2, anchor by anchor, and the scale of the authors' code."""
+    """Computes equation 2 of Khosla et al. 2020, anchor by anchor, with the scale of the authors' code."""
     z, labels, config = embeddings(method, data), data.label.repeat(2), method.config
     logits = z @ z.T / config.temperature
     losses = []
@@ -51,7 +51,7 @@ def supcon(method, data):
 
 
 def joint(method, data):
-    """SupCon's loss, and the cross-entropy of a linear layer on the features of all views."""
+    """Adds the cross-entropy of a linear layer on the features of all views to SupCon's loss."""
     features = method.encoder(torch.cat(data.views))
     log_p = (features @ method.classifier.weight.T + method.classifier.bias).log_softmax(1)
     cross_entropy = -log_p[torch.arange(len(features)), data.label.repeat(2)].mean()

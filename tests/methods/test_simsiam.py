@@ -37,17 +37,17 @@ def build(**settings):
 
 
 def cosine(p, z):
-    """Chen and He 2021, equation 1."""
+    """Computes equation 1 of Chen and He 2021."""
     return -(p / p.norm(dim=1, keepdim=True) * z / z.norm(dim=1, keepdim=True)).sum(1).mean()
 
 
 def cross_entropy(p, z):
-    """Section 4.5."""
+    """Computes the loss of section 4.5."""
     return -(z.softmax(1) * p.log_softmax(1)).sum(1).mean()
 
 
 def simsiam(method, data, *, similarity=cosine, stop=torch.Tensor.detach, symmetric=True, predictor=True):
-    """Algorithm 1 and what section 4 changes of it."""
+    """Runs algorithm 1 and what section 4 changes of it."""
     z1, z2 = (method.projector(method.encoder(view)) for view in data.views)
     p1, p2 = (method.predictor(z1), method.predictor(z2)) if predictor else (z1, z2)
     if not symmetric:
@@ -148,7 +148,7 @@ def test_the_predictors_learning_rate_falls_only_where_asked(decay):
 
 @pytest.fixture(scope="module")
 def collapse(tmp_path_factory):
-    """(losses, stds) of the first 60 steps, every 20, on augmented images of `shapes`: a few seconds on one core.
+    """Gives a function that returns losses and stds of the first 60 steps, every 20, on augmented `shapes`.
 
     The std of the normalized outputs times the root of their width is 1 where they are spread evenly over the
     sphere, and 0 where all are the same. The projector's output is not normalized, (b) in table 3: where it is, as

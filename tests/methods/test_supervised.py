@@ -32,7 +32,7 @@ def build():
 
 
 def transcribed(method, data):
-    """The negative logarithm of the softmax of the right class, image by image."""
+    """Averages the negative logarithm of the softmax of the right class, image by image."""
     logits = method.head(method.encoder(data.views[0]))
     losses = [-(row[label] - row.exp().sum().log()) for row, label in zip(logits, data.label, strict=True)]
     return torch.stack(losses).mean()
@@ -56,7 +56,7 @@ def test_accuracy_is_how_often_the_right_class_comes_first():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Labeled images of three classes."""
+    """Writes labeled images of three classes."""
     for number in range(24):
         path = tmp_path / "images" / "abc"[number % 3] / f"{number:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)

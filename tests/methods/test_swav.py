@@ -23,13 +23,13 @@ def build(**settings):
 
 
 def crops(epoch=1, seed=1):
-    """Two global crops of 16 pixels and two local ones of 8."""
+    """Draws two global crops of 16 pixels and two local ones of 8."""
     whole, small = tiny_batch(2, epoch=epoch, seed=seed), tiny_batch(2, side=8, seed=seed + 100)
     return replace(whole, views=whole.views + small.views)
 
 
 def embeddings(method, batch):
-    """Each size passes the encoder by itself, all crops pass the head together."""
+    """Embeds crops: each size passes the encoder by itself, all pass the head together."""
     network = copy.deepcopy(method)
     features = [network.encoder(torch.cat(batch.views[:2])), network.encoder(torch.cat(batch.views[2:]))]
     z = F.normalize(network.head(torch.cat(features)), dim=1)

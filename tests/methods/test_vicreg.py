@@ -18,7 +18,7 @@ def off_diagonal(matrix):
 
 
 def terms(method, data):
-    """Bardes et al. 2022, algorithm 1: the invariance, variance and covariance terms."""
+    """Computes the invariance, variance and covariance terms of Bardes et al. 2022, algorithm 1."""
     z_a, z_b = (method.expander(method.encoder(view)) for view in data.views)
     n, d = z_a.shape
     sim_loss = F.mse_loss(z_a, z_b)

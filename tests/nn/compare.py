@@ -5,7 +5,7 @@ import torch.nn.functional as F
 
 
 def embeddings(*shape, seed=0, count=2):
-    """Tensors with rows of various lengths, as a projection head gives them."""
+    """Draws tensors with rows of various lengths, as a projection head gives them."""
     generator = torch.Generator().manual_seed(seed)
     return [3 * torch.randn(shape, generator=generator) for _ in range(count)]
 
@@ -15,7 +15,7 @@ def normalized(*shape, seed=0, count=2):
 
 
 def value_and_gradients(loss, tensors):
-    """loss(*tensors), and the gradients that one backward pass leaves in the tensors."""
+    """Computes loss(*tensors), and the gradients that one backward pass leaves in the tensors."""
     tensors = [tensor.detach().clone().requires_grad_() for tensor in tensors]
     value = loss(*tensors)
     value.sum().backward()

@@ -12,7 +12,7 @@ from tests.nn.compare import assert_same, embeddings
 
 
 def pair_loss(z, labels, temperature):
-    """The mean over pairs of the cross-entropy of each against its anchor's negatives."""
+    """Averages over pairs the cross-entropy of each against its anchor's negatives."""
     similarity = F.normalize(z, dim=1) @ F.normalize(z, dim=1).T / temperature
     losses = []
     for a in range(len(z)):

@@ -13,7 +13,7 @@ def unit(*tensors):
 
 
 def dcl(z1, z2, t, weights=lambda a, b: 1):
-    """Yeh et al. 2022, equation 6, the mean over images and views."""
+    """Computes equation 6 of Yeh et al. 2022, the mean over images and views."""
     z1, z2 = unit(z1, z2)
     own = torch.eye(len(z1), dtype=torch.bool)
     losses = []
@@ -33,7 +33,7 @@ def dclw(z1, z2, t, sigma):
 
 
 def macl(z1, z2, t, alpha, a0):
-    """NT-Xent at a temperature of the positives' mean similarity, each sample's loss over its gradient's scale."""
+    """Computes NT-Xent at a temperature of the positives' mean similarity; a loss is over its gradient's scale."""
     z1, z2 = unit(z1, z2)
     t = t * (1 + alpha * ((z1 * z2).sum(dim=1).mean().detach() - a0))
     z = torch.cat([z1, z2])
@@ -43,14 +43,14 @@ def macl(z1, z2, t, alpha, a0):
 
 
 def tico(z1, z2, rho):
-    """Zhu et al. 2022, algorithm 1, at the first step."""
+    """Runs algorithm 1 of Zhu et al. 2022 at the first step."""
     z1, z2 = unit(z1, z2)
     covariance = 0.1 * (z1.T @ z1).detach() / len(z1)
     return 1 - (z1 * z2).sum(dim=1).mean() + rho * ((z1 @ covariance) * z1).sum(dim=1).mean()
 
 
 def vicreg(z1, z2):
-    """Bardes et al. 2022, algorithm 1, with the authors' mean of both variance terms."""
+    """Runs algorithm 1 of Bardes et al. 2022, with the authors' mean of both variance terms."""
     loss = 25 * F.mse_loss(z1, z2)
     for z in (z1, z2):
         covariance = z.T.cov()
@@ -76,7 +76,7 @@ def test_losses_of_two_views(loss, formula):
 
 
 def copy_of(loss):
-    """A call that leaves the module's state alone."""
+    """Makes a call that leaves the module's state alone."""
 
     def call(*views):
         if isinstance(loss, lightly.TiCoLoss):

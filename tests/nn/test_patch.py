@@ -13,7 +13,7 @@ ORIGINAL = "NTXentLoss SwaVLoss CAPILoss"
 
 @pytest.fixture
 def package(monkeypatch):
-    """Modules as lightly has them: classes of a submodule, that a package names again; a user's own beside it."""
+    """Makes modules as lightly has them: classes of a submodule that a package names again; and a user's own."""
     names = ["lightly", "lightly.loss", "lightly.loss.ntx_ent_loss", "lightlyx"]
     modules = {name: types.ModuleType(name) for name in names}
     for name, module in modules.items():

@@ -14,7 +14,7 @@ LENGTHS = (33, 0, 64, 7)  # of the ranks' parts of the queue
 
 
 def rows(ranks, dtype):
-    """The queries and positives of all ranks, and the parts of the queue."""
+    """Draws the queries and positives of all ranks, and the parts of the queue."""
     generator = torch.Generator().manual_seed(0)
 
     def unit(count):
@@ -30,7 +30,7 @@ def check(group, dtype, reduction, learnable):
     settings = {"temperature": TEMPERATURE, "learnable_temperature": learnable, "reduction": reduction}
 
     def results(loss, part, queue):
-        """The loss, positive ranks and gradients of a part of the rows."""
+        """Returns the loss, positive ranks and gradients of a part of the rows."""
         inputs = [tensor[part].clone().requires_grad_() for tensor in (query, positive)]
         value, positive_rank = loss(*inputs, queue, return_rank=True)
         (value * weights[part]).sum().backward() if reduction == "none" else value.backward()
@@ -50,7 +50,7 @@ def check(group, dtype, reduction, learnable):
 
 
 def check_bytes(group):
-    """What docs/drop-in.md says of them."""
+    """Asserts what docs/drop-in.md says of the bytes."""
     rank, ranks = dist.get_rank(group), dist.get_world_size(group)
     query, positive, parts = rows(ranks, torch.float32)
     query.requires_grad_()

@@ -32,7 +32,7 @@ def set_gradients(module: nn.Module, seed: int) -> None:
 
 
 def lars_step(w, g, v, *, lr, momentum, weight_decay, trust_coefficient, adapt):
-    """LARS on one tensor, on the host."""
+    """Takes a step of LARS on one tensor, on the host."""
     d = g + weight_decay * w
     if adapt and w.norm() > 0 and d.norm() > 0:
         d = d * (trust_coefficient * w.norm() / d.norm())
@@ -129,7 +129,7 @@ def test_state_dict_continues_bit_for_bit(module, name):
 
 
 def torchs_optimizer(module, config, batch_size):
-    """The optimizer that recipes had before the fused ones: torch's, or LARS by its rule."""
+    """Builds the optimizer that recipes had before the fused ones: torch's, or LARS by its rule."""
     groups, lr = parameter_groups(module.named_parameters(), config), scaled_lr(config, batch_size)
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr, momentum=config.momentum, fused=True)

@@ -12,7 +12,7 @@ NUMBERS = {
 
 
 def launch(module, kernel, arch, constants, **kinds):
-    """A case of tests/kernels/aot.py with its name: the kinds of `NUMBERS`, and the given ones above them."""
+    """Makes a case of tests/kernels/aot.py with its name: the kinds of `NUMBERS`, and given ones above them."""
     arguments = getattr(module, kernel).arg_names
     case = {
         "kernel": f"{module.__name__}:{kernel}",

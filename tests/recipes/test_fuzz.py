@@ -18,7 +18,7 @@ ODD_KEYS = ["", "...", "data", "data.views.0", "data.views.-1", "data.views.99.b
 
 
 def refusal(action, *arguments):
-    """The message that an action is refused with; "" where it is not."""
+    """Returns the message that an action is refused with; "" where it is not."""
     try:
         action(*arguments)
     except UsageError as error:
@@ -27,7 +27,7 @@ def refusal(action, *arguments):
 
 
 def start(recipe, overrides=()):
-    """What happens to a recipe before the images are opened."""
+    """Takes a recipe as far as it goes before the images are opened."""
     loaded = load_recipe(recipe, overrides)
     check_recipe(loaded)
     choose_device(loaded.train.device)

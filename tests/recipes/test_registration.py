@@ -40,7 +40,7 @@ class Contrast(Method):
 
 @pytest.fixture(autouse=True)
 def _own_methods():
-    """Those that a test registers are gone after it."""
+    """Takes away the methods that a test registers, after it."""
     with patch.dict(METHODS):
         yield
 
@@ -70,7 +70,7 @@ def test_a_class_takes_the_place_of_its_former_form():
 
 
 def config(annotation, strict=STRICT):
-    """A dataclass of settings with a name of this type."""
+    """Makes a dataclass of settings with a name of this type."""
     cls = type("Config", (), {"__annotations__": {"name": annotation}})
     return dataclass(config=strict)(cls)
 

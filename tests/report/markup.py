@@ -82,5 +82,5 @@ class Page(Markup):
         assert {"html", "title", "main"} <= self.tags
 
     def sections(self) -> list[str]:
-        """The headings of its sections."""
+        """Lists the headings of the page's sections."""
         return [text for level, text in self.headings if level == 2]

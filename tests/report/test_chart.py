@@ -15,7 +15,7 @@ def drawn(*lines: Line, **options: bool) -> str:
 
 
 def places(figure: str, kind: str) -> list[tuple[float, float]]:
-    """The points of the path of a class in a chart."""
+    """Reads the points of the path of a class in a chart."""
     path = re.search(rf'class="{kind}" d="([^"]*)"/>(?!</svg>)', figure)
     assert path
     return [(float(x), float(y)) for x, y in re.findall(r"([-\d.]+) ([-\d.]+)", path[1])]

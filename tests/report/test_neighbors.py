@@ -11,7 +11,7 @@ from tests.report.markup import Markup
 
 
 def along(angles: list[float]) -> torch.Tensor:
-    """Unit features at these angles from the first axis."""
+    """Makes unit features at these angles from the first axis."""
     x = torch.tensor(angles)
     return torch.stack([x.cos(), x.sin()], dim=1)
 

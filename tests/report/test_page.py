@@ -13,13 +13,13 @@ from tests.report.markup import Markup
 
 
 def colors() -> list[dict[str, str]]:
-    """The page's colors by name: the light ones, the dark ones."""
+    """Reads the page's colors by name: the light ones, the dark ones."""
     light, dark = re.findall(r":root \{([^}]*)\}", stylesheet())
     return [dict(re.findall(r"--([\w-]+): (#\w+)", block)) for block in (light, dark)]
 
 
 def luminance(color: str) -> float:
-    """The relative luminance of WCAG 2."""
+    """Computes the relative luminance of WCAG 2."""
     digits = color[1:] if len(color) == 7 else "".join(digit * 2 for digit in color[1:])
     levels = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
     linear = [level / 12.92 if level <= 0.04045 else ((level + 0.055) / 1.055) ** 2.4 for level in levels]

@@ -31,7 +31,7 @@ def drawn(images, data, path, recipe="moco_v2_cifar10", *settings):
 
 
 def pictures(pixels, top, side, column):
-    """What stands in a row, each brought back to its pixels."""
+    """Returns what stands in a row, each brought back to its pixels."""
     starts = [MARGIN + n * column for n in range(IMAGES)]
     return [pixels[top : top + side, left : left + side] for left in starts]
 

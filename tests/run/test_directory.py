@@ -19,7 +19,7 @@ def recipe(*overrides):
 
 @pytest.fixture
 def run(tmp_path):
-    """The directory of a run that has begun."""
+    """Makes the directory of a run that has begun."""
     run = RunDirectory(tmp_path / "run")
     run.start(recipe(), resume=False)
     run.checkpoints.mkdir()

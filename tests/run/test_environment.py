@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def trainer(run, epochs):
-    """A run on 30 images of noise; 10 more are held out."""
+    """Makes a run on 30 images of noise; 10 more are held out."""
     settings = ["data.size=8", "data.batch_size=15", "data.val_fraction=0.25", "encoder.width=0.0625"]
     settings += ["method.queue_size=30", "train.knn_every=0", "optim.warmup_epochs=0", f"train.epochs={epochs}"]
     images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)

@@ -34,7 +34,7 @@ with locked(Path(sys.argv[1])):
 
 
 def hold(folder, children="alone"):
-    """A process that holds the lock, and the id of its child."""
+    """Starts a process that holds the lock; returns it and the id of its child."""
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(folder), children], stdout=subprocess.PIPE, text=True
     )

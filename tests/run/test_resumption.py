@@ -17,7 +17,7 @@ TINY = ["data.limit=40", "data.batch_size=16", "optim.warmup_epochs=0", "train.e
 
 @pytest.fixture
 def started(tmp_path: Path) -> RunDirectory:
-    """A run that has written nothing but its configuration yet."""
+    """Makes a run that has written nothing but its configuration yet."""
     run = RunDirectory(tmp_path / "run")
     run.path.mkdir()
     run.config.write_text(to_yaml(load_recipe("moco_v2_shapes", [*TINY, "optim.lr=0.1"])))

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.long
 
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
-    """A folder of 1,000 JPEG files of 4 classes, which differ in color, of 256 pixels and more a side."""
+    """Writes a folder of 1,000 JPEG files of 4 classes, which differ in color, of 256 pixels and more a side."""
     folder = tmp_path_factory.mktemp("photographs")
     for number in range(1000):
         pixels = np.asarray(photograph(number, 256 + number % 64, 320)).copy()

@@ -21,7 +21,7 @@ def as_python(monkeypatch):
 
 
 def cell(folder, name, first, second="pass"):
-    """Commands that run two texts of Python."""
+    """Makes commands that run two texts of Python."""
     return Commands(pretrain=["-c", first], evaluate=["-c", second], run=folder / name)
 
 

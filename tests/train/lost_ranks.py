@@ -73,11 +73,11 @@ class Pair:
             time.sleep(0.05)
 
     def said(self, rank: int) -> str:
-        """What a rank has written to standard error."""
+        """Reads what a rank has written to standard error."""
         return (self.folder / f"{rank}.txt").read_text()
 
     def sentence(self, rank: int) -> str:
-        """The one line of ours that a rank ended with, without a traceback."""
+        """Finds the one line of ours that a rank ended with, without a traceback."""
         said = self.said(rank)
         assert "Traceback" not in said
         (sentence,) = (line for line in said.splitlines() if line.startswith("sslfast: "))

@@ -30,22 +30,22 @@ STEPS = 15
 
 
 def tiny(*overrides):
-    """The recipe of the run."""
+    """Loads the recipe of the run."""
     return load_recipe("moco_v2_shapes", [*TINY, *overrides])
 
 
 def lines(run):
-    """The metrics that a run logged."""
+    """Reads the metrics that a run logged."""
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
 def state(run):
-    """All that is in a run's checkpoint, which training must reproduce."""
+    """Loads all that is in a run's checkpoint, which training must reproduce."""
     return load(run / "checkpoints" / "last.pt")
 
 
 def assert_same(left, right, where="state"):
-    """Two checkpoints are the same to the bit."""
+    """Asserts that two checkpoints are the same to the bit."""
     assert type(left) is type(right), where
     if isinstance(left, dict):
         assert left.keys() == right.keys(), where

@@ -22,7 +22,7 @@ CASES = {
 
 
 def trained(name, *overrides):
-    """The losses and the state of two steps, and the bytes that the first one's forward pass kept."""
+    """Returns the losses and the state of two steps, and the bytes that the first one's forward pass kept."""
     trainer, kept = trainer_of(name, *overrides), {}
 
     def keep(tensor):

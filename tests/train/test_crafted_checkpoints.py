@@ -34,7 +34,7 @@ class Run:
         self.trainer.train_step(next(iter(self.trainer.loader.epoch(0))))
 
     def resume(self, state, monkeypatch):
-        """The sentence that refuses a state; "" where the run went on from it, by a step."""
+        """Returns the sentence that refuses a state; "" where the run went on from it, by a step."""
         monkeypatch.setattr(self.trainer.saver.checkpoints, "latest", lambda: (self.path, state))
         try:
             self.trainer.resume()
@@ -50,7 +50,7 @@ def run(request, tmp_path_factory):
 
 
 def places(value, path=()):
-    """The paths of all that a state holds."""
+    """Yields the paths of all that a state holds."""
     items = (
         value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
     )
@@ -60,7 +60,7 @@ def places(value, path=()):
 
 
 def changed(value, path, change):
-    """A copy of a state with a change, which takes and gives a value, at a path."""
+    """Copies a state with a change, which takes and gives a value, at a path."""
     head, *rest = path
     copied = dict(value) if isinstance(value, dict) else list(value)
     copied[head] = changed(copied[head], rest, change) if rest else change(copied[head])

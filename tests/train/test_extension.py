@@ -22,7 +22,7 @@ EXTEND = "train.epochs=4"
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run of two epochs."""
+    """Makes a run of two epochs."""
     run = tmp_path_factory.mktemp("runs") / "two"
     pretrain(tiny(*SETTINGS), run)
     return run
@@ -30,7 +30,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def extended(finished, tmp_path_factory):
-    """That run, gone on to four."""
+    """Extends the run of two epochs to four."""
     run = shutil.copytree(finished, tmp_path_factory.mktemp("runs") / "four")
     assert main(["pretrain", "--resume", str(run), "--extend", EXTEND]) == 0
     return run

@@ -23,7 +23,7 @@ def fp16(recipe="moco_v2_cifar10", *overrides):
 
 
 def gradient(train_step, views):
-    """The gradient that the optimizer would get, in one vector."""
+    """Computes the gradient that the optimizer would get, in one vector."""
     torch.manual_seed(0)  # of the order in which keys are made
     train_step.backward(views)
     train_step.scaler.unscale_(train_step.optimizer)
@@ -123,7 +123,7 @@ def test_a_run_goes_on_to_the_same_bits(tmp_path, monkeypatch):
 
 
 def work(rank, folder):
-    """Three steps of two ranks; the gradient of the first is too large for its scale on rank 1 alone."""
+    """Takes three steps on two ranks; the gradient of the first is too large for its scale on rank 1 alone."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     train_step = scaled_by(fp16("moco_v2_cifar10", "encoder.norm=batch", "data.batch_size=16"), 2.0**10)

@@ -33,7 +33,7 @@ class Run:
         return skip
 
     def state(self) -> dict[str, torch.Tensor]:
-        """All that a step may move, less the count of batches."""
+        """Copies all that a step may move, less the count of batches."""
         state = {k: v.clone() for k, v in self.module.state_dict().items() if "num_batches" not in k}
         for index, values in self.optimizer.state_dict()["state"].items():
             state |= {f"{index}.{key}": value.clone() for key, value in values.items()}

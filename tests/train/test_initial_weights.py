@@ -26,7 +26,7 @@ QUICK = ("train.epochs=2", "train.knn_every=1")
 
 
 def write_weights(path, seed=0):
-    """A file of an encoder that fits the run of `tiny`, whose weights are other ones for each seed."""
+    """Writes a file of an encoder that fits the run of `tiny`, whose weights are other ones for each seed."""
     torch.manual_seed(100 + seed)
     torch.save(build_encoder(tiny().encoder).state_dict(), path)
     return path
@@ -34,7 +34,7 @@ def write_weights(path, seed=0):
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory):
-    """A run from weights that was not interrupted, its weights' file, and what it said."""
+    """Makes a run from weights that was not interrupted, its weights' file, and what it said."""
     folder, said = tmp_path_factory.mktemp("runs"), []
 
     class Said(logging.Handler):

@@ -30,7 +30,7 @@ class Stop(Exception):
 
 
 def after(calls):
-    """A check that raises at the call after so many."""
+    """Makes a check that raises at the call after so many."""
     left = iter(range(calls))
 
     def check():
@@ -41,13 +41,13 @@ def after(calls):
 
 
 def comparable(run):
-    """The metrics of a run that its settings determine."""
+    """Reads the metrics of a run that its settings determine."""
     return [{k: v for k, v in line.items() if k != "images_per_second"} for line in lines(run)]
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A run that was not interrupted, evaluated at the steps 0, 5 and 10."""
+    """Makes a run that was not interrupted, evaluated at the steps 0, 5 and 10."""
     run = tmp_path_factory.mktemp("runs") / "whole"
     pretrain(tiny(*RUN), run)
     return run
@@ -55,7 +55,7 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def source():
-    """The images of `small_recipe`."""
+    """Opens the images of `small_recipe`."""
     return open_source("shapes", limit=72)
 
 

@@ -102,14 +102,14 @@ class Machine:
         os.kill(int((self.notes / str(rank)).read_text()), number)
 
     def requeued(self) -> int:
-        """How often the job was queued again."""
+        """Counts how often the job was queued again."""
         notes = self.notes / "requeued"
         return notes.read_text().split().count("7") if notes.exists() else 0
 
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
-    """A machine with a run, `whole`, that nobody has disturbed."""
+    """Makes a machine with a run, `whole`, that nobody has disturbed."""
     machine = Machine(tmp_path_factory.mktemp("machine"))
     assert machine.job("whole").wait() == 0
     assert machine.requeued() == 0
@@ -117,7 +117,7 @@ def machine(tmp_path_factory):
 
 
 def check(machine, run):
-    """The run is the undisturbed one, to the bit, and left as much."""
+    """Asserts that the run is the undisturbed one, to the bit, and left as much."""
     assert_same(state(machine.folder / run), state(machine.folder / "whole"))
     assert [line["step"] for line in lines(machine.folder / run)] == list(range(1, STEPS + 1))
     backbones = [(machine.folder / name / "backbone.safetensors").read_bytes() for name in (run, "whole")]

@@ -24,7 +24,7 @@ WHO = {
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    """Runs of which one rank got a signal, by the rank and the signal: their others wait side by side."""
+    """Makes runs of which one rank got a signal, by the rank and the signal; their others wait side by side."""
     started = {}
     try:
         for rank, number in WHO:

@@ -44,7 +44,7 @@ SUMMARY = RunSummary(
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory):
-    """A run from the command line without a terminal: its directory, and what it said."""
+    """Makes a run from the command line without a terminal: its directory, and what it said."""
     folder, lines = tmp_path_factory.mktemp("runs"), []
 
     class Said(logging.Handler):

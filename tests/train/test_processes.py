@@ -95,7 +95,7 @@ def work(rank, folder):
 
 
 def signalled_at_the_end(eval_batches):
-    """Batches of which those of the last evaluation bring a signal to rank 1 alone."""
+    """Wraps `eval_batches`: those of the last evaluation bring a signal to rank 1 alone."""
     passes = []
 
     def batches(*args):
@@ -109,7 +109,7 @@ def signalled_at_the_end(eval_batches):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of runs: that of one process, and those of `work`."""
+    """Makes a folder of runs: that of one process, and those of `work`."""
     folder = tmp_path_factory.mktemp("runs")
     pretrain(config(), folder / "single")
     torch.multiprocessing.spawn(work, (folder,), nprocs=RANKS)
@@ -117,7 +117,7 @@ def runs(tmp_path_factory):
 
 
 def assert_close(run, other, but=None):
-    """The weights, the queue and what was logged, but for rounding."""
+    """Asserts that weights, queue and what was logged are the same, but for rounding."""
     ours, theirs = state(run)["method"], state(other)["method"]
     if but:
         del ours[but], theirs[but]

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.real_data, pytest.mark.slow]
 
 
 def pretrain(recipe, archive, run, *overrides):
-    """A run on an archive; the losses of its steps."""
+    """Pre-trains on an archive; returns the losses of the steps."""
     arguments = ["pretrain", recipe, "--data", str(archive), "--out", str(run), "train.log_every=1", *overrides]
     assert main(arguments) == 0
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

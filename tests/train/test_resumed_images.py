@@ -40,7 +40,7 @@ def images(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["resident", pytest.param("dali", marks=NEEDS_DALI)])
 def runs(request, images, tmp_path_factory):
-    """The recipe, a whole run, and one that was stopped in its first epoch."""
+    """Makes a whole run of a recipe, and one that was stopped in its first epoch; returns recipe and folder."""
     folder = tmp_path_factory.mktemp(request.param)
     recipe = load_recipe("instdisc_cifar10", [*SETTINGS, f"data.pipeline={request.param}"], data=images)
     pretrain(recipe, folder / "whole")

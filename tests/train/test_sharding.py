@@ -47,7 +47,7 @@ def recipe(*overrides):
 
 
 def steps(case, *overrides, start=None):
-    """What a method starts from, the losses of three steps, and all that they leave; on rank 0.
+    """Returns what a method starts from, the losses of three steps, and all that they leave; on rank 0.
 
     Batch normalization uses its running statistics: those of a batch are of one process.
     """
@@ -73,7 +73,7 @@ def join(rank, ranks, folder):
 
 
 def limit(key):
-    """The largest error; in momenta rounding grows from step to step: CMC's are 0.4, 1.6 and 2.5 % off."""
+    """Returns the largest error; in momenta rounding grows from step to step: CMC's are 0.4, 1.6 and 2.5 % off."""
     return 1e-4 if key == "losses" else 0.05 if key.startswith("grad ") else 0.02
 
 
@@ -103,7 +103,7 @@ def count():
         return call
 
     def parts(parameters):
-        """The bytes of a rank's parts, which are filled up to equal ones."""
+        """Counts the bytes of a rank's parts, which are filled up to equal ones."""
         return sum(4 * math.ceil(p.shape[0] / RANKS) * math.prod(p.shape[1:]) for p in parameters)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -167,7 +167,7 @@ def work(rank, folder):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """A folder of runs: that of one process, and those of `work`, which compares steps besides."""
+    """Makes a folder of runs: that of one process, and those of `work`, which compares steps besides."""
     folder = tmp_path_factory.mktemp("runs")
     expected = {case: steps(case, *overrides) for case, overrides in CHECKED.items()}
     torch.save(expected, folder / "expected.pt")
@@ -177,7 +177,7 @@ def runs(tmp_path_factory):
 
 
 def assert_close(run, other):
-    """The weights, the optimizer's states and what was logged, but for rounding."""
+    """Asserts that weights, the optimizer's states and what was logged are the same, but for rounding."""
     ours, theirs = state(run), state(other)
     for part in ("method", "optimizer"):
         torch.testing.assert_close(ours[part], theirs[part], rtol=1e-3, atol=1e-5)

@@ -20,14 +20,14 @@ BYOL = [*SETTINGS, "method.dim=16", "method.hidden=16"]
 
 
 def batch(seed):
-    """Two views of eight images, at random."""
+    """Draws two views of eight images, at random."""
     generator = torch.Generator().manual_seed(seed)
     views = tuple(torch.randn(8, 3, 16, 16, generator=generator) for _ in range(2))
     return Batch(views=views, index=torch.arange(8), label=None, seed=0, epoch=0)
 
 
 def step_of(recipe):
-    """The step of a recipe, on 32 images."""
+    """Builds the step of a recipe, on 32 images."""
     method = build_method(recipe, 32, torch.device("cpu"))
     return TrainStep(method, recipe, STEPS_PER_EPOCH)
 

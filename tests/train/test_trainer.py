@@ -26,7 +26,7 @@ from tests.train.runs import STEPS, TINY, assert_same, lines, signal_after, stat
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """An uninterrupted run."""
+    """Makes an uninterrupted run."""
     run = tmp_path_factory.mktemp("runs") / "whole"
     pretrain(tiny(), run)
     return run

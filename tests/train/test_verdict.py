@@ -12,7 +12,7 @@ SCALE = Scale(chance_loss=LN_K, even_std=0.1, val_images=1000, initial="random i
 
 
 def rows(losses, *, log_every=10, knn=None, **values):
-    """The lines of a run that logs these losses, and at its end `values` and kNN beside random."""
+    """Makes the lines of a run that logs these losses, and at its end `values` and kNN beside random."""
     lines = [
         {"step": log_every * n, "epoch": n / 5, "loss": loss, "skipped_steps": 0, **values}
         for n, loss in enumerate(losses, 1)

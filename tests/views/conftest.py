@@ -8,7 +8,7 @@ from tests.random.keys import make_key
 
 @pytest.fixture
 def places():
-    """(B, 3, side, side): a pixel's row, column and sample, so that a patch tells where it was cut."""
+    """Gives a function that makes (B, 3, side, side): each pixel's row, column and sample."""
 
     def make(side, batch=5):
         row = torch.arange(side, dtype=torch.float32)

@@ -33,14 +33,14 @@ def only(monkeypatch):
 
 
 def disc(row, column, side=SIDE):
-    """A batch of a soft bright disc."""
+    """Draws a batch of a soft bright disc."""
     place = torch.arange(side, dtype=torch.float32)
     disc = torch.exp(-((place[:, None] - row) ** 2 + (place - column) ** 2) / 8)
     return disc.expand(B, 3, side, side).contiguous()
 
 
 def center(images):
-    """Row and column of the center of mass, (B, 2), and the mass (B,)."""
+    """Computes row and column of the center of mass, (B, 2), and the mass (B,)."""
     place = torch.arange(images.shape[-1], dtype=torch.float32)
     weight = images[:, 0]
     mass = weight.sum((1, 2))
@@ -49,7 +49,7 @@ def center(images):
 
 
 def spans(values, low, high, slack):
-    """All in [low, high], and within `slack` of both ends."""
+    """Asserts that all are in [low, high], and some within `slack` of both ends."""
     assert low - slack * 0.05 - 1e-3 <= values.min().item() <= low + slack
     assert high - slack <= values.max().item() <= high + slack * 0.05 + 1e-3
 

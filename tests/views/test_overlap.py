@@ -8,7 +8,7 @@ from sslfast.views import near_cells
 
 
 def centers(box, side):
-    """The centers of a crop's cells, row by row, and a cell's diagonal."""
+    """Computes the centers of a crop's cells, row by row, and a cell's diagonal."""
     top, left, height, width, mirrored = box.tolist()
     cells = [(i, side - 1 - j if mirrored else j) for i in range(side) for j in range(side)]
     places = [(top + height * (i + 0.5) / side, left + width * (j + 0.5) / side) for i, j in cells]

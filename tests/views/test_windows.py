@@ -16,7 +16,7 @@ def boxes(count):
 
 
 def in_image(window, box, side):
-    """The window's first and last row and column in the image."""
+    """Finds the window's first and last row and column in the image."""
     (top, left, bottom, right), (y, x, height, width, mirrored) = window.tolist(), box.tolist()
     if mirrored:
         left, right = side - right, side - left

@@ -8,7 +8,7 @@ from sslfast.encoders import build_encoder
 
 
 def perturbed(network: torch.nn.Module, seed: int = 0) -> dict[str, Tensor]:
-    """A network's state, of which every tensor, running statistics too, differs from the initial one."""
+    """Moves every tensor of a network, running statistics too, off its initial value; returns the state."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for value in network.state_dict().values():

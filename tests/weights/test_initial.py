@@ -23,7 +23,7 @@ def recipe_of(encoder: dict[str, object], **data: object) -> Recipe:
 
 
 def leave(folder: Path, encoder: dict[str, object]) -> tuple[Path, torch.nn.Module]:
-    """A run's backbone.safetensors, and the encoder in it."""
+    """Writes a run's backbone.safetensors; returns it and the encoder in it."""
     recipe = recipe_of(encoder, **STATISTICS)
     network = build_encoder(recipe.encoder, mean=recipe.data.mean, std=recipe.data.std)
     perturbed(network)

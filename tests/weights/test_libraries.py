@@ -13,7 +13,7 @@ from tests.weights.networks import assert_same, perturbed
 
 @pytest.fixture
 def offline(tmp_path, monkeypatch):
-    """An empty cache of torch's hub, and no network."""
+    """Gives an empty cache of torch's hub, and no network."""
 
     def fail(*_, **__):
         raise URLError("Name or service not known")

@@ -20,7 +20,7 @@ from tests.weights.networks import assert_same, perturbed
 
 @pytest.fixture
 def run(tmp_path: Path):
-    """A run's directory, the state of its encoder, and its recipe."""
+    """Makes a run's directory, the state of its encoder, and its recipe."""
     encoder = {"width": 0.125, "stem": "cifar"}
     data = {"size": 16, "mean": [0.5, 0.4, 0.3], "std": [0.2, 0.3, 0.1]}
     train = {"precision": "fp32"}  # as a run's is settled
@@ -74,7 +74,7 @@ def test_an_encoder_of_colors_keeps_the_normalization_in_its_weights(tmp_path):
 
 
 def save_method(folder, name):
-    """A run of a method whose every tensor differs from the initial one; returns its directory and the method."""
+    """Makes a run of a method, each tensor off its initial value; returns its directory and the method."""
     encoder, data, train = {"width": 0.125, "stem": "cifar"}, {"size": 16}, {"precision": "fp32"}
     settings = {"name": name, "hidden": 8, "dim": 4}
     recipe = from_dict({"method": settings, "encoder": encoder, "data": data, "train": train})

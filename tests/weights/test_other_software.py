@@ -75,7 +75,7 @@ WRAPPERS = {
 
 
 def numbered(name: str) -> str:
-    """A part of torchvision's ResNet by its place among the children, as a Sequential of them has it."""
+    """Names a part of torchvision's ResNet by its place among the children, as a Sequential of them has it."""
     part, _, rest = name.partition(".")
     places = {"conv1": 0, "bn1": 1, "layer1": 4, "layer2": 5, "layer3": 6, "layer4": 7}
     return f"{places[part]}.{rest}"

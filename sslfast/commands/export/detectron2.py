@@ -50,7 +50,7 @@ def write_detectron2(found: NamedEncoder, out: Path) -> None:
 
 
 def renamed(name: str) -> str:
-    """A tensor's name in detectron2, from its name in torchvision."""
+    """Gives a tensor's name in detectron2, from its name in torchvision."""
     for pattern, place in RENAMED:
         name = re.sub(pattern, place, name)
     return name

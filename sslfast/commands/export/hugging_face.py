@@ -81,7 +81,7 @@ def write_hugging_face(found: NamedEncoder, out: Path) -> None:
 
 
 def _config(found: NamedEncoder, model: TimmModel) -> dict[str, Any]:
-    """The configuration as timm writes and reads it."""
+    """Returns the configuration as timm writes and reads it."""
     side, channels = found.data.size, found.data.channels
     images = {"input_size": [channels, side, side], "mean": list(found.data.mean), "std": list(found.data.std)}
     return {
@@ -120,7 +120,7 @@ def _training(found: NamedEncoder) -> Iterator[str]:
 
 
 def _figures(found: NamedEncoder) -> Iterator[str]:
-    """The evaluations of these weights as tables of Markdown."""
+    """Yields the evaluations of these weights as tables of Markdown."""
     digest = weights_digest(found.encoder)
     results = [Evaluation.load(path) for path in sorted(results_folder(found.file).glob("*.json"))]
     own = [result for result in results if result.weights == digest]

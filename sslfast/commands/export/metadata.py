@@ -11,7 +11,7 @@ from sslfast.weights import NamedEncoder
 
 
 def metadata(found: NamedEncoder, architecture: str) -> dict[str, str]:
-    """The architecture, the images' normalization and form, and the run's recipe where there is one, as JSON."""
+    """Returns the architecture, the images' normalization and form, and the run's recipe if any, as JSON."""
     told = {
         "architecture": architecture,
         "mean": json.dumps(found.data.mean),

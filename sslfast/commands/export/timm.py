@@ -37,7 +37,7 @@ class TimmModel(NamedTuple):
     weights: dict[str, Tensor]
 
     def call(self) -> str:
-        """The line of Python that makes the model."""
+        """Writes the line of Python that makes the model."""
         options = "".join(f", {key}={value!r}" for key, value in self.options.items())
         return f"timm.create_model({self.name!r}, num_classes=0{options})"
 
@@ -58,7 +58,7 @@ def write_timm(found: NamedEncoder, out: Path) -> None:
 
 
 def as_timm(found: NamedEncoder) -> TimmModel:
-    """An encoder as timm has it.
+    """Returns an encoder as timm has it.
 
     Of a ViT, whose positions are computed, the weights hold the positions for images of its `side`. MoCo v3's
     small one has 12 heads, where timm's has 6.

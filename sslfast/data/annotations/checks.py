@@ -78,7 +78,7 @@ class BadObjects:
 def objects_of(
     annotations: Sequence[Annotation], size: tuple[int, int], bad: BadObjects, *, has_polygons: bool
 ) -> Objects:
-    """The objects of an image, without those that are empty, beyond the image or there twice: `bad` records them.
+    """Collects an image's objects, without those that are empty, beyond it or there twice: `bad` records them.
 
     Args:
         annotations: of the image.
@@ -109,7 +109,7 @@ def objects_of(
 
 
 def _reason(annotation: Annotation, size: tuple[int, int]) -> str | None:
-    """Why an object cannot be in an image of this size; None if it can."""
+    """Says why an object cannot be in an image of this size; None if it can."""
     height, width = size
     x1, y1, x2, y2 = annotation.box
     if not np.isfinite(annotation.box).all():

@@ -22,12 +22,12 @@ PREFIX = "instances_"  # of COCO's files of boxes and outlines
 
 
 def coco_file(root: Path, split: str) -> Path:
-    """The file that holds the annotations of a split."""
+    """Names the file that holds the annotations of a split."""
     return root / "annotations" / f"{PREFIX}{split}.json"
 
 
 def coco_splits(root: Path) -> list[str]:
-    """The splits that a folder of COCO's form has annotations of; none where it has another form."""
+    """Lists the splits that a folder of COCO's form has annotations of; none where it has another form."""
     return sorted(path.stem.removeprefix(PREFIX) for path in (root / "annotations").glob(f"{PREFIX}*.json"))
 
 
@@ -90,7 +90,7 @@ def _load(file: Path) -> dict[str, Any]:
 
 
 def _by_id(content: dict[str, Any], key: str, shown: str) -> dict[int, dict[str, Any]]:
-    """The entries of a list by their ids."""
+    """Returns the entries of a list by their ids."""
     entries = content.get(key)
     if not isinstance(entries, list) or not entries:
         raise UsageError(f"{shown}: expected COCO's form, with {key} in a list that is not empty")
@@ -130,7 +130,7 @@ def _annotation(entry: dict[str, Any], label: int, where: str) -> Annotation:
 
 
 def _outlines(segmentation: Any) -> list[Polygon] | Runs | None:
-    """The outlines or the runs of an annotation; None where it has neither."""
+    """Reads the outlines or the runs of an annotation; None where it has neither."""
     if not segmentation:
         return None
     if isinstance(segmentation, dict):
@@ -143,7 +143,7 @@ def _outlines(segmentation: Any) -> list[Polygon] | Runs | None:
 
 
 def _found(file: Path, names: list[str]) -> list[Path]:
-    """The images' files, in the first of the usual folders that has the first of them."""
+    """Finds the images' files, in the first of the usual folders that has the first of them."""
     split = file.stem.removeprefix(PREFIX)
     above = file.parent.parent
     folders = [

@@ -10,7 +10,7 @@ from sslfast.errors import UsageError, printable
 
 
 def images_by_stem(folder: Path) -> dict[str, Path]:
-    """The images in a folder and below it, sorted, by their paths in it without a suffix.
+    """Finds the images in a folder and below it, sorted, by their paths in it without a suffix.
 
     Raises:
         UsageError: two have the same, so that annotations of that name would be of both.
@@ -28,7 +28,7 @@ def images_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a text file, without white space around them.
+    """Reads the lines of a text file, without white space around them.
 
     Raises:
         UsageError: it cannot be read as text.
@@ -40,7 +40,7 @@ def read_lines(path: Path) -> list[str]:
 
 
 def choose_split(name: str, split: str | None, splits: list[str], of: str) -> str:
-    """The split that is meant: the one that is named, or the only one.
+    """Chooses the split that is meant: the one that is named, or the only one.
 
     Args:
         name: the data set's, as it was typed.

@@ -63,7 +63,7 @@ class AnnotatedImages:
 
     @property
     def has_masks(self) -> bool:
-        """Whether the objects have outlines."""
+        """Tells whether the objects have outlines."""
         return all(objects.polygons is not None for objects in self._objects)
 
     def image(self, index: int) -> Image.Image:
@@ -89,11 +89,11 @@ class AnnotatedImages:
         )
 
     def objects(self, index: int) -> Objects:
-        """The objects of one image."""
+        """Returns the objects of one image."""
         return self._objects[index]
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> AnnotatedImages:
-        """The images at these positions, in this order; classes and the record of bad files stay the same."""
+        """Selects the images at these positions, in this order; classes and the record of bad files stay."""
         return AnnotatedImages(
             self.name,
             self.classes,
@@ -104,7 +104,7 @@ class AnnotatedImages:
         )
 
     def with_classes(self, classes: Sequence[str]) -> AnnotatedImages:
-        """The same images with their labels as positions in another list of classes.
+        """Returns the same images with their labels as positions in another list of classes.
 
         Raises:
             UsageError: it lacks one of theirs.
@@ -119,7 +119,7 @@ class AnnotatedImages:
         return AnnotatedImages(self.name, classes, self.paths, objects, self.sizes, self.bad)
 
     def choose(self, classes: Sequence[str]) -> AnnotatedImages:
-        """The same images with the objects of some classes alone, numbered in their order."""
+        """Returns the same images with the objects of some classes alone, numbered in their order."""
         position = {name: number for number, name in enumerate(classes)}
         numbers = np.array([position.get(name, -1) for name in self.classes], dtype=np.int64)
         objects = []
@@ -130,7 +130,7 @@ class AnnotatedImages:
 
 
 def united(parts: Sequence[AnnotatedImages], name: str) -> AnnotatedImages:
-    """The images of several data sets, which share a record of bad files, in order; classes go by their names.
+    """Joins the images of several data sets, which share a record of bad files, in order; classes by their names.
 
     Raises:
         UsageError: a file is in two of them, or some have outlines and others boxes only.
@@ -163,7 +163,7 @@ def united(parts: Sequence[AnnotatedImages], name: str) -> AnnotatedImages:
 
 
 def header_of(path: Path) -> Header:
-    """The header of an image file.
+    """Reads the header of an image file.
 
     Raises:
         UnreadableImage: it has none.

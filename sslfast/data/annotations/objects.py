@@ -37,7 +37,7 @@ class Objects:
         return len(self.labels)
 
     def subset(self, places: NDArray[np.int64], labels: NDArray[np.int64]) -> Objects:
-        """The objects at these positions, with labels in place of theirs, int64 (len(places),)."""
+        """Selects the objects at these positions, with labels in place of theirs, int64 (len(places),)."""
         return Objects(
             boxes=self.boxes[places],
             labels=labels,
@@ -47,7 +47,7 @@ class Objects:
         )
 
     def masks(self, height: int, width: int) -> NDArray[np.bool_]:
-        """The pixels of each object, bool (n, height, width), in an image of this size.
+        """Draws the pixels of each object, bool (n, height, width), in an image of this size.
 
         Raises:
             ValueError: there are no outlines, or an object's runs are of an image of another size.
@@ -64,7 +64,7 @@ class Objects:
 
 
 def inside(polygon: Polygon, height: int, width: int) -> NDArray[np.bool_]:
-    """The pixels whose centers a polygon encloses, by the even-odd rule: bool (height, width).
+    """Finds the pixels whose centers a polygon encloses, by the even-odd rule: bool (height, width).
 
     Pillow's drawing would take the pixels of the outline along, a fifth of the area of an object of 10 pixels.
     """

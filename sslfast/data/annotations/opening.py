@@ -57,7 +57,7 @@ def open_annotated(
 
 
 def _open(name: str, max_unpacked: float | None, bad: BadFiles, bad_objects: BadObjects) -> list[AnnotatedImages]:
-    """The data sets that a name stands for, of which VOCdevkit holds several."""
+    """Opens the data sets that a name stands for, of which VOCdevkit holds several."""
     path, split = parse(name)
     if path is None:
         path = existing_path(name.rpartition(":")[0] or name)  # which tells what is near

@@ -22,7 +22,7 @@ class Runs(NamedTuple):
     width: int
 
     def mask(self) -> NDArray[np.bool_]:
-        """The mask, bool (height, width)."""
+        """Decodes the mask, bool (height, width)."""
         inside = np.arange(len(self.lengths)) % 2 == 1
         return np.repeat(inside, self.lengths).reshape(self.width, self.height).T
 
@@ -44,7 +44,7 @@ def read_runs(counts: str | Sequence[int], height: int, width: int) -> Runs:
 
 
 def _decoded(text: str) -> list[int]:
-    """The numbers of the COCO API's string: five bits a character, the sixth tells that more follow.
+    """Decodes the numbers of the COCO API's string: five bits a character, the sixth tells that more follow.
 
     From the fourth on, each number is stated as its difference from the second before it.
     """

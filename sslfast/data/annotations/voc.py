@@ -27,7 +27,7 @@ class _Object(NamedTuple):
 
 
 def voc_folders(root: Path) -> list[Path]:
-    """The folders of VOC's form that a folder is or holds, such as VOCdevkit's VOC2007 and VOC2012."""
+    """Finds the folders of VOC's form that a folder is or holds, such as VOCdevkit's VOC2007 and VOC2012."""
     folders = [root, *sorted(entry for entry in root.iterdir() if entry.is_dir())]
     found = [
         folder for folder in folders if (folder / "Annotations").is_dir() and (folder / "JPEGImages").is_dir()
@@ -68,7 +68,7 @@ def open_voc(
 
 
 def _listed(folder: Path, split: str | None, name: str) -> list[tuple[Path, Path]]:
-    """The annotations and the image of each entry of a split; of a folder without ImageSets, all."""
+    """Finds the annotations and the image of each entry of a split; of a folder without ImageSets, all."""
     images = images_by_stem(folder / "JPEGImages")
     lists = folder / "ImageSets" / "Main"
     if not lists.is_dir() and split is None:
@@ -99,7 +99,7 @@ def _listed(folder: Path, split: str | None, name: str) -> list[tuple[Path, Path
 
 
 def _read(path: Path) -> tuple[tuple[int, int] | None, list[_Object]]:
-    """Height and width, None where they are not stated, and the objects of one file."""
+    """Reads height and width, None where they are not stated, and the objects of one file."""
     root = _parse(path)
     objects = []
     for position, element in enumerate(root.iterfind("object"), 1):
@@ -123,7 +123,7 @@ def _read(path: Path) -> tuple[tuple[int, int] | None, list[_Object]]:
 
 
 def _parse(path: Path) -> ElementTree.Element:
-    """The tree of an XML file. One that declares a document type is refused: entities can grow without bound."""
+    """Reads an XML file's tree. One that declares a document type is refused: entities can grow without bound."""
     shown = printable(str(path))
 
     def refuse(*_: object) -> None:

@@ -82,7 +82,7 @@ def open_yolo(root: Path, split: str | None, name: str, bad: BadFiles, bad_objec
 
 
 def _read(where: str, line: str, size: tuple[int, int], names: list[str] | None) -> Annotation:
-    """The object of a line, in pixels."""
+    """Reads the object of a line, in pixels."""
     height, width = size
     number, *rest = line.split()
     try:
@@ -109,7 +109,7 @@ def _read(where: str, line: str, size: tuple[int, int], names: list[str] | None)
 
 
 def _names(root: Path) -> list[str] | None:
-    """The classes' names; None where no file tells them."""
+    """Reads the classes' names; None where no file tells them."""
     found = [folder / name for folder in (root, root.parent) for name in NAMES if (folder / name).is_file()]
     if not found:
         return None

@@ -22,7 +22,7 @@ from sslfast.data.sources.images import STRIP
 def dali_crops(
     source: Source, size: int, batch_size: int, device: torch.device, *, threads: int, prefetch: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The crops of a source of files: each readable image once, in order, by `evaluation.resize_center_crop`.
+    """Yields the crops of files: each readable image once, in order, by `evaluation.resize_center_crop`.
 
     Args:
         source: of files.
@@ -59,7 +59,7 @@ def dali_crops(
 
 
 def _evaluation_arguments(shape: NDArray[np.int64], size: int) -> list[NDArray[Any]]:
-    """The arguments by which `evaluation_graph` makes images of shapes (B, 2) as `resize_center_crop` would."""
+    """Computes `evaluation_graph`'s arguments to treat images of shapes (B, 2) as `resize_center_crop` does."""
     shorter = shape.min(axis=1, keepdims=True)
     part = np.minimum(shape, STRIP * shorter)
     part_start = (shape - part) // 2

@@ -38,7 +38,7 @@ COLOR: Arguments = [
 def region_arguments(
     draws: Sequence[ViewDraws], size: NDArray[np.int64], orientation: NDArray[np.int64]
 ) -> tuple[list[NDArray[Any]], NDArray[np.int64], tuple[ViewDraws, ...]]:
-    """The least part of each image that holds its crops.
+    """Finds the least part of each image that holds its crops.
 
     Args:
         draws: of each view.
@@ -59,13 +59,13 @@ def region_arguments(
 
 
 def crop_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
-    """The start and shape of each sample's crop, and whether it is flipped."""
+    """Returns the start and shape of each sample's crop, and whether it is flipped."""
     boxes = draws.boxes.astype(np.int32)
     return [boxes[:, :2].copy(), boxes[:, 2:].copy(), draws.flip.astype(np.int32)]  # DALI takes no strided arrays
 
 
 def color_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
-    """The draws of everything that follows the crop."""
+    """Returns the draws of everything that follows the crop."""
     return [
         draws.jitter,
         draws.brightness,
@@ -81,7 +81,7 @@ def color_arguments(draws: ViewDraws) -> list[NDArray[Any]]:
 
 @pipeline_def(enable_conditionals=True)
 def image_graph(source: Inputs, device: str, region: bool, in_archives: bool) -> tuple[Any, ...]:
-    """Decode images whose views `augment.augment` makes.
+    """Decodes images whose views `augment.augment` makes.
 
     Arguments of a sample: with `region` `region_arguments`, whose part of the image is decoded.
 
@@ -96,7 +96,7 @@ def image_graph(source: Inputs, device: str, region: bool, in_archives: bool) ->
 def crop_graph(
     source: Inputs, device: str, sizes: Sequence[int], region: bool, in_archives: bool
 ) -> tuple[Any, ...]:
-    """Crop, resize and flip each view from one decoded image.
+    """Crops, resizes and flips each view from one decoded image.
 
     Resizing is bilinear with antialiasing, as torchvision's, but for the outermost pixels of a view that shrinks:
     where the filter reaches beyond the crop, DALI repeats the edge and torchvision weighs the rest alone.
@@ -122,7 +122,7 @@ def view_graph(
     std: Sequence[float],
     in_archives: bool,
 ) -> tuple[Any, ...]:
-    """Make each view from one decoded image, in DALI alone: `crop_graph`, then the operations of `augment.finish`.
+    """Makes each view from one decoded image, in DALI alone: `crop_graph`, then what `augment.finish` does.
 
     Two things differ from `finish`. Each operation rounds to 8 bits: on photographs 0.3 levels on average, 2 at
     most. And the hue is rotated linearly, about the gray axis in YIQ, where torchvision rotates it in HSV: luma is
@@ -154,7 +154,7 @@ def view_graph(
 
 @pipeline_def(enable_conditionals=True)
 def evaluation_graph(source: Inputs, device: str, size: int, in_archives: bool) -> tuple[Any, ...]:
-    """Resize a part of the image, then crop.
+    """Resizes a part of the image, then crops it.
 
     Arguments of a sample: start and end of the part, height and width to resize it to, float32 (2,) each; start of
     the crop in it, int32 (2,).
@@ -170,13 +170,13 @@ def evaluation_graph(source: Inputs, device: str, size: int, in_archives: bool) 
 
 @pipeline_def(batch_size=1, prefetch_queue_depth=1)
 def decoding_graph(source: Inputs, device: str, in_archives: bool) -> Any:
-    """Decode one file at a time as it is stored, and do nothing else."""
+    """Decodes one file at a time as it is stored, and does nothing else."""
     (file,) = fn.external_source(source, num_outputs=1, dtype=types.UINT8, ndim=1)
     return _decode(file, device, in_archives)
 
 
 def _decode(file: Any, device: str, in_archives: bool, **region: Any) -> Any:
-    """The image of a file, by its path or its content, as it is stored, or a part of it.
+    """Decodes the image of a file, by its path or its content, as it is stored, or a part of it.
 
     On the CPU a part has the same pixels, and the same files fail.
 
@@ -191,7 +191,7 @@ def _decode(file: Any, device: str, in_archives: bool, **region: Any) -> Any:
 
 
 def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
-    """The image, or a part of it, that Pillow has decoded."""
+    """Returns the image, or a part of it, that Pillow has decoded."""
     image = fn.slice(pixels, **region) if region else pixels
     return image.gpu() if device == "gpu" else image
 
@@ -199,7 +199,7 @@ def _decoded_before(pixels: Any, device: str, **region: Any) -> Any:
 def _decoded(
     source: Inputs, device: str, arguments: Arguments, in_archives: bool, by_region: bool = False
 ) -> list[Any]:
-    """The nodes that every graph begins with: upright image, index in the source, the graph's own arguments."""
+    """Makes the nodes that every graph begins with: upright image, index in the source, its own arguments."""
     region = REGION if by_region else []
     kinds = [(types.UINT8, 1), (types.BOOL, 0), (types.UINT8, 3), (types.INT64, 0), *TURN, *region, *arguments]
     file, by_pillow, pixels, index, *graph_arguments = fn.external_source(
@@ -222,7 +222,7 @@ def _decoded(
 
 
 def _by_view(arguments: Sequence[Any], sizes: Sequence[int]) -> list[Sequence[Any]]:
-    """The arguments of each view."""
+    """Groups the arguments by view."""
     count = len(arguments) // len(sizes)
     return [arguments[count * view : count * (view + 1)] for view in range(len(sizes))]
 
@@ -245,7 +245,7 @@ def _recolor(
     sigma: Any,
     solarize: Any,
 ) -> Any:
-    """Do color jitter, grayscale, blur and solarization to a uint8 view.
+    """Applies color jitter, grayscale, blur and solarization to a uint8 view.
 
     Conditionals, so that a sample pays only for the operations that its draws ask for.
     """

@@ -76,7 +76,7 @@ class DaliLoader:
         )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch from step `start` on.
+        """Yields the batches of an epoch from step `start` on.
 
         Raises:
             UsageError: too many files cannot be read.
@@ -90,7 +90,7 @@ class DaliLoader:
             yield Batch(views, index, label, self.spec.seed, epoch, boxes)
 
     def _views(self, plan: Plan, outputs: list[Any]) -> Iterator[Tensor]:
-        """The views of a planned batch, made from the graph's outputs for it."""
+        """Yields the views of a planned batch, made from the graph's outputs for it."""
         data, dtype = self.spec.data, self.spec.dtype
         if self.dali_only:
             yield from (view.permute(0, 3, 1, 2).to(dtype) for view in outputs)
@@ -103,7 +103,7 @@ class DaliLoader:
                 yield finish(crops.permute(0, 3, 1, 2), draws, data.mean, data.std, dtype)
 
     def _plan(self, epoch: int, order: ReadableOrder, step: int) -> Plan:
-        """The plan of a step: its images, their draws, and the graph's arguments."""
+        """Makes the plan of a step: its images, their draws, and the graph's arguments."""
         indices = order.batch(step)
         heights, widths = self.files.heights[indices], self.files.widths[indices]
         draws = tuple(

@@ -6,7 +6,7 @@ import ctypes
 
 
 def release_memory() -> None:
-    """Give freed memory back to the system, where the C library is glibc.
+    """Gives freed memory back to the system, where the C library is glibc.
 
     glibc keeps what a thread has freed for threads that allocate where that one did, and each pipeline has threads
     of its own, which find little of it again: evaluations grew the process by half a MiB each.

@@ -71,7 +71,7 @@ class Runner:
         self.prefetch = prefetch
 
     def run(self, plan: Callable[[int], Plan], steps: range) -> Iterator[tuple[Plan, list[Any]]]:
-        """Decode a range of steps.
+        """Decodes a range of steps.
 
         Args:
             plan: makes the plan of a step; one without samples is passed over.
@@ -131,7 +131,7 @@ class Runner:
         )
 
     def _inputs(self, plans: Iterator[Plan], planned: deque[Plan]) -> Inputs:
-        """The graph's inputs, batch by batch; the plan of each batch taken is appended to `planned`."""
+        """Yields the graph's inputs, batch by batch; the plan of each batch taken is appended to `planned`."""
         for plan in plans:
             if not len(plan.indices):
                 continue
@@ -145,7 +145,7 @@ class Runner:
             yield files, by_pillow, pixels, plan.indices, *turns, *plan.arguments
 
     def _try_each(self, paths: list[Path]) -> list[Shape | None]:
-        """Decode files one by one with DALI; return their shapes, None where it fails."""
+        """Decodes files one by one with DALI; returns their shapes, None where it fails."""
         shapes: list[Shape | None] = []
         while len(shapes) < len(paths):
             rest = ((self.files.for_dali([path]),) for path in paths[len(shapes) :])

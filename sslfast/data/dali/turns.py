@@ -21,7 +21,7 @@ TURN: list[tuple[Any, int]] = [(types.BOOL, 0), (types.BOOL, 0), (types.INT32, 0
 
 
 def turn_arguments(orientation: NDArray[np.int64]) -> list[NDArray[Any]]:
-    """The turns of images of orientations (B,): whether there is any; transpose; mirror left-right; top-bottom."""
+    """Tells how to turn images of orientations (B,): whether at all; transpose; mirror left-right; top-bottom."""
     return [
         orientation != UPRIGHT,
         np.isin(orientation, TRANSPOSED),
@@ -31,7 +31,7 @@ def turn_arguments(orientation: NDArray[np.int64]) -> list[NDArray[Any]]:
 
 
 def turn(image: Any, turned: Any, transposed: Any, left_right: Any, top_bottom: Any) -> Any:
-    """The nodes that turn an image by `turn_arguments`."""
+    """Makes the nodes that turn an image by `turn_arguments`."""
     if turned:
         if transposed:
             image = fn.transpose(image, perm=[1, 0, 2], transpose_layout=False)
@@ -42,7 +42,7 @@ def turn(image: Any, turned: Any, transposed: Any, left_right: Any, top_bottom: 
 def stored_region(
     start: NDArray[np.int64], shape: NDArray[np.int64], size: NDArray[np.int64], orientation: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The parts of images as they lie in their files.
+    """Computes the parts of images as they lie in their files.
 
     Args:
         start: (B, 2) top and left of the parts in the upright images.

@@ -25,7 +25,7 @@ ViewSampler = Callable[[int, Tensor, Tensor], Tensor]
 def view_sampler(
     view: ViewConfig, seed: int, view_number: int, sizes: NDArray[np.int64], device: torch.device
 ) -> ViewSampler:
-    """Make the function that samples the draws of one view.
+    """Makes the function that samples the draws of one view.
 
     Args:
         view: its probabilities and ranges.

@@ -42,11 +42,11 @@ class ViewDraws:
     solarize: NDArray[np.bool_]  # (B,)
 
     def crops(self) -> NDArray[np.float32]:
-        """float32 (B, 5): top, left, height, width, and 1 where the crop is mirrored."""
+        """Returns float32 (B, 5): top, left, height, width, and 1 where the crop is mirrored."""
         return np.concatenate([self.boxes, self.flip[:, None]], axis=1, dtype=np.float32)
 
     def table(self) -> NDArray[np.float32]:
-        """float32 (B, 14), as `view_augment` takes them: the columns of its `Draw`."""
+        """Returns float32 (B, 14), as `view_augment` takes them: the columns of its `Draw`."""
         table = np.empty((len(self.boxes), len(Draw)), dtype=np.float32)
         table[:, : Draw.FLIP + 1] = self.crops()
         table[:, Draw.JITTER] = self.jitter
@@ -70,7 +70,7 @@ def sample_view(
     heights: ArrayLike,
     widths: ArrayLike,
 ) -> ViewDraws:
-    """Sample the draws of one view of each sample.
+    """Samples the draws of one view of each sample.
 
     Args:
         view: its probabilities and ranges.
@@ -87,7 +87,7 @@ def sample_view(
     samples = np.asarray(indices)
 
     def numbers(kind: int, count: int) -> NDArray[np.float64]:
-        """Uniform numbers of a stream, [count, B]."""
+        """Samples uniform numbers of a stream, [count, B]."""
         return uniform(seed, epoch, samples, view_number * STREAMS_PER_VIEW + kind, count).T
 
     regions = view_regions(view, np.broadcast_to(heights, samples.shape), np.broadcast_to(widths, samples.shape))
@@ -111,7 +111,7 @@ def sample_view(
 
 
 def view_regions(view: ViewConfig, heights: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The parts of images that a view is cropped from, to whole pixels, at least one.
+    """Computes the parts of images that a view is cropped from, to whole pixels, at least one.
 
     Args:
         view: its `region`.
@@ -134,7 +134,7 @@ def crop_boxes(
     scale: Sequence[float],
     ratio: Sequence[float],
 ) -> NDArray[np.int64]:
-    """The boxes of RandomResizedCrop.
+    """Computes the boxes of RandomResizedCrop.
 
     Up to ten tries at a box of `scale` times the image's area and of a log-uniform aspect ratio; the first that
     fits is placed uniformly. Where none fits: the central crop whose ratio comes nearest.
@@ -170,7 +170,7 @@ def crop_boxes(
 
 
 def central_crop(heights: ArrayLike, widths: ArrayLike, ratio: Sequence[float]) -> tuple[ArrayLike, ArrayLike]:
-    """The height and width of the largest crops whose ratio comes nearest to the range.
+    """Computes the height and width of the largest crops whose ratio comes nearest to the range.
 
     An image narrower than the least ratio keeps its width, one wider than the largest keeps its height.
     """
@@ -180,7 +180,7 @@ def central_crop(heights: ArrayLike, widths: ArrayLike, ratio: Sequence[float]) 
 
 
 def factor_range(strength: float) -> tuple[float, float]:
-    """The range of ColorJitter's factors: [max(0, 1 - strength), 1 + strength]."""
+    """Returns the range of ColorJitter's factors: [max(0, 1 - strength), 1 + strength]."""
     return max(0.0, 1 - strength), 1 + strength
 
 

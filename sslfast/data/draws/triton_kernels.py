@@ -50,7 +50,7 @@ class Side(IntEnum):
 
 
 def rules(view: ViewConfig) -> list[float]:
-    """The ranges and probabilities of a view, as `Rule` numbers them."""
+    """Lists the ranges and probabilities of a view, as `Rule` numbers them."""
     return [
         *view.scale,
         *np.log(view.ratio).tolist(),
@@ -66,14 +66,14 @@ def rules(view: ViewConfig) -> list[float]:
 
 
 def sides(view: ViewConfig, sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The sides of images of sizes (N, 2), as a view crops them: (N, 6), as `Side` numbers them."""
+    """Computes the sides of images of sizes (N, 2), as a view crops them: (N, 6), as `Side` numbers them."""
     top, left, height, width = reference.view_regions(view, sizes[:, 0], sizes[:, 1]).T
     central = reference.central_crop(height, width, view.ratio)
     return np.stack((height, width, *central, top, left), axis=1).astype(np.float64)
 
 
 def sample_view(rules: Tensor, sides: Tensor, seed: int, view_number: int, epoch: int, indices: Tensor) -> Tensor:
-    """Sample the draws of one view, as a table: `reference.sample_view` on the GPU.
+    """Samples the draws of one view, as a table: `reference.sample_view` on the GPU.
 
     Args:
         rules: fp64 (19,), of `rules`.
@@ -136,7 +136,7 @@ def between(b_number, p_range):
 
 @triton.jit
 def order_digits(b_number):
-    """A permutation of 0..3, number floor(24 b_number) in lexicographic order, as o0 + 4 o1 + 16 o2 + 64 o3."""
+    """Finds permutation number floor(24 b_number) of 0..3 in lexicographic order, as o0 + 4 o1 + 16 o2 + 64 o3."""
     order = (b_number * 24).to(tl.int32)
     first = order // 6
     second = order % 6 // 2
@@ -149,7 +149,7 @@ def order_digits(b_number):
 
 @triton.jit
 def placed(b_number, b_any_fits, b_length, b_extent):
-    """The crop's start along one axis: uniform, or central where no try fitted."""
+    """Computes the crop's start along one axis: uniform, or central where no try fitted."""
     free = b_length - b_extent
     return tl.floor(tl.where(b_any_fits, b_number * (free + 1), free / 2))
 

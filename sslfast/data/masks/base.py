@@ -60,14 +60,14 @@ class MaskedImages(ABC):
         return image, self._positions[mask]
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> MaskedImages:
-        """The images at these positions, in this order; classes and the record of bad files stay the same."""
+        """Selects the images at these positions, in this order; classes and the record of bad files stay."""
         chosen = copy.copy(self)
         chosen.paths = [self.paths[index] for index in indices]
         chosen._choose(indices)
         return chosen
 
     def with_classes(self, classes: Sequence[str]) -> MaskedImages:
-        """The same images with the positions of their classes in another list.
+        """Returns the same images with the positions of their classes in another list.
 
         Raises:
             UsageError: it lacks some of them.
@@ -80,7 +80,7 @@ class MaskedImages(ABC):
         return self._placed(classes, [classes.index(name) for name in self.classes])
 
     def choose(self, classes: Sequence[str]) -> MaskedImages:
-        """The same images with some classes, after the background, which the pixels of all others are of.
+        """Returns the same images with some classes, after the background, which the pixels of all others are of.
 
         Raises:
             UsageError: these are more than a mask can hold.
@@ -90,7 +90,7 @@ class MaskedImages(ABC):
         return self._placed(chosen, [chosen.index(name) if name in chosen else 0 for name in self.classes])
 
     def _placed(self, classes: Sequence[str], positions: Sequence[int]) -> MaskedImages:
-        """The same images with other classes, in which its own have these positions."""
+        """Returns the same images with other classes, in which its own have these positions."""
         changed = copy.copy(self)
         changed.classes = list(classes)
         place = np.arange(256, dtype=np.uint8)

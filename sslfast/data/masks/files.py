@@ -95,13 +95,13 @@ def read_classes(file: Path) -> list[str]:
 
 
 def mask_of(folder: Path, stem: str) -> Path | None:
-    """The mask in a folder by the path of its image there, without an ending; None where there is none."""
+    """Finds the mask in a folder by the path of its image there, without an ending; None where there is none."""
     candidates = (folder / f"{stem}{ending}" for ending in MASK_EXTENSIONS)
     return next((file for file in candidates if file.is_file()), None)
 
 
 def check_masks(name: str, paths: Sequence[Path], masks: Sequence[Path | None], where: str) -> list[Path]:
-    """The masks. Raises UsageError where some are None, by the first image without one.
+    """Returns the masks. Raises UsageError where some are None, by the first image without one.
 
     Args:
         name: of the data.

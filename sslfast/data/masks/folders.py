@@ -17,7 +17,7 @@ WHOLE = ""  # the name of data that have no splits
 
 
 def folder_splits(root: Path) -> dict[str, tuple[Path, Path]]:
-    """The folders of images and of masks of each split, by the split's name; WHOLE where there is one part only.
+    """Finds the folders of images and of masks by the names of their splits; WHOLE where there is one part only.
 
     A split is a folder that holds both, `train/images` and `train/masks`, or a folder in both, `images/train` and
     `masks/train`, where no image lies beside it.

@@ -52,7 +52,7 @@ def open_masked(
 
 
 def _open(name: str, root: Path, split: str | None) -> MaskedImages:
-    """The split of a folder with masks; of VOC's, several that a plus joins."""
+    """Opens the split of a folder with masks; of VOC's, several that a plus joins."""
     splits = [known for known in _splits(root) if known != WHOLE or split is None]
     parts = [
         choose_split(name, part, splits, str(root))
@@ -62,14 +62,14 @@ def _open(name: str, root: Path, split: str | None) -> MaskedImages:
 
 
 def mask_splits(name: str, max_unpacked: float | None = None) -> list[str]:
-    """The splits of the data of a name without one; empty where it tells its split, or there is one part only."""
+    """Lists the splits of the data of a name without one; empty where it tells one, or there is one part only."""
     path, split = parse(name)
     root = None if split else _root(path, max_unpacked)
     return [] if root is None else [known for known in _splits(root) if known != WHOLE]
 
 
 def _root(path: Path | None, max_unpacked: float | None) -> Path | None:
-    """The folder of data, within those that hold nothing else; None where a path is no folder and no archive."""
+    """Finds the folder of data, within those that hold nothing else; None for neither folder nor archive."""
     if path is not None and path.name.lower().endswith(SUFFIXES) and path.is_file():
         path = extracted(path, max_unpacked)
     if path is None or not path.is_dir():
@@ -82,5 +82,5 @@ def _root(path: Path | None, max_unpacked: float | None) -> Path | None:
 
 
 def _splits(root: Path) -> list[str]:
-    """The splits of a folder with masks; empty where it has none."""
+    """Lists the splits of a folder with masks; empty where it has none."""
     return voc_splits(root) if is_voc(root) else list(folder_splits(root))

@@ -35,7 +35,7 @@ class OutlinedImages(MaskedImages):
 
 
 def painted(objects: Objects, height: int, width: int) -> NDArray[np.uint8]:
-    """The objects of an image in one mask, (height, width): 1 + an object's label, or 0 where there is none.
+    """Paints an image's objects in one mask, (height, width): 1 + an object's label, or 0 where there is none.
 
     Where objects overlap, the smaller one is on top, as a cup on a table: our choice, as outlines have no depth.
     Ignored ones, COCO's crowds, are IGNORED and below all others.

@@ -21,12 +21,12 @@ VOC_CLASSES = [  # by id
 
 
 def is_voc(root: Path) -> bool:
-    """Whether a folder has VOC's layout of images with masks."""
+    """Tells whether a folder has VOC's layout of images with masks."""
     return (root / IMAGES).is_dir() and ((root / MASKS).is_dir() or (root / AUGMENTED).is_dir())
 
 
 def voc_splits(root: Path) -> list[str]:
-    """The names of the lists of images."""
+    """Lists the names of the lists of images."""
     return sorted(file.stem for file in (root / LISTS).glob("*.txt"))
 
 
@@ -56,7 +56,7 @@ def open_voc(name: str, root: Path, splits: Sequence[str]) -> MaskFiles:
 
 
 def _listed(file: Path) -> list[str]:
-    """The images of a list, each by its name, or by a path as in the lists of the added masks."""
+    """Reads the images of a list, each by its name, or by a path as in the lists of the added masks."""
     stems = [Path(line.split()[0]).stem for line in read_lines(file) if line]
     if not stems:
         raise UsageError(f"{file}: lists no image")

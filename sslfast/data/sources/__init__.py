@@ -34,7 +34,7 @@ __all__ = ["Source", "open_data", "open_source"]
 
 
 def open_data(data: DataConfig) -> Source:
-    """Open the images of a recipe, by what its `data` section says of them.
+    """Opens the images of a recipe, by what its `data` section says of them.
 
     Raises:
         UsageError: as `open_source`, and as `in_form`.
@@ -62,7 +62,7 @@ def open_source(
     on_error: Policy = "skip",
     max_unpacked: float | None = None,
 ) -> Source:
-    """Open a source by the name or path that the user typed, or several as one. An existing path wins over a name.
+    """Opens a source by a name or path that the user typed, or several as one. An existing path wins over a name.
 
     Args:
         names: a folder of images (class subfolders optional), a .tar of one (compressed or not), a folder of
@@ -150,7 +150,7 @@ def _unlabeled(source: Source) -> Source:
 
 
 def _not_found(name: str, path: Path, names: list[str]) -> str:
-    """The message for a name that is neither a path nor a data set, with the nearest of both."""
+    """Returns the message for a name that is neither a path nor a data set, with the nearest of both."""
     looks_like_path = os.sep in name or path.suffix in SUFFIXES
     try:
         siblings = [str(path.parent / entry) for entry in os.listdir(path.parent)]

@@ -29,7 +29,7 @@ BUFFER = 2**20  # bytes read at a time
 
 
 def extracted(archive: Path, max_unpacked: float | None = None) -> Path:
-    """Extract an archive unless the cache has its content, and return the folder.
+    """Extracts an archive unless the cache has its content, and returns the folder.
 
     The cache knows a content by its SHA-256 and number of files. An archive that was seen before is known by path,
     inode, size, time of change and of change of status: all that a file system tells. A change that leaves all of
@@ -74,7 +74,7 @@ class Stamp:
 
 
 def _find(archive: Path) -> Path | None:
-    """The folder of an archive's images in the cache, if it is there and whole."""
+    """Finds the folder of an archive's images in the cache, if it is there and whole."""
     path, stamp = str(archive.resolve()), Stamp.of(archive)
     same_size = [(folder, record) for folder, record in _records() if record["size"] == stamp.size]
     for folder, record in same_size:
@@ -100,7 +100,7 @@ def _sha256(archive: Path) -> str:
 
 
 def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The folders of extracted archives, and what is known of each."""
+    """Yields the folders of extracted archives, and what is known of each."""
     for path in cache_folder().glob(f"*/{RECORD}"):
         with suppress(OSError, ValueError):  # damaged: the archive will be extracted again
             record = json.loads(path.read_bytes())
@@ -109,20 +109,20 @@ def _records() -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write what is known of an extracted archive, whole or not at all."""
+    """Writes what is known of an extracted archive, whole or not at all."""
     temporary = folder / f"{RECORD}.{os.getpid()}.tmp"
     temporary.write_text(json.dumps(record))
     temporary.replace(folder / RECORD)
 
 
 def _whole(folder: Path, record: dict[str, Any]) -> Path | None:
-    """The folder of images, unless a cleaner of old files, say, has removed some."""
+    """Returns the folder of images, unless a cleaner of old files, say, has removed some."""
     found = sum(len(files) for *_, files in os.walk(folder / IMAGES))
     return folder / IMAGES if found == record["files"] else None
 
 
 def _extract(archive: Path, partial: Path, stem: str, max_unpacked: float | None) -> Path:
-    """Extract an archive into a partial folder and publish that in the cache; returns the folder of images."""
+    """Extracts an archive into a partial folder and publishes that in the cache; returns the folder of images."""
     stamp = Stamp.of(archive)
     limit = max(LEAST_LIMIT, GROWTH * stamp.size) if max_unpacked is None else int(max_unpacked * 2**30)
     images = partial / IMAGES
@@ -154,7 +154,7 @@ def _extract(archive: Path, partial: Path, stem: str, max_unpacked: float | None
 
 
 def _publish(partial: Path, folder: Path, record: dict[str, Any]) -> Path:
-    """Give a partial folder its name in the cache, unless another process has just done the same."""
+    """Gives a partial folder its name in the cache, unless another process has just done the same."""
     try:
         partial.rename(folder)
     except OSError:  # the folder is there

@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def channels_last(array: NDArray[Any]) -> NDArray[np.uint8]:
-    """Images (N, H, W), (N, 3, H, W) or (N, H, W, 3) as (N, H, W, 1) or the last of these."""
+    """Returns images (N, H, W), (N, 3, H, W) or (N, H, W, 3) as (N, H, W, 1) or the last of these."""
     if array.ndim == 3:
         array = array[..., None]
     elif array.shape[1] == 3 and array.shape[-1] != 3:
@@ -24,7 +24,7 @@ def channels_last(array: NDArray[Any]) -> NDArray[np.uint8]:
 def numbered(
     name: str, targets: Iterable[Any], classes: Sequence[object]
 ) -> tuple[list[str], NDArray[np.int64] | None]:
-    """The classes and the labels of a data set; none of either where an image has no label (None or -1).
+    """Returns the classes and the labels of a data set; none of either where an image has no label (None or -1).
 
     Args:
         name: the data set's, for a warning where only some have none.

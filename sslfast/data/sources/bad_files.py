@@ -43,7 +43,7 @@ class BadFiles:
         return len(self.reasons)
 
     def add(self, path: Path, reason: object) -> None:
-        """Log an unreadable file, once however often it is met.
+        """Logs an unreadable file, once however often it is met.
 
         Raises:
             UsageError: more than the allowed share is unreadable, or none may be.

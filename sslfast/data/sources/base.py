@@ -68,7 +68,7 @@ class Source:
         return len(self.images)
 
     def parts(self, index: int) -> list[Image.Image]:
-        """Read one image, in the source's form.
+        """Reads one image, in the source's form.
 
         Returns:
             Its channels, see `sslfast.data.sources.parts`.
@@ -81,21 +81,21 @@ class Source:
         return parts_of_array(self.formed(self.pixels(index)))
 
     def pixels(self, index: int) -> Levels:
-        """One image of the array, (H, W, C), as it was given: without what surrounds it there."""
+        """Returns one image of the array, (H, W, C), as it was given: without what surrounds it there."""
         assert self.images is not None
         height, width = self.images.shape[1:3] if self.sizes is None else self.sizes[index]
         return self.images[index, :height, :width]
 
     def image(self, index: int) -> Image.Image:
-        """Read one image as people see it, in RGB of 8 bits. Raises as `parts`."""
+        """Reads one image as people see it, in RGB of 8 bits. Raises as `parts`."""
         return as_picture(self.parts(index))
 
     def formed(self, images: Levels) -> Levels:
-        """Some of the array's images, (..., C), in the source's form."""
+        """Returns some of the array's images, (..., C), in the source's form."""
         return images if self.is_formed else self.form.of_array(images)
 
     def subset(self, indices: Sequence[int] | NDArray[np.int64]) -> Source:
-        """The images at these positions, in this order; classes and the record of bad files stay the same."""
+        """Selects the images at these positions, in this order; classes and the record of bad files stay."""
         chosen = np.asarray(indices, dtype=np.int64)
         return Source(
             self.name,

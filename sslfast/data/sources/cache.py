@@ -15,7 +15,7 @@ LOCK, PARTIAL = ".lock", ".partial"  # what their names end with
 
 
 def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/sslfast`, or `~/.cache/sslfast`; made if missing.
+    """Returns `$XDG_CACHE_HOME/sslfast`, or `~/.cache/sslfast`; made if missing.
 
     Raises:
         UsageError: it cannot be made.
@@ -32,7 +32,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def partial_folder(name: str) -> Iterator[Path]:
-    """A new folder in the cache to prepare something in, which no other process has; removed at the end.
+    """Makes a new folder in the cache to prepare something in, which no other process has; removed at the end.
 
     Whoever asks for the same name waits until it is free. A process that is killed leaves its folder behind, which
     the next call, for whatever name, removes: the kernel has released its lock.

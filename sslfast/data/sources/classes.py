@@ -19,7 +19,7 @@ LISTED = 5  # names in a message
 
 
 def read_classes(name: str | None, known: Sequence[str] = ()) -> list[str] | None:
-    """The names of the classes in a list.
+    """Reads the names of the classes in a list.
 
     Args:
         name: a text file, a name a line, `#` before comments; the name of a list of the package, imagenet100; or
@@ -42,7 +42,7 @@ def read_classes(name: str | None, known: Sequence[str] = ()) -> list[str] | Non
 
 
 def _lines(name: str, known: Sequence[str]) -> list[str]:
-    """The lines of a list, without comments."""
+    """Reads the lines of a list, without comments."""
     path = user_path(name)
     if not path.exists():
         lists = {
@@ -59,7 +59,7 @@ def _lines(name: str, known: Sequence[str]) -> list[str]:
 
 
 def with_classes(source: Source, classes: Sequence[str], *, allow_missing: bool = False) -> Source:
-    """The images of these classes, numbered in their order; the images keep theirs.
+    """Selects the images of these classes, numbered in their order; the images keep theirs.
 
     Args:
         source: labeled images.
@@ -82,7 +82,7 @@ def with_classes(source: Source, classes: Sequence[str], *, allow_missing: bool 
 def check_there(
     name: str, known: Sequence[str], classes: Sequence[str], *, allow_missing: bool = False
 ) -> list[str]:
-    """Those of some classes that data have.
+    """Returns those of some classes that the data have.
 
     Args:
         name: of the data.
@@ -110,6 +110,6 @@ def check_distinct(name: str, classes: Sequence[str]) -> None:
 
 
 def names_in_short(names: Sequence[str]) -> str:
-    """The first few names, and how many there are beside them."""
+    """Lists the first few names, and says how many there are beside them."""
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return printable(", ".join(names[:LISTED])) + more

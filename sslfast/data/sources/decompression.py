@@ -54,7 +54,7 @@ DECOMPRESSORS: dict[bytes, Callable[[], Decompressor]] = {  # by a file's first 
 
 
 def uncompressed(file: io.BufferedReader) -> io.BufferedReader:
-    """The content of a file: decompressed if it is compressed by gzip, bzip2 or xz, else the file itself.
+    """Returns the content of a file: decompressed if it is compressed by gzip, bzip2 or xz, else the file itself.
 
     Raises:
         EOFError: on reading, the last compressed stream is cut short.
@@ -87,7 +87,7 @@ class _Decompressed(io.RawIOBase):
         return len(data)
 
     def _read(self, size: int) -> bytes:
-        """At least a byte and at most `size`; none at the end."""
+        """Reads at least a byte and at most `size`; none at the end."""
         while not self._decompressor.eof or self._open_next():
             data, self._pending = self._pending, b""
             starving = self._decompressor.needs_input and not data

@@ -23,7 +23,7 @@ MOST_ENDINGS = 3  # likewise, the commonest
 
 
 def open_folder(root: Path, name: str) -> Source:
-    """List a folder's images; nothing is decoded.
+    """Lists a folder's images; nothing is decoded.
 
     Wrapper folders are seen through: as long as a folder holds one subfolder and no image, its subfolder is meant.
     If images lie in what remains, all are unlabeled; otherwise its folders are the classes, sorted by name, each
@@ -77,7 +77,7 @@ def open_folder(root: Path, name: str) -> Source:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """The names of a folder's subfolders, sorted, hidden ones passed over; none where an image lies beside them.
+    """Lists a folder's subfolders by name, sorted, hidden ones passed over; none where an image lies beside them.
 
     Raises:
         UsageError: the folder cannot be listed.
@@ -98,7 +98,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def _splits_message(name: str, base: Path, splits: list[str], counts: dict[str, int]) -> str:
-    """The sentence that asks which split is meant, by what to type."""
+    """Writes the sentence that asks which split is meant, by what to type."""
     choices = [
         f"--data {shlex.quote(str(base / split))} ({counts[split]} images)" for split in splits[:MOST_CHOICES]
     ]
@@ -108,7 +108,7 @@ def _splits_message(name: str, base: Path, splits: list[str], counts: dict[str, 
 
 
 def _files(root: Path) -> tuple[list[Path], list[Path]]:
-    """All files below the root, and all that is neither a file nor a folder; what is not there counts as a file.
+    """Lists all files below the root, and all that is no file and no folder; what is not there counts as a file.
 
     Links are followed, each real folder once: a loop of links ends.
     """
@@ -139,7 +139,7 @@ def _files(root: Path) -> tuple[list[Path], list[Path]]:
 
 
 def _mode(entry: os.DirEntry[str]) -> int | None:
-    """The kind of file that an entry is or that its link leads to; None where that is nothing, or a loop of links.
+    """Returns the kind of file that an entry is or links to; None where that is nothing, or a loop of links.
 
     A plain file or folder costs no look at the disk beyond the listing.
     """
@@ -154,7 +154,7 @@ def _mode(entry: os.DirEntry[str]) -> int | None:
 
 
 def _common_folders(parts: list[tuple[str, ...]]) -> int:
-    """The number of leading folders that all images share."""
+    """Counts the leading folders that all images share."""
     first, last = min(parts), max(parts)
     deepest = min(len(first), len(last)) - 1  # the last part is the file's name
     shared = 0

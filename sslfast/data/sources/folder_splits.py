@@ -11,7 +11,7 @@ from sslfast.data.sources.val_annotations import is_annotated
 
 
 def unwrapped(root: Path) -> Path:
-    """The folder that is meant by one that wraps it, as archives have it: its only subfolder, beside no image."""
+    """Finds the folder that one wraps and means, as archives have it: its only subfolder, beside no image."""
     visited = set()
     while len(names := subfolders(root)) == 1 and root.resolve() not in visited:  # links may lead in a circle
         visited.add(root.resolve())
@@ -20,7 +20,7 @@ def unwrapped(root: Path) -> Path:
 
 
 def folder_splits(root: Path) -> Splits | None:
-    """The splits in a folder by their subfolders' names, wrapper folders seen through; None where it holds none.
+    """Finds the splits in a folder by their subfolders' names, through folders that wrap it; None: there are none.
 
     The training split is the only one of its kind, if there is one. So is the split to test on, if it has class
     folders or annotations: one for testing, else one for validation, as ImageNet's test images have no labels.
@@ -40,5 +40,5 @@ def folder_splits(root: Path) -> Splits | None:
 
 
 def _has_labels(split: Path) -> bool:
-    """Whether a split's folder holds class folders or annotations."""
+    """Tells whether a split's folder holds class folders or annotations."""
     return is_annotated(split) or len(subfolders(unwrapped(split))) > 1

@@ -32,35 +32,35 @@ class Form(NamedTuple):
 
     @classmethod
     def of(cls, data: DataConfig) -> Form:
-        """The form that a recipe's `data` section asks for."""
+        """Returns the form that a recipe's `data` section asks for."""
         return cls(data.channels, data.depth, data.range)
 
     @classmethod
     def of_levels(cls, images: Levels) -> Form:
-        """The form that images in an array, (..., C), have."""
+        """Returns the form that images in an array, (..., C), have."""
         return cls(images.shape[-1], 8 * images.itemsize)
 
     @property
     def highest(self) -> int:
-        """The level of white."""
+        """Returns the level of white."""
         return 2**self.depth - 1
 
     @property
     def pixel_bytes(self) -> int:
-        """The size of a pixel."""
+        """Returns the size of a pixel in bytes."""
         return self.channels * self.depth // 8
 
     def zeros(self, count: int, height: int, width: int) -> Levels:
-        """Black images of this form, (count, height, width, channels)."""
+        """Makes black images of this form, (count, height, width, channels)."""
         shape = count, height, width, self.channels
         return np.zeros(shape, dtype=np.uint8) if self.depth == 8 else np.zeros(shape, dtype=np.uint16)
 
     def takes(self, channels: int) -> bool:
-        """Whether images of so many channels can be brought into it: gray ones become RGB, others stay."""
+        """Tells whether images of so many channels can be brought into it: gray ones become RGB, others stay."""
         return channels == self.channels or (channels, self.channels) == (1, 3)
 
     def of_array(self, images: NDArray[Any]) -> Levels:
-        """Images in an array, (..., C) of uint8 or uint16 that `check_array` lets pass, in this form."""
+        """Converts images in an array, (..., C) of uint8 or uint16 that `check_array` lets pass, to this form."""
         if images.dtype == np.uint16 and self.value_range is not None:
             images = scaled(images, self.value_range, self.highest).astype(np.uint16)
         elif images.dtype == np.uint8 and self.depth == 16:
@@ -90,7 +90,7 @@ class Form(NamedTuple):
 
 
 def scaled(values: NDArray[Any], bounds: ValueRange, highest: int) -> NDArray[np.float64]:
-    """Values as levels from 0, that of black, to the highest, that of white; those beyond are clipped."""
+    """Converts values to levels from 0, that of black, to the highest, that of white; those beyond are clipped."""
     black, white = bounds
     levels: NDArray[np.float64] = np.rint((values - black) * (highest / (white - black))).clip(0, highest)
     return levels

@@ -35,7 +35,7 @@ Data = Any
 
 @contextmanager
 def named_data(data: Data | None) -> Iterator[Any]:
-    """The name of images for `data.source`, by which they are found until the block ends; names as they are.
+    """Yields a name of images for `data.source`, by which they are found until the block ends; names as they are.
 
     The name tells the kind of the images and a digest of them and their labels: the same ones have the same name.
 
@@ -60,14 +60,14 @@ def named_data(data: Data | None) -> Iterator[Any]:
 
 
 def is_names(data: Data) -> TypeGuard[Names]:
-    """Whether data is named: by one name, or by a list of them."""
+    """Tells whether data is named: by one name, or by a list of them."""
     if isinstance(data, Name):
         return True
     return isinstance(data, (list, tuple)) and all(isinstance(name, Name) for name in data)
 
 
 def read_given(data: Data) -> Source:
-    """The source of images that `named_data` takes, in memory, called by their kind. Raises UsageError as it."""
+    """Makes a source in memory of the images that `named_data` takes, called by their kind. Raises as it."""
     labels: list[Any] | None = None
     images: Any = data
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], (np.ndarray, Tensor)):
@@ -95,7 +95,7 @@ def read_given(data: Data) -> Source:
 
 
 def _read_items(data: Any, name: str) -> tuple[Levels, NDArray[np.int64] | None, list[Any] | None]:
-    """All of a data set: its images, their sizes if these differ, its labels if there are any."""
+    """Reads all of a data set: its images, their sizes if these differ, its labels if there are any."""
     images: list[Levels] = []
     labels: list[Any] = []
     room, taken = room_of(CPU), 0
@@ -133,7 +133,7 @@ def _read_items(data: Any, name: str) -> tuple[Levels, NDArray[np.int64] | None,
 
 
 def _checked(image: Any, where: str, *, leading: int) -> Levels:
-    """An image, or an array of them where one dimension leads, as (H, W, C) or (N, H, W, C) of its own bits."""
+    """Copies an image, or an array of them where one dimension leads, as (H, W, C) or (N, H, W, C) of its bits."""
     if isinstance(image, Image.Image):
         try:
             return _pixels(image)
@@ -158,7 +158,7 @@ def _checked(image: Any, where: str, *, leading: int) -> Levels:
 
 
 def _pixels(image: Image.Image) -> Levels:
-    """The pixels of an image of PIL, (H, W, C): gray of 8 or 16 bits, else RGB."""
+    """Returns the pixels of an image of PIL, (H, W, C): gray of 8 or 16 bits, else RGB."""
     samples, is_deep = read_samples(image), is_deep_gray(image)
     is_gray = is_deep or image.mode in GRAY_MODES
     return as_array(parts_of(image, samples, Form(1 if is_gray else 3, 16 if is_deep else 8)))

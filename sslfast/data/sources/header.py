@@ -31,12 +31,12 @@ class Header(NamedTuple):
 
     @property
     def stored_shape(self) -> tuple[int, int]:
-        """Height and width of the pixels as they lie in the file."""
+        """Returns height and width of the pixels as they lie in the file."""
         return (self.width, self.height) if self.orientation in TRANSPOSED else (self.height, self.width)
 
 
 def read_header(image: Image.Image) -> Header:
-    """Read how large an image is and which way up, by EXIF or, where that is silent, by XMP.
+    """Reads how large an image is and which way up, by EXIF or, where that is silent, by XMP.
 
     Args:
         image: opened, and not loaded: loading a TIFF turns it upright.
@@ -52,14 +52,14 @@ def read_header(image: Image.Image) -> Header:
 
 
 def _exif(image: Image.Image) -> Image.Exif:
-    """The EXIF and XMP of an image; Pillow would decode a PNG for what may follow its pixels."""
+    """Reads the EXIF and XMP of an image; Pillow would decode a PNG for what may follow its pixels."""
     if isinstance(image, PngImageFile) and image.fp and not _has_late_metadata(image.fp):
         return Image.Image.getexif(image)
     return image.getexif()
 
 
 def _has_late_metadata(png: IO[bytes]) -> bool:
-    """Whether a PNG has chunks of metadata after its pixels; the file is left where it was."""
+    """Tells whether a PNG has chunks of metadata after its pixels; the file is left where it was."""
     position = png.tell()
     png.seek(PNG_SIGNATURE)
     after_pixels = False

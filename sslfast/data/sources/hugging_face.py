@@ -21,12 +21,12 @@ ROWS = 64  # read at a time
 
 
 def is_hugging_face(name: str) -> bool:
-    """Whether a name is that of a data set of Hugging Face."""
+    """Tells whether a name is that of a data set of Hugging Face."""
     return name.startswith(PREFIX)
 
 
 def open_hugging_face(name: str) -> Source:
-    """The images of a split of a data set, by default `train`, in their order.
+    """Opens the images of a split of a data set, by default `train`, in their order.
 
     Raises:
         UsageError: the package is not installed; there is no such data set or split, or no network and it is not

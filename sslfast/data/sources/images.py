@@ -29,7 +29,7 @@ class UnreadableImage(Exception):
 
 
 def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
-    """Decode a file to RGB of 8 bits, as `read_parts` does.
+    """Decodes a file to RGB of 8 bits, as `read_parts` does.
 
     Args:
         path: the file.
@@ -43,7 +43,7 @@ def read_rgb(path: Path, value_range: ValueRange | None = None) -> Image.Image:
 
 
 def read_parts(path: Path, form: Form) -> list[Image.Image]:
-    """Decode a file, turned upright as `read_header` says; of an animation, the first frame.
+    """Decodes a file, turned upright as `read_header` says; of an animation, the first frame.
 
     Args:
         path: the file.
@@ -74,14 +74,14 @@ def read_parts(path: Path, form: Form) -> list[Image.Image]:
 
 
 def why_unreadable(error: Exception) -> str:
-    """What a person is told of an error that a file made Pillow raise."""
+    """Says what a person is told of an error that a file made Pillow raise."""
     if isinstance(error, UnidentifiedImageError):  # whose own text names Pillow's handle of the file
         return "cannot identify it as an image"
     return f"{type(error).__name__}: {error}"
 
 
 def without_ends(image: Image.Image) -> Image.Image:
-    """The middle of a strip, 8 times as long as it is wide; any other image as it is.
+    """Returns the middle of a strip, 8 times as long as it is wide; any other image as it is.
 
     It is cut before an image is resized by its shorter side for the sake of its center: 1 x 5000 pixels would
     become 224 x 1,120,000.

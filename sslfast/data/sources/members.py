@@ -23,7 +23,7 @@ class Member(PosixPath):
 
     @classmethod
     def at(cls, archive: Path, name: str, offset: int, size: int) -> Member:
-        """The member of `size` bytes from `offset` on."""
+        """Makes the member of `size` bytes from `offset` on."""
         member = cls(archive, name)
         member.archive, member.offset, member.size = archive, offset, size
         return member
@@ -38,7 +38,7 @@ class Member(PosixPath):
             return file.read(self.size)
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """The archive's, with the member's size; where the archive has become too short, there is no such file."""
+        """Returns the archive's status, with the member's size. Raises FileNotFoundError beyond its end."""
         status = self.archive.stat(follow_symlinks=follow_symlinks)
         if status.st_size < self.offset + self.size:
             raise FileNotFoundError(f"{self}: is beyond the end of {self.archive}")
@@ -60,7 +60,7 @@ class Members(PosixPath):
 
     @classmethod
     def of(cls, folder: Path, members: Iterable[Member]) -> Members:
-        """Those members of archives in the folder."""
+        """Collects the members of archives in the folder by their names there."""
         found = cls(folder)
         start = len(str(folder / "_")) - 1
         found.by_name = {str(member)[start:]: member for member in members}

@@ -33,7 +33,7 @@ class Parsed(NamedTuple):
 
 
 def listed(names: Names) -> list[str]:
-    """One name or several, as a list. Raises UsageError where it is empty."""
+    """Returns one name or several as a list. Raises UsageError where it is empty."""
     several = [names] if isinstance(names, (str, Path)) else names
     if not several:
         raise UsageError(UNNAMED)
@@ -41,18 +41,18 @@ def listed(names: Names) -> list[str]:
 
 
 def one_or_list(names: Names) -> str | list[str]:
-    """One name or several, as a recipe has them."""
+    """Returns one name or several, as a recipe has them."""
     several = listed(names)
     return several[0] if len(several) == 1 else several
 
 
 def joined(names: Names) -> str:
-    """One name or several, as one text."""
+    """Joins one name or several into one text."""
     return " + ".join(listed(names))
 
 
 def parse(name: str) -> Parsed:
-    """The parts of a name. An existing path wins over a name, and a whole path over one with a split.
+    """Parses the parts of a name. An existing path wins over a name, and a whole path over one with a split.
 
     Raises:
         UsageError: nothing can have this name.
@@ -68,7 +68,7 @@ def parse(name: str) -> Parsed:
 
 
 def folder_of(path: Path, name: str, max_unpacked: float | None = None) -> Path:
-    """The folder that a path leads to: itself, or what it unpacks to.
+    """Returns the folder that a path leads to: itself, or what it unpacks to.
 
     Raises:
         UsageError: it is neither a folder nor an archive, or cannot be unpacked.
@@ -83,25 +83,25 @@ def folder_of(path: Path, name: str, max_unpacked: float | None = None) -> Path:
 
 
 def split_folder(folder: Path, name: str, split: str) -> Path:
-    """The folder of a split in that of a data set, `name`. Raises UsageError where it has no such split."""
+    """Finds the folder of a split in that of a data set, `name`. Raises UsageError where it has no such split."""
     check_split(name, name.rpartition(":")[0], split, folder_splits(folder))
     return unwrapped(folder) / split
 
 
 def whole_name(name: str, max_unpacked: float | None = None) -> str:
-    """The name with the split that a data set's bare name stands for, CIFAR10:train; others as they are."""
+    """Returns the name with the split that a data set's bare name means, CIFAR10:train; others as they are."""
     splits = _splits(name, max_unpacked)
     return f"{name}:{splits.train}" if splits and splits.train else name
 
 
 def held_out_name(name: str, max_unpacked: float | None = None) -> str | None:
-    """The name of the labeled test split of a data set's bare name, CIFAR10:test; None: there is none."""
+    """Returns the name of the labeled test split of a data set's bare name, CIFAR10:test; None: there is none."""
     splits = _splits(name, max_unpacked)
     return f"{name}:{splits.test}" if splits and splits.test else None
 
 
 def place(name: str, max_unpacked: float | None = None) -> str:
-    """What tells a source from others: the real path of its folder, of its archive with the split, or its name."""
+    """Tells a source from others: by the real path of its folder, of its archive with the split, or its name."""
     whole = whole_name(name, max_unpacked)
     path, split = parse(whole)
     if path is None:
@@ -112,7 +112,7 @@ def place(name: str, max_unpacked: float | None = None) -> str:
 
 
 def is_same(name: str, other: str) -> bool:
-    """Whether two names mean the same images. Archives that are different ones are not unpacked to be compared.
+    """Tells whether two names mean the same images. Different archives are not unpacked to be compared.
 
     Raises:
         UsageError: as `place`.
@@ -125,7 +125,7 @@ def is_same(name: str, other: str) -> bool:
 
 
 def _splits(name: str, max_unpacked: float | None) -> Splits | None:
-    """The splits of a data set's bare name; None: it has none, or names one."""
+    """Finds the splits of a data set's bare name; None: it has none, or names one."""
     path, split = parse(name)
     if path is None:
         return SETS.get(name)

@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
 
 def packed(name: str, content: str, rows: Iterable[Row], count: int) -> Path:
-    """The shard in the cache that holds these rows; written unless it is there, and then whole.
+    """Returns the shard in the cache that holds these rows; written unless it is there, and then whole.
 
     Args:
         name: what the user calls the images.
@@ -69,7 +69,7 @@ def _write(path: Path, rows: Iterable[Row]) -> None:
 
 
 def _files(key: str, row: Row) -> Iterator[tuple[str, bytes]]:
-    """The files of a sample."""
+    """Yields the files of a sample."""
     extension = next((end for start, end in SIGNATURES.items() if row.content.startswith(start)), ".jpg")
     yield f"{key}{extension}", row.content
     if row.label is not None:

@@ -37,12 +37,12 @@ class Columns(NamedTuple):
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a path is a Parquet file, or a folder of such files without subfolders."""
+    """Tells whether a path is a Parquet file, or a folder of such files without subfolders."""
     return path.suffix == SUFFIX if path.is_file() else bool(listing(path, SUFFIX))
 
 
 def open_parquet(path: Path, name: str) -> Source:
-    """The images of a Parquet file, or of those in a folder in the order of their names.
+    """Opens the images of a Parquet file, or of those in a folder in the order of their names.
 
     The images are the column that is one by Hugging Face's description, else the only one of binary values, bare
     or as `bytes` of a struct. The labels are numbers or names, in the column that the description calls a
@@ -77,7 +77,7 @@ def open_parquet(path: Path, name: str) -> Source:
 
 
 def find_columns(name: str, schema: Any) -> Columns:
-    """The columns of images and of labels, by the description in a schema and by their types and names.
+    """Finds the columns of images and of labels, by the description in a schema and by their types and names.
 
     Raises:
         UsageError: there is no column of images, or several.
@@ -115,7 +115,7 @@ def _holds_labels(kind: Any) -> bool:
 
 
 def rows_of(name: str, batches: Iterable[Any], columns: Columns, *, in_files: bool = False) -> Iterator[Row]:
-    """The rows of batches, of Arrow.
+    """Yields the rows of batches, of Arrow.
 
     Args:
         name: what the user calls them.
@@ -141,7 +141,7 @@ def rows_of(name: str, batches: Iterable[Any], columns: Columns, *, in_files: bo
 
 
 def _class_name(label: int | str | None, classes: Sequence[str]) -> int | str | None:
-    """The name of a class by its number, where names are known; -1 is no class."""
+    """Returns the name of a class by its number, where names are known; -1 is no class."""
     if label is None or label == -1:
         return None
     return classes[label] if classes and isinstance(label, int) else label

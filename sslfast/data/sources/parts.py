@@ -18,7 +18,7 @@ GRAY_MODES = ("1", "L", "LA", "La")  # of 8 bits
 
 
 def parts_of(image: Image.Image, samples: Samples, form: Form) -> list[Image.Image]:
-    """The parts of an image of any of Pillow's modes, in a form.
+    """Returns the parts of an image of any of Pillow's modes, in a form.
 
     Args:
         image: loaded.
@@ -51,21 +51,21 @@ def parts_of(image: Image.Image, samples: Samples, form: Form) -> list[Image.Ima
 
 
 def parts_of_array(pixels: Levels) -> list[Image.Image]:
-    """The parts of an image (H, W, C)."""
+    """Returns the parts of an image (H, W, C)."""
     if pixels.shape[-1] == 3 and pixels.dtype == np.uint8:
         return [Image.fromarray(pixels)]
     return [Image.fromarray(np.ascontiguousarray(channel)) for channel in np.moveaxis(pixels, -1, 0)]
 
 
 def as_array(parts: Sequence[Image.Image]) -> Levels:
-    """The pixels of an image in parts, (H, W, C)."""
+    """Returns the pixels of an image in parts, (H, W, C)."""
     if parts[0].mode == "RGB":
         return np.array(parts[0])
     return np.stack([np.asarray(part) for part in parts], axis=-1)
 
 
 def as_picture(parts: Sequence[Image.Image]) -> Image.Image:
-    """An image in parts as people see it, in RGB of 8 bits: its first three channels, or of fewer the first."""
+    """Shows an image in parts as people see it, in RGB of 8 bits: its first three channels, of fewer the first."""
     if parts[0].mode == "RGB":
         return parts[0]
     first = list(parts[:3]) if len(parts) >= 3 else [parts[0]] * 3

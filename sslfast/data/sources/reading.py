@@ -26,7 +26,7 @@ R = TypeVar("R")
 def read_all(
     source: Source, convert: Callable[[list[Image.Image]], list[Image.Image]]
 ) -> Iterator[tuple[int, Levels]]:
-    """Yield (position, pixels (H, W, C)) of each readable image, in order and in the source's form.
+    """Yields (position, pixels (H, W, C)) of each readable image, in order and in the source's form.
 
     Args:
         source: of files or an array.
@@ -56,7 +56,7 @@ def read_all(
 def in_threads(
     function: Callable[[T], R], items: Iterable[T], ahead: int = AHEAD, *, threads: int | None = None
 ) -> Iterator[R]:
-    """The results of a function of each item, in order, computed ahead by threads.
+    """Yields the results of a function of each item, in order, computed ahead by threads.
 
     Args:
         function: safe to call from several threads.

@@ -36,7 +36,7 @@ class Samples(NamedTuple):
 
 
 def read_samples(image: Image.Image) -> Samples:
-    """Read how the values of an image's pixels are kept.
+    """Reads how the values of an image's pixels are kept.
 
     Args:
         image: opened, and not loaded.
@@ -62,12 +62,12 @@ def read_samples(image: Image.Image) -> Samples:
 
 
 def is_deep_gray(image: Image.Image) -> bool:
-    """Whether an image is gray of more than 8 bits."""
+    """Tells whether an image is gray of more than 8 bits."""
     return image.mode == "F" or image.mode.startswith("I")
 
 
 def gray_values(image: Image.Image, samples: Samples) -> NDArray[np.float64]:
-    """The file's values of a gray image of more than 8 bits, (H, W).
+    """Returns the file's values of a gray image of more than 8 bits, (H, W).
 
     Raises:
         ValueError: some are not finite.
@@ -84,7 +84,7 @@ def gray_values(image: Image.Image, samples: Samples) -> NDArray[np.float64]:
 
 
 def as_rgb_mode(image: Image.Image, samples: Samples, value_range: ValueRange | None = None) -> Image.Image:
-    """Convert an image to Pillow's mode RGB.
+    """Converts an image to Pillow's mode RGB.
 
     Gray is repeated over the channels and more than 8 bits are scaled to 8. Transparent pixels are laid on white,
     as a page would show them: the colors that a file keeps under full transparency are arbitrary.
@@ -114,7 +114,7 @@ def as_rgb_mode(image: Image.Image, samples: Samples, value_range: ValueRange | 
 def gray_levels(
     image: Image.Image, samples: Samples, value_range: ValueRange | None, highest: int
 ) -> NDArray[np.float64]:
-    """The levels of a gray image of more than 8 bits, (H, W), whole numbers from 0 to the highest.
+    """Computes the levels of a gray image of more than 8 bits, (H, W), whole numbers from 0 to the highest.
 
     Args:
         image: loaded.
@@ -141,7 +141,7 @@ def gray_levels(
 
 
 def _on_white(image: Image.Image, samples: Samples) -> Image.Image:
-    """An image with transparency, laid on white."""
+    """Lays an image with transparency on white."""
     transparent = image.info.get("transparency")
     if samples.rawmode in LEVELS_OF_GRAY and transparent is not None:  # Pillow scales the pixels only
         image.info["transparency"] = transparent * LEVELS_OF_GRAY[samples.rawmode]

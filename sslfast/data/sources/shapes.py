@@ -46,14 +46,14 @@ CHUNK = 500  # pictures drawn at a time, to bound the memory
 
 
 def open_shapes() -> Source:
-    """Generate the data set: 5000 pictures of 32 x 32 pixels, class-balanced, the same every time."""
+    """Generates the data set: 5000 pictures of 32 x 32 pixels, class-balanced, the same every time."""
     labels, images = _pictures()
     return Source("shapes", labels=labels, classes=CLASSES, images=images)
 
 
 @functools.cache  # of 15 MB, which take a second to draw
 def _pictures() -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    """The labels and the pictures of the whole set."""
+    """Draws the labels and the pictures of the whole set."""
     labels = np.arange(NUM_IMAGES) % len(CLASSES)
     rng = np.random.default_rng(SEED)
     images = np.concatenate([draw_pictures(labels[i : i + CHUNK], rng) for i in range(0, NUM_IMAGES, CHUNK)])
@@ -61,7 +61,7 @@ def _pictures() -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
 
 
 def draw_pictures(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw one picture a label: (N,) -> uint8 (N, SIDE, SIDE, 3)."""
+    """Draws one picture a label: (N,) -> uint8 (N, SIDE, SIDE, 3)."""
     kind, cool = np.divmod(labels, len(COLORS))
     image = _ground(1 - cool, rng)
     for _ in range(COPIES):
@@ -72,7 +72,7 @@ def draw_pictures(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArra
 
 
 def _colors(cool: NDArray[np.int64], side: int, rng: np.random.Generator) -> Array:
-    """Warm (red to yellow) or cool (cyan to blue) colors: (N, side, side, 3) in [0, 1], each its own."""
+    """Draws warm (red to yellow) or cool (cyan to blue) colors: (N, side, side, 3) in [0, 1], each its own."""
     shape = (len(cool), side, side)
     lowest = np.where(cool, 0.52, -0.02)[:, None, None]
     hue = lowest + rng.uniform(0, 0.14, shape)
@@ -82,14 +82,14 @@ def _colors(cool: NDArray[np.int64], side: int, rng: np.random.Generator) -> Arr
 
 
 def _ground(cool: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """A ground whose color varies as much within a picture as between pictures: (N, SIDE, SIDE, 3)."""
+    """Draws a ground whose color varies as much within a picture as between pictures: (N, SIDE, SIDE, 3)."""
     position = np.linspace(0, KNOTS - 1, SIDE)
     blend = (1 - abs(position[:, None] - np.arange(KNOTS))).clip(0, 1)  # linear interpolation between the knots
     return np.einsum("yi,xj,nijc->nyxc", blend, blend, _colors(cool, KNOTS, rng), optimize=True)
 
 
 def _cover(kind: NDArray[np.int64], rng: np.random.Generator) -> Array:
-    """The share of each pixel that one figure covers: (N, SIDE, SIDE) in [0, 1], soft at the outline."""
+    """Computes the share of each pixel that one figure covers: (N, SIDE, SIDE) in [0, 1], soft at the outline."""
     n = len(kind)
     cx, cy = rng.uniform(4, SIDE - 4, (2, n, 1, 1))
     radius = rng.uniform(5.5, 8, (n, 1, 1))

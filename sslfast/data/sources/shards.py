@@ -35,12 +35,12 @@ Label = int | str | None
 
 
 def is_pattern(name: str) -> bool:
-    """Whether a name is a pattern of shards: train-{000..099}.tar, {train,val}.tar."""
+    """Tells whether a name is a pattern of shards: train-{000..099}.tar, {train,val}.tar."""
     return name.endswith(SUFFIX) and RANGE.search(name) is not None
 
 
 def shards_of(pattern: str) -> list[Path]:
-    """The shards that a pattern names, in order, as a shell expands braces.
+    """Lists the shards that a pattern names, in order, as a shell expands braces.
 
     Raises:
         UsageError: one is not there, or there would be more than a million.
@@ -64,12 +64,12 @@ def shards_of(pattern: str) -> list[Path]:
 
 
 def shards_in(folder: Path) -> list[Path]:
-    """The shards in a folder, by their names; none where an image or a subfolder lies beside them."""
+    """Lists the shards in a folder, by their names; none where an image or a subfolder lies beside them."""
     return listing(folder, SUFFIX)
 
 
 def listing(folder: Path, suffix: str) -> list[Path]:
-    """The files of a suffix in a folder, by their names; none where an image or a subfolder lies beside them.
+    """Lists the files of a suffix in a folder, by name; none where an image or a subfolder lies beside them.
 
     Raises:
         UsageError: the folder cannot be listed.
@@ -83,7 +83,7 @@ def listing(folder: Path, suffix: str) -> list[Path]:
 
 
 def open_shards(shards: Sequence[Path], name: str) -> Source:
-    """The images of shards, in their order; nothing is decoded.
+    """Opens the images of shards, in their order; nothing is decoded.
 
     The files of a sample have one name up to its first full stop. Its image has one of the usual extensions, its
     label is the text of `.cls`, a number or a name, else "label" of `.json`. Labels are taken where all have one.
@@ -105,7 +105,7 @@ def open_shards(shards: Sequence[Path], name: str) -> Source:
 
 
 def _numbered(name: str, labels: list[Label]) -> tuple[list[str], NDArray[np.int64] | None]:
-    """The classes and the labels, by their numbers or, if any is no number, by their names."""
+    """Returns the classes and the labels, by their numbers or, if any is no number, by their names."""
     if all(label is None or isinstance(label, int) for label in labels):
         return numbered(name, labels, [])
     classes = sorted({str(label) for label in labels if label is not None})
@@ -114,7 +114,7 @@ def _numbered(name: str, labels: list[Label]) -> tuple[list[str], NDArray[np.int
 
 
 def _samples(shard: Path) -> Iterator[tuple[Member, Label]]:
-    """The images of a shard, each with its label."""
+    """Yields the images of a shard, each with its label."""
     images: dict[str, Member] = {}
     labels: dict[str, dict[str, Label]] = {}
     for member in _members(shard):
@@ -134,7 +134,7 @@ def _samples(shard: Path) -> Iterator[tuple[Member, Label]]:
 
 
 def _label(member: Member, extension: str) -> Label:
-    """The label in a file: its text, or "label" of its JSON; None where that has none."""
+    """Reads the label in a file: its text, or "label" of its JSON; None where that has none."""
     if member.size > LONGEST_LABEL:
         raise UsageError(f"{printable(str(member))}: expected a label, got {member.size} bytes")
     try:
@@ -148,7 +148,7 @@ def _label(member: Member, extension: str) -> Label:
 
 
 def _members(shard: Path) -> Iterator[Member]:
-    """The files of a shard, by its headers alone."""
+    """Yields the files of a shard, by its headers alone."""
     where = "at its start"
     try:
         size = shard.stat().st_size

@@ -24,7 +24,7 @@ GLUED = re.compile("(?:data|images?|imgs?|sets?|splits?)$")  # trainset, testdat
 
 
 def split_folders(names: Collection[str]) -> list[str]:
-    """The folders that hold a data set's splits rather than its classes; none where they are classes.
+    """Lists the folders that hold a data set's splits rather than its classes; none where they are classes.
 
     A folder may hold a split if a word of its name says so, whatever the case: train, Training, seg_train,
     train2017, imagenet-val, testset, trainA; but test_tube as well. What else is in the names tells the two apart:
@@ -48,13 +48,13 @@ def split_folders(names: Collection[str]) -> list[str]:
 
 
 def kind_of(name: str) -> str | None:
-    """The kind of split that a folder's name tells, a key of WORDS; None where it tells none."""
+    """Returns the kind of split that a folder's name tells, a key of WORDS; None where it tells none."""
     parsed = _parse(name)
     return parsed and parsed[0]
 
 
 def _parse(name: str) -> tuple[str, frozenset[str]] | None:
-    """The kind of split that a folder's name tells, and its other words; None where it tells none."""
+    """Reads the kind of split that a folder's name tells, and its other words; None where it tells none."""
     words = re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).lower())
     parts = [word if word in KINDS else GLUED.sub("", word) for word in words]
     kinds = [KINDS[part] for part in parts if part in KINDS]
@@ -63,7 +63,7 @@ def _parse(name: str) -> tuple[str, frozenset[str]] | None:
 
 
 def _related(found: Collection[tuple[str, frozenset[str]]]) -> bool:
-    """Whether the other words are those of one data set, or of several with more than one kind of split each."""
+    """Tells whether the other words are of one data set, or of several with more than one kind of split each."""
     kinds_of = defaultdict(set)
     for kind, others in found:
         kinds_of[others].add(kind)

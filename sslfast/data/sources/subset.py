@@ -11,7 +11,7 @@ SUBSET_SEED = 0
 
 
 def balanced_subset(labels: NDArray[np.int64] | None, n: int, limit: int) -> NDArray[np.int64]:
-    """Choose `limit` of n positions, as evenly over the classes as they allow; sorted, always the same.
+    """Chooses `limit` of n positions, as evenly over the classes as they allow; sorted, always the same.
 
     A larger limit adds to the choice of a smaller one.
     """
@@ -22,7 +22,7 @@ def balanced_subset(labels: NDArray[np.int64] | None, n: int, limit: int) -> NDA
 
 
 def _class_ranks(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The rank of each entry in its class: the number of earlier entries with the same label."""
+    """Computes the rank of each entry in its class: the number of earlier entries with the same label."""
     by_class = np.argsort(labels, kind="stable")
     ordered = labels[by_class]
     class_ranks = np.empty_like(labels)

@@ -39,7 +39,7 @@ class TooLarge(Exception):
 
 
 def unpack(file: io.BufferedReader, folder: Path, limit: int) -> int:
-    """Write the files of a tar archive below a folder, and read it to its end.
+    """Writes the files of a tar archive below a folder, and reads it to its end.
 
     Of a member only the name and the content are taken: no mode, owner or time. Empty folders are left out.
 
@@ -88,7 +88,7 @@ def unpack(file: io.BufferedReader, folder: Path, limit: int) -> int:
 
 
 def checked_path(member: tarfile.TarInfo) -> PurePosixPath:
-    """The relative path of a member that is a file or a folder. Raises UnsafeMember for others."""
+    """Returns the relative path of a member that is a file or a folder. Raises UnsafeMember for others."""
     if member.issparse() or not (member.isreg() or member.isdir()):
         kind = KINDS.get(member.type, "neither a plain file nor a folder")
         raise UnsafeMember(f"{_shown(member)} is {kind}; images need files and folders only")
@@ -110,7 +110,7 @@ def checked_path(member: tarfile.TarInfo) -> PurePosixPath:
 
 
 def _make_folders(folder: Path, root: Path, made: set[Path]) -> None:
-    """Make a folder and those above it up to the root.
+    """Makes a folder and those above it up to the root.
 
     Raises:
         FileExistsError: a file has the name, or, where the file system takes two spellings for one name, a folder
@@ -127,7 +127,7 @@ def _make_folders(folder: Path, root: Path, made: set[Path]) -> None:
 
 
 def _write(stream: _Stream, member: tarfile.TarInfo, path: Path) -> None:
-    """Write a member's content to a new file."""
+    """Writes a member's content to a new file."""
     free = shutil.disk_usage(path.parent).free - SPARE
     if member.size > free:
         raise TooLarge(f"more than the disk of {path.parent} has free")

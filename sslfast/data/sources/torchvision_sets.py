@@ -43,14 +43,14 @@ SETS = {
 
 
 def is_torchvision(name: str) -> bool:
-    """Whether torchvision has a data set of this name, without its `:split`; `open_torchvision` may refuse it."""
+    """Tells whether torchvision has a data set of this name, without `:split`; it may yet be refused."""
     set_name = name.partition(":")[0]
     found = getattr(torchvision.datasets, set_name, None)
     return set_name in SETS or (inspect.isclass(found) and issubclass(found, torchvision.datasets.VisionDataset))
 
 
 def open_torchvision(name: str) -> Source:
-    """Open a split of a torchvision data set, downloading it unless the cache has it.
+    """Opens a split of a torchvision data set, downloading it unless the cache has it.
 
     Args:
         name: NAME:SPLIT with torchvision's name of the split, or NAME, for the training split.
@@ -89,7 +89,7 @@ def open_torchvision(name: str) -> Source:
 
 
 def _from_data_set(name: str, data: Any, root: Path) -> Source:
-    """The source of a data set of torchvision, which holds an array (`data`) or files in one of three forms."""
+    """Makes a source of a data set of torchvision: an array (`data`), or files in one of three forms."""
     array, names = getattr(data, "data", None), getattr(data, "classes", [])
     if isinstance(array, (np.ndarray, torch.Tensor)):
         classes, labels = numbered(name, data.targets if hasattr(data, "targets") else data.labels, names)

@@ -14,7 +14,7 @@ from sslfast.errors import UsageError, printable
 
 
 def united(sources: Sequence[Source]) -> Source:
-    """The images of several sources in order; classes of one name are one class, numbered as they appear.
+    """Joins the images of several sources in order; classes of one name are one class, numbered as they appear.
 
     Raises:
         UsageError: some have labels and others none, some are files and others arrays, arrays have images of
@@ -69,14 +69,14 @@ def _check_unitable(first: Source, other: Source) -> None:
 
 
 def relabeled(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
-    """The labels of a source as positions in other classes, int64 (N,), by the names; all of its own are there."""
+    """Returns a source's labels as positions in other classes, by name, int64 (N,); all of its own are there."""
     assert source.labels is not None
     position = {name: i for i, name in enumerate(classes)}
     return np.array([position[name] for name in source.classes], dtype=np.int64)[source.labels]
 
 
 def real_files(paths: Iterable[Path] | None) -> set[str]:
-    """The real paths of a source's files; empty where the images are an array."""
+    """Finds the real paths of a source's files; empty where the images are an array."""
     real: dict[Path, str] = {}  # by folder, as the images are many
     files = set()
     for path in paths or []:

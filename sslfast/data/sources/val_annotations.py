@@ -20,12 +20,12 @@ COLUMNS = 6  # the image's name, its class, and the box of what it shows: left, 
 
 
 def is_annotated(folder: Path) -> bool:
-    """Whether a folder holds images and their annotations; one that was sorted into class folders does not."""
+    """Tells whether a folder holds images and annotations; one that was sorted into class folders does not."""
     return (folder / ANNOTATIONS).is_file() and subfolders(folder) == [IMAGES]
 
 
 def open_annotated(folder: Path, name: str) -> Source:
-    """List a folder's images, labeled by its annotations.
+    """Lists a folder's images, labeled by its annotations.
 
     Args:
         folder: one that `is_annotated`.
@@ -57,7 +57,7 @@ def open_annotated(folder: Path, name: str) -> Source:
 
 
 def _read(annotations: Path) -> dict[str, str]:
-    """The class of each image by its name."""
+    """Reads the class of each image by its name."""
     try:
         lines = annotations.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

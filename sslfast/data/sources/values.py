@@ -37,7 +37,7 @@ class Found(NamedTuple):
 
 
 def in_form(source: Source, form: Form) -> Source:
-    """The source, its images read in a form.
+    """Returns the source, its images read in a form.
 
     A warning, one for each source and form, tells where the form's range does not fit the values that are found.
 
@@ -62,7 +62,7 @@ def in_form(source: Source, form: Form) -> Source:
 
 
 def _warn(source: Source, found: list[Found]) -> None:
-    """Warn of values that the source's range does not fit."""
+    """Warns of values that the source's range does not fit."""
     gray, color = ([values for values in found if values.is_color == is_color] for is_color in (False, True))
     if gray and source.form.value_range is not None:
         black, white = source.form.value_range
@@ -82,7 +82,7 @@ def _warn(source: Source, found: list[Found]) -> None:
 
 
 def _warn_of_narrow(source: Source, found: list[Found]) -> None:
-    """Warn of values that leave a bit or more unused, as a range would not."""
+    """Warns of values that leave a bit or more unused, as a range would not."""
     used = max(values.high / (values.most or 1) for values in found)
     white = 2 ** int(max(values.high for values in found)).bit_length() - 1
     share = f"{1 + round(255 * used)} of 256 levels" if source.form.depth == 8 else f"up to {used:.2g} of white"
@@ -99,12 +99,12 @@ def _shown(source: Source, found: list[Found]) -> str:
 
 
 def _is_narrow(values: Found) -> bool:
-    """Whether the values leave a bit of their form unused, or more."""
+    """Tells whether the values leave a bit of their form unused, or more."""
     return values.most is not None and values.high <= values.most / 2
 
 
 def _values_in(source: Source) -> list[Found]:
-    """The values of a source in what has more than 8 bits: in some of its files, or in its array."""
+    """Finds the values of a source in what has more than 8 bits: in some of its files, or in its array."""
     if source.paths is not None:
         step = max(1, -(-len(source.paths) // PROBED))
         return _values(source.paths[::step])
@@ -117,7 +117,7 @@ def _values_in(source: Source) -> list[Found]:
 
 
 def _values(paths: list[Path]) -> list[Found]:
-    """The values in those of these files that have more than 8 bits."""
+    """Finds the values in those of these files that have more than 8 bits."""
     found = []
     for path in paths:
         try:

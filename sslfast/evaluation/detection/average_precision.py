@@ -22,7 +22,7 @@ Objects = dict[str, Tensor]
 
 
 def average_precision(pairs: Iterable[tuple[Objects, Objects]], *, masks: bool) -> dict[str, float | None]:
-    """COCO's measures of detections: the means over the classes, at IoU 0.50 to 0.95 but for ap50 and ap75.
+    """Computes COCO's measures of detections: means over the classes, at IoU 0.50 to 0.95 but for ap50 and ap75.
 
     Args:
         pairs: of each image, on the CPU, (detections, objects): "boxes" (n, 4), "labels" (n,), "scores" (n,) of

@@ -93,5 +93,5 @@ class DetectConfig(EvaluationConfig):
 
     @property
     def published(self) -> Published:
-        """The numbers of the protocol."""
+        """Returns the numbers of the protocol."""
         return PROTOCOLS[self.protocol]

@@ -29,7 +29,7 @@ Example = tuple[Tensor, Target]
 def training_batches(
     images: AnnotatedImages, *, batch_size: int, iterations: range, seed: int, masks: bool
 ) -> Generator[list[Example], None, None]:
-    """The batches of some iterations, each image flipped or not.
+    """Yields the batches of some iterations, each image flipped or not.
 
     The images come in an order of their own in each pass over them; the passes follow each other without a gap.
 
@@ -60,7 +60,7 @@ def training_batches(
 
 
 def read_example(images: AnnotatedImages, index: int, *, masks: bool) -> Example:
-    """One image and its objects.
+    """Reads one image and its objects.
 
     Returns:
         (uint8 (3, H, W), {"boxes": float32 (n, 4), "labels": int64 (n,) from 1 on, "iscrowd": bool (n,), of those
@@ -82,7 +82,7 @@ def read_example(images: AnnotatedImages, index: int, *, masks: bool) -> Example
 
 
 def flip(image: Tensor, target: Target) -> Example:
-    """An example, its left and right exchanged."""
+    """Exchanges left and right of an example."""
     x1, y1, x2, y2 = target["boxes"].unbind(1)
     width = image.shape[-1]
     flipped = {**target, "boxes": torch.stack([width - x2, y1, width - x1, y2], dim=1)}
@@ -92,7 +92,7 @@ def flip(image: Tensor, target: Target) -> Example:
 
 
 def on_device(example: Example, device: torch.device) -> Example:
-    """An example on a device, its image as float32 in [0, 1]."""
+    """Copies an example to a device, its image as float32 in [0, 1]."""
     image, target = example
     pixels = to_device(image.numpy(), device).float() / 255
     return pixels, {key: to_device(value.numpy(), device) for key, value in target.items()}

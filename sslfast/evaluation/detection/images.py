@@ -45,17 +45,17 @@ def open_images(
 
 
 def count(train: AnnotatedImages, val: AnnotatedImages) -> Counts:
-    """The numbers of the images and classes."""
+    """Counts the images and classes."""
     return Counts(train_images=len(train), val_images=len(val), classes=len(train.classes))
 
 
 def with_objects(images: AnnotatedImages) -> list[int]:
-    """The positions of the images that show an object that is not ignored."""
+    """Lists the positions of the images that show an object that is not ignored."""
     return [index for index in range(len(images)) if not images.objects(index).ignored.all()]
 
 
 def readable(images: AnnotatedImages) -> AnnotatedImages:
-    """The images that can be read.
+    """Selects the images that can be read.
 
     Raises:
         UsageError: too many cannot, or one is of another size than its annotations.

@@ -38,7 +38,7 @@ PYRAMID, HIDDEN = 256, 1024  # channels of the pyramid and of masks, features of
 def build_detector(
     encoder: Encoder, num_classes: int, data: DataConfig, options: DetectConfig, *, masks: bool
 ) -> GeneralizedRCNN:
-    """A detector on a copy of an encoder, its new layers initialized from torch's generator.
+    """Builds a detector on a copy of an encoder, its new layers initialized from torch's generator.
 
     Where `options.norm` is batch, the new layers have batch normalizations as MoCo's: after the last stage of c4
     (its Res5ROIHeadsExtraNorm); in the pyramid and in the heads of fpn, whose box head has four convolutions then
@@ -79,7 +79,7 @@ def build_detector(
 
 
 def training_sides(options: DetectConfig) -> list[int]:
-    """The shorter sides that images are brought to in training, in pixels; the last one is also that of a test."""
+    """Lists the shorter sides that images have in training, in pixels; the last one is also that of a test."""
     least = options.published.least_scale
     steps = round((1 - least) * FULL_SIDE / SIDE_STEP)
     return [round(side) for side in np.linspace(least * options.size, options.size, steps + 1).tolist()]
@@ -128,7 +128,7 @@ def _pyramid(
 
 
 def _stage_channels(encoder: ResNet) -> list[int]:
-    """The channels of the maps after layer1, layer2, layer3 and layer4."""
+    """Lists the channels of the maps after layer1, layer2, layer3 and layer4."""
     following = [encoder.get_parameter(f"layer{number}.0.conv1.weight") for number in (2, 3, 4)]
     return [*(weight.shape[1] for weight in following), encoder.feature_dim]
 
@@ -136,7 +136,7 @@ def _stage_channels(encoder: ResNet) -> list[int]:
 def _rpn(
     channels: int, anchors: AnchorGenerator, before_nms: tuple[int, int], after_nms: tuple[int, int]
 ) -> RegionProposalNetwork:
-    """The network that proposes regions; numbers of them, of a level before and of all after suppression."""
+    """Makes the network that proposes regions: `before_nms` of a level, `after_nms` of all after suppression."""
     return RegionProposalNetwork(
         anchors,
         RPNHead(channels, anchors.num_anchors_per_location()[0]),

@@ -39,7 +39,7 @@ def draw_detections(
 
 
 def _drawn(image: Tensor, found: dict[str, Tensor], classes: Sequence[str]) -> Tensor:
-    """The image, its longer side brought to SIDE, with boxes, masks where there are any, and names."""
+    """Draws the image, its longer side brought to SIDE, with boxes, masks where there are any, and names."""
     scale = SIDE / max(image.shape[1:])
     size = [round(side * scale) for side in image.shape[1:]]
     image = resize(image, size)
@@ -59,6 +59,6 @@ def _drawn(image: Tensor, found: dict[str, Tensor], classes: Sequence[str]) -> T
 
 
 def _apart(masks: Tensor) -> Tensor:
-    """The masks (N, H, W), each without what an earlier one covers: torchvision draws black where two overlap."""
+    """Takes from each mask (N, H, W) what an earlier one covers: torchvision draws black where two overlap."""
     covered = masks.cumsum(dim=0)  # by it and those before
     return masks & (covered == 1)

@@ -67,7 +67,7 @@ def judge(
 def _tested(
     detector: nn.Module, images: AnnotatedImages, device: torch.device, stem: Path, *, masks: bool
 ) -> Iterator[tuple[Objects, Objects]]:
-    """The detections and the objects of each image; those of a few are drawn."""
+    """Yields the detections and the objects of each image; those of a few are drawn."""
     to_draw = {index: number for number, index in enumerate(with_objects(images)[:PICTURES], 1)}
     for index in trange(len(images), desc="held-out images", leave=False, disable=None):
         example = read_example(images, index, masks=masks)
@@ -80,7 +80,7 @@ def _tested(
 
 @torch.no_grad()
 def detect(detector: nn.Module, image: torch.Tensor) -> Objects:
-    """The detections in an image (3, H, W) of values in [0, 1], on the CPU, as `average_precision` takes them."""
+    """Detects objects in an image (3, H, W) of values in [0, 1], on the CPU, as `average_precision` takes them."""
     (found,) = detector([image])
     if "masks" in found:
         found["masks"] = found["masks"].squeeze(1) > 0.5

@@ -60,7 +60,7 @@ def train_detector(
 
 
 def build_optimizer(detector: nn.Module, options: DetectConfig) -> FusedSGD:
-    """SGD without weight decay on normalizations, as detectron2's default is (WEIGHT_DECAY_NORM)."""
+    """Builds SGD without weight decay on normalizations, as detectron2's default is (WEIGHT_DECAY_NORM)."""
     norms = {p for module in detector.modules() if isinstance(module, _BatchNorm) for p in module.parameters()}
     groups: list[dict[str, Any]] = [
         {"params": [p for p in detector.parameters() if p not in norms]},
@@ -75,7 +75,7 @@ def build_optimizer(detector: nn.Module, options: DetectConfig) -> FusedSGD:
 
 
 def learning_rate(step: int, options: DetectConfig) -> float:
-    """The rate of a step, counted from 0; of few steps, a tenth are the warm-up's at most."""
+    """Computes the rate of a step, counted from 0; of few steps, a tenth are the warm-up's at most."""
     published = options.published
     warmup = min(published.warmup, options.iterations // 10)
     peak = options.lr * options.batch_size / BATCH

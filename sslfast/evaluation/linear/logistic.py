@@ -32,7 +32,7 @@ SCORES = 2**26  # held at once: 256 MiB in fp32
 def logistic_regression(
     x: Tensor, y: Tensor, weight_decay: float, num_classes: int, start: Tensor | None = None
 ) -> Tensor:
-    """The linear classifier of least cross-entropy plus weight decay, by L-BFGS.
+    """Fits the linear classifier of least cross-entropy plus weight decay, by L-BFGS.
 
     It minimizes mean cross-entropy + weight_decay / 2 * ||weights||^2; the biases have no penalty. scikit-learn's
     LogisticRegression is the same at C = 1 / (weight_decay * N). There is no learning rate and no seed.
@@ -75,12 +75,12 @@ def logistic_regression(
 
 
 def scores(x: Tensor, solution: Tensor) -> Tensor:
-    """The scores (N, C) of features (N, D) by what `logistic_regression` returns."""
+    """Computes the scores (N, C) of features (N, D) by what `logistic_regression` returns."""
     return torch.addmm(solution[-1], x, solution[:-1])
 
 
 def choose_weight_decay(x: Tensor, y: Tensor, num_classes: int, seed: int) -> float:
-    """The weight decay of WEIGHT_DECAYS whose classifier is best on a held-out part of the training images.
+    """Finds the weight decay of WEIGHT_DECAYS whose classifier is best on a held-out part of the training images.
 
     A fifth is held out, balanced over the classes. Of equally accurate ones the strongest is chosen; the search
     ends when PATIENCE in turn are worse than the best.
@@ -114,7 +114,7 @@ def choose_weight_decay(x: Tensor, y: Tensor, num_classes: int, seed: int) -> fl
 
 
 def _parts(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The positions of the images to fit, and of those to choose by."""
+    """Returns the positions of the images to fit, and of those to choose by."""
     counts = np.bincount(labels)
     if (counts == 1).any():
         raise UsageError(
@@ -130,7 +130,7 @@ def _parts(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 def fast_probe(
     train_x: Tensor, train_y: Tensor, val_x: Tensor, val_y: Tensor, *, config: LinearConfig, num_classes: int
 ) -> Row:
-    """The accuracy of logistic regression on frozen features, at the weight decay that training images choose.
+    """Measures the accuracy of logistic regression on frozen features, its weight decay chosen by training images.
 
     The choice is made on a part of the training images; then all of them are trained on. The held-out images have
     no say in it.

@@ -28,7 +28,7 @@ ENOUGH_REACH = 3  # lengths of the classifier; from a few on, LARS comes to the 
 def linear_probe(
     train_x: Tensor, train_y: Tensor, val_x: Tensor, val_y: Tensor, *, config: LinearConfig, num_classes: int
 ) -> Row:
-    """The accuracy of a linear classifier trained on frozen features by SGD or LARS on the cross-entropy.
+    """Measures the accuracy of a linear classifier trained on frozen features by SGD or LARS on the cross-entropy.
 
     The forms are those of MoCo (He et al. 2020, section 4.1: SGD, lr 30, 100 epochs) and SimSiam (Chen and He
     2021, appendix A: LARS, lr 0.1, batch 4096, 90 epochs). Where this, protocol=features, differs from them:
@@ -103,7 +103,7 @@ def warn_of_short_lars(config: LinearConfig, num_images: int, outcome: str = "")
 
 
 def lars_reach(config: LinearConfig, num_images: int) -> float:
-    """The distance that LARS can move a tensor by in a training, in lengths of the tensor.
+    """Computes the distance that LARS can move a tensor by in a training, in lengths of the tensor.
 
     A step is lr * trust coefficient of the length, and momentum repeats it 1 / (1 - momentum) times in all.
 

@@ -11,7 +11,7 @@ from sslfast.evaluation.protocol import IOU
 
 
 def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
-    """The number of pixels of each class that each class is predicted for, on their device.
+    """Counts the pixels of each class that each class is predicted for, on their device.
 
     Args:
         truth: uint8 or int64, any shape: classes below num_classes, or IGNORED, which are left out.
@@ -27,7 +27,7 @@ def confusion_matrix(truth: Tensor, predicted: Tensor, num_classes: int) -> Tens
 
 
 def measures(confusion: Tensor, classes: Sequence[str]) -> dict[str, Any]:
-    """What a confusion matrix (C, C) comes to, as shares in [0, 1].
+    """Computes what a confusion matrix (C, C) comes to, as shares in [0, 1].
 
     Returns:
         {"miou": the mean of the classes' IoU, over those that are true or predicted somewhere;

@@ -31,7 +31,7 @@ Draws = NDArray[np.float64]
 def crop_batches(
     images: MaskedImages, mean: Sequence[float], *, size: int, batch_size: int, iterations: range, seed: int
 ) -> Generator[tuple[NDArray[np.uint8], NDArray[np.uint8]], None, None]:
-    """The batches of some iterations.
+    """Yields the batches of some iterations.
 
     The images come in an order of their own in each pass over them; the passes follow each other without a gap.
 
@@ -101,7 +101,7 @@ def crop(
 
 
 def is_varied(mask: NDArray[np.uint8]) -> bool:
-    """Whether a mask has two classes or more, and none has more than MOST_OF_A_CLASS of the pixels of classes."""
+    """Tells whether a mask has at least two classes, none with more than MOST_OF_A_CLASS of their pixels."""
     counts = np.bincount(mask.ravel(), minlength=IGNORED + 1)[:IGNORED]
     return bool(np.count_nonzero(counts) > 1 and counts.max() < MOST_OF_A_CLASS * counts.sum())
 
@@ -109,7 +109,7 @@ def is_varied(mask: NDArray[np.uint8]) -> bool:
 def padded(
     image: Image.Image, mask: NDArray[np.uint8], size: int, fill: tuple[int, ...]
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A crop and its mask with a margin of `fill` and of IGNORED at the right and below, size x size pixels."""
+    """Pads a crop and its mask at the right and below by `fill` and IGNORED, to size x size pixels."""
     pixels = np.full((size, size, 3), fill, dtype=np.uint8)
     classes = np.full((size, size), IGNORED, dtype=np.uint8)
     pixels[: image.height, : image.width], classes[: image.height, : image.width] = np.asarray(image), mask

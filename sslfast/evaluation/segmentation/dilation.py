@@ -13,7 +13,7 @@ OUTPUT_STRIDE = 8  # pixels between two places of the map: LEWEL (Huang et al. 2
 
 
 def dilated(encoder: Encoder) -> Encoder:
-    """A copy of an encoder, to be trained as a whole, whose ResNets have a map of stride 8.
+    """Makes a copy of an encoder, to be trained as a whole, whose ResNets have a map of stride 8.
 
     A stride of 2 becomes 1, and the 3x3 convolutions after it take every second place, so that they see what they
     were trained on: the old map is every second place of the new one. For bottleneck blocks this is torchvision's

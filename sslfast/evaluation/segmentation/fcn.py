@@ -89,7 +89,7 @@ class FCN(nn.Module):
         self.to(device)
 
     def losses(self, images: Tensor, masks: Tensor) -> dict[str, Tensor]:
-        """The losses of the heads, see `pixel_loss`, that of the auxiliary one times AUXILIARY_WEIGHT.
+        """Computes the losses of the heads, see `pixel_loss`, that of the auxiliary one times AUXILIARY_WEIGHT.
 
         Args:
             images: (B, 3, S, S), normalized.
@@ -102,14 +102,14 @@ class FCN(nn.Module):
         return losses
 
     def forward(self, images: Tensor) -> Tensor:
-        """The scores of each pixel's classes, (B, C, H, W), of normalized images (B, 3, H, W) of any size."""
+        """Scores the classes of each pixel, (B, C, H, W), of normalized images (B, 3, H, W) of any size."""
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % self.tile, 0, -height % self.tile))
         scores = F.interpolate(self.head(self._maps(padded)[0]), size=padded.shape[-2:], mode="bilinear")
         return scores[..., :height, :width]
 
     def _maps(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The maps of features of the encoder's last stage, and of the one before it where there is one."""
+        """Computes the maps of features of the encoder's last stage, and of the one before, if any."""
         if not isinstance(self.encoder, ResNet):
             return self.encoder(images, dense=True), None
         before = x = images
@@ -119,7 +119,7 @@ class FCN(nn.Module):
 
 
 def pixel_loss(scores: Tensor, masks: Tensor) -> Tensor:
-    """The cross-entropy of scores (B, C, h, w), enlarged to the size of masks (B, H, W), averaged over all pixels.
+    """Averages the cross-entropy of scores (B, C, h, w), enlarged to the size of masks (B, H, W), over all pixels.
 
     Ignored ones have none, but count for the average, as in mmsegmentation: no image weighs more than another.
     """

@@ -55,12 +55,12 @@ def open_images(
 
 
 def count(train: MaskedImages, val: MaskedImages) -> Counts:
-    """The numbers of the images and classes."""
+    """Counts the images and classes."""
     return Counts(train_images=len(train), val_images=len(val), classes=len(train.classes))
 
 
 def readable(images: MaskedImages) -> tuple[MaskedImages, NDArray[np.int64]]:
-    """The images that can be read with their masks, and the number of pixels of each class, int64 (C,).
+    """Finds the images that can be read with their masks, and the number of pixels of each class, int64 (C,).
 
     Raises:
         UsageError: too many cannot be read, a mask does not fit, or all pixels are ignored.
@@ -81,7 +81,7 @@ def readable(images: MaskedImages) -> tuple[MaskedImages, NDArray[np.int64]]:
 
 
 def _only(names: Names, argument: str) -> str:
-    """The name of a single source. Raises UsageError where there are several."""
+    """Returns the name of a single source. Raises UsageError where there are several."""
     if len(several := listed(names)) > 1:
         raise UsageError(
             f"{argument}: evaluate segment takes one source, got {len(several)}; of Pascal VOC's layout a plus "

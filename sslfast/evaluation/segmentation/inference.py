@@ -27,7 +27,7 @@ AHEAD = 16  # images that are read before their turn
 def predictions(
     network: FCN, images: MaskedImages, data: DataConfig, size: int, device: torch.device
 ) -> Iterator[tuple[Image.Image, NDArray[np.uint8], Tensor]]:
-    """The images as a whole, one at a time, without augmentation, at one scale, as mmsegmentation tests.
+    """Segments whole images, one at a time, without augmentation, at one scale, as mmsegmentation tests.
 
     The network sees an image with its shorter side brought to `size`, its longer one to at most four times that.
     The scores are brought back to the image's own size before the best class is taken.

@@ -43,6 +43,6 @@ def distorted(image: Image.Image, draws: NDArray[np.float64]) -> Image.Image:
 
 
 def _table(values: NDArray[np.float64] | NDArray[np.int64]) -> list[int]:
-    """A level for each level, as Pillow maps them."""
+    """Maps each level to a level, in the form that Pillow takes."""
     table: list[int] = np.rint(values).clip(0, 255).astype(int).tolist()
     return table

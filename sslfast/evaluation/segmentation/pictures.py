@@ -54,7 +54,7 @@ def draw_prediction(
 
 
 def tints_of(classes: Sequence[str]) -> NDArray[np.float64]:
-    """The color, 0..255, and opacity of each value of a mask, (256, 4): white for IGNORED, background unseen."""
+    """Gives each value of a mask its color, 0..255, and opacity, (256, 4): IGNORED white, background unseen."""
     tints = np.full((IGNORED + 1, 4), [255, 255, 255, OPACITY])
     tints[: len(classes), :3] = [color(number) for number in range(len(classes))]
     if BACKGROUND in classes:
@@ -63,13 +63,13 @@ def tints_of(classes: Sequence[str]) -> NDArray[np.float64]:
 
 
 def tinted(image: Image.Image, tints: NDArray[np.float64]) -> Image.Image:
-    """The image below the colors of its pixels, (H, W, 4)."""
+    """Lays the colors of its pixels, (H, W, 4), over an image."""
     opacity = tints[..., 3:]
     pixels = (1 - opacity) * np.asarray(image) + opacity * tints[..., :3]
     return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
 
 def color(number: int) -> tuple[int, int, int]:
-    """The color of a class, RGB in 0..255."""
+    """Chooses the color of a class, RGB in 0..255."""
     red, green, blue = colorsys.hsv_to_rgb(number * TURN % 1, 0.9, 0.9 - 0.3 * (number % 2))
     return round(255 * red), round(255 * green), round(255 * blue)

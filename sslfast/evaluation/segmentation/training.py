@@ -66,7 +66,7 @@ def train_network(
 
 
 def learning_rate(step: int, total_steps: int, peak: float) -> float:
-    """The rate of a step, counted from 0: (1 - step / total_steps) ^ POWER of the way from LEAST_RATE to the peak.
+    """Computes the rate of a step, from 0: (1 - step / total_steps) ^ POWER of the way from LEAST_RATE to `peak`.
 
     A peak below LEAST_RATE stays as it is.
     """

@@ -75,7 +75,7 @@ class AlignedHead(nn.Module):
         return z, _apply(self.aligned_projector, pooled)
 
     def alignment_maps(self, features: Tensor) -> Tensor | None:
-        """The maps (B, d, H, W) under which `forward` pools these features; None without maps.
+        """Computes the maps (B, d, H, W) under which `forward` pools these features; None without maps.
 
         A map is the weights of the positions (equation 1): none is negative, and their sum is 1.
         """
@@ -85,14 +85,14 @@ class AlignedHead(nn.Module):
         return F.normalize(scores, dim=1).flatten(2).softmax(2).unflatten(2, features.shape[2:])
 
     def _scored(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The embedding z (B, d), globally pooled features (B, 1, D), and the maps' scores (B, d, H, W)."""
+        """Computes z (B, d), globally pooled features (B, 1, D), and the maps' scores (B, d, H, W)."""
         pixels = features.flatten(2).mT  # [B, H * W, D]
         pooled = pixels.mean(1, keepdim=True)  # [B, 1, D]
         z, scores = self._project(pooled, pixels)
         return z, pooled, None if scores is None else scores.mT.unflatten(2, features.shape[2:])
 
     def _project(self, pooled: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """The embedding z (B, d), and the maps' scores (B, H * W, d) before normalization, None without maps."""
+        """Computes z (B, d), and the maps' scores (B, H * W, d) before normalization, None without maps."""
         if self.maps == "coupled":
             rows = _apply(self.projector, torch.cat([pooled, pixels], dim=1))
             return rows[:, 0], rows[:, 1:]
@@ -107,6 +107,6 @@ class AlignedHead(nn.Module):
 
 
 def _apply(network: nn.Module, rows: Tensor) -> Tensor:
-    """A network's outputs (B, N, output width) of rows (B, N, D), all in one batch."""
+    """Computes a network's outputs (B, N, output width) of rows (B, N, D), all in one batch."""
     output: Tensor = network(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
     return output

@@ -11,7 +11,7 @@ from sslfast.errors import UsageError
 
 
 def with_num_classes(recipe: Recipe[Any], source: Source) -> Recipe[Any]:
-    """The recipe with `method.num_classes` as the images have it.
+    """Returns the recipe with `method.num_classes` as the images have it.
 
     Raises:
         UsageError: the recipe has another number.

@@ -33,7 +33,7 @@ class Clusters:
     assignment: Tensor
 
     def sizes(self) -> Tensor:
-        """How many points each cluster has: int64 (k,)."""
+        """Tells how many points each cluster has: int64 (k,)."""
         return sizes(self.assignment, len(self.centroids))
 
 
@@ -49,7 +49,7 @@ def kmeans(
     spherical: bool = False,
     check_interrupt: Callable[[], None] = lambda: None,
 ) -> Clusters:
-    """Lloyd's k-means, from k of the points, drawn without replacement.
+    """Runs Lloyd's k-means, from k of the points, drawn without replacement.
 
     An iteration assigns every point to its nearest centroid and moves each centroid to the mean of its points. A
     cluster that is left without points starts anew at one of the points that lie farthest from their centroids:
@@ -86,7 +86,7 @@ def kmeans(
 
 
 def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tensor:
-    """The index of each point's nearest centroid, by distance, or by cosine similarity: int64 (N,).
+    """Finds the index of each point's nearest centroid, by distance, or by cosine similarity: int64 (N,).
 
     With everything within a radius of 1, which shifting and scaling achieve,
 
@@ -109,19 +109,19 @@ def nearest(points: Tensor, centroids: Tensor, spherical: bool = False) -> Tenso
 
 
 def squared_distances(points: Tensor, centroids: Tensor, assignment: Tensor) -> Tensor:
-    """Each point's squared distance from its own centroid: (N,)."""
+    """Computes each point's squared distance from its own centroid: (N,)."""
     return (points - centroids[assignment]).square().sum(dim=1)
 
 
 def sizes(assignment: Tensor, k: int) -> Tensor:
-    """How many points each of k clusters has: int64 (k,)."""
+    """Tells how many points each of k clusters has: int64 (k,)."""
     return torch.zeros(k, dtype=torch.int64, device=assignment.device).scatter_add_(
         0, assignment, torch.ones_like(assignment)
     )
 
 
 def sums(values: Tensor, assignment: Tensor, counts: Tensor) -> Tensor:
-    """The values of each cluster's points, added up: (N, ...) to (k, ...).
+    """Adds up the values of each cluster's points: (N, ...) to (k, ...).
 
     In the order of the points: atomic additions would make the sums differ from run to run.
     """
@@ -130,7 +130,7 @@ def sums(values: Tensor, assignment: Tensor, counts: Tensor) -> Tensor:
 
 
 def whiten(points: Tensor, dim: int) -> Tensor:
-    """The first `dim` principal components, each of variance 1; then rows of length 1.
+    """Projects points on their first `dim` principal components, each of variance 1; then rows are of length 1.
 
     DeepCluster clusters these (Caron et al. 2018, section 3.3).
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def embedding_std(z: Tensor) -> Tensor:
-    """The standard deviation of normalized embeddings over the batch, the mean over their components.
+    """Computes the standard deviation of normalized embeddings over the batch, the mean over their components.
 
     SimSiam reports it (Chen and He 2021, section 4.1): 0 if all embeddings have one direction, and close to
     1 / sqrt(D) if they are spread evenly over the sphere.

@@ -21,7 +21,7 @@ def mlp(
     last_bias: bool = True,
     activation: Callable[[], nn.Module] = relu,
 ) -> nn.Sequential:
-    """Linear layers with an activation between them: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
+    """Stacks linear layers with an activation between them: mlp(512, 2048, 128) is 512 -> 2048 -> 128.
 
     A layer that batch normalization follows has no bias.
 
@@ -62,6 +62,6 @@ class UnitLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=False)
 
     def forward(self, x: Tensor, *, frozen: bool = False) -> Tensor:
-        """(N, in_features) -> (N, out_features); `frozen`: without gradient to the vectors."""
+        """Maps (N, in_features) -> (N, out_features); `frozen`: without gradient to the vectors."""
         weight = self.weight.detach() if frozen else self.weight
         return F.linear(x, F.normalize(weight, dim=1))

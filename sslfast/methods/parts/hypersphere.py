@@ -12,7 +12,7 @@ from sslfast.nn.partition import log_partition
 
 
 def alignment(x: Tensor, y: Tensor, *, alpha: float = 2.0) -> Tensor:
-    """The mean distance between the two views of an image, to the power alpha (section 4.1.1), a scalar.
+    """Computes the mean distance between the two views of an image, to the power alpha (section 4.1.1), a scalar.
 
     0 where the views of each image have the same embedding; 2 at alpha=2 where they have nothing to do with each
     other. Of several processes it is of this rank's images.
@@ -25,7 +25,7 @@ def alignment(x: Tensor, y: Tensor, *, alpha: float = 2.0) -> Tensor:
 
 
 def uniformity(x: Tensor, *, t: float = 2.0) -> Tensor:
-    """The log of the mean of exp(-t |x_i - x_j|^2) over all pairs of images (section 4.1.2), a scalar.
+    """Computes the log of the mean of exp(-t |x_i - x_j|^2) over all pairs of images (section 4.1.2), a scalar.
 
     0 where all embeddings are the same, and the less the more evenly they are spread: down to about -2 t in many
     dimensions. The pairs are those of all ranks' images.

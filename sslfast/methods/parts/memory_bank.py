@@ -55,7 +55,7 @@ class MemoryBank(nn.Module):
         self.rows.index_copy_(0, index, torch.where(skip, before, moved))
 
     def noise(self, batch: Batch, count: int) -> Tensor:
-        """Indices of other images than the batch's, drawn uniformly with replacement: int64 (count,).
+        """Draws indices of other images than the batch's, uniformly with replacement: int64 (count,).
 
         They are a function of the seed, the epoch and the batch's images, of all ranks. That one draw serves them
         all, and that none of them is in it, are ours: the authors draw `count` for each.
@@ -105,7 +105,7 @@ class BankLoss(nn.Module):
         self.buffer_bounds = {"partition": (0, math.inf)}
 
     def forward(self, query: Tensor, positive: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """The loss of queries.
+        """Computes the loss of queries.
 
         Args:
             query: (B, D), of length 1.
@@ -137,7 +137,7 @@ class BankLoss(nn.Module):
 
 
 def bank_chance_loss(objective: Objective, num_noise: int) -> float:
-    """The least `BankLoss` where the positive and all the noise have one score; see `Method.chance_loss`."""
+    """Computes the least `BankLoss` where positive and noise have one score; see `Method.chance_loss`."""
     if objective == "softmax":
         return math.log(1 + num_noise)
     return math.log(1 + num_noise) + num_noise * math.log(1 + 1 / num_noise)

@@ -31,7 +31,7 @@ class MomentumCopyConfig:
     """Statistics that the momentum network normalizes by: its own batches', or averages of the trained one's."""
 
     def momentum_at(self, step: int, total_steps: int) -> float:
-        """The momentum at a step, counted from 0, of the whole training's `total_steps`."""
+        """Returns the momentum at a step, counted from 0, of the whole training's `total_steps`."""
         return momentum_schedule(step, total_steps, self.momentum, self.momentum_schedule)
 
 
@@ -77,7 +77,7 @@ class MomentumCopy(nn.Module):
         K.ema_update_(targets, sources, momentum)
 
     def pairs(self) -> tuple[list[Tensor], list[Tensor]]:
-        """The tensors of the copy that follow, and those of the source that they follow.
+        """Lists the tensors of the copy that follow, and those of the source that they follow.
 
         Buffers are others after `.to()` and its like, which replace them.
         """
@@ -85,7 +85,7 @@ class MomentumCopy(nn.Module):
         return targets, sources
 
     def follower_of(self, part: Network) -> Network | None:
-        """The part of the copy that follows a part of the source; None: it is none of the source's."""
+        """Finds the part of the copy that follows a part of the source; None: it is none of the source's."""
         (source,) = self._source
         name = next((name for name, module in source.named_modules() if module is part), None)
         return None if name is None else cast(Network, self.module.get_submodule(name))

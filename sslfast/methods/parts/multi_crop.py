@@ -45,7 +45,7 @@ class MultiCrop(Method[MultiCropSettings, Kept]):
         self.head = mlp(encoder.feature_dim, self.config.hidden, self.config.dim, norm=True)
 
     def embed(self, views: tuple[Tensor, ...]) -> list[Tensor]:
-        """Unit embeddings (B, dim) of each of the views, each (B, C, S, S); they all pass the head together."""
+        """Computes unit embeddings (B, dim) of each view, (B, C, S, S); they all pass the head together."""
         return list(F.normalize(self.head(encode_crops(self.encoder, views)), dim=1).chunk(len(views)))
 
     @classmethod
@@ -54,7 +54,7 @@ class MultiCrop(Method[MultiCropSettings, Kept]):
 
 
 def encode_crops(encoder: nn.Module, views: Sequence[Tensor]) -> Tensor:
-    """The features (V * B, D) of V views, each (B, C, S, S): those of the first view, then of the second, ...
+    """Computes the features (V * B, D) of V views, each (B, C, S, S): those of the first view, and so on.
 
     As in the code of SwAV and DINO neighboring views of one size pass the encoder together, so that batch
     normalization sees them together.

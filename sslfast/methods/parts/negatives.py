@@ -24,12 +24,12 @@ EmbedView = Callable[[nn.Module, nn.Module, Tensor], tuple[Tensor, ...]]
 
 
 def unit_embedding(encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor]:
-    """The embeddings (B, dim) of a view, of length 1, and nothing else."""
+    """Computes the embeddings (B, dim) of a view, of length 1, and nothing else."""
     return (F.normalize(head(encoder(view)), dim=1),)
 
 
 def contrastive_accuracy(positive_ranks: Tensor) -> dict[str, Tensor]:
-    """How often no negative is nearer to a query than its positive, as `Method.loss` logs it.
+    """Measures how often no negative is nearer to a query than its positive, as `Method.loss` logs it.
 
     Args:
         positive_ranks: (N,), the number of negatives that are nearer to each query than its positive.
@@ -38,7 +38,7 @@ def contrastive_accuracy(positive_ranks: Tensor) -> dict[str, Tensor]:
 
 
 def contrast_in_batch(query: Tensor, keys: Tensor, *, temperature: float) -> tuple[Tensor, Tensor]:
-    """InfoNCE of queries whose negatives are the keys of the batch's other images, those of all ranks.
+    """Computes InfoNCE of queries whose negatives are the keys of the batch's other images, those of all ranks.
 
     Args:
         query: (C * B, D), of length 1: one query of each of this rank's images, then another of each, and so on.
@@ -92,11 +92,11 @@ class Negatives(ABC):
 
     @abstractmethod
     def parts(self) -> dict[str, nn.Module]:
-        """The modules that the method registers, by name."""
+        """Lists the modules that the method registers, by name."""
 
     @abstractmethod
     def contrast(self, query: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
-        """The contrast of queries.
+        """Computes the contrast of queries.
 
         Args:
             query: (B, dim), of length 1.
@@ -105,7 +105,7 @@ class Negatives(ABC):
         """
 
     def momentum_copy(self) -> MomentumCopy | None:
-        """The network that makes the keys, if it is a moving average, as `Method.momentum_copy` has it."""
+        """Returns the network that makes the keys, if it is a moving average, as `Method.momentum_copy` has it."""
         return None
 
     @abstractmethod
@@ -113,7 +113,7 @@ class Negatives(ABC):
         """Takes over what a step leaves; the arguments are those of `Method.after_step`."""
 
     def compiled(self) -> list[nn.Module]:
-        """The networks that torch.compile speeds up, beside the trained encoder."""
+        """Lists the networks that torch.compile speeds up, beside the trained encoder."""
         return []
 
 
@@ -146,12 +146,12 @@ class QueuedKeys(Negatives):
 
     @torch.no_grad()
     def keys(self, view: Tensor) -> tuple[Tensor, ...]:
-        """The key network's embeddings of a view, and what else `embed` returns."""
+        """Computes the key network's embeddings of a view, and what else `embed` returns."""
         encoder, head = self.key_network.module.children()
         return _shuffled(self.embed, encoder, head, view)
 
     def loss(self, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
-        """The mean loss of queries (B, dim) with their keys (B, dim), and the ranks of these positives (B,)."""
+        """Computes the mean loss of queries (B, dim) with their keys (B, dim), and these positives' ranks (B,)."""
         return K.info_nce(query, key, self.queue.keys, temperature=self.temperature, return_rank=True)
 
     def contrast(self, query: Tensor, key_view: Tensor, batch: Batch) -> Contrast:
@@ -222,7 +222,7 @@ class BankRows(Negatives):
 
 
 def _shuffled(embed: EmbedView, encoder: nn.Module, head: nn.Module, view: Tensor) -> tuple[Tensor, ...]:
-    """The embeddings of a view, made with its images in another order than those of the queries: ShuffleBN.
+    """Computes embeddings of a view, its images in another order than those of the queries: ShuffleBN.
 
     A key's batch statistics, over a rank or a part of split batch norm, are then of other images than its query's
     (section 3.3). Networks without such statistics take the images as they are, and nothing is sent.

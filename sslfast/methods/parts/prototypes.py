@@ -11,7 +11,7 @@ from sslfast import kernels as K
 
 
 def softmax_loss(query: Tensor, classes: Tensor, target: Tensor, *, temperature: float) -> Tensor:
-    """Cross-entropy of each query's own class among all classes, without the N x K matrix of logits.
+    """Computes the cross-entropy of each query's own class among all classes, without the N x K matrix of logits.
 
     It is that of Wu et al. 2018 (arXiv:1805.01978, equation 2); as PyTorch:
 
@@ -56,7 +56,7 @@ class Prototypes(nn.Module):
         self.buffer_bounds = {"assignments": (0, torch.tensor(clusters)[:, None] - 1)}
 
     def vectors(self, n: int) -> Tensor:
-        """The prototypes of a clustering, fp32 (k, dim)."""
+        """Returns the prototypes of a clustering, fp32 (k, dim)."""
         return self.get_buffer(f"vectors{n}")
 
     def replace(self, n: int, vectors: Tensor, images: Tensor, assignment: Tensor) -> None:
@@ -72,7 +72,7 @@ class Prototypes(nn.Module):
         self.assignments[n, images.to(assignment.device)] = assignment
 
     def losses(self, query: Tensor, index: Tensor, *, temperature: float) -> Tensor:
-        """`softmax_loss` of each query against the prototypes of each clustering: fp32 (clusterings, N).
+        """Computes each query's `softmax_loss` against each clustering's prototypes: fp32 (clusterings, N).
 
         Args:
             query: (N, dim), trained.

@@ -19,7 +19,7 @@ from sslfast.views import Key
 
 
 def classified(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-    """The cross-entropy of logits (N, classes) with int64 (N,), and how often the right class comes first."""
+    """Computes the cross-entropy of logits (N, classes) with int64 (N,), and how often the right class wins."""
     return F.cross_entropy(logits, target), {"accuracy": (logits.argmax(1) == target).float().mean()}
 
 
@@ -61,7 +61,7 @@ class Puzzle(Method[PuzzleSettings, None]):
 
     @abstractmethod
     def puzzle(self, view: Tensor, key: Key) -> tuple[Tensor, Tensor]:
-        """Patches (B, N, C, p, p) of views (B, C, S, S), and the answer, int64 (B,)."""
+        """Makes patches (B, N, C, p, p) of views (B, C, S, S), and the answer, int64 (B,)."""
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], None]:
         patches, answer = self.puzzle(batch.views[0], batch.key())

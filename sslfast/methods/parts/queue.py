@@ -61,7 +61,7 @@ class Queue(nn.Module):
 
 
 def queue_size(asked: int | None, keys_per_step: int, num_images: int) -> int:
-    """The number of keys that a queue is to hold: whole batches of them, so that all of a batch leave together.
+    """Chooses the number of keys that a queue is to hold: whole batches, so that all of a batch leave together.
 
     A queue that held most of the data set would set against a query the keys of its own image from the epoch
     before. Unless another size is asked for it is therefore the largest power of two up to an eighth of the

@@ -28,7 +28,7 @@ def pool_regions(maps: Tensor, regions: Tensor) -> Tensor:
 
 
 def _weights(start: Tensor, end: Tensor, count: int) -> Tensor:
-    """The weights (B, N, count) of cells in an integral from start to end (B, N), along one axis.
+    """Computes the weights (B, N, count) of cells in an integral from start to end (B, N), along one axis.
 
     Interpolation weighs a cell by the hat max(1 - |u|, 0), u from its middle, whose integral up to u is
     1/2 + u - u |u| / 2 within [-1, 1].

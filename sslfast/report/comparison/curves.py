@@ -34,7 +34,7 @@ class Curve:
     from_zero: bool = False
 
     def draw(self, runs: Mapping[int, ComparedRun]) -> Iterator[str]:
-        """A chart of the runs, each in the color of its number; none where there is nothing to draw."""
+        """Draws a chart of the runs, each in the color of its number; none where there is nothing to draw."""
         lines = [
             Line(
                 run.name,
@@ -53,7 +53,7 @@ class Curve:
 
 
 def _averages(name: str) -> Callable[[ComparedRun], Points]:
-    """The moving averages of what is logged under a name."""
+    """Makes the function that finds the moving averages of what is logged under a name."""
 
     def points(run: ComparedRun) -> Points:
         epochs, values = series(run.metrics, name)

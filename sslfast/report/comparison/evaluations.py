@@ -50,15 +50,15 @@ class Figure:
     num_images: int | None
 
     def number(self) -> Any:
-        """The figure without its spread over the seeds."""
+        """Returns the figure without its spread over the seeds."""
         return self.value.mean if isinstance(self.value, Spread) else self.value
 
     def interval(self) -> tuple[float, float] | None:
-        """Its 95% interval, where it has one."""
+        """Computes the figure's 95% interval, where it has one."""
         return None if self.num_images is None else wilson_interval(self.number(), self.num_images)
 
     def cell(self) -> Cell:
-        """The figure as a cell, with its interval."""
+        """Shows the figure as a cell, with its interval."""
         below = "" if self.num_images is None else accuracy(self.number(), self.num_images)[1]
         return shown(self.value), below
 
@@ -82,19 +82,19 @@ class Group:
     weights: dict[tuple[int, str], str]
 
     def column(self, figure: Figure) -> str:
-        """What a figure is, by its name and the options in which the group's figures differ."""
+        """Says what a figure is, by its name and the options in which the group's figures differ."""
         options = " ".join(f"{key}={value}" for key, value in figure.options.items() if key in self.differing)
         return HEADINGS[figure.name] + (f", {options}" if options else "")
 
     def row(self, figure: Figure) -> str:
-        """What a figure is of beside its run: nothing for the encoder of its only weights."""
+        """Says what a figure is of beside its run: nothing for the encoder of its only weights."""
         if figure.encoder != TRAINED:
             return figure.encoder  # the same for all of a run's weights
         return self.weights.get((figure.run, figure.weights), "")
 
 
 def groups(runs: Sequence[ComparedRun]) -> list[Group]:
-    """The figures of the runs' evaluations in groups that can be compared.
+    """Sorts the figures of the runs' evaluations into groups that can be compared.
 
     Raises:
         UsageError: a file is no evaluation.
@@ -110,7 +110,7 @@ def groups(runs: Sequence[ComparedRun]) -> list[Group]:
 
 
 def grid(group: Group, runs: Sequence[ComparedRun]) -> Grid:
-    """A row for each run, and for what else was judged of it, a column for each figure."""
+    """Makes a row for each run, and for what else was judged of it, a column for each figure."""
     columns = list(dict.fromkeys(map(group.column, group.figures)))
     rows = []
     for number, run in enumerate(runs):
@@ -140,13 +140,13 @@ def _group(members: Sequence[tuple[int, Path, Evaluation]], weights: dict[tuple[
 
 
 def _classes(evaluation: Evaluation) -> str:
-    """The choice of classes, where there is one, as part of a title."""
+    """Names the choice of classes, where there is one, as part of a title."""
     chosen = evaluation.options.get("classes")
     return "" if chosen is None else f", classes={chosen}"
 
 
 def _differing(options: Sequence[dict[str, str]]) -> set[str]:
-    """The keys of which not all have the same value."""
+    """Finds the keys of which not all have the same value."""
     return {key for each in options for key in each if len({other.get(key) for other in options}) > 1}
 
 
@@ -177,7 +177,7 @@ def _figures(number: int, path: Path, evaluation: Evaluation) -> Iterator[Figure
 
 
 def _weights(runs: Sequence[ComparedRun]) -> Iterator[tuple[tuple[int, str], str]]:
-    """What weights are called in the runs of which several were judged."""
+    """Yields what weights are called in the runs of which several were judged."""
     for number, run in enumerate(runs):
         judged = {e.checkpoint_id(): e for e in run.evaluations.values()}
         if len(judged) > 1:

@@ -30,7 +30,7 @@ EVALUATIONS = (
 
 
 def to_html(runs: Sequence[ComparedRun]) -> str:
-    """The comparison as one file, which loads nothing."""
+    """Writes the comparison as one file, which loads nothing."""
     settings, evaluated = settings_grid(different_settings(runs), runs), groups(runs)
     curves = list(comparison_curves(runs))
     few = [aside(f"Curves are drawn of the first {COLORS} runs; the tables have all {len(runs)}.")]
@@ -58,7 +58,7 @@ def to_html(runs: Sequence[ComparedRun]) -> str:
 
 
 def to_markdown(runs: Sequence[ComparedRun]) -> str:
-    """The comparison as a Markdown file, without its curves."""
+    """Writes the comparison as a Markdown file, without its curves."""
     settings, evaluated = settings_grid(different_settings(runs), runs), groups(runs)
     said = (f"- **{escaped(name)}**: {escaped(' '.join(sentences))}" for name, sentences in verdicts(runs))
     tables = [
@@ -78,7 +78,7 @@ def to_markdown(runs: Sequence[ComparedRun]) -> str:
 
 
 def to_csv(runs: Sequence[ComparedRun]) -> str:
-    """A line for each run: the settings that differ, its last figures, and those of its evaluations as numbers.
+    """Writes a line a run: the settings that differ, its last figures, and those of its evaluations as numbers.
 
     An accuracy is a share in [0, 1]; beside it stand the ends of its 95% interval, and where it is a mean over
     several seeds their standard deviation.
@@ -101,14 +101,14 @@ def to_csv(runs: Sequence[ComparedRun]) -> str:
 
 
 def _last(run: ComparedRun) -> dict[str, float | None]:
-    """The last value of each curve, and the epoch at which the curves end."""
+    """Returns the last value of each curve, and the epoch at which the curves end."""
     curves = {name: series(run.metrics, name)[1] for name in ("epoch", "loss", "lr", "images_per_second")}
     curves |= {name: shares(run.metrics, name)[1] for name in ("knn_top1", "knn_initial_top1")}
     return {name: values[-1] if values else None for name, values in curves.items()}
 
 
 def _evaluated(number: int, evaluated: Sequence[Group]) -> Iterator[tuple[str, Any]]:
-    """The figures of a run's evaluations, by what they are."""
+    """Yields the figures of a run's evaluations, by what they are."""
     for group in evaluated:
         for figure in (figure for figure in group.figures if figure.run == number):
             part = group.row(figure)

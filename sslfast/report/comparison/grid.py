@@ -24,16 +24,16 @@ class Grid:
     rows: Sequence[Sequence[Cell]]
 
     def html(self) -> str:
-        """The table as markup."""
+        """Writes the table as markup."""
         return table(self.headings, self.rows)
 
     def markdown(self) -> str:
-        """The table as Markdown, the smaller text of a cell in brackets."""
+        """Writes the table as Markdown, the smaller text of a cell in brackets."""
         rows = [[text + (f" ({below})" if below else "") for text, below in row] for row in self.rows]
         lines = [self.headings, ["---"] + ["---:"] * (len(self.headings) - 1), *rows]
         return "\n".join(f"| {' | '.join(map(escaped, line))} |" for line in lines)
 
 
 def escaped(text: str) -> str:
-    """Text of one line as Markdown that shows it: neither markup nor the end of a cell."""
+    """Writes a text of one line as Markdown that shows it: neither markup nor the end of a cell."""
     return "".join(f"\\{c}" if c in "\\|*_<>`[]" else c for c in printable(text))

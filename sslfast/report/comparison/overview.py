@@ -16,7 +16,7 @@ from sslfast.run.backbone import initial_name
 
 
 def overview(runs: Sequence[ComparedRun]) -> Grid:
-    """A row for each run: its method, encoder, images and latest figures."""
+    """Makes a row for each run: its method, encoder, images and latest figures."""
     rows = [dict(_row(run)) for run in runs]
     columns = dict.fromkeys(column for row in rows for column in row)
     cells = [
@@ -40,7 +40,7 @@ def _row(run: ComparedRun) -> Iterator[tuple[str, Cell]]:
 
 
 def verdicts(runs: Sequence[ComparedRun]) -> Iterator[tuple[str, list[str]]]:
-    """What each run has come to, by its name: a sentence on kNN, and one on each sign that nothing is learned."""
+    """Says by name what runs have come to: a sentence on kNN, and one on each sign that nothing is learned."""
     for run in runs:
         knn = (
             [verdict(run.metrics, run.held_out_images, initial_name(run.recipe.encoder))]

@@ -54,7 +54,7 @@ def read_runs(paths: Sequence[Path]) -> list[ComparedRun]:
 
 
 def names(places: Sequence[Path]) -> list[str]:
-    """The ends of paths that are all different, of as many parts as tell them apart, `printable`."""
+    """Finds the ends of paths that are all different, of as many parts as tell them apart, `printable`."""
     depth = 1
     while len({place.parts[-depth:] for place in places}) < len(places):
         depth += 1

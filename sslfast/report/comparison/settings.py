@@ -17,7 +17,7 @@ from sslfast.report.comparison.run import ComparedRun
 
 
 def different_settings(runs: Sequence[ComparedRun]) -> dict[str, list[str | None]]:
-    """The settings in which the runs are not all alike, by their whole keys: "data.views.1.blur".
+    """Finds the settings in which the runs are not all alike, by their whole keys: "data.views.1.blur".
 
     A view that not all of them have is one setting, "data.views.2": what it has otherwise than the default view.
 
@@ -36,7 +36,7 @@ def different_settings(runs: Sequence[ComparedRun]) -> dict[str, list[str | None
 
 
 def settings_grid(settings: Mapping[str, Sequence[str | None]], runs: Sequence[ComparedRun]) -> Grid:
-    """A row for each of the `different_settings`, a column for each run."""
+    """Makes a row for each of the `different_settings`, a column for each run."""
     rows = [
         [(key, ""), *(NOTHING if value is None else (value, "") for value in values)]
         for key, values in settings.items()
@@ -59,5 +59,5 @@ def _view(view: dict[str, Any]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value as an override on the command line has it, `printable`."""
+    """Shows a value as an override on the command line has it, `printable`."""
     return printable(value) if isinstance(value, str) else json.dumps(value)

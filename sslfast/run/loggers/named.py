@@ -58,7 +58,7 @@ def named_loggers(recipe: Recipe, run: RunDirectory, resumed_step: int) -> list[
 
 
 def _read(path: Path) -> dict[str, str]:
-    """The ids under which the services know the run, by their names; none where the file cannot be read."""
+    """Reads the ids under which the services know the run, by their names; none where the file cannot be read."""
     try:
         ids = json.loads(path.read_bytes())
     except (OSError, ValueError):

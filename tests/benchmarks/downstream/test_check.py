@@ -39,7 +39,7 @@ def test_every_protocol_is_there():
 
 @pytest.fixture
 def judged(monkeypatch):
-    """The command lines that ran, in place of which results of given measures are written."""
+    """Collects the command lines that ran, in place of which results of given measures are written."""
     ran, measures = [], {"pre-trained": 0.5, "random initialization": 0.3, "supervised": 0.6}
 
     def run(argv):

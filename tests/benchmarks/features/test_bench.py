@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def short(monkeypatch):
-    """One case of each kind of images, of few images and a narrow encoder."""
+    """Keeps one case of each kind of images, of few images and a narrow encoder."""
     monkeypatch.setattr(cases, "DRAWN", 3)
     small = [dataclasses.replace(case, encoder=cases.NARROW, images=6) for case in cases.CASES]
     chosen = {(case.kind, case.as_array): dataclasses.replace(case, side=32) for case in small}

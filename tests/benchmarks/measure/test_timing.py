@@ -9,7 +9,7 @@ CPU = torch.device("cpu")
 
 
 def rounds_of(milliseconds, monkeypatch, seconds):
-    """The providers, which take so long, in the order of their calls after the first three of each."""
+    """Lists the providers, which take so long, in the order of their calls after the first three of each."""
     order = []
     steps = {name: (lambda name=name: order.append(name)) for name in milliseconds}
     monkeypatch.setattr(timing, "time_on_cpu", lambda step: step() or milliseconds[order[-1]])

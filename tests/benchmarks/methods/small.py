@@ -10,7 +10,7 @@ SMALL = ("data.batch_size=16", "method.queue_size=32", "method.hidden=16", "enco
 
 
 def noise(name, limit):
-    """Images whose classes nothing tells apart."""
+    """Makes images whose classes nothing tells apart."""
     pixels = np.random.default_rng(0).integers(0, 256, (limit, 32, 32, 3), dtype=np.uint8)
     return Source(name, images=pixels, labels=np.arange(limit) % 4, classes=list("abcd"))
 

@@ -85,7 +85,7 @@ time.sleep(300)
 
 
 def runs(process):
-    """Whether a process has not ended; the command line of one that has is empty until its parent takes note."""
+    """Tells whether a process has not ended; one that has keeps an empty command line until its parent knows."""
     try:
         return bool(Path(f"/proc/{process}/cmdline").read_bytes())
     except (FileNotFoundError, ProcessLookupError):

@@ -36,7 +36,7 @@ def test_one_protocol_for_all_in_small():
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The commands that run, in this process."""
+    """Collects the commands that run, in this process."""
     called = []
 
     def call(self, arguments, device, record):

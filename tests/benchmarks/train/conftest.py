@@ -11,7 +11,7 @@ from tests.benchmarks.train.tiny import TINY, TINY_HEAD
 
 @pytest.fixture
 def step_and_loader():
-    """The step of MoCo v2, which leaves the weights where they are, and its loader."""
+    """Builds the step of MoCo v2, which leaves the weights where they are, and its loader."""
     settings = [
         *("data.val_fraction=0", "data.size=32", "data.batch_size=16", "optim.lr=1.0e-12", "train.knn_every=0"),
         *("encoder.width=0.125", "encoder.norm=batch"),

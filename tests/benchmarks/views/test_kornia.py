@@ -17,7 +17,7 @@ BATCH = 24
 
 
 def draws_of(augment, size):
-    """The draws of kornia, as a table of ours: fp32 (B, 14)."""
+    """Reads the draws of kornia, as a table of ours: fp32 (B, 14)."""
     by_name = {item.name.rsplit("_", 1)[0]: item.data for item in augment._params}
     crop, jitter = by_name["RandomResizedCrop"], by_name["ColorJitter"]
     left_top, right_bottom = crop["src"][:, 0], crop["src"][:, 2]  # both of them inside

@@ -28,7 +28,7 @@ def recipe() -> Recipe:
 
 @pytest.fixture
 def saved(recipe: Recipe, tmp_path: Path) -> Path:
-    """A checkpoint whose weights are not those of the recipe's seed."""
+    """Saves a checkpoint whose weights are not those of the recipe's seed."""
     torch.manual_seed(99)
     encoder = build_encoder(recipe.encoder)
     path = tmp_path / "run" / "checkpoints" / "last.pt"
@@ -40,7 +40,7 @@ def saved(recipe: Recipe, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cifar(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small stand-in for torchvision's CIFAR10, whose splits differ in their numbers of images."""
+    """Puts a small stand-in for torchvision's CIFAR10, whose splits differ in size, in its place."""
 
     class CIFAR10:
         classes = CLASSES

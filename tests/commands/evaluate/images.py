@@ -9,7 +9,7 @@ CLASSES = ("blue", "green", "red")
 
 
 def write_images(folder: Path, classes: tuple[str, ...] = CLASSES, each: int = 20, seed: int = 0) -> str:
-    """Noisy images, each class in its color."""
+    """Writes noisy images, each class in its color."""
     generator = np.random.default_rng(seed)
     for name in classes:
         (folder / name).mkdir(parents=True)

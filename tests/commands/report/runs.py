@@ -30,13 +30,13 @@ ALL = CURVES | PICTURES | {"t-SNE"}
 
 
 def read_page(path: Path) -> Page:
-    """The page, which is the only file beside it."""
+    """Reads the page, which is the only file beside it."""
     assert [file.name for file in path.parent.iterdir()] == [path.name]
     return Page(path.read_text())
 
 
 def drawn(page: Page) -> set[str]:
-    """Which of the curves and pictures a page has."""
+    """Tells which of the curves and pictures a page has."""
     curves = {name for name in CURVES if any(chart.startswith(f"{name}. ") for chart in page.charts)}
     pictures = {name for name in PICTURES if any(name in description for description in page.pictures)}
     return curves | pictures | {"t-SNE" for chart in page.charts if "t-SNE" in chart}
@@ -54,7 +54,7 @@ def write_images(folder: Path, classes: Sequence[str], each: int) -> Path:
 
 
 def start_run(folder: Path, data: Path) -> Path:
-    """A run's directory as it is before the first step."""
+    """Writes a run's directory as it is before the first step."""
     recipe = from_dict(
         {
             "method": {"name": "moco_v2"},

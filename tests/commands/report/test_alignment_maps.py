@@ -23,7 +23,7 @@ SIDE = 32
 
 
 def lewel_run(folder: Path, data: Path, **settings: Any) -> Recipe:
-    """A run of LEWEL_M with random weights, whose recipe it returns."""
+    """Writes a run of LEWEL_M with random weights, whose recipe it returns."""
     small = {"dim": 8, "aligned_dim": 6, "hidden": 16, "groups": 2, "queue_size": 16}
     recipe = from_dict(
         {

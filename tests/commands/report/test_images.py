@@ -41,7 +41,7 @@ def test_random_weights_stand_beside_the_trained_ones(tmp_path: Path) -> None:
 
 
 def embeddings(run: Path) -> list[str]:
-    """The drawings of the embeddings on the page of a run."""
+    """Finds the drawings of the embeddings on the page of a run."""
     return re.findall(r'aria-label="t-SNE[^"]*">(.*?)</svg>', write_report(run).read_text())
 
 

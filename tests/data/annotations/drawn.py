@@ -25,7 +25,7 @@ class Drawn(NamedTuple):
 
 
 def draw(count: int, seed: int) -> list[Drawn]:
-    """Images of one or two figures each, which do not touch."""
+    """Draws images of one or two figures each, which do not touch."""
     rng = np.random.default_rng(seed)
     images = []
     for _ in range(count):
@@ -45,12 +45,12 @@ def draw(count: int, seed: int) -> list[Drawn]:
 
 
 def box_of(outline: np.ndarray) -> list[float]:
-    """x1 y1 x2 y2."""
+    """Computes the box x1 y1 x2 y2 around an outline."""
     return [*outline.min(axis=0).tolist(), *outline.max(axis=0).tolist()]
 
 
 def write_yolo(root: Path, drawn: list[Drawn]) -> Path:
-    """images/, labels/ and data.yaml."""
+    """Writes images/, labels/ and data.yaml."""
     for folder in ("images", "labels"):
         (root / folder).mkdir(parents=True)
     (root / "data.yaml").write_text(f"names: {CLASSES}\n")
@@ -65,7 +65,7 @@ def write_yolo(root: Path, drawn: list[Drawn]) -> Path:
 
 
 def write_coco(root: Path, drawn: list[Drawn], split: str = "train2017") -> Path:
-    """annotations/instances_<split>.json and <split>/."""
+    """Writes annotations/instances_<split>.json and <split>/."""
     (root / "annotations").mkdir(parents=True, exist_ok=True)
     (root / split).mkdir()
     images, annotations = [], []
@@ -92,7 +92,7 @@ def write_coco(root: Path, drawn: list[Drawn], split: str = "train2017") -> Path
 
 
 def write_voc(root: Path, drawn: list[Drawn], split: str = "trainval") -> Path:
-    """JPEGImages/, Annotations/ and ImageSets/Main/<split>.txt; boxes alone."""
+    """Writes JPEGImages/, Annotations/ and ImageSets/Main/<split>.txt; boxes alone."""
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     names = []

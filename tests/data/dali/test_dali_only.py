@@ -21,7 +21,7 @@ JITTER = {**NO_STRENGTH, "jitter": 1.0, "grayscale": 0.0}
 
 
 def both(source: Source, view: ViewConfig, size: int = 64) -> tuple[Tensor, Tensor]:
-    """The views of an epoch in levels: DALI's, and those that `finish` makes."""
+    """Makes the views of an epoch in levels: DALI's, and those that `finish` makes."""
     results = []
     for pipeline in ("dali_only", "dali"):
         batches = loader(source, views=[view], size=size, pipeline=pipeline, decodes_only=False).epoch(0)
@@ -63,7 +63,7 @@ def test_all_operations_in_the_order_of_each_sample(tmp_path: Path) -> None:
 
 
 def yiq_rotated(images: Tensor, turns: Tensor) -> Tensor:
-    """A rotation of the chroma plane of YIQ: I, Q -> by the angle; Y stays."""
+    """Rotates the chroma plane of YIQ: I, Q -> by the angle; Y stays."""
     to_yiq = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.321], [0.211, -0.523, 0.311]])
     angle = 2 * torch.pi * turns
     rotation = torch.eye(3).repeat(len(turns), 1, 1)

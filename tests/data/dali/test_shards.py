@@ -13,7 +13,7 @@ from tests.data.sources.archives import write_archive
 
 
 def sources(tmp_path, damage=None):
-    """The same photographs as files and in shards; the fourth may be damaged."""
+    """Writes the same photographs as files and in shards; the fourth may be damaged."""
     (tmp_path / "files").mkdir()
     files = photographs(tmp_path / "files")
     if damage:

@@ -11,7 +11,7 @@ WITH_BACKGROUND = ["background", *CLASSES]
 
 
 def mask_of(drawn: Drawn) -> np.ndarray:
-    """The classes of an image's pixels, the background first: uint8 (H, W)."""
+    """Draws the classes of an image's pixels, the background first: uint8 (H, W)."""
     mask = Image.new("L", (WIDTH, HEIGHT))
     for label, outline in drawn.objects:
         ImageDraw.Draw(mask).polygon([tuple(point) for point in outline], fill=label + 1)
@@ -19,7 +19,7 @@ def mask_of(drawn: Drawn) -> np.ndarray:
 
 
 def write_folders(root: Path, drawn: list[Drawn], split: str = "") -> Path:
-    """classes.txt, and [<split>/]images and masks."""
+    """Writes classes.txt, and [<split>/]images and masks."""
     for folder in ("images", "masks"):
         (root / split / folder).mkdir(parents=True)
     (root / "classes.txt").write_text("\n".join(WITH_BACKGROUND) + "\n")
@@ -30,7 +30,7 @@ def write_folders(root: Path, drawn: list[Drawn], split: str = "") -> Path:
 
 
 def write_voc(root: Path, drawn: list[Drawn], split: str = "train", masks: str = "SegmentationClass") -> Path:
-    """JPEGImages, palette masks in one of the two folders, and the list of a split."""
+    """Writes JPEGImages, palette masks in one of the two folders, and the list of a split."""
     lists = root / "ImageSets" / "Segmentation"
     for folder in (root / "JPEGImages", root / masks, lists):
         folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ def root(tmp_path):
 
 
 def replaced(root, pixels, mode=None):
-    """The images, of which the first has another mask."""
+    """Opens the images, of which the first has another mask."""
     Image.fromarray(np.asarray(pixels, dtype=np.uint8), mode).save(root / "masks" / "000.png")
     return open_masked(str(root))
 
@@ -84,7 +84,7 @@ def test_ids_are_as_they_are_in_the_file(bits, tmp_path):
 
 
 def gray_png(ids, bits):
-    """A gray PNG of so many bits a pixel, which Pillow does not write."""
+    """Writes a gray PNG of so many bits a pixel, which Pillow does not write."""
     import struct
     import zlib
 

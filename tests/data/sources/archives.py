@@ -10,7 +10,7 @@ from typing import Any
 
 
 def member(name: str, **attributes: Any) -> tarfile.TarInfo:
-    """A member of one byte if it is a file, of none otherwise."""
+    """Makes a member of one byte if it is a file, of none otherwise."""
     info = tarfile.TarInfo(name)
     info.size = 1 if attributes.get("type", tarfile.REGTYPE) == tarfile.REGTYPE else 0
     for key, value in attributes.items():
@@ -19,7 +19,7 @@ def member(name: str, **attributes: Any) -> tarfile.TarInfo:
 
 
 def archive_of(*members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
-    """An archive of members whose content is the letter x, as often as their size says."""
+    """Makes an archive of members whose content is the letter x, as often as their size says."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=form) as tar:
         for info in members:

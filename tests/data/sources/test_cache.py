@@ -31,7 +31,7 @@ def hold(name, ready):
 
 @pytest.fixture
 def holder():
-    """A process that has a partial folder of a name; killed at the end."""
+    """Gives a function that starts a process with a partial folder of a name, which is killed at the end."""
     started = []
 
     def start(name):

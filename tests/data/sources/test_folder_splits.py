@@ -14,7 +14,7 @@ from sslfast.errors import UsageError
 
 @pytest.fixture
 def make_splits(make_folder, tmp_path):
-    """A folder of splits, each with `classes` of one image each, or without classes."""
+    """Gives a function that makes a folder of splits, each with `classes` of an image each, or without classes."""
 
     def make(*splits, unlabeled=(), root=tmp_path / "set"):
         for split in splits:

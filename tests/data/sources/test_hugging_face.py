@@ -16,7 +16,7 @@ def _own_cache(monkeypatch, tmp_path):
 
 @pytest.fixture
 def cats(monkeypatch, tmp_path):
-    """The name of a data set of two splits, a repository as the Hub has them, in a folder."""
+    """Writes a data set of two splits, a repository as the Hub has them, and returns its name."""
     pytest.importorskip("datasets", reason="datasets is not installed")
     from tests.data.sources.test_parquet import described  # which needs pyarrow
 

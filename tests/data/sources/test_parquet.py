@@ -23,7 +23,7 @@ def _own_cache(monkeypatch, tmp_path):
 
 
 def write(path, start=0, count=3, *, features=None, **columns):
-    """A file of images, numbered from `start` on, as Hugging Face has them."""
+    """Writes a file of images, numbered from `start` on, as Hugging Face has them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     images = [{"bytes": jpeg(i), "path": f"{i}.jpg"} for i in range(start, start + count)]
     table = pyarrow.table({"image": images, **columns})

@@ -39,7 +39,7 @@ def test_limit(shapes):
 
 
 def nearest_centroid(features, labels):
-    """Accuracy on the second half of a classifier by the first half's class means."""
+    """Measures the accuracy on the second half of a classifier by the first half's class means."""
     half = len(labels) // 2
     means = np.stack([features[:half][labels[:half] == c].mean(axis=0) for c in range(labels.max() + 1)])
     distance = np.square(features[half:, None] - means).sum(axis=-1)

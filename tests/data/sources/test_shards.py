@@ -26,7 +26,7 @@ def jpeg(seed, size=(40, 30)):
 
 
 def write_shards(folder, count=2, label=lambda i: {"cls": str(i % 2).encode()}):
-    """Shards of three images each, numbered from 0 on, and beside each what `label` makes of its number."""
+    """Writes shards of three images each, numbered from 0 on, and beside each what `label` makes of its number."""
     for shard in range(count):
         files = {}
         for i in range(shard * PER_SHARD, (shard + 1) * PER_SHARD):

@@ -17,7 +17,7 @@ PNG = [member(f"train/{name}.png", size=700 + i) for i, name in enumerate("abcde
 
 
 def unpacked(archive, folder, limit=MANY):
-    """The sizes of the files in an archive, by their names."""
+    """Unpacks an archive; returns its files' sizes by their names."""
     folder.mkdir(exist_ok=True)
     count = unpack(io.BufferedReader(io.BytesIO(archive)), folder, limit)
     sizes = {str(p.relative_to(folder)): p.stat().st_size for p in folder.rglob("*") if p.is_file()}

@@ -18,7 +18,7 @@ UNFIT = ["Caltech101", "CelebA", "FakeData", "Kinetics", "MovingMNIST", "PhotoTo
 
 @pytest.fixture
 def stand_in(monkeypatch):
-    """Put an object in the place of torchvision's data set; return what it was asked for."""
+    """Gives a function that puts an object in the place of torchvision's data set; lists what that is asked."""
 
     def install(result, split, name="CIFAR10"):
         asked = {}

@@ -12,7 +12,7 @@ BOX = "\t0\t10\t15\t15"
 
 @pytest.fixture
 def tiny(tmp_path, make_image):
-    """Two classes of two images to train on, three images to validate, two to test."""
+    """Writes two classes of two images to train on, three images to validate, two to test."""
     root = tmp_path / "tiny-imagenet-200"
     for wnid in ("n02", "n01"):
         for i in range(2):

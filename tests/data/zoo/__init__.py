@@ -12,13 +12,13 @@ ROOMS = (jpeg, png, tiff, gray, others, turned)
 
 
 def specimens() -> Iterator[Specimen]:
-    """Every specimen, named apart."""
+    """Yields every specimen, named apart."""
     for room in ROOMS:
         yield from room.specimens()
 
 
 def write_zoo(folder: Path) -> list[Specimen]:
-    """Write every specimen's file; return them in the order of their names, as a source lists them."""
+    """Writes every specimen's file; returns them in the order of their names, as a source lists them."""
     zoo = sorted(specimens(), key=lambda specimen: specimen.name)
     for specimen in zoo:
         (folder / specimen.name).write_bytes(specimen.content)

@@ -13,7 +13,7 @@ Entry = tuple[int, int, Sequence[int]]  # tag, type, values
 
 
 def exif(entries: Sequence[Entry], order: str = "<") -> bytes:
-    """EXIF of these entries in the byte order "<" or ">", without the `Exif` that JPEG puts before it."""
+    """Writes EXIF of these entries in the byte order "<" or ">", without the `Exif` that JPEG puts before it."""
     content = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(entries))
     for tag, kind, values in entries:
         value = struct.pack(order + FORMS[kind] * len(values), *values)
@@ -41,7 +41,7 @@ ODD = {
 
 
 def xmp(orientation: int, *, as_element: bool = False) -> bytes:
-    """XMP that states an orientation, as an attribute or as an element."""
+    """Writes XMP that states an orientation, as an attribute or as an element."""
     value = f'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{orientation}"/>'
     if as_element:
         element = f"<tiff:Orientation>{orientation}</tiff:Orientation>"

@@ -14,7 +14,7 @@ SIZES = [(1, 1), (1, 17), (31, 1), (8, 8), (15, 33), (33, 47), (64, 96), (120, 7
 
 
 def segment(jpeg: bytes, marker: int, payload: bytes) -> bytes:
-    """A JPEG with a further segment after its start."""
+    """Adds a further segment after a JPEG's start."""
     return jpeg[:2] + struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload + jpeg[2:]
 
 

@@ -12,7 +12,7 @@ from tests.data.zoo.specimen import Pixels, Specimen, by_pillow, on_white, pictu
 
 
 def bmp(pixels: Pixels, bits: int) -> bytes:
-    """A BMP of colors of 24 bits, stored from the top, or of 16: 5, 6 and 5."""
+    """Writes a BMP of colors of 24 bits, stored from the top, or of 16: 5, 6 and 5."""
     height, width, _ = pixels.shape
     if bits == 24:
         lines, kind, masks = pixels[..., ::-1], 0, b""

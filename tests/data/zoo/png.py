@@ -24,7 +24,7 @@ def chunk(name: bytes, payload: bytes) -> bytes:
 
 
 def rows(samples: NDArray[np.integer], bits: int) -> bytes:
-    """The scan lines of samples (H, W, C), unfiltered."""
+    """Writes the scan lines of samples (H, W, C), unfiltered."""
     height, width, channels = samples.shape
     if 0 in samples.shape:
         return b""
@@ -46,7 +46,7 @@ def png(
     *,
     interlaced: bool = False,
 ) -> bytes:
-    """A PNG of samples (H, W, C) of so many bits, with chunks before and after its pixels."""
+    """Writes a PNG of samples (H, W, C) of so many bits, with chunks before and after its pixels."""
     height, width, _ = samples.shape
     header = struct.pack(">IIBBBBB", width, height, bits, color_type, 0, 0, interlaced)
     passes = ADAM7 if interlaced else [(0, 0, 1, 1)]

@@ -50,12 +50,12 @@ def picture(seed: int = 0, height: int = HEIGHT, width: int = WIDTH) -> Pixels:
 
 
 def rgb(gray: NDArray[np.generic]) -> Pixels:
-    """Gray levels (H, W) in three channels."""
+    """Repeats gray levels (H, W) in three channels."""
     return np.repeat(np.rint(gray).astype(np.uint8)[..., None], 3, axis=-1)
 
 
 def on_white(color: Pixels, alpha: NDArray[np.generic]) -> Pixels:
-    """Colors (H, W, 3) of an opacity (H, W) from 0 to 255 on a white page."""
+    """Lays colors (H, W, 3) of an opacity (H, W) from 0 to 255 on a white page."""
     share = alpha[..., None].astype(np.float64) / 255
     return np.rint(share * color + (1 - share) * 255).astype(np.uint8)
 
@@ -67,7 +67,7 @@ def saved(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def by_pillow(name: str, content: bytes, tolerance: int = 0) -> Specimen:
-    """A specimen whose image Pillow tells, since its format loses something."""
+    """Makes a specimen whose image Pillow tells, since its format loses something."""
     with Image.open(io.BytesIO(content)) as image:
         upright = ImageOps.exif_transpose(image)
     return Specimen(name, content, np.asarray(upright.convert("RGB")), tolerance)

@@ -29,7 +29,7 @@ def tiff(
     xmp: bytes | None = None,
     planar: bool = False,
 ) -> bytes:
-    """An uncompressed TIFF of samples (H, W, C) in one strip, or of one strip a channel."""
+    """Writes an uncompressed TIFF of samples (H, W, C) in one strip, or of one strip a channel."""
     height, width, channels = samples.shape
     bits = bits or 8 * samples.dtype.itemsize
     if bits == 12:

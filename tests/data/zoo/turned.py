@@ -20,7 +20,7 @@ EXIF_FLAG, XMP_FLAG = 8, 4  # of WebP's extended header
 
 
 def extended_webp(webp: bytes, flag: int, name: bytes, payload: bytes) -> bytes:
-    """A WebP of the usual size with a further chunk."""
+    """Makes a WebP of the usual size with a further chunk."""
     size = (struct.pack("<I", side - 1)[:3] for side in (40, 32))
     extended = b"VP8X" + struct.pack("<I", 10) + bytes([flag, 0, 0, 0]) + b"".join(size)
     further = name + struct.pack("<I", len(payload)) + payload + bytes(len(payload) % 2)

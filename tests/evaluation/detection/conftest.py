@@ -11,7 +11,7 @@ from tests.data.annotations.drawn import draw, write_coco
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory):
-    """The folder of a data set in COCO's form, with the splits train and val."""
+    """Writes the folder of a data set in COCO's form, with the splits train and val."""
     root = tmp_path_factory.mktemp("drawn")
     write_coco(root, draw(24, seed=0), "train")
     return write_coco(root, draw(8, seed=1), "val")

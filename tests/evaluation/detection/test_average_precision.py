@@ -13,7 +13,7 @@ SIDE, CLASSES = 160, 3
 
 
 def blocks(boxes):
-    """Masks that fill their boxes but for a corner: bool (n, SIDE, SIDE)."""
+    """Makes masks that fill their boxes but for a corner: bool (n, SIDE, SIDE)."""
     masks = np.zeros((len(boxes), SIDE, SIDE), dtype=bool)
     for mask, (x1, y1, x2, y2) in zip(masks, boxes.astype(int), strict=True):
         mask[y1:y2, x1:x2] = True
@@ -22,7 +22,7 @@ def blocks(boxes):
 
 
 def random_pairs(count, seed):
-    """Objects, some of them crowds, and detections: shifted ones, ones of another class, and ones of nothing."""
+    """Draws objects, some of them crowds, and detections: shifted, of another class, and of nothing."""
     rng = np.random.default_rng(seed)
     pairs = []
     for _ in range(count):
@@ -47,7 +47,7 @@ def as_tensors(values):
 
 
 def cocos(pairs, kind):
-    """The COCO API's first six numbers."""
+    """Computes the COCO API's first six numbers."""
     mask_api = pytest.importorskip("pycocotools.mask")
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval

@@ -24,7 +24,7 @@ FAST = LinearConfig(protocol="fast")
 
 
 def overlapping(n: int, seed: int, dim: int = 30) -> tuple[Tensor, Tensor]:
-    """Features of which no linear layer tells all classes, and most of which are noise, of unlike scales."""
+    """Draws features of which no linear layer tells all classes, and most of which are noise, of unlike scales."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % CLASSES
     centers = torch.randn(CLASSES, dim, generator=torch.Generator().manual_seed(99))
@@ -34,7 +34,7 @@ def overlapping(n: int, seed: int, dim: int = 30) -> tuple[Tensor, Tensor]:
 
 
 def scikit_learns(weight_decay: float, train: tuple[Tensor, Tensor], val: tuple[Tensor, Tensor]) -> float:
-    """The accuracy of scikit-learn's logistic regression at equal regularization, on standardized features."""
+    """Computes the accuracy of scikit-learn's logistic regression, regularized alike, on standardized features."""
     x, val_x = standardize(train[0], val[0])
     model = LogisticRegression(C=1 / (weight_decay * len(x)), max_iter=5000, tol=1e-6).fit(
         x.numpy(), train[1].numpy()

@@ -11,7 +11,7 @@ from sslfast.kernels.optimizers import FusedLARS
 
 
 def separable(n: int, seed: int, classes: int = 4, dim: int = 12) -> tuple[Tensor, Tensor]:
-    """Features whose first coordinates tell the class."""
+    """Draws features whose first coordinates tell the class."""
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(n) % classes
     return torch.randn(n, dim, generator=generator) * 0.2 + 2 * F.one_hot(y, dim), y

@@ -12,7 +12,7 @@ SIDE = 32
 
 
 def write_halves(root: Path, count: int, seed: int) -> Path:
-    """`count` images of 32 x 32 pixels: classes.txt, images and masks."""
+    """Writes `count` images of 32 x 32 pixels: classes.txt, images and masks."""
     rng = np.random.default_rng(seed)
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
@@ -27,5 +27,5 @@ def write_halves(root: Path, count: int, seed: int) -> Path:
 
 
 def halves(root: Path, count: int, seed: int) -> MaskedImages:
-    """What `write_halves` writes, opened."""
+    """Opens what `write_halves` writes."""
     return open_masked(str(write_halves(root, count, seed)))

@@ -23,7 +23,7 @@ def draws(scale=0.5, flip=0.0, place=(0.5, 0.5)):
 
 
 def field(height=40, width=60):
-    """An image whose red is its column and whose green its row, and a mask of its left and right half."""
+    """Makes an image whose red is its column and whose green its row, and a mask of its left and right half."""
     rows, columns = np.mgrid[:height, :width]
     pixels = np.stack([4 * columns, 4 * rows, 0 * rows], axis=2).astype(np.uint8)
     return Image.fromarray(pixels), (columns >= width // 2).astype(np.uint8)

@@ -19,7 +19,7 @@ def built(**settings) -> FCN:
 
 
 def convolutions(module: nn.Module) -> list[tuple[int, int, int]]:
-    """(inputs, outputs, side of the kernel) of each convolution."""
+    """Lists (inputs, outputs, side of the kernel) of each convolution."""
     return [
         (m.in_channels, m.out_channels, m.kernel_size[0]) for m in module.modules() if isinstance(m, nn.Conv2d)
     ]

@@ -28,7 +28,7 @@ def queue_logits(query, positive, queue=QUEUE, t=T):
 
 
 def debiased(logits, target, prior, t=T, reduction="none"):
-    """Chuang et al. 2020, equations 7 and 8, from all logits."""
+    """Computes equations 7 and 8 of Chuang et al. 2020 from all logits."""
     positive = logits.gather(1, target[:, None]).squeeze(1).exp()
     negatives = logits.shape[1] - 1
     estimate = (logits.exp().sum(dim=1) - positive - negatives * prior * positive) / (1 - prior)

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def missing(monkeypatch):
-    """missing(impl): makes an implementation one that could not be loaded."""
+    """Gives missing(impl), which makes an implementation one that could not be loaded."""
     return lambda impl: monkeypatch.setitem(lib.MISSING, impl, f"sslfast.{impl} was not built; build it")
 
 

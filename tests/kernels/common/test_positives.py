@@ -29,13 +29,13 @@ def op(request):
 
 
 def whole_numbers(*shape, dtype=torch.float32, device="cpu", seed=0):
-    """Small ones: sums of their products are exact in fp16 too, so that all implementations agree on every tie."""
+    """Draws small whole numbers: sums of products are exact in fp16 too, so that implementations agree on ties."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(-2, 3, shape, generator=generator).to(device, dtype)
 
 
 def inputs(op, shape, dtype=torch.float32, device="cpu"):
-    """The op's tensors and, for in_batch_info_nce, its options: chunks, offset and ids."""
+    """Draws the op's tensors and, for in_batch_info_nce, its options: chunks, offset and ids."""
     n, k, d = shape
     sizes = {"info_nce": (n, n, k), "in_batch_info_nce": (2 * n, n + k), "nt_xent": (n, n)}[op]
     tensors = [whole_numbers(size, d, dtype=dtype, device=device, seed=i) for i, size in enumerate(sizes)]
@@ -49,7 +49,7 @@ def call(op, tensors, **options):
 
 
 def logits_of(op, tensors, options):
-    """(rows, keys) logits, -inf for what is no negative, and the positives', (rows,), both in fp64."""
+    """Computes (rows, keys) logits, -inf for what is no negative, and the positives', (rows,), both in fp64."""
     first, second, *queue = (tensor.double().cpu() for tensor in tensors)
     if op == "info_nce":
         return first @ queue[0].T, (first * second).sum(1)
@@ -80,7 +80,7 @@ def test_counts_the_negatives_above_the_positive(op, impl, device, dtype, shape)
 
 
 def run(op, tensors, **options):
-    """The results, and the gradients of all inputs that may have one."""
+    """Returns the results, and the gradients of all inputs that may have one."""
     tensors = [tensor.clone().requires_grad_(i < 2) for i, tensor in enumerate(tensors)]
     out = call(op, tensors, **options)
     loss, *positive_rank = out if isinstance(out, tuple) else (out,)

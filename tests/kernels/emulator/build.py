@@ -38,7 +38,7 @@ TORCH = [*(f"-L{path}" for path in library_paths()), "-ltorch", "-ltorch_cpu", "
 
 
 def missing() -> str | None:
-    """Why nothing can be built here, or None."""
+    """Says why nothing can be built here, or None."""
     if shutil.which("g++") is None:
         return "needs g++, to build the emulator of CUDA"
     if not any(Path(path, "torch/csrc/stable/library.h").exists() for path in include_paths()):
@@ -47,7 +47,7 @@ def missing() -> str | None:
 
 
 def sources(folder: str) -> dict[str, str]:
-    """The text of each file in a folder of csrc/, by its path from csrc/."""
+    """Reads the text of each file in a folder of csrc/, by its path from csrc/."""
     files = sorted(path for path in (ROOT / "csrc" / folder).rglob("*") if path.is_file())
     return {str(path.relative_to(ROOT / "csrc")): path.read_text() for path in files}
 
@@ -85,7 +85,7 @@ def _sanitizers(names: str) -> list[str]:
 
 
 def _objects(texts: Mapping[str, str], flags: Sequence[str]) -> list[Path]:
-    """An object of each of the files that is no header."""
+    """Compiles an object of each of the files that is no header."""
     headers = [*(HERE / "include").rglob("*.h"), *(ROOT / "csrc" / "common").rglob("*.h")]
     with _folder(flags, sorted(texts.items()), [path.read_text() for path in sorted(headers)]) as folder:
         units = [name for name in texts if not name.endswith((".h", ".cuh"))]
@@ -117,7 +117,7 @@ def _linked(name: str, objects: Sequence[Path], flags: Sequence[str]) -> Path:
 
 @contextlib.contextmanager
 def _folder(*inputs: object) -> Iterator[Path]:
-    """A folder for what is made of the inputs; one process at a time has it."""
+    """Yields a folder for what is made of the inputs; one process at a time has it."""
     version = subprocess.run(["g++", "--version"], capture_output=True, text=True, check=True).stdout
     key = hashlib.sha256(repr((version, torch.__version__, inputs)).encode()).hexdigest()[:16]
     folder = CACHE / key

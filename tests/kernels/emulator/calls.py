@@ -11,7 +11,7 @@ NARROW = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def sinkhorn_knopp() -> list[Tensor]:
-    """More tiles of columns than blocks, taken one by one and by four; powers that fit and that do not."""
+    """Takes more tiles of columns than blocks, one by one and by four; powers that fit and that do not."""
     scores = [randn(9, columns, dtype=dtype) for dtype in NARROW for columns in (110, 112)]
     return [K.sinkhorn_knopp(x, epsilon=epsilon, impl="cuda") for x in scores for epsilon in (0.2, 0.05)]
 
@@ -23,7 +23,7 @@ def ema_update() -> list[Tensor]:
 
 
 def fused_optimizer() -> list[Tensor]:
-    """Norms of one chunk and of several."""
+    """Takes norms of one chunk and of several."""
     tensors = []
     for rule in RULES:
         problem = Problem(rule, [(5,), (33_000,)])

@@ -64,7 +64,7 @@ def _library(name: str) -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests() -> None:
-    """Called by pytest before anything imports the kernels."""
+    """Sets up the sanitized module, before anything imports the kernels."""
     import sslfast
     from tests.kernels import accuracy
 

@@ -45,7 +45,7 @@ def build_without(barrier, namespace):
 
 @pytest.fixture
 def namespace(barrier, monkeypatch):
-    """A namespace whose operators `impl="cuda"` calls in place of sslfast's."""
+    """Yields a namespace whose operators `impl="cuda"` calls in place of sslfast's."""
     namespace = f"without_barrier_{BARRIERS.index(barrier)}"
     library = torch.library.Library(namespace, "DEF")
     for op in lib.OPS.values():

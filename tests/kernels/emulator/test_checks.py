@@ -67,7 +67,7 @@ def checks():
 
 
 def run(checks, kernel):
-    """What the emulator says of the kernel, and its output."""
+    """Returns what the emulator says of the kernel, and its output."""
     out = (ctypes.c_int * 512)()
     message = checks.library.run(kernel.encode(), out)
     return message.decode() if message else "", list(out)

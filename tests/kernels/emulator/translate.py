@@ -31,7 +31,7 @@ LEFT = re.compile(r"<<<|>>>|__shared__|__grid_constant__|, CUDA,")
 
 
 def translate(text: str, name: str) -> str:
-    """The C++ for `text`, a file that compilers and defects are to call `name`.
+    """Writes the C++ for `text`, a file that compilers and defects are to call `name`.
 
     Raises:
         ValueError: a form of CUDA C++ that the patterns above do not know.

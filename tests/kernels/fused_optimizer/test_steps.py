@@ -149,7 +149,7 @@ def test_a_bad_gradient_stays_with_its_parameter(rule, impl, device):
 
 
 def layouts(x):
-    """The values of x, (4, 6, 2, 3), laid out in several ways."""
+    """Lays the values of x, (4, 6, 2, 3), out in several ways."""
     wide = torch.zeros(4, 6, 2, 6, dtype=x.dtype, device=x.device)
     around = torch.empty(x.numel() + 1, dtype=x.dtype, device=x.device)
     forms = {

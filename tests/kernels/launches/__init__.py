@@ -48,6 +48,6 @@ class Launches:
 
 
 def launches() -> dict[str, Launches]:
-    """The ops' launches by the names of their files."""
+    """Loads the ops' launches by the names of their files."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))
     return {name: importlib.import_module(f"{__name__}.{name}").LAUNCHES for name in names}

@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.cross_correlation_loss.triton_kernels")
     signature = dict.fromkeys(("p_z1", "p_z2", "p_a", "p_b", "p_z", "p_other"), "*bf16")
     signature |= dict.fromkeys(("p_mean", "p_mean_other", "p_rstd", "p_rstd_other"), "*fp32")

@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """The way the kernel is launched, as a case of aot.py, after a word for messages."""
+    """Yields the way the kernel is launched, as a case of aot.py, after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.enqueue.triton_kernels")
     pointers = {"p_queue": "*fp32", "p_keys": "*bf16", "p_pointer": "*i64", "p_skip": "*i1"}
     yield (

@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     module = "sslfast.kernels.in_batch_info_nce.triton_kernels"
     streaming = pytest.importorskip("sslfast.kernels.common.streaming")
     fp32 = ("p_max", "p_sum", "p_acc", "p_rows", "p_dk", "p_products", "p_loss", "p_dq", "p_weights")

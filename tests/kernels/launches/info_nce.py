@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch, counting=False):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
     streaming = "sslfast.kernels.common.streaming"
     fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")

@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.nearest_neighbor.triton_kernels")
     pointers = {"p_inverse": "*fp32", "p_products": "*fp32", "p_similarity": "*fp32"}
     pointers |= {"p_keys": "*i64", "p_indices": "*i64"} | dict.fromkeys(("p_query", "p_queue", "p_rows"), "*bf16")

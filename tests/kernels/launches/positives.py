@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches, in_batch_info_nce, info_nce, sup_co
 
 
 def cases(arch):
-    """The launches of three ops that may count, and that of the products they compare with."""
+    """Yields the launches of three ops that may count, and that of the products they compare with."""
     counts = dict.fromkeys(("p_positive", "p_pair"), "*fp32") | {"p_above": "*i32", "p_positive_rank": "*i64"}
     launched = info_nce.cases(arch, counting=True), in_batch_info_nce.cases(arch), sup_con.cases(arch)
     for cases_of_op in launched:

@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the Triton kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the Triton kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.sinkhorn_knopp.triton_kernels")
     in_units = triton_kernels.in_units
     fp32 = dict.fromkeys(("p_top", "p_sum", "p_t", "p_f", "p_rows", "p_codes"), "*fp32")

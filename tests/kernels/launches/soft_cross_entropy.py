@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.soft_cross_entropy.triton_kernels")
     fp32 = dict.fromkeys(("p_targets", "p_loss", "p_d_loss", "p_statistics"), "*fp32")
     for k in (30, 300, 3000):

@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
     halved = pytest.importorskip("sslfast.kernels.nt_xent.triton_launch")
     fp32 = "top sum count tops sums counts loss log_sum d_loss push pull shifted numbers dz products pair"

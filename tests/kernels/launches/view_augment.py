@@ -4,7 +4,7 @@ from tests.kernels.launches import Launches
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.view_augment.triton_kernels")
     pointers = {"p_images": "*u8", "p_draws": "*fp32", "p_rows": "*i64", "p_sums": "*fp32", "p_planes": "*fp32"}
     signature = pointers | {"p_out": "*bf16"} | dict.fromkeys(("N", "H", "W", "S", "RADIUS"), "i32")

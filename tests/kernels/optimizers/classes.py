@@ -41,7 +41,7 @@ def assert_same(a, b, **tolerance):
 
 
 def held_and_given(name, steps):
-    """Students and teachers whose optimizers hold their momenta, and whose steps are given them."""
+    """Makes students and teachers whose optimizers hold their momenta, and ones whose steps are given them."""
     pairs = [(network(), network(1)) for _ in range(2)]
     held, given = (OURS[name](student.parameters()) for student, _ in pairs)
     for optimizer, (student, teacher) in zip((held, given), pairs, strict=True):

@@ -9,7 +9,7 @@ SIZE = 35  # more pixels than a block of the C++ kernel
 
 
 def inputs(dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """Images; what is whole in their draws; what is not, and may be scaled a little. Nothing is solarized."""
+    """Draws images; what is whole in their draws; and what may be scaled a little. Nothing is solarized."""
     draws = some_draws(4, 41, 30)
     wide = torch.promote_types(dtype, torch.float32)
     factors = draws[:, [6, 7, 8, 9, 12]].abs().to(wide)

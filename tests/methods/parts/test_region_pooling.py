@@ -7,7 +7,7 @@ from sslfast.methods.parts.region_pooling import pool_regions
 
 
 def sampled(image, region, count=400):
-    """The mean of a map (C, h, w), bilinearly interpolated, 0 beyond its outermost cells' middles, by points."""
+    """Averages a map (C, h, w) over points, bilinearly interpolated, 0 beyond its outermost cells' middles."""
     top, left, bottom, right = region.tolist()
     share = (torch.arange(count, dtype=torch.float64) + 0.5) / count
     rows, columns = top + (bottom - top) * share, left + (right - left) * share

@@ -11,7 +11,7 @@ from sslfast.run.directory import RunDirectory
 
 
 def write_run(path: Path, recipe: str, *overrides: str, epochs: int = 2) -> Path:
-    """A run of so many epochs of 4 steps, with kNN before the first and after each."""
+    """Writes a run of so many epochs of 4 steps, with kNN before the first and after each."""
     run = RunDirectory(path)
     path.mkdir(parents=True)
     run.config.write_text(to_yaml(load_recipe(recipe, [*overrides, "train.epochs=2"])))
@@ -29,7 +29,7 @@ def write_run(path: Path, recipe: str, *overrides: str, epochs: int = 2) -> Path
 
 
 def write_evaluation(run: Path, name: str, rows: list[dict[str, Any]], **changes: Any) -> Path:
-    """A result of kNN in a run."""
+    """Writes a result of kNN in a run."""
     result = {
         "kind": "knn",
         "checkpoint": "last.pt",
@@ -51,5 +51,5 @@ def write_evaluation(run: Path, name: str, rows: list[dict[str, Any]], **changes
 
 
 def knn_row(top1: float, encoder: str = "pre-trained", **values: Any) -> dict[str, Any]:
-    """A row of kNN's table."""
+    """Makes a row of kNN's table."""
     return {"encoder": encoder, "k": 5, "temperature": "0.1", "top1": top1, **values}

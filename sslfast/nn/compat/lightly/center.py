@@ -14,7 +14,7 @@ def check_center_mode(name: str, mode: str) -> None:
 
 @torch.no_grad()
 def moved_center(center: Tensor, scores: Tensor, momentum: float) -> Tensor:
-    """The center, (1, ..., D), moved towards the mean of scores (..., D) of all ranks."""
+    """Returns the center, (1, ..., D), moved towards the mean of scores (..., D) of all ranks."""
     batch = distributed.mean(scores.flatten(0, -2).mean(dim=0))
     return center * momentum + batch * (1 - momentum)
 
@@ -39,7 +39,7 @@ class Center(nn.Module):
 
     @property
     def value(self) -> Tensor:
-        """The center, (1, D)."""
+        """Returns the center, (1, D)."""
         return self.center
 
     def update(self, x: Tensor) -> None:

@@ -70,7 +70,7 @@ class DCLWLoss(DCLLoss):
 
 
 def negative_mises_fisher_weights(out0: Tensor, out1: Tensor, sigma: float = 0.5) -> Tensor:
-    """`lightly.loss.dcl_loss.negative_mises_fisher_weights`: the weights of DCLW, which pass no gradient.
+    """Computes the weights of DCLW, without gradient: `lightly.loss.dcl_loss.negative_mises_fisher_weights`.
 
     They are 2 - exp(s / sigma) / mean(exp(s / sigma)), with s = out0 * out1 summed over a pair's components.
 

@@ -74,7 +74,7 @@ class MSNLoss(nn.Module):
         return K.sinkhorn_knopp(log_p, epsilon=1, iterations=self.sinkhorn_iterations, group=group)
 
     def regularization_loss(self, mean_anchor_probs: Tensor) -> Tensor:
-        """The divergence of the anchors' mean probabilities, (K,), from even ones."""
+        """Computes the divergence of the anchors' mean probabilities, (K,), from even ones."""
         return math.log(len(mean_anchor_probs)) + torch.xlogy(mean_anchor_probs, mean_anchor_probs).sum()
 
 
@@ -101,7 +101,7 @@ class PMSNCustomLoss(MSNLoss):
         self.target_distribution = target_distribution
 
     def regularization_loss(self, mean_anchor_probs: Tensor) -> Tensor:
-        """The divergence of the distribution from the anchors' mean probabilities, (K,)."""
+        """Computes the divergence of the distribution from the anchors' mean probabilities, (K,)."""
         target = self.target_distribution(mean_anchor_probs).to(mean_anchor_probs.device)
         return F.kl_div(mean_anchor_probs.log(), target, reduction="sum")
 
@@ -129,7 +129,7 @@ class PMSNLoss(MSNLoss):
         self.power_law_exponent = power_law_exponent
 
     def regularization_loss(self, mean_anchor_probs: Tensor) -> Tensor:
-        """The divergence of the power law from the anchors' mean probabilities, (K,)."""
+        """Computes the divergence of the power law from the anchors' mean probabilities, (K,)."""
         k = torch.arange(1.0, len(mean_anchor_probs) + 1, device=mean_anchor_probs.device)
         shares = k ** (-self.power_law_exponent)
         return F.kl_div(mean_anchor_probs.log(), shares / shares.sum(), reduction="sum")
