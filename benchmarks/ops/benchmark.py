@@ -82,7 +82,7 @@ def bind(op: Callable[..., Any], provider: str) -> Callable[..., Any]:
         return functools.partial(op, impl="reference")
     if provider == "compiled":
         return torch.compile(functools.partial(op, impl="reference"), dynamic=False)
-    return functools.partial(op, impl=provider)
+    return op if provider == "auto" else functools.partial(op, impl=provider)  # "auto" as it is called: by default
 
 
 def of_pass(

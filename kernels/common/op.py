@@ -1,4 +1,4 @@
-"""The spine of the ops: registration with torch, and the choice of an implementation.
+"""Registers the ops with torch, and chooses among their implementations.
 
 An op is one `Op` object. Each of its compiled implementations is an overload of one torch operator,
 `torch.ops.sslfast.<op>.<impl>`, all of one schema: `cpp` and `cuda` are registered by the extension modules
@@ -71,7 +71,7 @@ MISSING: dict[str, str | None] = {
 
 
 class Op:
-    """An op: its registration with torch, and the choice among its implementations.
+    """Registers an op with torch, and chooses among its implementations.
 
     Args:
         name: the op's public name.
@@ -210,14 +210,16 @@ class Op:
             forward_ad.unpack_dual(arg).tangent is not None for arg in args if isinstance(arg, Tensor)
         ):
             raise RuntimeError(f"{self.name}: has no forward-mode derivative; use impl='reference'")
-        if self._functions and not torch.compiler.is_compiling():
-            if not torch._C._are_functorch_transforms_active():
-                return self._functions[impl](*args)
-            if _differentiated_by_functorch(args):
-                raise RuntimeError(
-                    f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; "
-                    "use impl='reference'"
-                )
+        if torch.compiler.is_compiling():
+            return self._operators[impl](*args)
+        if not self._functions:
+            return self._operators[impl]._op(*args)  # what it calls: a call in Python less, of ema_update_'s few
+        if not torch._C._are_functorch_transforms_active():
+            return self._functions[impl](*args)
+        if _differentiated_by_functorch(args):
+            raise RuntimeError(
+                f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; use impl='reference'"
+            )
         return self._operators[impl](*args)
 
 
@@ -228,7 +230,7 @@ def _function(
     setup_context: Callable[..., None],
     backward: Callable[..., Any],
 ) -> Callable[..., Any]:
-    """The `apply` of an operator's autograd.Function, of which the caller sees to it that no transform follows."""
+    """Returns the `apply` of an operator's autograd.Function; the caller sees to it that no transform follows."""
 
     def forward(ctx: Any, *args: Any) -> Any:
         ctx.impl = impl
@@ -275,7 +277,7 @@ def available_impls(op: None = ..., device: str | torch.device | None = ...) -> 
 def available_impls(
     op: str | None = None, device: str | torch.device | None = None
 ) -> list[str] | dict[str, list[str]]:
-    """The implementations that can run on a device, the one that `auto` prefers first.
+    """Lists the implementations that can run on a device, the one that `auto` prefers first.
 
     Args:
         op: an op's name, such as "info_nce"; None: every op.

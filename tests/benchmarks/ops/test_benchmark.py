@@ -10,7 +10,7 @@ from sslfast.benchmarks.measure import timing
 from sslfast.benchmarks.measure.machine import Ceilings, Work
 from sslfast.benchmarks.measure.noise import noise
 from sslfast.benchmarks.ops import benchmark as ops_benchmark
-from sslfast.benchmarks.ops.benchmark import FIRST, PASSES, OpResult, find, measure, run
+from sslfast.benchmarks.ops.benchmark import FIRST, PASSES, OpResult, bind, find, measure, run
 from sslfast.errors import UsageError
 from sslfast.kernels.common.op import OPS
 from tests.benchmarks.ops.tiny import Tiny
@@ -88,6 +88,15 @@ def test_both_passes_end_with_the_backward_pass(op):
     forward, backward, both = (benchmark.step(case, "eager", name, CPU) for name in PASSES)
     assert not forward().requires_grad
     torch.testing.assert_close(backward(), both())
+
+
+def test_our_choice_is_called_as_users_call_it():
+    def info_nce(impl="auto"):
+        return impl
+
+    assert bind(info_nce, "auto") is info_nce
+    assert bind(info_nce, "cpp")() == "cpp"
+    assert bind(info_nce, "eager")() == "reference"
 
 
 def test_rates_and_ratios():
