@@ -1,4 +1,4 @@
-"""The generated tables of README.md and docs/: `make results` writes them, and a test holds the pages to them.
+"""Writes the generated tables of README.md and docs/; a test holds the pages to them.
 
 They say which implementations an op has, and what recorded runs of the benchmarks measured. Each table stands
 between a line `<!-- NAME -->` and a line `<!-- /NAME -->`.
@@ -29,7 +29,7 @@ PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in ("RESULTS.md", "
 
 
 def recorded() -> dict[str, list[dict[str, Any]]]:
-    """What the results files hold, one an op, by the name of their machine."""
+    """Returns what the results files hold, one an op, by the name of their machine."""
     machines: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(RESULTS.glob("*/ops/*.json")):
         machines.setdefault(path.parents[1].name, []).append(json.loads(path.read_text()))
@@ -37,7 +37,7 @@ def recorded() -> dict[str, list[dict[str, Any]]]:
 
 
 def headers() -> str:
-    """The table of the records: when and on what each machine's were made."""
+    """Returns the table of the records: when and on what each machine's were made."""
     records: dict[tuple[str, str], list[dict[str, str]]] = {}
     for path in sorted(RESULTS.rglob("*.json")):
         machine, record = path.relative_to(RESULTS).parts[:2]
@@ -57,7 +57,7 @@ def headers() -> str:
 
 
 def implementations() -> str:
-    """The table of ops by implementation."""
+    """Returns the table of ops by implementation."""
     on_gpu = {
         (result["op"], result["provider"])
         for contents in recorded().values()
@@ -76,7 +76,7 @@ def implementations() -> str:
 
 
 def measured(machine: str) -> dict[str, list[dict[str, Any]]]:
-    """A machine's measurements of each op's last pass, less those of what computes something else."""
+    """Returns a machine's measurements of each op's last pass, less those of what computes something else."""
     yardsticks = {(benchmark.op, name) for benchmark in find(None) for name in benchmark.yardsticks}
     of_op: dict[str, list[dict[str, Any]]] = {}
     for content in recorded()[machine]:
@@ -90,21 +90,23 @@ def measured(machine: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def lead(results: Sequence[dict[str, Any]]) -> float:
-    """How many times faster ours is than the fastest other provider of each case: the mean over the cases."""
+    """Returns how many times faster ours is than the fastest other provider: the mean over the cases."""
     return statistics.geometric_mean(result["lead"] for result in results if result["provider"] == "auto")
 
 
 def figures(machine: str) -> str:
-    """A machine's measurements: a line an op, for all cases of its last pass; and the mean over the ops.
+    """Returns the table of a machine's measurements: a line an op, for all cases of its last pass; and the mean.
 
-    What ours is set beside is the fastest other provider of each case, eager among them.
+    What ours is set beside is the fastest other provider of each case, eager among them. Where a record has the
+    noise, two columns say how many cases are behind eager by more than it, and how large it is at most.
     """
-    lines = [
-        "| op | cases | x eager | lowest | highest | x best other | others | most memory, eager | ours |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    of_op = measured(machine)
+    has_noise = any(result.get("noise") is not None for results in of_op.values() for result in results)
+    columns = ["op", "cases", "x eager", "lowest", "highest", *(["behind eager", "noise"] if has_noise else [])]
+    columns += ["x best other", "others", "most memory, eager", "ours"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     means = []
-    for op, results in measured(machine).items():
+    for op, results in of_op.items():
         ours = speedups(results, ["auto"])
         means.append(statistics.geometric_mean(ours))
         cells = [
@@ -113,18 +115,32 @@ def figures(machine: str) -> str:
             f"**{means[-1]:.2f}x**",
             f"{min(ours):.2f}x",
             f"{max(ours):.2f}x",
+            *(behind_eager(results) if has_noise else []),
             f"{lead(results):.2f}x",
             ", ".join(sorted({r["provider"] for r in results} - {"eager", *OURS})),
             most_memory(results, "eager"),
             most_memory(results, "auto"),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    lines.append(f"| all | | **{statistics.geometric_mean(means):.2f}x** | | | | | | |")
+    empty = " |" * (len(columns) - 3)
+    lines.append(f"| all | | **{statistics.geometric_mean(means):.2f}x** |{empty}")
     return "\n".join(lines)
 
 
+def behind_eager(results: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns an op's cells of the cases where ours is behind eager by more than the noise, and of the noise.
+
+    Both are empty in a record that was made before the noise was estimated.
+    """
+    known = [(r["speedup"], r["noise"]) for r in results if r["provider"] == "auto" and r.get("noise") is not None]
+    if not known:
+        return ["", ""]
+    behind = sum(speedup * (1 + noise) < 1 for speedup, noise in known)
+    return [str(behind), f"{max(noise for _, noise in known):.1%}"]
+
+
 def summary() -> str:
-    """The table of what was measured of the ops, a line a machine: geometric means over the ops."""
+    """Returns the table of what was measured of the ops, a line a machine: geometric means over the ops."""
     lines = ["| machine | ops | x eager PyTorch | x the fastest other |", "|---" * 4 + "|"]
     missing = ["CPU", "GPU"]
     for machine, contents in recorded().items():
@@ -143,7 +159,7 @@ def by_machine(
     rows_of: Callable[[dict[str, Any]], Iterable[Sequence[str]]],
     devices: Sequence[str] = ("CPU", "GPU"),
 ) -> str:
-    """A table of what each machine's record in this file, below its folder, holds; it says where there is none.
+    """Returns a table of what each machine's record in this file holds; it says where there is none.
 
     Args:
         columns: their heads, the machine's first.
@@ -163,7 +179,7 @@ def by_machine(
 
 
 def host_time() -> str:
-    """The table of the host's time for small calls, by what `host_time` recorded."""
+    """Returns the table of the host's time for small calls, by what `host_time` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
@@ -173,7 +189,7 @@ def host_time() -> str:
 
 
 def views() -> str:
-    """The table of the input pipelines, by what `make bench-views` recorded."""
+    """Returns the table of the input pipelines, by what `make bench-views` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
@@ -184,7 +200,7 @@ def views() -> str:
 
 
 def features() -> str:
-    """The table of the extraction of features, by what `make bench-features` recorded."""
+    """Returns the table of the extraction of features, by what `make bench-features` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
@@ -198,7 +214,7 @@ def features() -> str:
 
 
 def input_share() -> str:
-    """The table of what training loses to its input, by what `make bench-views` recorded."""
+    """Returns the table of what training loses to its input, by what `make bench-views` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content.get("training", ()):
@@ -208,7 +224,7 @@ def input_share() -> str:
 
 
 def methods() -> str:
-    """The table of what the methods learn, by what `make methods-check` recorded."""
+    """Returns the table of what the methods learn, by what `make methods-check` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for s in summarize([Run(**run) for run in content["runs"]]):
@@ -220,7 +236,7 @@ def methods() -> str:
 
 
 def published() -> str:
-    """The table of what whole recipes reach, by what `make methods-check ARGS=--published` recorded."""
+    """Returns the table of what whole recipes reach, by what `make methods-check ARGS=--published` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for s in summarize([Run(**run) for run in content["runs"]]):
@@ -233,7 +249,7 @@ def published() -> str:
 
 
 def reproduced(scale: str) -> str:
-    """The table of MNCL's tables, by what `make reproduce` recorded at a scale."""
+    """Returns the table of MNCL's tables, by what `make reproduce` recorded at a scale."""
     figures = ["linear probe", "kNN", "effective rank", "place", "published at full scale", "place there"]
     columns = ["machine", "row", "seeds", "minutes", *figures]
     devices = ["GPU"] if scale == "full" else ["CPU"]
@@ -241,7 +257,7 @@ def reproduced(scale: str) -> str:
 
 
 def downstream() -> str:
-    """The table of every protocol on one small encoder, by what `make downstream-check` recorded."""
+    """Returns the table of every protocol on one small encoder, by what `make downstream-check` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
@@ -258,7 +274,7 @@ def downstream() -> str:
 
 
 def train() -> str:
-    """The table of training steps, by what `make bench-train` recorded: a line a method."""
+    """Returns the table of training steps, by what `make bench-train` recorded: a line a method."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         results = {(r["case"], r["method"], r["pipeline"]): r for r in content["results"]}
@@ -281,7 +297,7 @@ def train() -> str:
 
 
 def exchange() -> str:
-    """The table of several ranks' steps beside plain DDP, by what `make bench-exchange` recorded."""
+    """Returns the table of several ranks' steps beside plain DDP, by what `make bench-exchange` recorded."""
 
     def rows(content: dict[str, Any]) -> Iterator[list[str]]:
         for r in content["results"]:
@@ -298,7 +314,7 @@ def exchange() -> str:
 
 
 def computed() -> str:
-    """The table of steps on many GPUs, by formulas."""
+    """Returns the table of steps on many GPUs, by formulas."""
     head, *lines = (f"| {' | '.join(cells)} |" for cells in (many_ranks.COLUMNS, *many_ranks.rows()))
     return "\n".join([head, "|---" * len(many_ranks.COLUMNS) + "|", *lines])
 
@@ -312,7 +328,7 @@ def mebibytes(count: int | None) -> str:
 
 
 def speedups(results: Sequence[dict[str, Any]], providers: Collection[str]) -> list[float]:
-    """Of each case, the highest ratio to eager of these providers, where one ran."""
+    """Returns each case's highest ratio to eager of these providers, where one ran."""
     best: dict[str, float] = {}
     for result in results:
         if result["provider"] in providers and result["speedup"] is not None:
@@ -326,7 +342,7 @@ def most_memory(results: Sequence[dict[str, Any]], provider: str) -> str:
 
 
 def generate(text: str) -> str:
-    """A page's text with its tables made anew."""
+    """Returns a page's text with its tables made anew."""
     tables: dict[str, Callable[[], str]] = {
         "summary": summary,
         "records": headers,

@@ -1,9 +1,10 @@
-"""The parts that the ops' benchmarks share: the providers that are compared, and how a case is measured.
+"""Provides what the ops' benchmarks share: the providers that are compared, and how a case is measured.
 
 A provider is a way to compute an op: `eager` (the reference in plain PyTorch), `compiled` (torch.compile of it),
 another package's, one of our implementations, or `auto`, our choice. Providers of a case take turns, call by call
 and each round in another order, so that what else the machine does falls on all alike, and the median call is
-reported. A provider that a GPU has no memory for is reported as OOM.
+reported. A provider that a GPU has no memory for is reported as OOM. How far apart two equal providers would come
+out, the noise, is estimated by eager's calls, which are split for it as if they were two providers'.
 
 Time is a call's, by the wall clock on the CPU; on a GPU by events around it, after its L2 cache was overwritten.
 """
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from sslfast.benchmarks.measure.machine import Ceilings, Work, describe
 from sslfast.benchmarks.measure.memory import extra_memory
+from sslfast.benchmarks.measure.noise import noise
 from sslfast.benchmarks.measure.timing import Backward, Step, host_microseconds, launches, take_turns
 from sslfast.benchmarks.ops import peers
 from sslfast.benchmarks.ops.result import OURS, OpResult, parameters, write_csv, write_json
@@ -39,7 +41,7 @@ FIRST = ("info_nce", "nt_xent", "sinkhorn_knopp", "ema_update_", "nearest_neighb
 
 
 class Benchmark(ABC):
-    """The benchmark of one op; `bench_<op>.py` has one as BENCHMARK."""
+    """Describes the benchmark of one op; `bench_<op>.py` has one as BENCHMARK."""
 
     op: str
     passes: Sequence[str]  # PASSES of an op with a derivative; "forward"; "update"
@@ -47,14 +49,14 @@ class Benchmark(ABC):
 
     @abstractmethod
     def cases(self, device: torch.device) -> list[Any]:
-        """The cases to compute; str() of one is its name. It may have a `dtype`, else it is of fp32."""
+        """Returns the cases to compute; str() of one is its name. It may have a `dtype`, else it is of fp32."""
 
     @abstractmethod
     def step(self, case: Any, provider: str, pass_name: str, device: torch.device) -> Step | None:
-        """One call of the op, with inputs that are the same for every provider; None: it cannot do this case."""
+        """Returns one call of the op, with inputs alike for every provider; None: it cannot do this case."""
 
     def work(self, case: Any, pass_name: str) -> Work | None:
-        """The least work of a call, for the floor of its time; None: not given.
+        """Returns the least work of a call, for the floor of its time; None: not given.
 
         It is not asked for a backward pass alone, whose work depends on what the forward pass has done of it.
         """
@@ -64,7 +66,7 @@ class Benchmark(ABC):
         return ["eager", "compiled", *peers.installed(self.op, device), *self.ours(device)]
 
     def ours(self, device: torch.device) -> list[str]:
-        """Our implementations that run on the device; on a CPU not Triton's, which are interpreted there.
+        """Lists our implementations that run on the device; on a CPU not Triton's, which are interpreted there.
 
         "triton_tma" has a program of its own, `ops/tma.py`: were it not to end, the others would have no record.
         """
@@ -73,20 +75,20 @@ class Benchmark(ABC):
 
 
 def bind(op: Callable[..., Any], provider: str) -> Callable[..., Any]:
-    """The op as `eager`, `compiled`, another package or one of our implementations computes it."""
+    """Returns the op as `eager`, `compiled`, another package or one of our implementations computes it."""
     if provider in peers.FORMS.get(op.__name__, {}):
         return peers.FORMS[op.__name__][provider]
     if provider == "eager":
         return functools.partial(op, impl="reference")
     if provider == "compiled":
         return torch.compile(functools.partial(op, impl="reference"), dynamic=False)
-    return functools.partial(op, impl=provider)
+    return op if provider == "auto" else functools.partial(op, impl=provider)  # "auto" as it is called: by default
 
 
 def of_pass(
     pass_name: str, forward: Callable[[], Tensor], inputs: Sequence[Tensor], gradient: Tensor | None = None
 ) -> Step:
-    """The step of one of PASSES: see Backward for the arguments."""
+    """Returns the step of one of PASSES: see Backward for the arguments."""
     if pass_name == "forward":
         return torch.no_grad()(forward)
     backward = Backward(forward, inputs, gradient)
@@ -134,7 +136,7 @@ def run(
 
 
 def find(op: str | None) -> list[Benchmark]:
-    """The benchmark of one op, or all, those of FIRST before the others."""
+    """Returns the benchmark of one op, or all, those of FIRST before the others."""
     import sslfast.benchmarks.ops as package
 
     names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if m.name.startswith("bench_"))
@@ -149,18 +151,19 @@ def find(op: str | None) -> list[Benchmark]:
 
 
 HEAD = (
-    f"{'case':<32}{'pass':<18}"
-    f"{'provider':<14}{'ms':>10}{'x eager':>9}{'x next':>9}{'floor':>7}{'MiB':>9}{'host us':>9}{'launches':>9}"
+    f"{'case':<32}{'pass':<18}{'provider':<14}"
+    f"{'ms':>10}{'x eager':>9}{'noise':>7}{'x next':>9}{'floor':>7}{'MiB':>9}{'host us':>9}{'launches':>9}"
 )
 
 
 def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> list[OpResult]:
     """Times every case of a benchmark with every provider, and prints a table as it goes.
 
-    Its columns: the median call; eager's time over it; the best other provider's over it; what share of it the
-    least possible time is, by this machine's matrix products and copies; peak extra memory; and on a GPU how long
-    the host is busy, and how many kernels are launched. A forward pass is timed without a gradient. What it does
-    for one shows in both passes together: a backward pass alone may have little left to do.
+    Its columns: the median call; eager's time over it; the noise, by which this ratio would differ from 1 between
+    two equal providers; the best other provider's time over it; what share of it the least possible time is, by
+    this machine's matrix products and copies; peak extra memory; and on a GPU how long the host is busy, and how
+    many kernels are launched. A forward pass is timed without a gradient. What it does for one shows in both
+    passes together: a backward pass alone may have little left to do.
     """
     results: list[OpResult] = []
     print(f"\n{benchmark.op}\n{HEAD}", flush=True)
@@ -184,6 +187,7 @@ def _measure(
     work = None if pass_name == "backward" else benchmark.work(case, pass_name)
     least = ceilings.floor_ms(work, getattr(case, "dtype", torch.float32)) if work else None
     on_gpu = device.type == "cuda"
+    of_equal = noise(times.get("eager", []))
 
     def result(name: str) -> OpResult:
         ms, step = medians.get(name), steps[name]
@@ -197,6 +201,7 @@ def _measure(
             provider=name,
             milliseconds=ms,
             speedup=medians["eager"] / ms if ms and "eager" in medians else None,
+            noise=of_equal if ms else None,
             lead=min(others) / ms if ms and others else None,
             floor=least / ms if ms and least else None,
             calls=len(times[name]),
@@ -215,7 +220,8 @@ def _line(r: OpResult) -> str:
     ms = "OOM" if r.milliseconds is None else f"{r.milliseconds:.3f}"
     mib = None if r.extra_bytes is None else r.extra_bytes / 2**20
     return (
-        f"{r.case:<32}{r.pass_name:<18}{r.provider:<14}{ms:>10}"
-        f"{cell(r.speedup, '{:.2f}'):>9}{cell(r.lead, '{:.2f}'):>9}{cell(r.floor, '{:.0%}'):>7}"
-        f"{cell(mib, '{:.1f}'):>9}{cell(r.host_microseconds, '{:.0f}'):>9}{cell(r.launches, '{:d}'):>9}"
+        f"{r.case:<32}{r.pass_name:<18}{r.provider:<14}"
+        f"{ms:>10}{cell(r.speedup, '{:.2f}'):>9}{cell(r.noise, '{:.1%}'):>7}{cell(r.lead, '{:.2f}'):>9}"
+        f"{cell(r.floor, '{:.0%}'):>7}{cell(mib, '{:.1f}'):>9}{cell(r.host_microseconds, '{:.0f}'):>9}"
+        f"{cell(r.launches, '{:d}'):>9}"
     )

@@ -1,4 +1,4 @@
-"""The results of a benchmark, and the files they are written to."""
+"""Writes the results of a benchmark to files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OURS = ("cpp", "triton", "cuda", "auto")  # the providers that are our implement
 
 @dataclass(frozen=True)
 class OpResult:
-    """One provider's result for one pass of one case. A field that is None is unknown, or out of memory."""
+    """Holds one provider's result for one pass of one case. A field that is None is unknown, or out of memory."""
 
     op: str
     case: str
@@ -23,6 +23,7 @@ class OpResult:
     provider: str
     milliseconds: float | None  # the median call
     speedup: float | None  # eager's time / this
+    noise: float | None  # by what share that of two equal providers would differ from 1, in 19 of 20 cases at most
     lead: float | None  # the best other provider's time / this, where ours are no rivals of each other
     floor: float | None  # the least time / this: 1 is perfect
     calls: int
@@ -50,6 +51,6 @@ def write_csv(path: Path, results: Sequence[OpResult]) -> None:
 
 
 def parameters(case: Any) -> dict[str, int | str]:
-    """The fields of a case that is a dataclass: whole numbers, the others as text."""
+    """Returns the fields of a case that is a dataclass: whole numbers, the others as text."""
     values = asdict(case) if is_dataclass(case) and not isinstance(case, type) else {}
     return {name: value if type(value) is int else str(value) for name, value in values.items()}

@@ -1,4 +1,4 @@
-"""The spine of the ops: registration with torch, and the choice of an implementation.
+"""Registers the ops with torch, and chooses among their implementations.
 
 An op is one `Op` object. Each of its compiled implementations is an overload of one torch operator,
 `torch.ops.sslfast.<op>.<impl>`, all of one schema: `cpp` and `cuda` are registered by the extension modules
@@ -71,7 +71,7 @@ MISSING: dict[str, str | None] = {
 
 
 class Op:
-    """An op: its registration with torch, and the choice among its implementations.
+    """Registers an op with torch, and chooses among its implementations.
 
     Args:
         name: the op's public name.
@@ -210,14 +210,16 @@ class Op:
             forward_ad.unpack_dual(arg).tangent is not None for arg in args if isinstance(arg, Tensor)
         ):
             raise RuntimeError(f"{self.name}: has no forward-mode derivative; use impl='reference'")
-        if self._functions and not torch.compiler.is_compiling():
-            if not torch._C._are_functorch_transforms_active():
-                return self._functions[impl](*args)
-            if _differentiated_by_functorch(args):
-                raise RuntimeError(
-                    f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; "
-                    "use impl='reference'"
-                )
+        if torch.compiler.is_compiling():
+            return self._operators[impl](*args)
+        if not self._functions:
+            return self._operators[impl]._op(*args)  # what it calls: a call in Python less, of ema_update_'s few
+        if not torch._C._are_functorch_transforms_active():
+            return self._functions[impl](*args)
+        if _differentiated_by_functorch(args):
+            raise RuntimeError(
+                f"{self.name}: torch.func's transforms cannot differentiate impl={impl!r}; use impl='reference'"
+            )
         return self._operators[impl](*args)
 
 

@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's weights, of all tensors in one launch."""
+"""Computes the exponential moving average of a network's weights, of all tensors in one launch."""
 
 from collections.abc import Iterable
 from numbers import Real
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sslfast.kernels.common import checks
-from sslfast.kernels.common.op import LIBRARY, Impl, Op
+from sslfast.kernels.common.op import LIBRARY, MISSING, Impl, Op
 from sslfast.kernels.ema_update import foreach, reference
 
 OP = Op(
@@ -67,26 +67,28 @@ def ema_update_(
     qs = sources if type(sources) is list else _listed("sources", sources)
     if len(ks) != len(qs):
         raise ValueError(f"ema_update_: expected {len(ks)} sources to match targets, got {len(qs)}")
+    number, tensor = momentum, None
     if type(momentum) is not float or not 0 <= momentum <= 1:  # the usual case has no more to check
         _check_momentum(momentum, ks)
+        number, tensor = (1.0, momentum) if isinstance(momentum, Tensor) else (momentum, None)
     if not ks:
         return
     if not isinstance(ks[0], Tensor):
         _check_pairs(ks, qs)
-    chosen = OP.choose(impl, ks[0].device)
+    usual = impl == "auto" and ks[0].is_cpu and MISSING["cpp"] is None  # told at once
+    chosen = "cpp" if usual else OP.choose(impl, ks[0].device)
     if chosen == "reference":
         _check_pairs(ks, qs)
         update = foreach.ema_update_ if impl == "auto" else reference.ema_update_
         update(ks, qs, momentum)
         return
-    number, tensor = (1.0, momentum) if isinstance(momentum, Tensor) else (momentum, None)
     try:
         OP.call(chosen, ks, qs, number, tensor)
     except RuntimeError:
         _check_pairs(ks, qs)  # the kernel checks too, faster than Python could, but without words
         raise
     if not torch.compiler.is_compiling():
-        torch.autograd.graph.increment_version(ks)
+        torch._C._increment_version(ks)  # torch.autograd.graph's, of a list, without its call in Python
 
 
 def _listed(name: str, tensors: Iterable[Tensor]) -> list[Tensor]:

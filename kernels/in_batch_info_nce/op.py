@@ -1,4 +1,4 @@
-"""InfoNCE whose negatives are the batch's other keys, without the N x M matrix of logits."""
+"""Computes InfoNCE whose negatives are the batch's other keys, without the N x M matrix of logits."""
 
 from numbers import Integral
 from typing import Any, Literal, overload
@@ -129,9 +129,8 @@ def in_batch_info_nce(
     row_ids, key_ids = ids if ids is not None else (None, None)
     is_grad_enabled = torch.is_grad_enabled()
     need_dq, need_dk = is_grad_enabled and query.requires_grad, is_grad_enabled and keys.requires_grad
-    if impl == "auto" and query.is_cpu and _is_faster_eagerly(query, keys, need_dk):
-        impl = "reference"
-    chosen = OP.choose(impl, query.device, query.dtype)
+    eagerly = impl == "auto" and query.is_cpu and _is_faster_eagerly(query, keys, need_dk)
+    chosen = "reference" if eagerly else OP.choose(impl, query.device, query.dtype)
     inputs, targets = (query, keys, row_ids, key_ids), (scale, offset, chunks)
     first = "none" if positive_prior else reduction
     if chosen == "reference":

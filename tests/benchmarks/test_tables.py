@@ -86,6 +86,31 @@ def test_figures_are_means_over_the_cases_of_the_last_pass(tmp_path, monkeypatch
     assert table[3][:3] == ["all", "", "**6.00x**"]
 
 
+def test_figures_say_how_many_cases_are_behind_eager_by_more_than_the_noise(tmp_path, monkeypatch):
+    speedups = {"1": 0.98, "2": 0.94, "3": 1.5, "4": 0.96}
+    rows = [
+        row(*fields, case=case, lead=1.0) | {"noise": 0.05 if case == "4" else 0.03}
+        for case, speedup in speedups.items()
+        for fields in (("eager", 8.0, 1.0), ("cpp", 9.0, 0.9), ("auto", 8.0, speedup))
+    ]
+    record(tmp_path, monkeypatch, {}, rows)
+    for other, noise in (("before", {}), ("without_eager", {"noise": None})):  # made before noise was estimated
+        older = [row("auto", 1.0, 2.0, lead=1.0) | noise | {"op": other}]
+        (tmp_path / "box" / "ops" / f"{other}.json").write_text(json.dumps({"header": {}, "results": older}))
+    head, _, *table = (
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in tables.figures("box").splitlines()
+    )
+    columns = slice(head.index("behind eager"), head.index("noise") + 1)
+    cells = {line[0]: line[columns] for line in table}
+    assert cells == {
+        "`info_nce`": ["1", "5.0%"],
+        "`before`": ["", ""],
+        "`without_eager`": ["", ""],
+        "all": ["", ""],
+    }
+    assert {len(line) for line in table} == {len(head)}
+
+
 def test_what_no_gpu_has_run_is_said_not_to_have(tmp_path, monkeypatch):
     record(tmp_path, monkeypatch, {}, [row("triton", 1.0, 1.0)])
     assert "| `info_nce` | yes | yes | compiled and interpreted only |" in tables.implementations()

@@ -1,4 +1,4 @@
-"""ema_update_: every implementation against the equation in fp64, and what a training loop asks of it."""
+"""Tests ema_update_: every implementation against the equation in fp64, and what a training loop asks of it."""
 
 import itertools
 
@@ -15,6 +15,7 @@ from sslfast.kernels.common import op as lib
 from sslfast.kernels.ema_update import foreach, reference
 from sslfast.kernels.ema_update.op import OP
 from tests.kernels.ema import assert_averaged, copies, randn
+from tests.kernels.python_calls import python_calls
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
@@ -321,6 +322,13 @@ def test_auto_takes_the_compiled_kernel(record_impls):
     called = record_impls("ema_update_")
     K.ema_update_([ONE.clone()], [ONE], 0.5)
     assert called == ["cpp"]
+
+
+def test_the_usual_call_runs_few_functions_of_python():
+    """With cold caches each takes about as long as a small tensor's average."""
+    targets, sources = [ONE.clone()], [ONE]
+    names = python_calls(lambda: K.ema_update_(targets, sources, 0.5))
+    assert len(names) <= 7, names  # one is the lambda
 
 
 class Copies(TorchDispatchMode):

@@ -1,4 +1,4 @@
-"""The results of a benchmark's cases, and the files they are written to."""
+"""Tests the results of a benchmark's cases, and the files they are written to."""
 
 import json
 import math
@@ -8,8 +8,9 @@ import torch
 
 from sslfast.benchmarks.measure import timing
 from sslfast.benchmarks.measure.machine import Ceilings, Work
+from sslfast.benchmarks.measure.noise import noise
 from sslfast.benchmarks.ops import benchmark as ops_benchmark
-from sslfast.benchmarks.ops.benchmark import FIRST, PASSES, OpResult, find, measure, run
+from sslfast.benchmarks.ops.benchmark import FIRST, PASSES, OpResult, bind, find, measure, run
 from sslfast.errors import UsageError
 from sslfast.kernels.common.op import OPS
 from tests.benchmarks.ops.tiny import Tiny
@@ -18,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 class Rated(Tiny):
-    """A benchmark with a floor, a yardstick, and a provider that cannot do one of the cases."""
+    """Has a floor, a yardstick, and a provider that cannot do one of the cases."""
 
     yardsticks = ("copy",)
 
@@ -41,7 +42,7 @@ class Known(Ceilings):
 
 
 class Greedy(Tiny):
-    """A benchmark whose `greedy` provider no memory is enough for."""
+    """Has a `greedy` provider that no memory is enough for."""
 
     greedy = "ours"
 
@@ -50,6 +51,16 @@ class Greedy(Tiny):
             raise torch.OutOfMemoryError("CUDA out of memory")
 
         return out_of_memory if provider == self.greedy else super().step(case, provider, pass_name, device)
+
+
+def test_every_row_has_the_noise_that_eagers_calls_show(monkeypatch, capsys):
+    calls = {"eager": [2.0, 2.2] * 10, "ours": [1.0] * 20}
+    monkeypatch.setattr(ops_benchmark, "take_turns", lambda steps, device: calls)
+    results = measure(Tiny(), CPU, Ceilings(CPU))
+    assert {result.noise for result in results} == {noise(calls["eager"])}
+    _, head, *lines = capsys.readouterr().out.strip().splitlines()
+    right = head.index("noise") + len("noise")
+    assert {line[:right].split()[-1] for line in lines} == {f"{noise(calls['eager']):.1%}"}
 
 
 def test_a_row_for_every_case_and_provider(capsys):
@@ -79,6 +90,15 @@ def test_both_passes_end_with_the_backward_pass(op):
     torch.testing.assert_close(backward(), both())
 
 
+def test_our_choice_is_called_as_users_call_it():
+    def info_nce(impl="auto"):
+        return impl
+
+    assert bind(info_nce, "auto") is info_nce
+    assert bind(info_nce, "cpp")() == "cpp"
+    assert bind(info_nce, "eager")() == "reference"
+
+
 def test_rates_and_ratios():
     results = measure(Rated(), CPU, Known(CPU))
     assert [(r.case, r.provider) for r in results] == [
@@ -104,7 +124,7 @@ def test_out_of_memory_costs_one_provider_only(greedy, capsys):
         out = result.provider == greedy
         assert (result.milliseconds is None) == out
         assert (result.extra_bytes is None) >= out
-        assert (result.speedup is None) == (out or greedy == "eager")
+        assert (result.speedup is None) == (result.noise is None) == (out or greedy == "eager")
     assert capsys.readouterr().out.count("OOM") == 2
 
 

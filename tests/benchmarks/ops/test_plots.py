@@ -18,7 +18,7 @@ PROVIDERS = ["eager", "compiled", "another", "cpp", "auto"]
 
 
 def result(case, pass_name, provider, milliseconds):
-    return OpResult("info_nce", case, {}, pass_name, provider, milliseconds, *[None] * 7)
+    return OpResult("info_nce", case, {}, pass_name, provider, milliseconds, *[None] * 8)
 
 
 def results(passes=("forward", "backward", "forward+backward"), scale=1.0):
