@@ -52,17 +52,24 @@ class StreamingConfig(NamedTuple):
 
 
 def choose_config(
-    shape: tuple[int, int, int], processors: int, warpgroups: bool, *, comparing: bool = False
+    shape: tuple[int, int, int],
+    processors: int,
+    warpgroups: bool,
+    *,
+    hopper: bool = False,
+    comparing: bool = False,
 ) -> StreamingConfig:
     """Chooses the configuration for (N, K, D) in fp16 or bf16: tiles that fit, and work for every processor.
 
     A warpgroup has 64 rows for itself: where two share rows, each has half of the columns, for which the matrix
-    unit waits for shared memory. With three stages the next tile is on its way while one is multiplied.
+    unit waits for shared memory. With three stages the next tile is on its way while one is multiplied. While one
+    block multiplies others take powers: the more blocks, the less the matrix unit waits.
 
     Args:
         shape: (N, K, D).
         processors: the GPU's streaming multiprocessors.
         warpgroups: whether its matrix unit takes the rows of four warps at a time.
+        hopper: whether it is of compute capability 9.x, where narrow rows leave room for more blocks.
         comparing: with targets and ids, or counts of the negatives above the positive, which need registers too.
     """
     n, k, d = shape
@@ -72,6 +79,8 @@ def choose_config(
         num_warps, blocks = 8, 1
     elif bd > 128:
         bn, bk, num_warps, blocks = (64, 32, 4, 2) if comparing else (128, 64, 8, 1)
+    elif hopper and not comparing:
+        blocks = 4 if bd <= 64 else 3
     split_rows = part_length(k, bk, triton.cdiv(n, bn), blocks * processors)
     return StreamingConfig(bn, bk, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
 
@@ -286,7 +295,8 @@ def gather(
         c = choose_tma_config((n, k, d), processors(query), hopper, counting=counting)
     else:
         comparing = targets is not None or positive is not None
-        c = choose_config((n, k, d), processors(query), has_warpgroups(query), comparing=comparing)
+        gpu = processors(query), has_warpgroups(query)
+        c = choose_config((n, k, d), *gpu, hopper=tma.is_hopper(query), comparing=comparing)
     splits = triton.cdiv(k, c.split_rows) if k else 0
     maxima = query.new_empty((splits, n), dtype=torch.float32)
     sums = torch.empty_like(maxima)

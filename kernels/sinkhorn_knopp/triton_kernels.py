@@ -27,7 +27,7 @@ from torch import Tensor
 from sslfast.kernels.common.launch import LOG2_E, LOWEST, in_units, processors
 
 MAX_RESIDENT_K = 8192  # wider rows spill
-BP, BC = 32, 32  # parts and columns that `merge_kernel` adds at a time
+BP, BC = 128, 16  # parts and columns that `merge_kernel` adds at a time: few trips, work for every processor
 WIDE_BK = 4096  # columns of a row that `wide_row_kernel` takes at a time
 WIDE_BB, WIDE_BC = 16, 128  # rows and columns that `wide_column_kernel` takes at a time
 
@@ -40,6 +40,7 @@ class SinkhornKnoppConfig(NamedTuple):
     part_rows: int  # rows a part
     num_warps: int
     blocks: int  # on a processor at the same time
+    maxnreg: int | None  # registers of a thread, so that as many blocks fit
 
 
 def choose_config(shape: tuple[int, int], processors: int) -> SinkhornKnoppConfig:
@@ -47,9 +48,9 @@ def choose_config(shape: tuple[int, int], processors: int) -> SinkhornKnoppConfi
     b, k = shape
     bk = triton.next_power_of_2(k)
     bb = max(1, min(8, 4096 // bk))
-    num_warps, blocks = (8, 1) if bk > 4096 else (max(1, bb * bk // 512), 2)
+    num_warps, blocks, maxnreg = (8, 1, None) if bk > 4096 else (max(1, bb * bk // 512), 3, 80)
     part_rows = triton.cdiv(triton.cdiv(b, blocks * processors), bb) * bb
-    return SinkhornKnoppConfig(bb, bk, part_rows, num_warps, blocks)
+    return SinkhornKnoppConfig(bb, bk, part_rows, num_warps, blocks, maxnreg)
 
 
 @triton.jit
@@ -271,7 +272,8 @@ def _resident(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> N
     c = choose_config((b, k), processors(scores))
     columns = _Columns(k, triton.cdiv(b, c.part_rows), scale, scores)
     units, unit = in_units(k)
-    grid, tile = (columns.parts,), {"BB": c.BB, "BK": c.BK, "UNIT": unit, "num_warps": c.num_warps}
+    grid = (columns.parts,)
+    tile = {"BB": c.BB, "BK": c.BK, "UNIT": unit, "num_warps": c.num_warps, "maxnreg": c.maxnreg}
     start_kernel[grid](scores, columns.tops, columns.sums, b, units, c.part_rows, scale, **tile)
     columns.merge(start=True)
     for iteration in range(1, iterations + 1):
@@ -290,6 +292,8 @@ def _wide(scores: Tensor, codes: Tensor, scale: float, iterations: int) -> None:
     wanted = triton.cdiv(8 * processors(scores), tiles)  # parts, for work for every processor
     part_rows = triton.cdiv(triton.cdiv(b, wanted), WIDE_BB) * WIDE_BB
     columns = _Columns(k, triton.cdiv(b, part_rows), scale, scores)
+    columns.t.zero_()
+    columns.f.zero_()
     rows = scores.new_empty((b, 2), dtype=torch.float32)
     for iteration in range(iterations + 1):  # 0, where t = f = 0, finds out which rows have codes
         start, last = iteration == 0, iteration == iterations
@@ -310,7 +314,7 @@ class _Columns:
     def __init__(self, k: int, parts: int, scale: float, like: Tensor) -> None:
         self.parts, self.scale = parts, scale
         self.tops, self.sums = like.new_empty((2, parts, k), dtype=torch.float32)
-        self.t, self.f = like.new_zeros((2, k), dtype=torch.float32)
+        self.t, self.f = like.new_empty((2, k), dtype=torch.float32)
 
     def merge(self, start: bool) -> None:
         units, unit = in_units(len(self.t))

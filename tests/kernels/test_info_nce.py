@@ -95,6 +95,14 @@ def test_triton_on_a_gpu_with_little_shared_memory(d, resident, monkeypatch):
     assert ran == ["gather" if resident else "_blockwise"]
 
 
+@pytest.mark.parametrize(("d", "blocks"), [(64, 4), (128, 3), (256, 1)])
+def test_narrow_rows_have_more_blocks_on_a_hopper_processor(d, blocks):
+    """Whether as many fit, test_launches.py asks the compiler."""
+    streaming = pytest.importorskip("sslfast.kernels.common.streaming")
+    assert streaming.choose_config((4096, 65536, d), 132, True, hopper=True).blocks == blocks
+    assert streaming.choose_config((4096, 65536, d), 132, True, hopper=False).blocks == min(2, blocks)
+
+
 def test_cpp_with_parts_of_several_steps():
     check_accuracy("cpp", *inputs((2000, 3000, 8), scale=5.0))
 

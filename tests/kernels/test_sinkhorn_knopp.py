@@ -169,6 +169,24 @@ def test_cuda_reads_again_what_shared_memory_does_not_hold(shape):
     assert_accurate(K.sinkhorn_knopp(scores, impl="cuda"), eager, truth, torch.float32)
 
 
+@pytest.mark.parametrize(("k", "registers"), [(300, 80), (3000, 80), (5000, None)])
+def test_triton_has_three_blocks_on_a_processor_where_a_row_is_short(k, registers):
+    """Whether as many fit, test_launches.py asks the compiler."""
+    triton_kernels = pytest.importorskip("sslfast.kernels.sinkhorn_knopp.triton_kernels")
+    config = triton_kernels.choose_config((4096, k), processors=132)
+    assert (config.blocks, config.maxnreg) == (3 if registers else 1, registers)
+
+
+def test_triton_with_more_parts_than_are_merged_at_a_time(device, monkeypatch):
+    triton_kernels = pytest.importorskip("sslfast.kernels.sinkhorn_knopp.triton_kernels")
+    monkeypatch.setattr(triton_kernels, "processors", lambda scores: 64)
+    monkeypatch.setattr(triton_kernels, "BP", 16)
+    scores = inputs((300, 20), device=device)
+    out = K.sinkhorn_knopp(scores, impl="triton")
+    truth = K.sinkhorn_knopp(scores.double(), impl="reference")
+    assert_accurate(out, K.sinkhorn_knopp(scores, impl="reference"), truth, scores.dtype)
+
+
 @pytest.fixture
 def wide(monkeypatch):
     """Makes all rows too wide for registers, and several blocks wide."""

@@ -31,7 +31,9 @@ def cases(arch, counting=False):
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_positive": None, "p_above": None}
     widths = (64, 128) if arch == 120 else (64, 128, 256)  # what shared memory holds; see MAX_SMALL_D
     for shape in [(4096, 65536, d) for d in widths]:
-        c = triton_kernels.streaming.choose_config(shape, 132, arch in (90, 100), comparing=counting)
+        c = triton_kernels.streaming.choose_config(
+            shape, 132, arch in (90, 100), hopper=arch == 90, comparing=counting
+        )
         tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | plain | absent | no_positive_rank
         yield case(f"partial {shape}", f"{streaming}:partial_kernel", "bf16", tile, *c[-3:])
     for d in widths if arch in (90, 100) else ():

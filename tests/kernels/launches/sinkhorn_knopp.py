@@ -10,7 +10,7 @@ def cases(arch):
     fp32 = dict.fromkeys(("p_top", "p_sum", "p_t", "p_f", "p_rows", "p_codes"), "*fp32")
     numbers = dict.fromkeys(("B", "units", "part_rows", "parts"), "i32") | {"scale": "fp32"}
 
-    def case(name, kernel, dtype, constants, num_warps, blocks=1):
+    def case(name, kernel, dtype, constants, num_warps, blocks=1, maxnreg=None):
         return name, {
             "kernel": f"sslfast.kernels.sinkhorn_knopp.triton_kernels:{kernel}",
             "arch": arch,
@@ -19,17 +19,17 @@ def cases(arch):
             "multiples_of_16": ["B"],
             "num_warps": num_warps,
             "num_stages": 3,
+            "maxnreg": maxnreg,
             "blocks": blocks,
         }
 
     for k, dtype in ((300, "bf16"), (3000, "fp32"), (3000, "bf16"), (8000, "fp32")):
         c = triton_kernels.choose_config((4096, k), processors=132)
         tile = {"BB": c.BB, "BK": c.BK, "UNIT": in_units(k)[1]}
-        yield case(f"start {k} {dtype}", "start_kernel", dtype, tile, c.num_warps, c.blocks)
+        meant = c.num_warps, c.blocks, c.maxnreg
+        yield case(f"start {k} {dtype}", "start_kernel", dtype, tile, *meant)
         for last in (False, True):
-            yield case(
-                f"row {k} {dtype} {last=}", "row_kernel", dtype, tile | {"LAST": last}, c.num_warps, c.blocks
-            )
+            yield case(f"row {k} {dtype} {last=}", "row_kernel", dtype, tile | {"LAST": last}, *meant)
     for last in (False, True):
         tile = {"BK": triton_kernels.WIDE_BK, "LAST": last, "UNIT": 8}
         yield case(f"wide row {last=}", "wide_row_kernel", "bf16", tile, 8)
