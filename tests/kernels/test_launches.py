@@ -28,7 +28,7 @@ def test_kernels_compile_ahead_of_time(name):
         pytest.param(
             *("info_nce", "partial (4096, 65536, 128)", {"num_warps": 8}, {"BN": 128, "BK": 128}),
             "C7515.*serialized",
-            marks=pytest.mark.skipif(not triton.__version__.startswith("3.6."), reason="later ptxas serializes none"),
+            marks=pytest.mark.skipif(not triton.__version__.startswith("3.6."), reason="newer: not serialized"),
         ),
         ("info_nce", "partial (4096, 65536, 128)", {"blocks": 9}, {}, "blocks on a processor, not 9"),
         ("info_nce", "tma (4096, 65536, 128)", {"num_warps": 8}, {}, "no warps of their own"),

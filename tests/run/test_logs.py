@@ -91,6 +91,7 @@ def test_a_log_that_cannot_be_opened_is_one_sentence(tmp_path):
 
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("tensorboard")
     run, logger = RunDirectory(tmp_path), TensorBoardLogger(tmp_path, 0)
     with MetricsLog(run, 0, lambda: [logger]) as metrics, monkeypatch.context() as patch:
         patch.setattr(logger._writer, "add_scalar", full)
