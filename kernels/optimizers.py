@@ -68,7 +68,7 @@ class FusedOptimizer(Optimizer, ABC):
     def add_ema(
         self, targets: Iterable[Tensor], sources: Iterable[Tensor], *, momentum: float | Tensor | None = None
     ) -> None:
-        """From now on, each step moves targets towards sources, all by the same momentum.
+        """Moves targets towards sources in each step from now on, all by the same momentum.
 
         Where a source is a parameter of this optimizer that has a gradient, in the same pass; else (a frozen or
         unused parameter, a buffer) by `ema_update_`, after it.
@@ -88,7 +88,7 @@ class FusedOptimizer(Optimizer, ABC):
         self._targets.update(zip(sources, targets, strict=True))
 
     def add_shadows(self, shadows: Iterable[Tensor], sources: Iterable[Tensor]) -> None:
-        """From now on, each step copies sources into shadows: bf16 weights for the forward pass, from fp32 ones.
+        """Copies sources into shadows in each step from now on: fp32 weights into bf16 ones for the forward pass.
 
         They are filled at once. Arguments and errors are as for `add_ema`.
         """
@@ -101,7 +101,7 @@ class FusedOptimizer(Optimizer, ABC):
     def step(  # type: ignore[override]
         self, closure: Callable[[], float] | None = None, *, ema_momentum: float | Tensor | None = None
     ) -> float | None:
-        """One update.
+        """Takes one step.
 
         Args:
             closure: computes the loss and its gradients again, as torch's optimizers take it.
@@ -165,7 +165,7 @@ class FusedOptimizer(Optimizer, ABC):
         """Updates a bucket's parameters, and what follows them."""
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """As torch's optimizers do it.
+        """Adds a group of parameters as torch's optimizers do.
 
         Raises:
             ValueError: an option is out of its range, or asks for something that is not computed here.
@@ -201,7 +201,7 @@ class FusedOptimizer(Optimizer, ABC):
                 )
 
     def _zero_state(self, params: list[Tensor], name: str) -> list[Tensor]:
-        """The parameters' states of that name: zero at first, so that a first step may be skipped too."""
+        """Lists the parameters' states of that name: zero at first, so that a first step may be skipped too."""
         states = [self.state[p] for p in params]
         for state, p in zip(states, params, strict=True):
             if state.get(name) is None:

@@ -50,7 +50,7 @@ def inputs(case: InfoNCECase, device: torch.device) -> tuple[Tensor, Tensor, Ten
 
 
 def flash(query: Tensor, positive: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss and its gradient to the query."""
+    """Computes the loss and its gradient to the query."""
     attend = torch.ops.aten._scaled_dot_product_flash_attention
     if query.device.type == "cpu":
         attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu

@@ -34,7 +34,7 @@ def inputs(case: NearestNeighborCase, device: torch.device) -> tuple[Tensor, Ten
 
 
 def eager(query: Tensor, queue: Tensor) -> tuple[Tensor, Tensor]:
-    """The lookup as one would write it, faster than the reference without its care for zeros, NaN and infinity."""
+    """Looks up as one would write it, faster than the reference without its care for zeros, NaN and infinity."""
     similarity, indices = (F.normalize(query, dim=1) @ F.normalize(queue, dim=1).T).max(dim=1)
     return indices, similarity
 

@@ -33,7 +33,7 @@ def cases(device: torch.device) -> list[NTXentCase]:
 
 
 def work(case: NTXentCase, pass_name: str) -> Work:
-    """Half of the symmetric logits, the product of their weights with the rows, each row read, and written."""
+    """Counts half of the symmetric logits, their weights' product with the rows, each row read, and written."""
     products, passes = (0.5, 1) if pass_name == "forward" else (1.5, 2)
     return Work(2 * products * case.rows**2 * case.d, passes * case.rows * case.d * case.dtype.itemsize)
 

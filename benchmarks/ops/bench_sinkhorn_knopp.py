@@ -44,7 +44,7 @@ def vectors(case: SinkhornKnoppCase, device: torch.device) -> tuple[Tensor, Tens
 
 @functools.lru_cache(maxsize=1)
 def inputs(case: SinkhornKnoppCase, device: torch.device) -> Tensor:
-    """Their scores."""
+    """Computes the scores of the vectors for the prototypes."""
     z, prototypes = vectors(case, device)
     return (z @ prototypes.T).to(case.dtype)
 

@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def checkout(ref: str) -> Iterator[Path]:
-    """The tree of a commit, as long as the context lasts."""
+    """Lays out the tree of a commit, as long as the context lasts."""
     with tempfile.TemporaryDirectory() as folder:
         tree = Path(folder) / "base"
         subprocess.run(["git", "-C", HERE, "worktree", "add", "--detach", tree, ref], check=True)
@@ -71,7 +71,7 @@ def build(tree: Path) -> None:
 
 
 def measure(base: Path, head: Path, op: str | None) -> tuple[dict[Row, float], dict[Row, float]]:
-    """The speed of each of our implementations beside eager in the two trees: the median over the rounds."""
+    """Measures our implementations' speeds beside eager in the two trees: the median over the rounds."""
     samples: dict[Path, dict[Row, list[float]]] = {base: defaultdict(list), head: defaultdict(list)}
     for number in range(ROUNDS):
         for tree in (base, head) if number % 2 == 0 else (head, base):
@@ -84,7 +84,7 @@ def measure(base: Path, head: Path, op: str | None) -> tuple[dict[Row, float], d
 
 
 def benchmark(tree: Path, op: str | None) -> list[dict[str, Any]]:
-    """The results of a tree's `sslfast bench`, as its JSON file has them."""
+    """Returns the results of a tree's `sslfast bench`, as its JSON file has them."""
     with tempfile.TemporaryDirectory() as folder:
         results = Path(folder) / "results.json"
         chosen = ["--op", op] if op else []
@@ -100,14 +100,14 @@ def benchmark(tree: Path, op: str | None) -> list[dict[str, Any]]:
 
 
 def speedups(results: Iterable[dict[str, Any]]) -> Iterable[tuple[Row, float]]:
-    """The rows of our implementations, and their speeds beside eager."""
+    """Returns the rows of our implementations, and their speeds beside eager."""
     for result in results:
         if result["provider"] in OURS and result["speedup"] is not None:
             yield Row(*(result[field] for field in Row._fields)), result["speedup"]
 
 
 def table(base: dict[Row, float], head: dict[Row, float]) -> str:
-    """A line for each row that both have: its speed beside eager in the two, and the second over the first."""
+    """Writes a line for each row that both have: its speeds beside eager, and the second over the first."""
     lines = [f"{'op':<24}{'case':<32}{'pass':<18}{'provider':<12}{'base':>8}{'head':>8}{'head/base':>11}"]
     lines += [
         f"{row.op:<24}{row.case:<32}{row.pass_name:<18}{row.provider:<12}"

@@ -21,7 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def step(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
-    """One call of the op, complete on its device when it returns."""
+    """Makes one call of the op, complete on its device when it returns."""
     case, provider, pass_name, device = request.param
     torch.compiler.reset()
     call = request.module.BENCHMARK.step(case, provider, pass_name, device)

@@ -34,13 +34,13 @@ Forms = tuple[Form, Form, Sequence[Tensor]]  # ours, eager, and the tensors that
 
 
 def unit(rows: int, *, grad: bool = False) -> Tensor:
-    """Rows of length 1, the same at every call."""
+    """Draws rows of length 1, the same at every call."""
     generator = torch.Generator().manual_seed(rows)
     return F.normalize(torch.randn(rows, D, generator=generator), dim=1).requires_grad_(grad)
 
 
 def step_of(form: Form, inputs: Sequence[Tensor]) -> Form:
-    """The form itself; with its backward pass, where tensors get a gradient."""
+    """Returns the form itself; with its backward pass, where tensors get a gradient."""
 
     def both_passes() -> None:
         form().backward()
@@ -211,7 +211,7 @@ FORMS = (
 
 
 def microseconds(forms: Sequence[Form]) -> list[float]:
-    """The least time that each form keeps the thread busy, a call, of ROUNDS in turns."""
+    """Measures the least time that a call of each form keeps the thread busy, of ROUNDS in turns."""
     best = [float("inf")] * len(forms)
     for round_number in range(ROUNDS + 1):
         for place, form in enumerate(forms):

@@ -7,6 +7,6 @@ NETWORKS = ("resnet18", "resnet50", "vit_b_16")
 
 
 def shapes(network: str) -> list[torch.Size]:
-    """The shapes of the parameters of a network of torchvision."""
+    """Lists the shapes of the parameters of a network of torchvision."""
     with torch.device("meta"):
         return [parameter.shape for parameter in torchvision.models.get_model(network).parameters()]

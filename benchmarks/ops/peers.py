@@ -30,7 +30,7 @@ def _pml(name: str, *args: Any) -> Any:
 
 
 def lightly_info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
-    """lightly's NT-Xent, with a memory bank like the queue, which takes the positives if there is a gradient."""
+    """Computes lightly's NT-Xent with the queue as memory bank, which takes the positives if there is a gradient."""
     loss = _lightly("NTXentLoss", temperature, tuple(queue.shape))
     loss.memory_bank.bank = loss.memory_bank.bank.to(queue)
     return loss(query, positive)
@@ -41,7 +41,7 @@ def lightly_nt_xent(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
 
 
 def pml_nt_xent(z1: Tensor, z2: Tensor, *, temperature: float) -> Tensor:
-    """The package's NT-Xent, which makes tensors of (2N)^3 numbers."""
+    """Computes pytorch-metric-learning's NT-Xent, which makes tensors of (2N)^3 numbers."""
     labels = torch.arange(len(z1), device=z1.device).repeat(2)
     return _pml("NTXentLoss", temperature)(torch.cat([z1, z2]), labels)
 
@@ -61,7 +61,7 @@ def lightly_cross_correlation_loss(z1: Tensor, z2: Tensor, *, lambd: float) -> T
 
 
 def faiss_nearest_neighbor(query: Tensor, queue: Tensor) -> tuple[Any, Any]:
-    """Exact search by inner products, of rows of length 1 in fp32 on the CPU."""
+    """Searches exactly by inner products, of rows of length 1 in fp32 on the CPU."""
     import faiss
 
     faiss.omp_set_num_threads(torch.get_num_threads())
@@ -71,7 +71,7 @@ def faiss_nearest_neighbor(query: Tensor, queue: Tensor) -> tuple[Any, Any]:
 
 
 def cce_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
-    """Cut cross-entropy with every gradient computed: its default leaves out the small ones."""
+    """Computes cut cross-entropy with every gradient: its default leaves out the small ones."""
     from cut_cross_entropy import linear_cross_entropy
 
     return linear_cross_entropy(query / temperature, keys, _targets(query, chunks), filter_eps=None)
@@ -84,7 +84,7 @@ def liger_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, 
 
 
 def inf_cl_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
-    """Inf-CL's loss in fp32, to which it converts its inputs."""
+    """Computes Inf-CL's loss in fp32, to which it converts its inputs."""
     from inf_cl import cal_flash_loss
 
     width = min(256, query.shape[1])
@@ -92,7 +92,7 @@ def inf_cl_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float,
 
 
 def memeff_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float, chunks: int) -> Tensor:
-    """memeff's loss of queries and documents, none of them masked, for one query a key."""
+    """Computes memeff's loss of queries and documents, none of them masked, for one query a key."""
     import memeff
 
     locked = not keys.requires_grad
@@ -102,7 +102,7 @@ def memeff_in_batch_info_nce(query: Tensor, keys: Tensor, *, temperature: float,
 
 
 def flash_sinkhorn_knopp(z: Tensor, prototypes: Tensor, *, epsilon: float, iterations: int) -> Tensor:
-    """FlashSinkhorn's potentials, and the codes that follow from them in PyTorch.
+    """Computes FlashSinkhorn's potentials, and the codes that follow from them in PyTorch.
 
     It never has the scores: half the squared distance of vectors of length 1 is 1 - z c, the cost of score z c.
 
@@ -158,7 +158,7 @@ FORMS: dict[str, dict[str, Callable[..., Any]]] = {  # by op and provider
 
 
 def installed(op: str, device: torch.device) -> list[str]:
-    """The providers of an op that are installed and run on the device."""
+    """Lists the providers of an op that are installed and run on the device."""
     return [
         provider
         for provider in FORMS.get(op, {})

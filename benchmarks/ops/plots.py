@@ -39,7 +39,7 @@ def draw(results: Sequence[OpResult], folder: Path) -> list[Path]:
 
 
 def rivals(results: Sequence[OpResult]) -> list[OpResult]:
-    """The results without those of the implementations that `auto` chooses from."""
+    """Returns the results without those of the implementations that `auto` chooses from."""
     return [result for result in results if result.provider == CHOSEN or result.provider not in OURS]
 
 
@@ -87,7 +87,7 @@ def _draw_times(panel: Axes, cases: Sequence[str], results: Sequence[OpResult], 
 
 
 def _look(styles: Styles, provider: str) -> dict[str, Any]:
-    """The look of a provider's points; ours alone are full, so that equal times do not hide one another."""
+    """Chooses the look of a provider's points; ours alone are full, as equal times would hide one another."""
     color, marker = styles[provider]
     fill = "full" if provider == CHOSEN else "none"
     return {"color": color, "marker": marker, "fillstyle": fill, "linestyle": ""}

@@ -19,12 +19,12 @@ HEAD = f"{'op':<24}{'sm':>4}{''.join(f'{column:>14}' for column in COLUMNS)}  la
 
 
 def line(op: str, launch: Mapping[str, Any]) -> str:
-    """The line of a launch, below HEAD."""
+    """Writes the line of a launch, below HEAD."""
     return f"{op:<24}{launch['sm']:>4}{''.join(f'{launch[column]:>14}' for column in COLUMNS)}  {launch['launch']}"
 
 
 def table(op: str | None = None, folder: Path = COMPILED) -> str:
-    """The recorded launches of one op's Triton kernels, or of all.
+    """Returns the recorded launches of one op's Triton kernels, or of all.
 
     Raises:
         UsageError: nothing is recorded, as in a package without benchmarks/results/, or not of that op.

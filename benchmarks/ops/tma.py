@@ -80,7 +80,7 @@ def measure(benchmark: Benchmark, cases: Sequence[Any], device: torch.device) ->
 
 
 def difference(plain: Sequence[Tensor], tma: Sequence[Tensor]) -> float:
-    """The largest difference between two results, as a share of the largest value; of indices the share."""
+    """Returns two results' largest difference, as a share of the largest value; of indices, the share of them."""
     shares = []
     for expected, got in zip(plain, tma, strict=True):
         if expected.is_floating_point():
@@ -92,7 +92,7 @@ def difference(plain: Sequence[Tensor], tma: Sequence[Tensor]) -> float:
 
 
 def line(result: TMAResult) -> str:
-    """The line of a result, below HEAD."""
+    """Writes the line of a result, below HEAD."""
     first = f"{result.op:<20}{result.case:<28}{result.pass_name:<18}{result.difference:>12.2e}"
     if result.plain_ms is None or result.tma_ms is None:
         return f"{first}  the results differ: not timed"

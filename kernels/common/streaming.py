@@ -333,6 +333,6 @@ def merge(
 
 
 def is_resident(query: Tensor) -> bool:
-    """Whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
+    """Tells whether `gather` holds rows of this width: fp32's exact products leave no room for an accumulator."""
     widest = MAX_RESIDENT_D if shared_memory(query) >= SHARED_MEMORY else MAX_SMALL_D
     return query.shape[1] <= widest and query.dtype != torch.float32

@@ -30,7 +30,7 @@ def ema_update_(targets: Sequence[Tensor], sources: Sequence[Tensor], momentum: 
 
 
 def _averages(targets: list[Tensor], sources: list[Tensor], momentum: float | Tensor) -> list[Tensor]:
-    """The averages of pairs of two dtypes, each with its target's shape and strides."""
+    """Computes the averages of pairs of two dtypes, each with its target's shape and strides."""
     orders = [_order(target) for target in targets]
     k, q = (
         torch.cat([x.permute(order).reshape(-1) for x, order in zip(tensors, orders, strict=True)])

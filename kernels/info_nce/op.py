@@ -124,7 +124,7 @@ def info_nce(
 
 
 def _reference_only(impl: Impl) -> str:
-    """The implementation for negatives of each row's own, which are read once and share no product.
+    """Chooses the reference for negatives of each row's own, which are read once and share no product.
 
     Raises:
         RuntimeError: another one is asked for.

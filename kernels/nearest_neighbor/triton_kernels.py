@@ -70,7 +70,7 @@ def choose_tma_config(shape: tuple[int, int, int], processors: int, hopper: bool
 
 @triton.jit
 def _keys(b_s, o_k):
-    """The keys of candidates, NaN among them as -infinity."""
+    """Returns the keys of candidates, NaN among them as -infinity."""
     b_s = tl.where(b_s == b_s, b_s, float("-inf"))
     b_bits = b_s.to(tl.int32, bitcast=True)
     b_order = tl.where(b_bits < 0, b_bits ^ 0x7FFFFFFF, b_bits)
@@ -84,7 +84,7 @@ def _index(key):
 
 @triton.jit
 def _similarity(key):
-    """The product s of a key; NaN for -infinity."""
+    """Returns the product s of a key; NaN for -infinity."""
     order = (key >> 32).to(tl.int32)
     s = tl.where(order < 0, order ^ 0x7FFFFFFF, order).to(tl.float32, bitcast=True)
     return tl.where(s == float("-inf"), float("nan"), s)
@@ -92,7 +92,7 @@ def _similarity(key):
 
 @triton.jit
 def insert(b_list, b_keys):
-    """The best of a list of keys, [BN, TOP], and new ones, [BN, BK]."""
+    """Merges the best of a list of keys, [BN, TOP], and of new ones, [BN, BK]."""
     b_new, b_worst = tl.max(b_keys, 1), tl.min(b_list, 1)
     while tl.max((b_new > b_worst).to(tl.int32), 0) > 0:
         replaced = (b_list == b_worst[:, None]) & (b_new > b_worst)[:, None]

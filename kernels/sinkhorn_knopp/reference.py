@@ -36,7 +36,7 @@ def _sum(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
 
 
 def _logsumexp(logits: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """The logarithms of the sums of exp(logits) over the rows of all processes, (K,)."""
+    """Returns the logarithms of the sums of exp(logits) over the rows of all processes, (K,)."""
     local = logits.logsumexp(dim=0)
     if group is None:
         return local
