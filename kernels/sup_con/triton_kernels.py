@@ -10,8 +10,9 @@ where p_ij = 2^(c (s_ij - top_i) - log2 Z_i) and g_i is the gradient of loss_i, 
 Forward, `partial_kernel` takes a block of anchors through a part of the rows and `merge_kernel` adds the parts
 in a fixed order, the sum over the positives in fp64: where rows are long and hardly differ, its rounding is all
 that differs. Large batches of NT-Xent have a kernel of their own in place of `partial_kernel`, in nt_xent.
-Backward, `gradient_kernel` does the same with s_ij computed again. Rows too wide for an accumulator in
-registers, and fp32, go through torch's matrix products, with `row_kernel` and `weight_kernel` between them.
+Backward, `gradient_kernel` does the same with s_ij computed again, and `sum_kernel` adds its parts. Rows too wide
+for an accumulator in registers, and fp32, go through torch's matrix products, with `row_kernel` and
+`weight_kernel` between them.
 
 w is a factor of a product in fp16 or bf16, and g_i may be too small for fp16 (1/M, for a mean) or too large
 (scaled by a gradient scaler): `prepare_kernel` divides all g_i by the largest, which is put back into the result.
@@ -224,8 +225,14 @@ def merge_kernel(
 
 
 @triton.jit
+def loss_gradients(p_d_loss, o, m, M, MEAN: tl.constexpr):
+    """Loads the gradients of rows' losses; of their mean there is one, of which each loss has an equal part."""
+    return tl.where(m, tl.load(p_d_loss) / M, 0.0) if MEAN else tl.load(p_d_loss + o, mask=m, other=0.0)
+
+
+@triton.jit
 def prepare_kernel(
-    p_d_loss,  # [M]
+    p_d_loss,  # [M]; with MEAN [1]: of the losses' mean
     p_count,  # [M]
     p_top,  # [M]
     p_log_sum,  # [M]
@@ -236,6 +243,7 @@ def prepare_kernel(
     M,
     scale,  # log2(e) / t
     BM: tl.constexpr,
+    MEAN: tl.constexpr,
 ):
     # Every program looks at all rows, so that one launch is enough, and writes its own.
     b_unit = tl.full([BM], 1e-38, tl.float32)  # not 0: it divides
@@ -245,7 +253,7 @@ def prepare_kernel(
         o_m = start + tl.arange(0, BM)
         m_m = o_m < M
         b_count = tl.load(p_count + o_m, mask=m_m, other=0.0)
-        b_g = tl.load(p_d_loss + o_m, mask=m_m & (b_count > 0), other=0.0)
+        b_g = loss_gradients(p_d_loss, o_m, m_m & (b_count > 0), M, MEAN)
         b_unit = tl.maximum(b_unit, tl.abs(b_g))
         b_log = tl.load(p_top + o_m, mask=m_m, other=0.0) * scale + tl.load(p_log_sum + o_m, mask=m_m, other=0.0)
         b_log = tl.where(b_log == b_log, b_log, float("inf"))  # NaN, too, lets there be no shift
@@ -258,7 +266,7 @@ def prepare_kernel(
     o_m = tl.program_id(0) * BM + tl.arange(0, BM)
     m_m = o_m < M
     b_count = tl.load(p_count + o_m, mask=m_m, other=0.0)
-    b_push = tl.load(p_d_loss + o_m, mask=m_m & (b_count > 0), other=0.0) / unit
+    b_push = loss_gradients(p_d_loss, o_m, m_m & (b_count > 0), M, MEAN) / unit
     b_log = tl.load(p_top + o_m, mask=m_m, other=0.0) * scale + tl.load(p_log_sum + o_m, mask=m_m, other=0.0)
     tl.store(p_push + o_m, b_push, mask=m_m)
     tl.store(p_pull + o_m, b_push / tl.maximum(b_count, 1.0), mask=m_m)
@@ -317,6 +325,25 @@ def gradient_kernel(
         b_dz = tl.dot(b_w.to(b_other.dtype), b_other, acc=b_dz)
     b_dz *= unit * inverse_t
     tl.store(p_dz + i_split.to(tl.int64) * M * D + o_anchor, b_dz.to(p_dz.dtype.element_ty), mask=m_anchor)
+
+
+@triton.jit
+def sum_kernel(
+    p_parts,  # [parts, M, D]: the parts' shares
+    p_dz,  # [M, D] out: their sum
+    size,  # M * D
+    parts,
+    BS: tl.constexpr,  # parts at a time
+    BE: tl.constexpr,  # numbers of dz
+):
+    o_e = tl.program_id(0).to(tl.int64) * BE + tl.arange(0, BE)
+    m_e = o_e < size
+    b_sum = tl.zeros([BE], tl.float32)
+    for start in range(0, parts, BS):
+        o_s = start + tl.arange(0, BS)
+        o_parts = o_s.to(tl.int64)[:, None] * size + o_e[None, :]  # [BS, BE]
+        b_sum += tl.sum(tl.load(p_parts + o_parts, mask=(o_s < parts)[:, None] & m_e[None, :], other=0.0), 0)
+    tl.store(p_dz + o_e, b_sum.to(p_dz.dtype.element_ty), mask=m_e)
 
 
 @triton.jit

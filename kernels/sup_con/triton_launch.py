@@ -15,11 +15,11 @@ from sslfast.kernels.sup_con.triton_kernels import (
     partial_kernel,
     prepare_kernel,
     row_kernel,
+    sum_kernel,
     weight_kernel,
 )
 
 MAX_RESIDENT_D = 256  # wider accumulators leave the matrix unit idle: two products of torch's are faster
-MERGE_BS, MERGE_BM = 16, 32  # parts and rows that `merge_kernel` adds at a time
 PREPARE_BM, PREPARE_WARPS = 4096, 16  # rows that `prepare_kernel` looks at at a time
 BLOCK_ELEMENTS = 2**22  # of products at a time where torch multiplies
 
@@ -54,6 +54,18 @@ def choose_config(
     num_warps, blocks = (4, 2) if warpgroups else (8, 1)
     split_rows = part_length(m, bn, triton.cdiv(m, bm), blocks * processors)
     return SupConConfig(bm, bn, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
+
+
+def merge_config(parts: int) -> tuple[int, int]:
+    """Chooses BS and BM of `merge_kernel`: few trips through the parts, and work for every processor."""
+    bs = min(128, triton.next_power_of_2(parts))
+    return bs, 16 if bs > 64 else 32
+
+
+def sum_config(parts: int) -> tuple[int, int]:
+    """Chooses BS and BE of `sum_kernel`: few trips through the parts, and loads of 16 bytes."""
+    bs = min(16, triton.next_power_of_2(parts))
+    return bs, min(1024, 4096 // bs)
 
 
 def _config(features: Tensor, labels: Tensor | None, *, backward: bool) -> SupConConfig:
@@ -94,10 +106,10 @@ def merge(partial: Sequence[Tensor], results: Sequence[Tensor], scale: float, *,
         shifted: whether tops may be less than the maxima, as those of NT-Xent's own kernel.
     """
     parts, m = partial[0].shape
-    merge_kernel[(triton.cdiv(m, MERGE_BM),)](
-        *partial, *results, m, parts, len(partial[2]), scale, BS=MERGE_BS, BM=MERGE_BM,
-        SHIFTED=shifted, num_warps=4,
-    )  # fmt: skip
+    bs, bm = merge_config(parts)
+    merge_kernel[(triton.cdiv(m, bm),)](
+        *partial, *results, m, parts, len(partial[2]), scale, BS=bs, BM=bm, SHIFTED=shifted, num_warps=4
+    )
 
 
 def _forward(
@@ -153,27 +165,29 @@ def sup_con_backward(
     m, d = features.shape
     if m == 0:
         return torch.empty_like(features)
-    if d_loss.ndim == 0:
-        d_loss = d_loss.expand(m) / m
     push, pull, shifted = (torch.empty_like(top) for _ in range(3))
     numbers = top.new_empty(2)
     scale = LOG2_E / temperature
     with torch.cuda.device_of(features):
         prepare_kernel[(triton.cdiv(m, PREPARE_BM),)](
             d_loss.contiguous(), count, top, log_sum, push, pull, shifted, numbers, m, scale,
-            BM=PREPARE_BM, num_warps=PREPARE_WARPS,
+            BM=PREPARE_BM, MEAN=d_loss.ndim == 0, num_warps=PREPARE_WARPS,
         )  # fmt: skip
         rows = top, log_sum, push, pull
         if not is_resident(features):
             return _wide_gradient(features, labels, rows, numbers[0] / temperature, scale)
         c = _config(features, labels, backward=True)
         splits = triton.cdiv(m, c.split_rows)
-        dz = features.new_empty((splits, m, d), dtype=features.dtype if splits == 1 else torch.float32)
+        dz = torch.empty_like(features)
+        parts = dz if splits == 1 else dz.new_empty((splits, m, d), dtype=torch.float32)
         gradient_kernel[(triton.cdiv(m, c.BM), splits)](
-            features, labels, *rows, shifted, numbers, dz, m, d, c.split_rows, scale, 1 / temperature,
+            features, labels, *rows, shifted, numbers, parts, m, d, c.split_rows, scale, 1 / temperature,
             BM=c.BM, BN=c.BN, BD=c.BD, num_warps=c.num_warps, num_stages=c.num_stages,
         )  # fmt: skip
-        return dz[0] if splits == 1 else dz.sum(0).to(features.dtype)
+        if splits > 1:
+            bs, be = sum_config(splits)
+            sum_kernel[(triton.cdiv(m * d, be),)](parts, dz, m * d, splits, BS=bs, BE=be, num_warps=4)
+        return dz
 
 
 def _wide_gradient(

@@ -266,13 +266,35 @@ def test_a_shift_that_tritons_gradient_can_give_all_powers(device, logs, shift):
     push, pull, shifted = (torch.full_like(top, math.nan) for _ in range(3))
     numbers = torch.full((2,), math.nan, device=device)
     triton_launch.prepare_kernel[(3,)](
-        d_loss, count, top, log_sum, push, pull, shifted, numbers, m, 2.0, BM=block, num_warps=1
+        d_loss, count, top, log_sum, push, pull, shifted, numbers, m, 2.0, BM=block, MEAN=False, num_warps=1
     )
     assert numbers.tolist() == [4.0, shift]
     torch.testing.assert_close(push, d_loss / 4)
     torch.testing.assert_close(pull, push)
     if shift < math.inf:
         torch.testing.assert_close(shifted, push * torch.exp2(shift - log_sum - 1))
+
+
+@both_paths
+def test_tritons_gradient_of_a_mean_is_that_of_its_losses(device, dtype):
+    pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    features, labels = inputs((150, 24, 4), dtype, device)
+    losses, *rows = op.OP.call("triton", features, labels, T)
+    mean = torch.tensor(3.0, device=device)
+    gradient = op.BACKWARD.call("triton", mean, features, labels, *rows, T)
+    expected = op.BACKWARD.call("triton", (mean / len(losses)).expand_as(losses), features, labels, *rows, T)
+    torch.testing.assert_close(gradient, expected)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 17, 40])
+def test_triton_adds_the_parts_of_a_gradient(device, parts):
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    bs, be = triton_launch.sum_config(parts)
+    shares = torch.randn(parts, 3, 700, device=device)
+    total = torch.full((3, 700), math.nan, dtype=torch.float16, device=device)
+    grid = (-(-total.numel() // be),)
+    triton_launch.sum_kernel[grid](shares, total, total.numel(), parts, BS=bs, BE=be, num_warps=4)
+    torch.testing.assert_close(total, shares.sum(0).half())
 
 
 @pytest.mark.parametrize("labeled", [True, False])

@@ -7,16 +7,12 @@ def cases(arch):
     """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
     halved = pytest.importorskip("sslfast.kernels.nt_xent.triton_launch")
-    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull shifted numbers dz products pair"
+    fp32 = "top sum count tops sums counts loss log_sum d_loss push pull shifted numbers dz products pair parts"
     types = {f"p_{name}": "*fp32" for name in fp32.split()}
     types |= dict.fromkeys(("p_positive", "p_positives"), "*fp64")
     types |= dict.fromkeys(("p_features", "p_weights"), "*bf16") | {"p_above": "*i32", "p_positive_rank": "*i64"}
-    types |= dict.fromkeys(
-        ("M", "D", "split_rows", "split_turns", "parts", "positive_parts", "first", "rows"), "i32"
-    ) | {
-        "scale": "fp32",
-        "inverse_t": "fp32",
-    }
+    numbers = "M D size split_rows split_turns parts positive_parts first rows"
+    types |= dict.fromkeys(numbers.split(), "i32") | {"scale": "fp32", "inverse_t": "fp32"}
 
     def case(kernel, constants, num_warps, labeled=True, num_stages=3, **meant):
         labels = {"p_labels": "*i64"} if labeled else {}
@@ -25,7 +21,7 @@ def cases(arch):
             "arch": arch,
             "signature": {name: kind for name, kind in (types | labels).items() if name not in constants},
             "constants": constants if labeled else constants | {"p_labels": None},
-            "multiples_of_16": ["M", "D", "split_rows"],
+            "multiples_of_16": ["M", "D", "size", "split_rows"],
             "num_warps": num_warps,
             "num_stages": num_stages,
         } | meant
@@ -46,10 +42,15 @@ def cases(arch):
             if kernel == "gradient_kernel":
                 meant |= {"powers": c.BN // 2}  # one a weight: 32 threads have 16 rows
             yield case(kernel, tile, c.num_warps, labeled, c.num_stages, **meant)
-    for shifted in (False, True):
-        tile = {"BS": triton_launch.MERGE_BS, "BM": triton_launch.MERGE_BM, "SHIFTED": shifted}
-        yield case("merge_kernel", tile, 4)
-    yield case("prepare_kernel", {"BM": triton_launch.PREPARE_BM}, triton_launch.PREPARE_WARPS)
+    for parts, shifted in ((16, False), (65, True)):
+        bs, bm = triton_launch.merge_config(parts)
+        yield case("merge_kernel", {"BS": bs, "BM": bm, "SHIFTED": shifted}, 4)
+    for mean in (False, True):
+        tile = {"BM": triton_launch.PREPARE_BM, "MEAN": mean}
+        yield case("prepare_kernel", tile, triton_launch.PREPARE_WARPS)
+    for parts in (2, 16):
+        bs, be = triton_launch.sum_config(parts)
+        yield case("sum_kernel", {"BS": bs, "BE": be}, 4)
     no_positive_rank = {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_positive_rank": None}
     yield case("row_kernel", {"BM": 4, "BN": 512} | no_positive_rank, 8)
     yield case("weight_kernel", {"BM": 16, "BN": 128}, 4)
@@ -64,4 +65,4 @@ def cases(arch):
 
 
 PRODUCTS = "partial", "gradient", "tile"
-LAUNCHES = Launches(cases, wgmma=PRODUCTS, streams=PRODUCTS, wide=(*PRODUCTS, "prepare"))
+LAUNCHES = Launches(cases, wgmma=PRODUCTS, streams=PRODUCTS, wide=(*PRODUCTS, "prepare", "sum"))
