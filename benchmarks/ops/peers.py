@@ -30,7 +30,7 @@ def _pml(name: str, *args: Any) -> Any:
 
 
 def lightly_info_nce(query: Tensor, positive: Tensor, queue: Tensor, *, temperature: float) -> Tensor:
-    """Computes lightly's NT-Xent with the queue as memory bank, which takes the positives if there is a gradient."""
+    """Computes lightly's NT-Xent with the queue as memory bank, which takes positives if there is a gradient."""
     loss = _lightly("NTXentLoss", temperature, tuple(queue.shape))
     loss.memory_bank.bank = loss.memory_bank.bank.to(queue)
     return loss(query, positive)
