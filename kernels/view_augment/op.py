@@ -8,7 +8,7 @@ from torch import Tensor
 from sslfast.kernels.common import checks
 from sslfast.kernels.common.op import LIBRARY, MISSING, Impl, Op
 from sslfast.kernels.view_augment import reference
-from sslfast.kernels.view_augment.draw import Draw
+from sslfast.kernels.view_augment.checks import check_batch, check_inside, check_list, check_numbers
 
 OP = Op(
     "view_augment",
@@ -27,8 +27,6 @@ LIST = Op(  # for images of different sizes
 for op in (OP, LIST):  # no derivative: images are numbers of levels
     for compiled in op.impls:
         LIBRARY.impl(f"{op.name}.{compiled}", torch.library.fallthrough_kernel, "Autograd")
-RESULTS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-LEVELS = (torch.uint8, torch.uint16)  # of the images
 RGB = 3
 
 
@@ -92,16 +90,16 @@ def view_augment(
         RuntimeError: an explicit `impl` that is not available; on the CPU, a box or a row that lies outside.
     """
     checks.check_tensors("view_augment", draws=draws)
-    _check_numbers(size, mean, std, dtype)
+    check_numbers(size, mean, std, dtype)
     computed = torch.float64 if dtype == torch.float64 else draws.dtype
     channels = len(std)
     if isinstance(images, (list, tuple)):
         images = list(images)
-        _check_list(images, draws, rows, crop, channels)
+        check_list(images, draws, rows, crop, channels)
         chosen = _choose(LIST, impl, draws.device, computed, images)
     else:
         checks.check_tensors("view_augment", images=images)
-        _check(images, draws, rows, size, crop, channels)
+        check_batch(images, draws, rows, size, crop, channels)
         chosen = _choose(OP, impl, images.device, computed, [images])
     make = _views if channels == RGB else _views_by_channel
     return make(chosen, images, draws, rows, size, mean, std, crop, dtype)
@@ -135,12 +133,12 @@ def _views(
     if isinstance(images, list):
         if impl == "reference":
             for i, image in enumerate(images):
-                _check_inside(image[None], draws[i : i + 1], None, True, sample=i)
+                check_inside(image[None], draws[i : i + 1], None, True, sample=i)
             return reference.view_augment_list(images, draws, size, mean, std, dtype)
         views = LIST.call(impl, images, draws, size, list(mean), list(std), dtype)
         return views
     if impl == "reference":
-        _check_inside(images, draws, rows, crop)
+        check_inside(images, draws, rows, crop)
         return reference.view_augment(images, draws, rows, size, mean, std, crop, dtype)
     views = OP.call(impl, images, draws, rows, size, list(mean), list(std), crop, dtype)
     return views
@@ -160,7 +158,7 @@ def _views_by_channel(
     """Makes the views (B, C, S, S) of images of other than three channels: each channel's by itself."""
     if rows is not None:
         assert isinstance(images, Tensor)
-        _check_inside(images, draws, rows, crop)
+        check_inside(images, draws, rows, crop)
         is_row = (rows >= 0) & (rows < len(images))
         images, draws = reference.picked(images, rows), draws.masked_fill(~is_row[:, None], torch.nan)
     alike = 1 if impl == "reference" else RGB  # the reference crops gray images as they are
@@ -178,82 +176,6 @@ def _views_by_channel(
 def _channel(images: Tensor, number: int, alike: int) -> Tensor:
     """Returns a channel of images (..., C) as gray images of so many channels alike, in the memory that it has."""
     return images[..., number : number + 1].expand(*images.shape[:-1], alike)
-
-
-def _check(images: Tensor, draws: Tensor, rows: Tensor | None, size: int, crop: bool, channels: int) -> None:
-    if images.ndim != 4 or images.shape[-1] != channels or 0 in images.shape[1:3] or images.dtype not in LEVELS:
-        raise ValueError(
-            f"view_augment: expected images of shape (B, H, W, {channels}), uint8 or uint16, "
-            f"got {tuple(images.shape)}, {images.dtype}"
-        )
-    if not crop and images.shape[1:3] != (size, size):
-        raise ValueError(
-            f"view_augment: expected images of shape (B, {size}, {size}, {channels}) to finish without a crop, "
-            f"got {tuple(images.shape)}"
-        )
-    if rows is not None and (rows.ndim != 1 or rows.dtype != torch.int64):
-        raise ValueError(
-            f"view_augment: expected rows of shape (B,), torch.int64, got {tuple(rows.shape)}, {rows.dtype}"
-        )
-    _check_draws(draws, len(images if rows is None else rows))
-    for name, tensor in (("draws", draws), ("rows", rows)):
-        if tensor is not None and tensor.device != images.device:
-            raise ValueError(
-                f"view_augment: expected {name} on {images.device} to match images, got {tensor.device}"
-            )
-
-
-def _check_inside(images: Tensor, draws: Tensor, rows: Tensor | None, crop: bool, sample: int = 0) -> None:
-    """Raises RuntimeError, as the kernel does, for the first sample on the CPU whose row or box lies outside."""
-    if draws.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    for i in reference.is_outside(images, draws, rows, crop).nonzero().flatten().tolist():
-        count, height, width, _ = images.shape
-        if rows is not None and not 0 <= rows[i] < count:
-            raise RuntimeError(f"view_augment: expected rows in [0, {count}), got {int(rows[i])} for sample {i}")
-        top, left, box_height, box_width = draws[i, : Draw.WIDTH + 1].tolist()
-        raise RuntimeError(
-            f"view_augment: expected boxes inside images of {height}x{width}, got top {top:g}, left {left:g}, "
-            f"height {box_height:g}, width {box_width:g} for sample {sample + i}"
-        )
-
-
-def _check_list(images: Sequence[Tensor], draws: Tensor, rows: Tensor | None, crop: bool, channels: int) -> None:
-    if rows is not None or not crop:
-        given = "crop=False" if rows is None else "rows"
-        raise ValueError(f"view_augment: expected a list of images without {given}; pass one tensor of them")
-    checks.check_tensors("view_augment", **{f"images[{i}]": image for i, image in enumerate(images)})
-    for i, image in enumerate(images):
-        if image.ndim != 3 or image.shape[-1] != channels or 0 in image.shape or image.dtype not in LEVELS:
-            raise ValueError(
-                f"view_augment: expected images[{i}] of shape (H, W, {channels}), uint8 or uint16, "
-                f"got {tuple(image.shape)}, {image.dtype}"
-            )
-        if image.device != draws.device:
-            raise ValueError(
-                f"view_augment: expected images[{i}] on {draws.device} to match draws, got {image.device}"
-            )
-    _check_draws(draws, len(images))
-
-
-def _check_draws(draws: Tensor, samples: int) -> None:
-    expected = (samples, len(Draw))
-    if draws.shape != expected or draws.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"view_augment: expected draws of shape {expected}, torch.float32, "
-            f"got {tuple(draws.shape)}, {draws.dtype}"
-        )
-
-
-def _check_numbers(size: int, mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
-    if size < 2:
-        raise ValueError(f"view_augment: expected a size >= 2, got {size}")
-    if not std or min(std) <= 0:
-        raise ValueError(f"view_augment: expected a std of {len(mean)} numbers > 0, got {std!r}")
-    if len(mean) != len(std):
-        raise ValueError(f"view_augment: expected a mean of {len(std)} numbers, got {mean!r}")
-    if dtype not in RESULTS:
-        raise ValueError(f"view_augment: expected dtype to be one of {RESULTS}, got {dtype}")
 
 
 @OP.fake
