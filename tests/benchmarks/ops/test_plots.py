@@ -1,4 +1,4 @@
-"""The plots and the CSV file of a benchmark's results."""
+"""Tests the plots and the CSV file of a benchmark's results."""
 
 import csv
 
@@ -22,7 +22,7 @@ def result(case, pass_name, provider, milliseconds):
 
 
 def results(passes=("forward", "backward", "forward+backward"), scale=1.0):
-    """Times of every provider in every case; eager has no memory for the last one."""
+    """Makes times of every provider in every case; eager has no memory for the last one."""
     return [
         result(case, name, provider, None if provider == "eager" and case == "odd" else scale * 2**place * number)
         for name in passes
@@ -32,7 +32,7 @@ def results(passes=("forward", "backward", "forward+backward"), scale=1.0):
 
 
 def points(figure: Figure) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """The points of a picture by their panel's title, and their markers' color and shape."""
+    """Returns the points of a picture by their panel's title, and their markers' color and shape."""
     found = {}
     for panel in figure.axes:
         lines = [line for line in panel.lines if len(line.get_xdata())]
