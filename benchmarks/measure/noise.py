@@ -1,4 +1,4 @@
-"""How far two equal providers' times lie apart, by the calls of one."""
+"""Estimates how far two equal providers' times lie apart, by the calls of one."""
 
 from __future__ import annotations
 
