@@ -74,3 +74,15 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
         if a.is_cuda and a.dtype != torch.float32:
             return torch.mm(a, b, out_dtype=torch.float32)
         return torch.mm(a.float(), b.float())
+
+
+def add_matmul(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """Adds the product a @ b to a total in fp32, in the product's own pass over memory.
+
+    Products of fp32 are as exact as those of `matmul`.
+    """
+    with torch.autocast(a.device.type, enabled=False):
+        if a.is_cuda and a.dtype != torch.float32:
+            torch.addmm(total, a, b, out_dtype=torch.float32, out=total)
+        else:
+            total.addmm_(a.float(), b.float())

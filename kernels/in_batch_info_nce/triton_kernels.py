@@ -18,7 +18,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sslfast.kernels.common import streaming
-from sslfast.kernels.common.launch import LOG2_E, has_warpgroups, matmul, processors
+from sslfast.kernels.common.launch import LOG2_E, add_matmul, has_warpgroups, matmul, processors
 from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.common.streaming import Targets
 
@@ -248,4 +248,4 @@ def _blockwise(
         if len(dq):
             dq[start : start + size] = matmul(gradients, keys)
         if len(dk):
-            dk += matmul(gradients.T, batch)
+            add_matmul(dk, gradients.T, batch)

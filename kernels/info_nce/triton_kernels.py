@@ -4,6 +4,7 @@ That pass has two forms, which differ in how tiles are copied: `info_nce` and `i
 
 Rows too wide for an accumulator in registers or for the GPU's shared memory, and fp32, whose exact products leave
 no room for one, go through `_blockwise`: the same pass with two of torch's matrix products a block of the queue.
+The second one adds to the accumulator, of which `power_kernel` scales the rows whose maximum has grown.
 """
 
 import torch
@@ -12,10 +13,11 @@ import triton.language as tl
 from torch import Tensor
 
 from sslfast.kernels.common import streaming, tma
-from sslfast.kernels.common.launch import LOG2_E, LOWEST, matmul
+from sslfast.kernels.common.launch import LOG2_E, LOWEST, add_matmul, matmul
 from sslfast.kernels.common.positives import positive_products
 
 BLOCK_ELEMENTS = 2**22  # of products that `_blockwise` aims at a time: in blocks of 1024 to 16384 keys
+POWER_BD = 2048  # columns of an accumulator that `power_kernel` scales at a time
 
 
 @triton.jit
@@ -24,12 +26,14 @@ def power_kernel(
     p_powers,  # [N, C] out: 2^(c (s_ij - max))
     p_max,  # [N] in and out: the maximum so far
     p_sum,  # [N] in and out
-    p_decay,  # [N] out: what this block's maximum scales earlier sums by
+    p_acc,  # [N, D] in and out, with NEED_DQ: sum_j 2^(c (s_ij - max)) k_j over the blocks before this one
     p_positive,  # [N], with NEED_POSITIVE_RANK: s_i
     p_above,  # [N] in and out, with NEED_POSITIVE_RANK: how many s_ij so far are greater than s_i
     C,
+    D,
     scale,  # c
     BC: tl.constexpr,
+    BD: tl.constexpr,  # columns of the accumulator at a time
     NEED_DQ: tl.constexpr,
     NEED_POSITIVE_RANK: tl.constexpr,
 ):
@@ -47,7 +51,11 @@ def power_kernel(
         above = tl.sum((b_s > tl.load(p_positive + i_n)).to(tl.int32), 0)
         tl.store(p_above + i_n, tl.load(p_above + i_n) + above)
     if NEED_DQ:
-        tl.store(p_decay + i_n, decay)
+        if decay != 1:
+            for start in range(0, D, BD):
+                o_acc = start + tl.arange(0, BD)
+                p_row = p_acc + i_n * D + o_acc
+                tl.store(p_row, tl.load(p_row, mask=o_acc < D, other=0.0) * decay, mask=o_acc < D)
         tl.store(p_powers + i_n * C + o_c, b_e.to(p_powers.dtype.element_ty), mask=m_c)
 
 
@@ -97,7 +105,6 @@ def _blockwise(
     n, d = query.shape
     maxima = query.new_full((1, n), LOWEST.value, dtype=torch.float32)
     sums = torch.zeros_like(maxima)
-    decay = torch.empty_like(maxima)
     acc = query.new_zeros((1 if need_dq else 0, n, d), dtype=torch.float32)
     above = None if positive is None else torch.zeros_like(maxima, dtype=torch.int32)
     rows = max(1024, min(16384, triton.next_power_of_2(BLOCK_ELEMENTS // n)))
@@ -105,10 +112,10 @@ def _blockwise(
         products = matmul(query, block.T)
         powers = query.new_empty(products.shape if need_dq else (0, 0))
         power_kernel[(n,)](
-            products, powers, maxima, sums, decay, positive, above, len(block), scale,
-            BC=triton.next_power_of_2(len(block)), NEED_DQ=need_dq, NEED_POSITIVE_RANK=positive is not None,
-            num_warps=8,
+            products, powers, maxima, sums, acc, positive, above, len(block), d, scale,
+            BC=triton.next_power_of_2(len(block)), BD=POWER_BD, NEED_DQ=need_dq,
+            NEED_POSITIVE_RANK=positive is not None, num_warps=8,
         )  # fmt: skip
         if need_dq:
-            acc[0].mul_(decay[0, :, None]).add_(matmul(powers, block))
+            add_matmul(acc[0], powers, block)
     return streaming.Sums(maxima, sums, acc, above)

@@ -77,6 +77,7 @@ def test_rows_wider_than_registers_in_several_blocks(device, impl, monkeypatch):
         from sslfast.kernels.info_nce import triton_kernels
 
         monkeypatch.setattr(triton_kernels, "BLOCK_ELEMENTS", 1)
+        monkeypatch.setattr(triton_kernels, "POWER_BD", 128)
     check_accuracy(impl, *inputs((3, 2500, 520), torch.float16, device))
 
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 launch = pytest.importorskip("sslfast.kernels.common.launch")
 PLACES = 132
@@ -27,3 +28,21 @@ def test_parts_are_whole_tiles(length):
 @pytest.mark.parametrize(("columns", "expected"), [(8, (1, 8)), (3000, (375, 8)), (4096, (512, 8)), (30, (30, 1))])
 def test_columns_in_units(columns, expected):
     assert launch.in_units(columns) == expected
+
+
+def test_a_product_is_added_in_fp32():
+    a, b = torch.randn(3, 40).half(), torch.randn(40, 5).half()
+    start = torch.randn(3, 5)
+    total = start.clone()
+    launch.add_matmul(total, a, b)
+    assert torch.equal(total, start.addmm(a.float(), b.float()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+def test_a_product_is_added_in_fp32_on_a_gpu(dtype):
+    a, b = (torch.randn(shape, dtype=dtype, device="cuda") for shape in ((64, 256), (256, 32)))
+    total = torch.randn(64, 32, device="cuda")
+    expected = total.double() + a.double() @ b.double()
+    launch.add_matmul(total, a, b)
+    torch.testing.assert_close(total.double(), expected, rtol=1e-5, atol=1e-4)

@@ -7,7 +7,7 @@ def cases(arch, counting=False):
     """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     triton_kernels = pytest.importorskip("sslfast.kernels.info_nce.triton_kernels")
     streaming = "sslfast.kernels.common.streaming"
-    fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products", "p_decay"), "*fp32")
+    fp32 = dict.fromkeys(("p_max", "p_sum", "p_acc", "p_loss", "p_dq", "p_products"), "*fp32")
     numbers = dict.fromkeys(("N", "K", "D", "C", "split_rows", "splits", "chunk_rows", "offset"), "i32") | {
         "scale": "fp32",
         "inverse_t": "fp32",
@@ -47,7 +47,8 @@ def cases(arch, counting=False):
         constants = {"BS": bs, "BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
         yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, num_warps)
     power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
-    yield case("power", power, "fp32", {"BC": 16384, "NEED_DQ": True} | no_positive_rank, 8)
+    tile = {"BC": 16384, "BD": triton_kernels.POWER_BD, "NEED_DQ": True} | no_positive_rank
+    yield case("power", power, "fp32", tile, 8)
 
 
 LAUNCHES = Launches(
