@@ -1,4 +1,4 @@
-"""Aligned pooling: features averaged under learned maps, as in LEWEL, without the softmax in memory."""
+"""Aligned pooling averages features under learned maps, as in LEWEL, without the softmax in memory."""
 
 from numbers import Integral
 from typing import Any, Literal
@@ -152,7 +152,7 @@ def _backward(ctx: Any, d_pooled: Tensor, *_: Tensor) -> tuple[Tensor | None, ..
 OP.autograd(_setup_context, _backward)
 
 if MISSING["triton"] is None:
-    from sslfast.kernels.aligned_pooling import triton_kernels
+    from sslfast.kernels.aligned_pooling import triton_launch
 
-    OP.triton(triton_kernels.aligned_pooling)
-    BACKWARD.triton(triton_kernels.aligned_pooling_backward)
+    OP.triton(triton_launch.aligned_pooling)
+    BACKWARD.triton(triton_launch.aligned_pooling_backward)

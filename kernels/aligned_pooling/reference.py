@@ -1,4 +1,4 @@
-"""Aligned pooling in plain PyTorch: the specification of the op."""
+"""This is aligned pooling in plain PyTorch: the specification of the op."""
 
 import torch
 from torch import Tensor

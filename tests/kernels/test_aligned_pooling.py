@@ -154,6 +154,32 @@ def test_features_are_not_copied(monkeypatch):
         assert given[-1].data_ptr() == features.data_ptr()
 
 
+@pytest.mark.parametrize("asks", [(0,), (1,), (0, 1)], ids=["features", "maps", "both"])
+@pytest.mark.parametrize("d", [6, 70])  # the Triton kernels make both gradients in one pass where maps are few
+def test_gradients_that_are_asked_for(impl, device, d, asks):
+    tensors = inputs((2, d, 36, 3, 5, 2), device=device)
+    assert_no_worse_than_eager(K.aligned_pooling, impl, *tensors, asks=asks, dtype=None, groups=2)
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_maps_of_either_layout(impl, device, memory_format):
+    features, maps = inputs((2, 36, 20, 5, 7, 2), device=device)
+    maps = maps.contiguous(memory_format=memory_format)
+    check_accuracy(impl, features, maps, groups=2)
+    check_accuracy(impl, features.contiguous(memory_format=torch.channels_last), maps, groups=2, order="paper")
+
+
+def test_images_whose_offsets_take_more_than_32_bits():
+    """The Triton kernels say so, or copy where only the strides are large."""
+    launch = pytest.importorskip("sslfast.kernels.aligned_pooling.triton_launch")
+    many, maps = (torch.empty(1, channels, 2**15, device="meta") for channels in (2**16, 2))
+    with pytest.raises(ValueError, match=r"aligned_pooling: expected fewer than 2\^31 .* got 2147483648"):
+        launch.aligned_pooling(many, maps, 1, False)
+    far = torch.empty_strided((1, 2, 4), (2**33, 2**31, 1), device="meta")
+    features, _ = launch._prepared(far, torch.empty(1, 2, 4, device="meta"), 1)
+    assert features.is_contiguous()
+
+
 def test_opcheck_of_the_backward_operator(impl, device):
     features, maps = (x.flatten(2) for x in inputs((2, 6, 9, 3, 5, 3), device=device))
     pooled, norms, sums = op.OP.call(impl, features, maps, 3, False)
