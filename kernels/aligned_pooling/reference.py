@@ -1,4 +1,4 @@
-"""This is aligned pooling in plain PyTorch: the specification of the op."""
+"""Aligned pooling in plain PyTorch: the specification of the op."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""These are aligned pooling's kernels in Triton, which triton_launch.py runs.
+"""Aligned pooling in Triton: the kernels, which triton_launch.py runs.
 
 An image's features are f_ep, channel e at position p, its maps m_cp. Over the channels e of group g, and with
 c = c(g, k) for its map number k:

@@ -1,4 +1,4 @@
-"""Launches the Triton kernels of aligned pooling."""
+"""Launches of the Triton kernels of aligned pooling."""
 
 from typing import NamedTuple
 

@@ -31,13 +31,13 @@ MIN_SUM, MAX_SUM = tl.constexpr(2.0**-MOST_BITS.value), tl.constexpr(2.0**MOST_B
 
 @triton.jit
 def leave_range(b_sum):
-    """Which sums, [BM], leave the range within which they are exact; NaN does."""
+    """Tells which sums, [BM], leave the range within which they are exact; NaN does."""
     return ((b_sum >= MIN_SUM) & (b_sum <= MAX_SUM)).to(tl.int32) ^ 1
 
 
 @triton.jit
 def block_of(number, blocks):
-    """The block with a number below 2 blocks, counted around."""
+    """Returns the block with a number below 2 blocks, counted around."""
     return tl.where(number < blocks, number, number - blocks)
 
 
@@ -49,7 +49,7 @@ def folded(b):
 
 @triton.jit
 def pairs(p_pair, o, M):
-    """The products of rows with their positives."""
+    """Loads the products of rows with their positives."""
     return tl.load(p_pair + tl.minimum(o, mark(None, o, o < M, M)), mask=o < M, other=0.0)
 
 

@@ -53,7 +53,7 @@ def nt_xent(features: Tensor, temperature: float, mean: bool, need_positive_rank
 
 
 def _is_sm_100(features: Tensor) -> bool:
-    """Whether a tile's products come a row a thread, so that kept sums of a tile do not fit in registers."""
+    """Tells whether a tile's products come a row a thread: then its kept sums do not fit in registers."""
     return features.is_cuda and torch.cuda.get_device_capability(features.device)[0] == 10
 
 

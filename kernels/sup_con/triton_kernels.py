@@ -38,20 +38,20 @@ MOST_BITS = tl.constexpr(64.0)
 
 @triton.jit
 def mark(p_labels, o, m, M):
-    """What rows know their positives by: the labels that they share, or without labels the pair's other row."""
+    """Returns what rows know their positives by: labels that they share, or without labels the pair's other row."""
     half = M // 2
     return tl.where(o < half, o + half, o - half) if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
 
 
 @triton.jit
 def names(p_labels, o, m):
-    """What marks name rows by: their labels, or without labels their numbers."""
+    """Returns what marks name rows by: their labels, or without labels their numbers."""
     return o if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
 
 
 @triton.jit
 def is_special(p_labels, ahead, M, BM: tl.constexpr, BN: tl.constexpr):
-    """Whether a tile that begins `ahead` rows after its anchors holds one of them, or without labels a pair."""
+    """Tells whether a tile that begins `ahead` rows after its anchors holds one, or without labels a pair."""
     special = (ahead < BM) & (ahead > -BN)
     if p_labels is None:
         half = M // 2
@@ -61,7 +61,7 @@ def is_special(p_labels, ahead, M, BM: tl.constexpr, BN: tl.constexpr):
 
 @triton.jit
 def pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale):
-    """The positive terms of the weights w_ij of a tile of s_ij, [BM, BN], without the unit; also where i = j."""
+    """Returns the positive terms of a tile's weights w_ij, [BM, BN], without the unit; also where i = j."""
     # s_ij may be rounded otherwise than the s_ij and s_ji that gave the tops, and exceed them: so the minimum.
     # Only where logits pass 1e5 is their rounding large enough to show in the powers.
     b_power = (b_s - tl.load(p_top + o_m, mask=m_m, other=0.0)[:, None]) * scale
@@ -78,7 +78,7 @@ def pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale):
 
 @triton.jit
 def pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M):
-    """The weights w_ij of their positive terms: less the positives' pulls; 0 where i = j and past the last row."""
+    """Returns the weights w_ij of their positive terms: less the positives' pulls; 0 where i = j or past the end."""
     b_pull = (
         tl.load(p_pull + o_m, mask=m_m, other=0.0)[:, None] + tl.load(p_pull + o_n, mask=m_n, other=0.0)[None, :]
     )

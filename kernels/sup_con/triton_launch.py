@@ -75,7 +75,7 @@ def _config(features: Tensor, labels: Tensor | None, *, backward: bool) -> SupCo
 
 
 def is_resident(features: Tensor) -> bool:
-    """Whether rows are narrow enough for the kernels that multiply matrices themselves.
+    """Tells whether rows are narrow enough for the kernels that multiply matrices themselves.
 
     Those of fp32 never are: exact products leave no registers for an accumulator.
     """

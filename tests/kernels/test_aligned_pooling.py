@@ -44,7 +44,7 @@ check_accuracy = functools.partial(assert_no_worse_than_eager, K.aligned_pooling
 
 
 def by_loops(features, maps, groups, order):
-    """The paper's equations, one number at a time."""
+    """Computes the paper's equations, one number at a time."""
     (b, channels), d = features.shape[:2], maps.shape[1]
     pooled = torch.zeros(b, d // groups, channels, dtype=features.dtype)
     for i in range(b):

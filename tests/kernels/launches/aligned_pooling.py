@@ -14,7 +14,7 @@ STRIDES = {
 
 
 def cases(arch):
-    """Every way the kernels are launched, as cases of aot.py, each after a word for messages."""
+    """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
     launch = pytest.importorskip("sslfast.kernels.aligned_pooling.triton_launch")
     fp32 = dict.fromkeys(("p_inverse_norms", "p_inverse_sums", "p_d_weights", "p_means"), "*fp32")
     numbers = dict.fromkeys(("groups", "V", "E", "P"), "i32")
