@@ -38,7 +38,7 @@ MOST_BITS = tl.constexpr(64.0)
 
 @triton.jit
 def mark(p_labels, o, m, M):
-    """Returns what rows know their positives by: labels that they share, or without labels the pair's other row."""
+    """Returns what rows know positives by: labels that they share, or without labels the pair's other row."""
     half = M // 2
     return tl.where(o < half, o + half, o - half) if p_labels is None else tl.load(p_labels + o, mask=m, other=0)
 
@@ -78,7 +78,7 @@ def pushes(b_s, o_m, m_m, o_n, m_n, p_top, p_log_sum, p_push, scale):
 
 @triton.jit
 def pulled(b_w, o_m, m_m, o_n, m_n, p_labels, p_pull, M):
-    """Returns the weights w_ij of their positive terms: less the positives' pulls; 0 where i = j or past the end."""
+    """Returns weights w_ij of their positive terms: less the positives' pulls; 0 where i = j or past the end."""
     b_pull = (
         tl.load(p_pull + o_m, mask=m_m, other=0.0)[:, None] + tl.load(p_pull + o_n, mask=m_n, other=0.0)[None, :]
     )
