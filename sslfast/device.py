@@ -52,8 +52,15 @@ def choose_precision(name: PrecisionName, device_type: str) -> Precision:
         return name
     if device_type == "cuda" and torch.cuda.is_available():
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+    return "bf16" if device_type == "cuda" or cpu_multiplies_bf16() else "fp32"
+
+
+def cpu_multiplies_bf16() -> bool:
+    """Tells whether this CPU has instructions for products of bf16."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # torch 2.10; a CPU with AMX-BF16 has AVX512-BF16, too
+        return torch.cpu._is_avx512_bf16_supported()
     found = torch.cpu.get_capabilities()
-    return "bf16" if device_type == "cuda" or found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:

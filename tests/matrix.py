@@ -1,6 +1,7 @@
 """The wheel of `make wheels` with other Pythons and torches, each in a fresh environment: `make matrix`.
 
-A script of examples/ has to run within a minute of the processor there, and the op tests have to pass.
+A script of examples/ has to run within a minute of the processor there, a run has to be trained and evaluated, and
+the op tests have to pass.
 """
 
 import argparse
@@ -54,6 +55,13 @@ def check(wheel: Path, python: str, torch: str, args: list[str]) -> str:
         print(f"{SCRIPT.name}: {seconds:.0f} s of processor time", flush=True)
         if seconds > SECONDS:
             return f"FAILED: {SCRIPT.name} took more than {SECONDS} s"
+        program, run = interpreter.with_name("sslfast"), folder / "run"
+        for command in (
+            [program, "pretrain", "moco_v2_shapes", "--out", run, "data.limit=512", "train.epochs=2"],
+            [program, "evaluate", "knn", run, "--data", "shapes"],
+        ):
+            if subprocess.run(command, cwd=folder, check=False).returncode:
+                return f"FAILED: sslfast {command[1]}"
         tests = [interpreter, "-m", "pytest", "tests/kernels", "--ignore=tests/kernels/emulator", *args]
         return "FAILED: tests" if subprocess.run(tests, cwd=folder, check=False).returncode else "passed"
 

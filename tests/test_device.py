@@ -33,10 +33,18 @@ def test_no_device_at_all_is_one_sentence():
     ("found", "precision"), [({}, "fp32"), ({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16")]
 )
 def test_auto_is_bf16_on_a_gpu_and_on_a_cpu_that_has_it(monkeypatch, found, precision):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, **found})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": False, **found}, raising=False)
     assert choose_precision("auto", "cpu") == precision
     assert choose_precision("auto", "cuda") == "bf16"
     assert [choose_precision(name, "cpu") for name in ("fp32", "bf16")] == ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize(("capable", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_auto_with_a_torch_that_does_not_list_capabilities(monkeypatch, capable, precision):
+    """As 2.10 does not."""
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: capable)
+    assert choose_precision("auto", "cpu") == precision
 
 
 @pytest.mark.parametrize(("capable", "precision"), [(True, "bf16"), (False, "fp16")])

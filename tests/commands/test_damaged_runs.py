@@ -109,7 +109,7 @@ def put(path, content):
 
 def test_resume(original, run, capsys, monkeypatch):
     monkeypatch.setattr("sslfast.train.trainer.write_backbone", lambda *args: None)
-    monkeypatch.setattr("sslfast.train.trainer.Checkpoints.save", lambda *args: None)
+    monkeypatch.setattr("sslfast.train.saver.Checkpoints.save", lambda *args: None)
     chance = random.Random(0)
     argv = ["pretrain", "moco_v2_shapes", f"--data={original}/images", f"--out={run}", "--resume", *SETTINGS]
     places = {"config.yaml": VALUES, "metrics.jsonl": LINES, "checkpoints/last.pt": (), "train.log": ()}

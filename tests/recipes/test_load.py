@@ -4,9 +4,9 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
 
+from sslfast import device
 from sslfast.errors import UsageError
 from sslfast.methods import METHODS
 from sslfast.recipes.check import check_recipe
@@ -29,7 +29,7 @@ def test_recipes_survive_yaml(name):
 def test_stored_recipes_of_a_version_without_bf16_on_the_cpu_are_read(monkeypatch):
     stored = to_dict(load_recipe("moco_v2"))
     assert stored["train"]["precision"] == "auto"
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
     assert from_stored(stored, "config.yaml").train.precision == "fp32"
     stored["train"]["device"] = "cuda:1"
     assert from_stored(stored, "config.yaml").train.precision == "bf16"

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import torch
 
+from sslfast import device
 from sslfast.cli import main
 from sslfast.commands.pretrain import pretrain
 from sslfast.errors import UsageError
@@ -112,11 +112,11 @@ def test_a_recipe_is_needed_to_start_a_run(capsys: pytest.CaptureFixture[str]) -
 def test_a_run_keeps_the_precision_that_it_was_started_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also on a machine, or by a recipe, to which `auto` is another."""
     run, recipe = RunDirectory(tmp_path), load_recipe("moco_v2_shapes", [*TINY, "train.device=cpu"])
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
     begun = recipe_to_run(recipe, run)
     assert (begun.train.precision, recipe.train.precision) == ("bf16", "auto")
     run.start(begun, resume=False)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: False)
     assert recipe_to_run(recipe, RunDirectory(tmp_path / "other")).train.precision == "fp32"
     for again in (recipe, "moco_v2_shapes", None):
         assert recipe_to_run(again, run, resume=True).train.precision == "bf16"

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 
+from sslfast import device
 from sslfast.commands.pretrain import pretrain
 from sslfast.config import DataConfig
 from sslfast.data import open_source
@@ -170,13 +171,13 @@ def test_a_run_in_bf16_goes_on_to_the_same_bits_where_auto_is_fp32(tmp_path, mon
         tmp_path / "run",
         ["train.epochs=2", "train.knn_every=0", "train.precision=auto"],
     )
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: True)
     pretrain(tiny(*short), whole)
     with monkeypatch.context() as patch:
         signal_after(patch, 7)
         with pytest.raises(SystemExit, match="143"):
             pretrain(tiny(*short), run)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: False)
     pretrain(tiny(*short), run, resume=True)
     assert read_recipe(RunDirectory(run).config).train.precision == "bf16"
     assert "bf16" in (run / "train.log").read_text()

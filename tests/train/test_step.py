@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from sslfast import device
 from sslfast.data import Batch, open_source
 from sslfast.errors import UsageError
 from sslfast.kernels.common.op import OPS
@@ -169,7 +170,7 @@ def test_a_step_and_its_loader():
 
 @pytest.mark.parametrize(("capable", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_auto_is_bf16_on_a_cpu_that_has_it(monkeypatch, capable, dtype):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": capable})
+    monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda: capable)
     recipe = load_recipe("moco_v2_shapes", [*MOCO, "data.limit=40", "train.device=cpu"])
     train_step, loader = build_step(recipe, open_source("shapes", limit=40), torch.device("cpu"))
     assert train_step.precision == ("bf16" if capable else "fp32")

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-import torch
 
+from sslfast import device
 from sslfast.commands.evaluate import evaluate
 from sslfast.errors import UsageError
 from tests.commands.evaluate.images import write_images
@@ -32,7 +32,7 @@ def test_the_precision_that_auto_was_stands_in_the_result(
     data, settings = write_images(tmp_path / "images"), ["val_fraction=0.25", "device=cpu", "bank=bf16"]
     found = {}
     for capable, precision in ((False, "fp32"), (True, "bf16")):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda capable=capable: {"amx_bf16": capable})
+        monkeypatch.setattr(device, "cpu_multiplies_bf16", lambda capable=capable: capable)
         found[precision] = evaluate("knn", saved, data, overrides=settings, random_baseline=False)
         assert found[precision].options["precision"] == precision
         assert found[precision].rows[0]["top1"] > 0.9
