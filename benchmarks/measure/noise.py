@@ -19,7 +19,7 @@ def noise(calls: Sequence[float]) -> float | None:
     at random, as the calls of two providers that take turns. So what slows down the machine for a while falls on
     both. The halves' medians are of half as many calls as the provider's own, and differ by 1 / sqrt(2) more.
 
-    Beside two providers on a simulated machine that is disturbed now and then, of 30 calls or more, it is within 40 %
+    Beside two providers on a simulated machine, disturbed now and then, of 30 calls or more, it is within 40 %
     of what they show, as its test holds; of 5 calls it says little.
 
     Args:
