@@ -122,9 +122,10 @@ SSLFAST_SIMD void solarize(const Pixels& x) {
 
 // In fp64: over a plain area, rounding to fp32 would go the same way at each pixel.
 SSLFAST_SIMD double sum_of_gray(const Pixels& x) {
+  const auto [red, green, blue, count] = x;
   double sum = 0.0;
 #pragma omp simd reduction(+ : sum)
-  for (int64_t i = 0; i < x.count; ++i) sum += gray(x.red[i], x.green[i], x.blue[i]);
+  for (int64_t i = 0; i < count; ++i) sum += gray(red[i], green[i], blue[i]);
   return sum;
 }
 
