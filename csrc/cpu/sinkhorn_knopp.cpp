@@ -1,16 +1,17 @@
 // Sinkhorn-Knopp on the CPU. With t_k = max_b S_bk, c = log2(e)/eps and s_k = sum_b 2^(c (S_bk - t_k)), the first
 // iteration gives
 //
-//   Q_bk = 2^(x_bk) / sum_j 2^(x_bj),  x_bk = c (S_bk - t_k) - log2 s_k
+//   Q_bk = E_bk / sum_j E_bj,  E_bk = 2^(x_bk - max_j x_bj),  x_bk = c (S_bk - t_k) - log2 s_k
 //
-// and each further one divides Q by the sums of its columns, and then by those of its rows. The first works with
-// logarithms and the maxima of columns and rows, so that no row or column vanishes however far scores lie apart.
-// After it a row sums to 1 and a column to at least 1 / (B K), and Q may be rescaled in place.
+// and each further one divides Q by the sums of its columns, and then by those of its rows. All that comes of it is
+// Q_bk = a_b u_k E_bk: the next u_k is 1 / sum_b a_b E_bk, then the next a_b is 1 / sum_k u_k E_bk. The first iteration
+// works with logarithms and the maxima of columns and rows, so that no row or column vanishes however far scores lie
+// apart. After it a row of Q sums to 1 and a column to at least 1 / (B K), and a and u can be taken as they are.
 //
-// Beside one pass over the scores for t and s, an iteration is one pass: it normalizes a row while that is in cache,
-// and adds it to the sums of the columns for the next iteration. The rows are cut into parts for the threads; the
-// parts' sums are added in order. The cut depends on the shape alone, so the result does not depend on the number of
-// threads.
+// Beside one pass over the scores for t and s, an iteration is one pass: of a row in cache it takes a_b, and adds it to
+// the sums of the columns for the next iteration. E is written by the first and read by the others, the last of which
+// puts Q in its place. The rows are cut into parts for the threads; the parts' sums are added in order. The cut depends
+// on the shape alone, so the result does not depend on the number of threads.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -60,35 +61,33 @@ SSLFAST_SIMD void add_powers(float* sum, const float* x, const float* top, int64
   for (int64_t k = 0; k < size; ++k) sum[k] += exp2_nonpositive((x[k] - top[k]) * scale);
 }
 
-// y_k = scale (x_k - t_k) - log_s_k; returns the largest.
-SSLFAST_SIMD float shift(float* y, const float* x, const float* t, const float* log_s, int64_t size, float scale) {
+// Returns max_k scale (x_k - t_k) - log_s_k.
+SSLFAST_SIMD float largest(const float* x, const float* t, const float* log_s, int64_t size, float scale) {
   float top = kLowest;
 #pragma omp simd reduction(max : top)
   for (int64_t k = 0; k < size; ++k) {
-    y[k] = (x[k] - t[k]) * scale - log_s[k];
-    top = y[k] > top ? y[k] : top;
+    const float y = (x[k] - t[k]) * scale - log_s[k];
+    top = y > top ? y : top;
   }
   return top;
 }
 
-// q_k = u_k q_k; returns the sum.
-SSLFAST_SIMD float multiply_and_sum(float* q, const float* u, int64_t size) {
+// e_k = 2^(scale (x_k - t_k) - log_s_k - top); returns the sum.
+SSLFAST_SIMD float relative_powers(float* e, const float* x, const float* t, const float* log_s, int64_t size,
+                                   float scale, float top) {
   float sum = 0.0f;
 #pragma omp simd reduction(+ : sum)
   for (int64_t k = 0; k < size; ++k) {
-    q[k] *= u[k];
-    sum += q[k];
+    e[k] = exp2_nonpositive((x[k] - t[k]) * scale - log_s[k] - top);
+    sum += e[k];
   }
   return sum;
 }
 
-// q_k = a q_k; sum_k = sum_k + q_k
-SSLFAST_SIMD void scale_and_add(float* q, float a, float* sum, int64_t size) {
+// e_k = a u_k e_k
+SSLFAST_SIMD void scale_by_both(float* e, float a, const float* u, int64_t size) {
 #pragma omp simd
-  for (int64_t k = 0; k < size; ++k) {
-    q[k] *= a;
-    sum[k] += q[k];
-  }
+  for (int64_t k = 0; k < size; ++k) e[k] *= a * u[k];
 }
 
 // The columns' maxima and logarithms of sums; log_s is 0 for an empty column.
@@ -140,35 +139,44 @@ class Sinkhorn {
     return {top, sum};
   }
 
-  // Writes the first Q. Rows without codes become NaN.
-  void start(float* q, const Totals& totals) {
+  // Makes the first iteration: writes E, or Q if it is the last. Rows without codes become NaN.
+  void start(float* e, const Totals& totals, bool last) {
+    const float *const t = totals.t.data(), *const log_s = totals.log_s.data();
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row += kRows) {
         const int64_t rows = std::min(kRows, end - row);
         const Tensor block = as_fp32(rows_of_scores(row, rows));
         const auto* const x = static_cast<const float*>(block.data_ptr());
         for (int64_t i = 0; i < rows; ++i) {
-          float* const y = q + (row + i) * k_;
-          const float top = shift(y, x + i * k_, totals.t.data(), totals.log_s.data(), k_, scale_);
-          const float z = powers(y, k_, 1.0f, top);  // at least 1, of the largest, if the row has codes
-          if (z >= 1) {
-            scale_and_add(y, 1 / z, &sums_[part * k_], k_);
-          } else {
+          float* const y = e + (row + i) * k_;
+          const float top = largest(x + i * k_, t, log_s, k_, scale_);
+          const float z = relative_powers(y, x + i * k_, t, log_s, k_, scale_, top);
+          if (!(z > 0)) {
             std::fill_n(y, k_, std::numeric_limits<float>::quiet_NaN());
+          } else if (last) {
+            scale_by(y, k_, 1 / z);
+          } else {
+            add_scaled(&sums_[part * k_], k_, 1 / z, y);
           }
         }
       }
     });
   }
 
-  // Makes a further iteration.
-  void rescale(float* q) {
+  // Makes a further iteration: reads E, and puts Q in its place if it is the last.
+  void iterate(float* e, bool last) {
     std::vector<float> u = take_sums();
     for (float& x : u) x = x > 0 ? 1 / x : 1.0f;  // an empty column stays 0
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; ++row) {
-        const float z = multiply_and_sum(q + row * k_, u.data(), k_);
-        if (z > 0) scale_and_add(q + row * k_, 1 / z, &sums_[part * k_], k_);
+        float* const y = e + row * k_;
+        const float z = dot(y, u.data(), k_);
+        if (!(z > 0)) continue;  // NaN
+        if (last) {
+          scale_by_both(y, 1 / z, u.data(), k_);
+        } else {
+          add_scaled(&sums_[part * k_], k_, 1 / z, y);
+        }
       }
     });
   }
@@ -207,10 +215,10 @@ class Sinkhorn {
 // Returns codes (B, K), fp32.
 Tensor sinkhorn_knopp(Tensor scores, double epsilon, int64_t iterations) {
   Tensor codes = empty_matrix(scores.size(0), scores.size(1));
-  float* const q = codes.mutable_data_ptr<float>();
+  float* const e = codes.mutable_data_ptr<float>();
   Sinkhorn sinkhorn(scores, epsilon);
-  sinkhorn.start(q, sinkhorn.totals());
-  for (int64_t iteration = 1; iteration < iterations; ++iteration) sinkhorn.rescale(q);
+  sinkhorn.start(e, sinkhorn.totals(), iterations == 1);
+  for (int64_t iteration = 2; iteration <= iterations; ++iteration) sinkhorn.iterate(e, iteration == iterations);
   return codes;
 }
 
