@@ -16,6 +16,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <tuple>
@@ -28,10 +29,10 @@
 namespace sslfast {
 namespace {
 
-constexpr int64_t kQueryRows = 128;  // of a block
-constexpr int64_t kQueueRows = 512;  // of a step; its products with a block take 256 KiB
+constexpr int64_t kQueryRows = 256;  // of a block
+constexpr int64_t kQueueRows = 512;  // of a step; its products with a block take 512 KiB
 constexpr int64_t kVector = 16;      // columns of a matrix product that round alike
-constexpr int64_t kSegment = 128;    // products that are searched one by one if their maximum is among the best
+constexpr int64_t kSegment = 128;    // products that are searched if their maximum is among the best
 constexpr int64_t kTasks = 64;       // blocks times parts to aim at: work for so many threads
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -47,6 +48,21 @@ void insert(Match* matches, int64_t k, Match match) {
   int64_t i = k - 1;
   for (; i > 0 && match.similarity > matches[i - 1].similarity; --i) matches[i] = matches[i - 1];
   matches[i] = match;
+}
+
+// Puts those of `size` products, the largest of which is `top`, that are better than the last of k matches into their
+// places. The one best match can only be the largest, and is found without a look at each.
+void insert_better(Match* matches, int64_t k, const float* x, int64_t size, float top, int64_t first_index) {
+  std::array<uint8_t, kSegment> marks{};
+  mark_from(marks.data(), x, size, k == 1 ? top : matches[k - 1].similarity);
+  for (int64_t word = 0; word < size; word += sizeof(uint64_t)) {
+    uint64_t marks_of_word;
+    std::memcpy(&marks_of_word, &marks[word], sizeof marks_of_word);
+    if (!marks_of_word) continue;
+    for (int64_t j = word; j < std::min<int64_t>(word + sizeof marks_of_word, size); ++j) {
+      if (x[j] > matches[k - 1].similarity) insert(matches, k, {x[j], first_index + j});
+    }
+  }
 }
 
 // Returns 1 / |x|; 0 for a row of zeros, NaN for one that contains NaN or infinity.
@@ -77,10 +93,8 @@ void search(const float* queries, int64_t rows, Tensor queue, int64_t begin, int
       for (int64_t from = start - first; from < used; from += kSegment) {
         const int64_t size = std::min(kSegment, used - from);
         float* const x = &products[i * columns + from];
-        if (!(multiply(x, &inverse_lengths[from], size) > best[k - 1].similarity)) continue;
-        for (int64_t j = 0; j < size; ++j) {
-          if (x[j] > best[k - 1].similarity) insert(best, k, {x[j], first + from + j});
-        }
+        const float top = multiply(x, &inverse_lengths[from], size);
+        if (top > best[k - 1].similarity) insert_better(best, k, x, size, top, first + from);
       }
     }
   }

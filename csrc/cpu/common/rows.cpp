@@ -21,6 +21,11 @@ SSLFAST_SIMD int64_t count_above(const float* x, int64_t size, float threshold) 
   return count;
 }
 
+SSLFAST_SIMD void mark_from(uint8_t* mark, const float* x, int64_t size, float least) {
+#pragma omp simd
+  for (int64_t i = 0; i < size; ++i) mark[i] = x[i] >= least;
+}
+
 SSLFAST_SIMD void raise_to(float* x, int64_t size, const float* y) {
 #pragma omp simd
   for (int64_t i = 0; i < size; ++i) x[i] = y[i] > x[i] ? y[i] : x[i];

@@ -11,6 +11,9 @@ float maximum(const float* x, int64_t size);
 // Counts the x_i that are greater than `threshold`; NaN is not, and nothing is greater than NaN.
 int64_t count_above(const float* x, int64_t size, float threshold);
 
+// mark_i = 1 if x_i is `least` or greater, else 0.
+void mark_from(uint8_t* mark, const float* x, int64_t size, float least);
+
 // x_i = max(x_i, y_i), NaN in y passed over.
 void raise_to(float* x, int64_t size, const float* y);
 
