@@ -19,8 +19,6 @@
 namespace sslfast {
 namespace {
 
-constexpr int64_t kGrain = 32768;  // elements a thread is woken for; as torch's elementwise kernels
-
 template <class K, class Q>
 SSLFAST_INLINE void average_as(K* k, const Q* q, int64_t count, double momentum) {
   using Wide = std::conditional_t<std::is_same_v<K, double> || std::is_same_v<Q, double>, double, float>;

@@ -51,10 +51,9 @@ def enqueue_(
     if chosen == "reference":
         reference.enqueue_(queue, keys, pointer, skip)
         return
-    with torch.no_grad():
-        OP.call(chosen, queue, keys, pointer, skip)
+    OP.call(chosen, queue, keys, pointer, skip)
     if not torch.compiler.is_compiling():
-        torch.autograd.graph.increment_version([queue, pointer])
+        torch._C._increment_version([queue, pointer])  # torch.autograd.graph's, without its call in Python
 
 
 def _check(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) -> None:

@@ -53,11 +53,11 @@ def enqueue_(queue: Tensor, keys: Tensor, pointer: Tensor, skip: Tensor | None) 
     n, d = keys.shape
     if n == 0:
         return
-    rows = queue.contiguous()
+    rows = queue.detach().contiguous()  # autograd is not to hear of it
     with torch.cuda.device_of(queue):
         enqueue_kernel[(triton.cdiv(n, BN),)](
-            rows, keys.contiguous(), pointer, pointer if skip is None else skip, len(queue), d, n,
+            rows, keys.detach().contiguous(), pointer, pointer if skip is None else skip, len(queue), d, n,
             HAS_SKIP=skip is not None, BN=BN, BD=BD, num_warps=4,
         )  # fmt: skip
-    if rows is not queue:
-        queue.copy_(rows)
+    if not queue.is_contiguous():
+        queue.detach().copy_(rows)

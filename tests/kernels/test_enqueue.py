@@ -106,6 +106,25 @@ def test_keys_with_a_gradient(impl, device):
     assert not queue.requires_grad
 
 
+def test_strided_leaves_belong_to_no_graph(impl, device):
+    queue = torch.zeros(3, 4, device=device).T.requires_grad_()
+    keys, pointer = keys_of(3, 2, device=device).T.requires_grad_(), torch.tensor(3, device=device)
+    want, _ = expected(queue.detach(), keys.detach(), pointer)
+    K.enqueue_(queue, keys, pointer, impl=impl)
+    assert torch.equal(queue, want)
+    assert queue.is_leaf
+    assert keys.is_leaf
+
+
+def test_many_keys_around_the_end(impl, device):
+    queue, pointer = torch.zeros(600, 256, device=device), torch.tensor(300, device=device)
+    keys = keys_of(500, 256, device=device).half()
+    want, _ = expected(queue, keys, pointer)
+    K.enqueue_(queue, keys, pointer, impl=impl)
+    assert torch.equal(queue, want)
+    assert pointer.item() == 200
+
+
 QUEUE, POINTER = torch.zeros(5, 3), torch.tensor(0)
 
 

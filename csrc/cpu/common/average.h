@@ -8,6 +8,8 @@
 
 namespace sslfast {
 
+constexpr int64_t kGrain = 32768;  // elements a thread is woken for; as torch's elementwise kernels
+
 // k <- k + (1 - m)(q - k), in fp32, or fp64 if either type is; m = 0 copies, even over a NaN.
 void average(const EmaPair& pair, double momentum);
 
