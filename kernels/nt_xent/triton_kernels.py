@@ -24,7 +24,8 @@ import triton
 import triton.language as tl
 
 from sslfast.kernels.common.launch import LOWEST
-from sslfast.kernels.sup_con.triton_kernels import MOST_BITS, is_special, mark
+from sslfast.kernels.sup_con.triton_forward import MOST_BITS
+from sslfast.kernels.sup_con.triton_marks import is_special, mark
 
 MIN_SUM, MAX_SUM = tl.constexpr(2.0**-MOST_BITS.value), tl.constexpr(2.0**MOST_BITS.value)
 

@@ -9,15 +9,8 @@ from torch import Tensor
 
 from sslfast.kernels.common.launch import LOG2_E, has_warpgroups, matmul, part_length, processors
 from sslfast.kernels.common.positives import positive_products
-from sslfast.kernels.sup_con.triton_kernels import (
-    gradient_kernel,
-    merge_kernel,
-    partial_kernel,
-    prepare_kernel,
-    row_kernel,
-    sum_kernel,
-    weight_kernel,
-)
+from sslfast.kernels.sup_con.triton_forward import merge_kernel, partial_kernel, row_kernel
+from sslfast.kernels.sup_con.triton_gradient import gradient_kernel, prepare_kernel, sum_kernel, weight_kernel
 
 MAX_RESIDENT_D = 256  # wider accumulators leave the matrix unit idle: two products of torch's are faster
 PREPARE_BM, PREPARE_WARPS = 4096, 16  # rows that `prepare_kernel` looks at at a time

@@ -2,6 +2,8 @@ import pytest
 
 from tests.kernels.launches import Launches
 
+FORWARD = ("partial_kernel", "merge_kernel", "row_kernel")  # the others are of the gradient
+
 
 def cases(arch):
     """Yields every way the kernels are launched, as cases of aot.py, each after a word for messages."""
@@ -16,8 +18,9 @@ def cases(arch):
 
     def case(kernel, constants, num_warps, labeled=True, num_stages=3, **meant):
         labels = {"p_labels": "*i64"} if labeled else {}
+        module = "triton_forward" if kernel in FORWARD else "triton_gradient"
         return f"{kernel} {constants} labels={labeled}", {
-            "kernel": f"sslfast.kernels.sup_con.triton_kernels:{kernel}",
+            "kernel": f"sslfast.kernels.sup_con.{module}:{kernel}",
             "arch": arch,
             "signature": {name: kind for name, kind in (types | labels).items() if name not in constants},
             "constants": constants if labeled else constants | {"p_labels": None},
