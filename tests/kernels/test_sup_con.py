@@ -60,8 +60,9 @@ def test_loss_and_gradient(impl, device, dtype, shape):
     check_accuracy(impl, *inputs(shape, dtype, device))
 
 
-def test_cpp_with_many_blocks():
-    check_accuracy("cpp", *inputs((1100, 16, 20)))
+@pytest.mark.parametrize("m", [256, 300, 512, 1100, 2100])  # 4, 5, 8, 9 and 16 blocks, which meet in pairs
+def test_cpp_with_many_blocks(m):
+    check_accuracy("cpp", *inputs((m, 16, 20)))
 
 
 @both_paths

@@ -12,11 +12,15 @@ namespace sslfast {
 // one round. So what belongs to a block has one writer at a time, and in an order that depends on `blocks` alone.
 template <class Meet>
 void for_each_pair(int64_t blocks, const Meet& meet) {
-  const int64_t players = blocks | 1;  // an odd number; who would meet a player that is not there rests
+  const int64_t players = blocks | 1;  // an odd number: an even one has a player more, who is not there
+  const int64_t meetings = (blocks + 1) / 2;
   for (int64_t round = 0; round < players; ++round) {
-    for_each_task((players + 1) / 2, [&](int64_t task) {
-      const int64_t a = (round + task) % players, b = (round + players - task) % players;
-      if (std::max(a, b) < blocks) meet(std::min(a, b), std::max(a, b));
+    // Whoever would meet that player rests: no task, so that threads with equally many have equal work.
+    const int64_t rest = players == blocks ? meetings : std::min(blocks - round, round + 1);
+    for_each_task(meetings, [&](int64_t task) {
+      const int64_t away = task < rest ? task : task + 1;
+      const int64_t a = (round + away) % players, b = (round + players - away) % players;
+      meet(std::min(a, b), std::max(a, b));
     });
   }
 }
