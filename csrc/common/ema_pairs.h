@@ -43,19 +43,34 @@ inline bool is_integer(ScalarType type) {
 
 class EmaPairs {
  public:
-  // Checks before anything is written. `averages` is false where the floating-point targets stay as they are.
+  // Checks, before anything is written. `averages` is false where the floating-point targets stay as they are.
   EmaPairs(const std::vector<Tensor>& targets, const std::vector<Tensor>& sources, bool averages) {
     if (targets.size() != sources.size()) {
       throw std::runtime_error(
           "ema_update_: expected " + std::to_string(targets.size()) + " sources to match targets, got " +
           std::to_string(sources.size()));
     }
-    for (size_t i = 0; i < targets.size(); ++i) check(targets[0], targets[i], sources[i], i);
+    if (targets.empty()) return;
+    const auto device = targets[0].device();
     pairs_.reserve(targets.size());
     for (size_t i = 0; i < targets.size(); ++i) {
-      if (targets[i].numel() == 0 || (!averages && is_averaged(targets[i].scalar_type()))) continue;
-      const Tensor target = staging_.dense(targets[i]);
-      add(target, staging_.like(target, sources[i], /*changes=*/false));
+      const Tensor &target = targets[i], &source = sources[i];
+      const ScalarType target_type = target.scalar_type(), source_type = source.scalar_type();
+      if (!match(target_type, source_type) || !same_sizes(target, source) || target.device() != device ||
+          source.device() != device) {
+        // The Python side finds the words.
+        throw std::runtime_error(
+            "ema_update_: targets[" + std::to_string(i) + "] and sources[" + std::to_string(i) +
+            "] do not match in shape, dtype or device");
+      }
+      const int64_t count = target.numel();
+      if (count == 0 || (!averages && is_averaged(target_type))) continue;
+      if (target.is_contiguous() && source.is_contiguous()) {
+        add(target, source, count, target_type, source_type);
+        continue;
+      }
+      const Tensor dense = staging_.dense(target);
+      add(dense, staging_.like(dense, source, /*changes=*/false), count, target_type, source_type);
     }
   }
 
@@ -65,28 +80,16 @@ class EmaPairs {
   void write_back() { staging_.write_back(); }
 
  private:
-  static void check(const Tensor& first, const Tensor& target, const Tensor& source, size_t i) {
-    const ScalarType target_type = target.scalar_type(), source_type = source.scalar_type();
-    const bool types = (is_averaged(target_type) && is_averaged(source_type)) ||
-                       (is_integer(target_type) && target_type == source_type);
-    if (!types || !same_sizes(target, source) || target.device() != first.device() ||
-        source.device() != first.device()) {
-      // The Python side finds the words.
-      throw std::runtime_error(
-          "ema_update_: targets[" + std::to_string(i) + "] and sources[" + std::to_string(i) +
-          "] do not match in shape, dtype or device");
-    }
+  static bool match(ScalarType target, ScalarType source) {
+    return (is_averaged(target) && is_averaged(source)) || (is_integer(target) && target == source);
   }
 
-  void add(const Tensor& target, const Tensor& source) {
-    const ScalarType type = target.scalar_type();
-    int64_t count = target.numel();
-    if (is_averaged(type)) {
-      pairs_.push_back({target.data_ptr(), source.data_ptr(), count, type, source.scalar_type()});
-    } else {
+  void add(const Tensor& target, const Tensor& source, int64_t count, ScalarType target_type, ScalarType source_type) {
+    if (!is_averaged(target_type)) {
       count *= static_cast<int64_t>(target.element_size());
-      pairs_.push_back({target.data_ptr(), source.data_ptr(), count, ScalarType::Byte, ScalarType::Byte});
+      target_type = source_type = ScalarType::Byte;
     }
+    pairs_.push_back({target.data_ptr(), source.data_ptr(), count, target_type, source_type});
   }
 
   std::vector<EmaPair> pairs_;
