@@ -269,7 +269,12 @@ class Targets(NamedTuple):
 
 
 def merge_config(splits: int, width: int) -> tuple[int, int]:
-    """Chooses BS and the number of warps of `merge_kernel` for rows of this width, a power of two."""
+    """Chooses BS and the number of warps of `merge_kernel` for rows of this width, a power of two.
+
+    A trip through BS parts waits for memory: where there are many parts of narrow rows, trips are few.
+    """
+    if splits > 32 and width <= 128:
+        return 128, max(1, width // 8)
     return max(1, min(triton.next_power_of_2(splits), 4096 // width, 32)), max(1, min(8, width // 32))
 
 

@@ -104,6 +104,19 @@ def test_narrow_rows_have_more_blocks_on_a_hopper_processor(d, blocks):
     assert streaming.choose_config((4096, 65536, d), 132, True, hopper=False).blocks == min(2, blocks)
 
 
+@pytest.mark.parametrize(("d", "num_warps"), [(3, 1), (8, 1), (64, 8), (128, 16)])
+def test_many_parts_of_narrow_rows_are_merged_at_once(device, d, num_warps, monkeypatch):
+    streaming = pytest.importorskip("sslfast.kernels.common.streaming")
+    monkeypatch.setattr(streaming, "processors", lambda tensor: 132)
+    seen = []
+    gather = streaming.gather
+    monkeypatch.setattr(streaming, "gather", lambda *args: seen.append(gather(*args)) or seen[-1])
+    check_accuracy("triton", *inputs((5, 40 * 64, d), torch.float16, device))
+    parts = len(seen[0].maxima)
+    assert parts == 40
+    assert streaming.merge_config(parts, d if d > 3 else 4) == (128, num_warps)
+
+
 def test_cpp_with_parts_of_several_steps():
     check_accuracy("cpp", *inputs((2000, 3000, 8), scale=5.0))
 

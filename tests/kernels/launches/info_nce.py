@@ -42,10 +42,10 @@ def cases(arch, counting=False):
             tile = {"BN": c.BN, "BK": c.BK, "BD": c.BD, "NEED_DQ": True} | absent | no_positive_rank
             tile |= {"TMA": True, "WHOLE": k % c.BK == 0}
             yield case(f"tma {4096, k, d}", f"{streaming}:partial_kernel", "bf16", tile, *c[-3:])
-    for d in (128, 2048):
-        bs, num_warps = triton_kernels.streaming.merge_config(64, d)
+    for splits, d in ((99, 64), (99, 128), (16, 128), (64, 2048)):
+        bs, num_warps = triton_kernels.streaming.merge_config(splits, d)
         constants = {"BS": bs, "BD": d, "NEED_DQ": True, "NEED_ROWS": False, "p_rows": None}
-        yield case(f"merge {d}", f"{streaming}:merge_kernel", "bf16", constants, num_warps)
+        yield case(f"merge {splits} of {d}", f"{streaming}:merge_kernel", "bf16", constants, num_warps)
     power = "sslfast.kernels.info_nce.triton_kernels:power_kernel"
     tile = {"BC": 16384, "BD": triton_kernels.POWER_BD, "NEED_DQ": True} | no_positive_rank
     yield case("power", power, "fp32", tile, 8)
