@@ -10,8 +10,9 @@
 //
 // Beside one pass over the scores for t and s, an iteration is one pass: of a row in cache it takes a_b, and adds it to
 // the sums of the columns for the next iteration. E is written by the first and read by the others, the last of which
-// puts Q in its place. The rows are cut into parts for the threads; the parts' sums are added in order. The cut depends
-// on the shape alone, so the result does not depend on the number of threads.
+// puts Q in its place. So does every fourth, and Q is the next one's E: where some rows share no columns with others,
+// each iteration changes a and u by up to a factor of B. The rows are cut into parts for the threads; the parts' sums
+// are added in order. The cut depends on the shape alone, so the result does not depend on the number of threads.
 
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
@@ -34,6 +35,7 @@ namespace {
 
 constexpr int64_t kRows = 16;   // of a step, to be in cache: 192 KiB at K = 3000
 constexpr int64_t kParts = 64;  // to aim at: work for so many threads
+constexpr int64_t kWrite = 4;   // iterations after which E becomes Q at the latest
 constexpr float kLowest = std::numeric_limits<float>::lowest();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -87,7 +89,7 @@ SSLFAST_SIMD float relative_powers(float* e, const float* x, const float* t, con
 // e_k = a u_k e_k
 SSLFAST_SIMD void scale_by_both(float* e, float a, const float* u, int64_t size) {
 #pragma omp simd
-  for (int64_t k = 0; k < size; ++k) e[k] *= a * u[k];
+  for (int64_t k = 0; k < size; ++k) e[k] = e[k] * u[k] * a;  // in this order: a u_k alone may overflow
 }
 
 // The columns' maxima and logarithms of sums; log_s is 0 for an empty column.
@@ -163,8 +165,8 @@ class Sinkhorn {
     });
   }
 
-  // Makes a further iteration: reads E, and puts Q in its place if it is the last.
-  void iterate(float* e, bool last) {
+  // Makes a further iteration: reads E, and puts Q in its place if asked to, or if it is the last.
+  void iterate(float* e, bool write, bool last) {
     std::vector<float> u = take_sums();
     for (float& x : u) x = x > 0 ? 1 / x : 1.0f;  // an empty column stays 0
     for_each_part([&](int64_t part, int64_t begin, int64_t end) {
@@ -172,11 +174,8 @@ class Sinkhorn {
         float* const y = e + row * k_;
         const float z = dot(y, u.data(), k_);
         if (!(z > 0)) continue;  // NaN
-        if (last) {
-          scale_by_both(y, 1 / z, u.data(), k_);
-        } else {
-          add_scaled(&sums_[part * k_], k_, 1 / z, y);
-        }
+        if (write || last) scale_by_both(y, 1 / z, u.data(), k_);
+        if (!last) add_scaled(&sums_[part * k_], k_, write ? 1 : 1 / z, y);
       }
     });
   }
@@ -218,7 +217,9 @@ Tensor sinkhorn_knopp(Tensor scores, double epsilon, int64_t iterations) {
   float* const e = codes.mutable_data_ptr<float>();
   Sinkhorn sinkhorn(scores, epsilon);
   sinkhorn.start(e, sinkhorn.totals(), iterations == 1);
-  for (int64_t iteration = 2; iteration <= iterations; ++iteration) sinkhorn.iterate(e, iteration == iterations);
+  for (int64_t iteration = 2; iteration <= iterations; ++iteration) {
+    sinkhorn.iterate(e, iteration % kWrite == 0, iteration == iterations);
+  }
   return codes;
 }
 

@@ -112,6 +112,16 @@ def test_samples_that_cannot_be_balanced(impl, device):
     torch.testing.assert_close(out, expected)
 
 
+@pytest.mark.parametrize("iterations", [30, 60])
+def test_many_samples_that_cannot_be_balanced(impl, device, iterations):
+    """Factors that are never put into the codes would grow by 298 in each iteration."""
+    scores = torch.full((300, 5), -1e4, device=device)
+    scores[:298, 0] = scores[298, 1] = scores[299, 2:] = 0
+    out = K.sinkhorn_knopp(scores, iterations=iterations, impl=impl)
+    expected = scores.eq(0).float()
+    torch.testing.assert_close(out, expected / expected.sum(1, keepdim=True))
+
+
 def test_scores_all_equal(impl, device):
     out = K.sinkhorn_knopp(torch.full((9, 40), 0.7, device=device), impl=impl)
     torch.testing.assert_close(out, torch.full((9, 40), 1 / 40, device=device))
