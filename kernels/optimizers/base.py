@@ -1,4 +1,4 @@
-"""Optimizers that move a network's moving average, and a copy in lower precision, along with its parameters."""
+"""What the fused optimizers share: parameter groups and their checks, and what follows the parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch.optim import Optimizer
 
 from sslfast.kernels.common.op import Impl, check_impl
 from sslfast.kernels.ema_update import ema_update_
-from sslfast.kernels.fused_optimizer import adamw_ema_step_, lars_ema_step_, sgd_ema_step_
 from sslfast.kernels.fused_optimizer.checks import check_options
 from sslfast.kernels.fused_optimizer.op import SGD
 from sslfast.kernels.fused_optimizer.reference import skipping
@@ -222,137 +221,3 @@ def _check_new(name: str, known: dict[Tensor, Tensor], followers: list[Tensor], 
         if source in followed:
             raise ValueError(f"{name}: sources[{i}] has one that follows it already")
         followed.add(source)
-
-
-class FusedSGD(FusedOptimizer):
-    """torch.optim.SGD, fused with what follows the parameters: see `FusedOptimizer` and `sgd_ema_step_`.
-
-    Args:
-        params: parameters or groups of them.
-        lr: learning rate; a float or a 0-d tensor.
-        momentum: decay of the momentum.
-        weight_decay: an L2 penalty.
-        nesterov: whether momentum is Nesterov's.
-        impl: of the step: "auto", "reference", "cpp" (CPU) or "cuda".
-    """
-
-    options = ("lr", "momentum", "weight_decay", "nesterov")
-    neutral: ClassVar[dict[str, Any]] = {"dampening": 0.0, "maximize": False, "differentiable": False}
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float | Tensor,
-        *,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-        impl: Impl = "auto",
-    ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
-        super().__init__(params, {**defaults, "dampening": 0.0}, impl)  # torch's SGD looks for it in a state dict
-
-    def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
-        momenta = self._zero_state(bucket.params, "momentum_buffer") if group["momentum"] else []
-        options = {name: group[name] for name in self.options}
-        sgd_ema_step_(bucket.params, bucket.grads, momenta, **options, **following)
-
-
-class FusedLARS(FusedOptimizer):
-    """LARS, fused with what follows the parameters: see `FusedOptimizer` and `lars_ema_step_`.
-
-    The norm is taken of d = g + b w, as in the code published with SimCLR, BYOL and Barlow Twins, where the paper
-    divides by |g| + b |w|. The learning rate multiplies the momentum, as in torch's SGD and Barlow Twins' code,
-    where the paper and SimCLR's code accumulate it in v; the two differ only while it changes. No Nesterov
-    momentum. A group with `adapt=False` (biases, the scales and shifts of normalization layers) takes plain SGD
-    steps.
-
-    Args:
-        params: parameters or groups of them; a group may set any of the options and `adapt` (default True).
-        lr: learning rate; a float or a 0-d tensor.
-        momentum: decay of the momentum.
-        weight_decay: an L2 penalty.
-        trust_coefficient: eta in the paper.
-        impl: of the step: "auto", "reference", "cpp" (CPU) or "cuda".
-    """
-
-    options = ("lr", "momentum", "weight_decay", "trust_coefficient", "adapt")
-    neutral: ClassVar[dict[str, Any]] = {
-        "dampening": 0.0,
-        "nesterov": False,
-        "maximize": False,
-        "differentiable": False,
-    }
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float | Tensor,
-        *,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        trust_coefficient: float = 1e-3,
-        impl: Impl = "auto",
-    ) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(params, {**defaults, "trust_coefficient": trust_coefficient, "adapt": True}, impl)
-
-    def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
-        momenta = self._zero_state(bucket.params, "momentum_buffer") if group["momentum"] else []
-        options = {name: group[name] for name in ("lr", "momentum", "weight_decay")}
-        if group["adapt"]:
-            trust = group["trust_coefficient"]
-            lars_ema_step_(bucket.params, bucket.grads, momenta, trust_coefficient=trust, **options, **following)
-        else:
-            sgd_ema_step_(bucket.params, bucket.grads, momenta, **options, **following)
-
-
-class FusedAdamW(FusedOptimizer):
-    """torch.optim.AdamW, fused with what follows the parameters: see `FusedOptimizer` and `adamw_ema_step_`.
-
-    Args:
-        params: parameters or groups of them.
-        lr: learning rate; a float or a 0-d tensor.
-        betas: decays of the averages of the gradient and of its square.
-        eps: added to the denominator.
-        weight_decay: decoupled from the gradient.
-        impl: of the step: "auto", "reference", "cpp" (CPU) or "cuda".
-    """
-
-    options = ("lr", "betas", "eps", "weight_decay")
-    neutral: ClassVar[dict[str, Any]] = {
-        "amsgrad": False,
-        "maximize": False,
-        "differentiable": False,
-        "decoupled_weight_decay": True,
-    }
-
-    def __init__(
-        self,
-        params: Iterable[Any],
-        lr: float | Tensor = 1e-3,
-        *,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        impl: Impl = "auto",
-    ) -> None:
-        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        # As torch's own fused AdamW, which then goes on from a state dict of ours as a fused one.
-        super().__init__(params, {**defaults, "fused": True}, impl)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for p in (p for group in self.param_groups for p in group["params"]):
-            if "step" in self.state.get(p, {}):  # torch's AdamW, unless it is fused, counts on the CPU
-                steps = self.state[p]["step"]
-                self.state[p]["step"] = torch.as_tensor(steps, dtype=torch.float32, device=p.device)
-
-    def _update(self, bucket: Bucket, group: dict[str, Any], **following: Any) -> None:
-        exp_avgs, exp_avg_sqs = (self._zero_state(bucket.params, name) for name in ("exp_avg", "exp_avg_sq"))
-        for p in bucket.params:
-            if "step" not in self.state[p]:
-                self.state[p]["step"] = torch.zeros((), dtype=torch.float32, device=p.device)
-        steps = [self.state[p]["step"] for p in bucket.params]
-        options = {name: group[name] for name in self.options}
-        adamw_ema_step_(bucket.params, bucket.grads, exp_avgs, exp_avg_sqs, steps, **options, **following)
