@@ -29,7 +29,7 @@ struct Sgd {
 };
 
 struct AdamW {
-  float keep, step, root, rest1, beta2, rest2, eps;
+  float keep, step, root, beta1, rest1, beta2, rest2, eps;
 };
 
 // d = ratio (g + b w);  v = m v + d;  w -= lr v, or lr (d + m v) by Nesterov. Without v: w -= lr d.
@@ -55,12 +55,12 @@ SSLFAST_SIMD void sgd_block(const Sgd& rule, float ratio, float* w, const float*
 }
 
 // lr b = 1 - keep, lr / (1 - beta1^steps) = step, sqrt(1 - beta2^steps) = root and 1 - beta = rest:
-// m += rest1 (g - m);  s = beta2 s + rest2 g^2;  w = keep w - step m / (sqrt(s) / root + eps).
+// m = beta1 m + rest1 g;  s = beta2 s + rest2 g^2;  w = keep w - step m / (sqrt(s) / root + eps).
 SSLFAST_SIMD void adamw_block(const AdamW& rule, float* w, const float* g, float* m, float* s, int64_t count) {
-  const auto [keep, step, root, rest1, beta2, rest2, eps] = rule;
+  const auto [keep, step, root, beta1, rest1, beta2, rest2, eps] = rule;
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) {
-    m[i] += rest1 * (g[i] - m[i]);
+    m[i] = beta1 * m[i] + rest1 * g[i];
     s[i] = beta2 * s[i] + rest2 * g[i] * g[i];
     w[i] = keep * w[i] - step * m[i] / (std::sqrt(s[i]) / root + eps);
   }
@@ -218,6 +218,7 @@ void adamw_ema_step_(
         .keep = static_cast<float>(1 - rate * weight_decay),
         .step = static_cast<float>(step),
         .root = static_cast<float>(root),
+        .beta1 = static_cast<float>(beta1),
         .rest1 = static_cast<float>(1 - beta1),
         .beta2 = static_cast<float>(beta2),
         .rest2 = static_cast<float>(1 - beta2),

@@ -105,11 +105,11 @@ struct Sgd {
   }
 };
 
-// m += (1 - beta1)(g - m);  s = beta2 s + (1 - beta2) g^2;  w = (1 - lr b) w - step m / (sqrt(s) / root + eps) with
+// m = beta1 m + (1 - beta1) g;  s = beta2 s + (1 - beta2) g^2;  w = (1 - lr b) w - step m / (sqrt(s) / root + eps) with
 // step = lr / (1 - beta1^steps) and root = sqrt(1 - beta2^steps).
 struct AdamW {
   static constexpr int kStates = 2;
-  float rest1, beta2, rest2, log_beta1, log_beta2, eps;  // rest = 1 - beta
+  float beta1, rest1, beta2, rest2, log_beta1, log_beta2, eps;  // rest = 1 - beta
   double weight_decay;
 
   struct Numbers {
@@ -124,7 +124,7 @@ struct AdamW {
   }
 
   __device__ void operator()(const Numbers& numbers, float& w, float g, float& m, float& s) const {
-    m += rest1 * (g - m);
+    m = beta1 * m + rest1 * g;
     s = beta2 * s + rest2 * g * g;
     w = numbers.keep * w - numbers.step * m / (sqrtf(s) / numbers.root + eps);
   }
@@ -321,6 +321,7 @@ void adamw_ema_step_(
     const std::optional<Tensor>& ema_momentum_tensor, const std::optional<Tensor>& found_inf, double beta1,
     double beta2, double eps, double weight_decay) {
   const AdamW rule = {
+      .beta1 = static_cast<float>(beta1),
       .rest1 = static_cast<float>(1 - beta1),
       .beta2 = static_cast<float>(beta2),
       .rest2 = static_cast<float>(1 - beta2),

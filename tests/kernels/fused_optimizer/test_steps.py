@@ -100,6 +100,18 @@ def test_lars_with_norms_far_from_one(impl, device, scale):
     problem.check()
 
 
+def test_adamw_without_memory_takes_the_gradient_as_it_is(impl, device):
+    """With betas of 0 a small gradient beside a large average of earlier ones loses nothing."""
+    problem = Problem("adamw", [(1000,)], target=None, shadow=None, device=device)
+    grads = [g * 1e-4 for g in problem.grads(0)]
+    problem.states[0][0].normal_()
+    problem.truth[1][0].copy_(problem.states[0][0])
+    run(problem, grads, impl, betas=(0.0, 0.0))
+    problem.step_truth(grads, 1.0, **OPTIONS["adamw"] | {"betas": (0.0, 0.0)})
+    assert torch.equal(problem.states[0][0], grads[0])
+    problem.check()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_numbers_may_be_tensors(rule, impl, device, dtype):
     one, other = Problem(rule, device=device), Problem(rule, device=device)
