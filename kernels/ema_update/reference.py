@@ -18,7 +18,7 @@ def average(target: Tensor, source: Tensor, momentum: float | Tensor) -> Tensor:
     wide = torch.promote_types(torch.promote_types(target.dtype, source.dtype), torch.float32)
     k, q = target.to(wide), source.to(wide)
     if not isinstance(momentum, Tensor):
-        momentum = torch.full((), momentum, dtype=torch.float64)
+        momentum = torch.full((), momentum, dtype=torch.float64, device=k.device)  # no copy to wait for
     m = momentum.to(k.device, torch.float64)
     blend = k + (1 - m).to(wide) * (q - k)
     return torch.where(m == 1, k, torch.where(m == 0, q, blend))

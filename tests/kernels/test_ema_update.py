@@ -7,7 +7,9 @@ import hypothesis.strategies as st
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torchvision.models import resnet18
 
 from sslfast import kernels as K
@@ -357,6 +359,31 @@ def test_pytorchs_kernels_take_channels_last_weights_all_at_once():
     for average, target, want in zip(averages, targets, expected, strict=True):
         assert torch.equal(average, want)
         assert average.stride() == target.stride() or not target.numel()
+
+
+class Crossings(TorchDispatchMode):
+    """Collects the operations that copy from one device to another."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket in (torch.ops.aten._to_copy, torch.ops.aten.copy_):
+            given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+            self.names += [str(func)] * any(x.device != out.device for x in given)
+        return out
+
+
+@pytest.mark.parametrize("update", [reference.ema_update_, foreach.ema_update_], ids=["reference", "foreach"])
+def test_pytorchs_kernels_copy_no_momentum_to_the_gpu(update):
+    """The host would wait for it, and a CUDA graph cannot record it. Fake tensors are on a GPU without one."""
+    with FakeTensorMode(), Crossings() as crossings:
+        for dtype in (torch.float32, torch.bfloat16):
+            targets, sources = [torch.empty(3, dtype=dtype, device="cuda")], [torch.empty(3, device="cuda")]
+            update(targets, sources, 0.9)
+    assert crossings.names == []
 
 
 def test_auto_passes_over_the_cuda_kernel(monkeypatch):
