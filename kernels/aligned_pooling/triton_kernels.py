@@ -46,8 +46,8 @@ def norm_kernel(
     BC: tl.constexpr,
     BP: tl.constexpr,
 ):
-    i_b = tl.program_id(0).to(tl.int64)
-    o_p, o_c = tl.program_id(1) * BP + tl.arange(0, BP), tl.arange(0, BC)
+    i_b, _, _, i_p = _split(tl.program_id(0), 1, tl.cdiv(P, BP), 1)
+    o_p, o_c = i_p * BP + tl.arange(0, BP), tl.arange(0, BC)
     p_m, o_m = p_maps + i_b * s_mb, _offsets(o_p, s_mp, o_c, s_mc)
     b_square = tl.zeros([BP, BC], tl.float32)
     for start in range(0, d, BC):
@@ -82,7 +82,10 @@ def _weights(p_m, p_r, p_s, m_p, m_c):
 
 @triton.jit
 def _split(i, rows, columns, groups):
-    """Returns the image, the group, the tile of rows and the tile of columns of program i."""
+    """Returns the image, the group, the tile of rows and the tile of columns of program i.
+
+    Grids are of one dimension: the others end at 65535.
+    """
     i_column, i = i % columns, i // columns
     i_row, i = i % rows, i // rows
     return (i // groups).to(tl.int64), i % groups, i_row, i_column
@@ -264,8 +267,8 @@ def maps_grad_kernel(
     BC: tl.constexpr,
     BP: tl.constexpr,
 ):
-    i_b = tl.program_id(0).to(tl.int64)
-    o_p = tl.program_id(1) * BP + tl.arange(0, BP)
+    i_b, _, _, i_p = _split(tl.program_id(0), 1, tl.cdiv(P, BP), 1)
+    o_p = i_p * BP + tl.arange(0, BP)
     m_p = o_p < P
     b_r = tl.load(p_inverse_norms + i_b * P + o_p, mask=m_p, other=0.0)
     b_projection = tl.zeros([BP], tl.float32)  # sum_c n_cp dn_cp, after the first of two passes over c

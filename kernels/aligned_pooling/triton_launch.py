@@ -97,7 +97,7 @@ def aligned_pooling(
         return pooled, inverse_norms, inverse_sums
     c = choose_configs(v, features.dtype, _channels_last(features, maps)).pool
     with torch.cuda.device_of(features):
-        norm_kernel[(b, triton.cdiv(p, POSITIONS))](
+        norm_kernel[(b * triton.cdiv(p, POSITIONS),)](
             maps, inverse_norms, *maps.stride(), p, d,
             BC=min(CHANNELS, triton.next_power_of_2(d)), BP=POSITIONS, num_warps=4,
         )  # fmt: skip
@@ -143,7 +143,7 @@ def aligned_pooling_backward(
                 *features.stride(), *maps.stride(), *d_features.stride(), groups, v, e, p,
                 FEATURES=both is not None, INTERLEAVED=interleaved, **c._asdict(),
             )  # fmt: skip
-            maps_grad_kernel[(b, triton.cdiv(p, POSITIONS))](
+            maps_grad_kernel[(b * triton.cdiv(p, POSITIONS),)](
                 maps, inverse_norms, inverse_sums, d_weights, means, d_maps, *maps.stride(), p, d, tiles,
                 BT=min(TILES, triton.next_power_of_2(tiles)), BC=min(CHANNELS, triton.next_power_of_2(d)),
                 BP=POSITIONS, num_warps=4,

@@ -180,6 +180,28 @@ def test_images_whose_offsets_take_more_than_32_bits():
     assert features.is_contiguous()
 
 
+def test_a_grid_holds_any_number_of_positions(monkeypatch):
+    """CUDA's grids end at 65535 in all dimensions but the first. No kernel runs here."""
+    launch = pytest.importorskip("sslfast.kernels.aligned_pooling.triton_launch")
+    grids = {}
+
+    class Recorder:
+        def __init__(self, name):
+            self.name = name
+
+        def __getitem__(self, grid):
+            grids[self.name] = grid
+            return lambda *args, **options: None
+
+    for name in ("norm", "pool", "features_grad", "weights_grad", "maps_grad"):
+        monkeypatch.setattr(launch, f"{name}_kernel", Recorder(name))
+    features, maps = torch.empty(2, 4, 1024**2, device="meta"), torch.empty(2, 20, 1024**2, device="meta")
+    pooled, *saved = launch.aligned_pooling(features, maps, 1, False)
+    launch.aligned_pooling_backward(pooled, features, maps, *saved, 1, False, True, True)
+    assert len(grids) == 5
+    assert all(max(grid[1:], default=1) <= 65535 for grid in grids.values()), grids
+
+
 def test_opcheck_of_the_backward_operator(impl, device):
     features, maps = (x.flatten(2) for x in inputs((2, 6, 9, 3, 5, 3), device=device))
     pooled, norms, sums = op.OP.call(impl, features, maps, 3, False)
