@@ -26,6 +26,11 @@ def has_warpgroups(tensor: Tensor) -> bool:
     return not tensor.is_cuda or torch.cuda.get_device_capability(tensor.device)[0] in (9, 10)
 
 
+def has_tensor_memory(tensor: Tensor) -> bool:
+    """Tells whether the GPU keeps products of matrices in tensor memory, a row a thread: sm_100."""
+    return tensor.is_cuda and torch.cuda.get_device_capability(tensor.device)[0] == 10
+
+
 def shared_memory(tensor: Tensor) -> int:
     """Returns the bytes of shared memory that a block of threads may use on the tensor's GPU."""
     if tensor.is_cuda:

@@ -6,7 +6,7 @@ import torch
 import triton
 from torch import Tensor
 
-from sslfast.kernels.common.launch import LOG2_E, has_warpgroups, part_length, processors
+from sslfast.kernels.common.launch import LOG2_E, has_tensor_memory, has_warpgroups, part_length, processors
 from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.nt_xent.triton_kernels import rank_kernel, tile_kernel
 from sslfast.kernels.sup_con import triton_launch as sup_con
@@ -46,15 +46,11 @@ def nt_xent(features: Tensor, temperature: float, mean: bool, need_positive_rank
     """
     m, d = features.shape
     narrow = sup_con.is_resident(features) and d <= MAX_D
-    halved = narrow and MIN_M <= m <= MAX_M and not _is_sm_100(features)
+    # In tensor memory a tile's products come a row a thread: then its kept sums do not fit in registers.
+    halved = narrow and MIN_M <= m <= MAX_M and not has_tensor_memory(features)
     forward = _forward if halved else sup_con.forward_of_pairs
     losses, *others = forward(features.contiguous(), temperature, need_positive_rank)
     return losses.mean() if mean else losses, *others
-
-
-def _is_sm_100(features: Tensor) -> bool:
-    """Tells whether a tile's products come a row a thread: then its kept sums do not fit in registers."""
-    return features.is_cuda and torch.cuda.get_device_capability(features.device)[0] == 10
 
 
 def _forward(features: Tensor, temperature: float, need_positive_rank: bool) -> tuple[Tensor, ...]:

@@ -7,7 +7,16 @@ import torch
 import triton
 from torch import Tensor
 
-from sslfast.kernels.common.launch import LOG2_E, has_warpgroups, matmul, part_length, processors
+from sslfast.kernels.common.launch import (
+    LOG2_E,
+    SHARED_MEMORY,
+    has_tensor_memory,
+    has_warpgroups,
+    matmul,
+    part_length,
+    processors,
+    shared_memory,
+)
 from sslfast.kernels.common.positives import positive_products
 from sslfast.kernels.sup_con.triton_forward import merge_kernel, partial_kernel, row_kernel
 from sslfast.kernels.sup_con.triton_gradient import gradient_kernel, prepare_kernel, sum_kernel, weight_kernel
@@ -15,6 +24,8 @@ from sslfast.kernels.sup_con.triton_gradient import gradient_kernel, prepare_ker
 MAX_RESIDENT_D = 256  # wider accumulators leave the matrix unit idle: two products of torch's are faster
 PREPARE_BM, PREPARE_WARPS = 4096, 16  # rows that `prepare_kernel` looks at at a time
 BLOCK_ELEMENTS = 2**22  # of products at a time where torch multiplies
+PROCESSOR_REGISTERS = 65536
+MIN_CROWDED_M = 4096  # of fewer rows, parts for more blocks are so short that to write and add them takes as long
 
 
 class SupConConfig(NamedTuple):
@@ -27,10 +38,12 @@ class SupConConfig(NamedTuple):
     num_warps: int
     num_stages: int
     blocks: int  # on a processor at the same time, where a block may have SHARED_MEMORY
+    WHOLE: bool  # whether every tile is: no row or column of one is past the end
+    maxnreg: int | None  # registers a thread, so that as many blocks fit
 
 
 def choose_config(
-    m: int, d: int, processors: int, warpgroups: bool, *, labeled: bool, backward: bool
+    m: int, d: int, processors: int, warpgroups: bool, *, labeled: bool, backward: bool, roomy: bool
 ) -> SupConConfig:
     """Chooses the configuration for (M, D) in fp16 or bf16: tiles that fit, and work for every processor.
 
@@ -41,12 +54,18 @@ def choose_config(
         warpgroups: whether its matrix unit takes the rows of four warps at a time.
         labeled: whether positives are told by labels, which need registers.
         backward: for `gradient_kernel`, not `partial_kernel`.
+        roomy: whether memory for tiles and their products leaves a processor room for one more block.
     """
     bd = max(16, triton.next_power_of_2(d))
     bm, bn = 64, 32 if bd > 128 or (labeled and not backward) else 64
     num_warps, blocks = (4, 2) if warpgroups else (8, 1)
+    whole = m % bm == 0 and d == bd
+    maxnreg = None
+    if backward and whole and roomy and not labeled and bd <= 128 and m >= MIN_CROWDED_M:
+        blocks += 1  # while one takes powers, the others multiply
+        maxnreg = PROCESSOR_REGISTERS // (blocks * num_warps * 32) // 8 * 8
     split_rows = part_length(m, bn, triton.cdiv(m, bm), blocks * processors)
-    return SupConConfig(bm, bn, bd, split_rows, num_warps, num_stages=3, blocks=blocks)
+    return SupConConfig(bm, bn, bd, split_rows, num_warps, 3, blocks, whole, maxnreg)
 
 
 def merge_config(parts: int) -> tuple[int, int]:
@@ -64,7 +83,8 @@ def sum_config(parts: int) -> tuple[int, int]:
 def _config(features: Tensor, labels: Tensor | None, *, backward: bool) -> SupConConfig:
     m, d = features.shape
     gpu = processors(features), has_warpgroups(features)
-    return choose_config(m, d, *gpu, labeled=labels is not None, backward=backward)
+    roomy = shared_memory(features) >= SHARED_MEMORY and not has_tensor_memory(features)
+    return choose_config(m, d, *gpu, labeled=labels is not None, backward=backward, roomy=roomy)
 
 
 def is_resident(features: Tensor) -> bool:
@@ -166,7 +186,7 @@ def sup_con_backward(
             d_loss.contiguous(), count, top, log_sum, push, pull, shifted, numbers, m, scale,
             BM=PREPARE_BM, MEAN=d_loss.ndim == 0, num_warps=PREPARE_WARPS,
         )  # fmt: skip
-        rows = top, log_sum, push, pull
+        rows = top, push, pull
         if not is_resident(features):
             return _wide_gradient(features, labels, rows, numbers[0] / temperature, scale)
         c = _config(features, labels, backward=True)
@@ -175,7 +195,8 @@ def sup_con_backward(
         parts = dz if splits == 1 else dz.new_empty((splits, m, d), dtype=torch.float32)
         gradient_kernel[(triton.cdiv(m, c.BM), splits)](
             features, labels, *rows, shifted, numbers, parts, m, d, c.split_rows, scale, 1 / temperature,
-            BM=c.BM, BN=c.BN, BD=c.BD, num_warps=c.num_warps, num_stages=c.num_stages,
+            BM=c.BM, BN=c.BN, BD=c.BD, WHOLE=c.WHOLE, num_warps=c.num_warps, num_stages=c.num_stages,
+            maxnreg=c.maxnreg,
         )  # fmt: skip
         if splits > 1:
             bs, be = sum_config(splits)

@@ -12,7 +12,7 @@ from tests.kernels.launches import launches
 
 LAUNCHES = launches()
 LONGEST = {"aligned_pooling", "in_batch_info_nce", "nearest_neighbor", "positives", "view_augment"}  # to compile
-GRADIENT = "gradient_kernel {'BM': 64, 'BN': 64, 'BD': 128} labels=False"
+GRADIENT = "gradient_kernel {'BM': 64, 'BN': 64, 'BD': 128, 'WHOLE': True} labels=False maxnreg=168"
 NAMES = [pytest.param(name, marks=[pytest.mark.long] if name in LONGEST else []) for name in LAUNCHES]
 
 

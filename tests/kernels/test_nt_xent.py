@@ -62,7 +62,7 @@ def test_is_sup_con_with_a_label_a_pair(impl, device, shape):
     torch.testing.assert_close(run(impl, z1, z2), results(sup_con, impl, z1, z2, **OPTIONS))
 
 
-@pytest.mark.parametrize("shape", [(1, 3), (3, 600), (67, 33)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 3), (3, 600), (67, 33), (96, 16)], ids=str)
 @both_paths
 def test_loss_and_gradients(impl, device, dtype, shape):
     check_accuracy(impl, *views(*shape, dtype, device))

@@ -165,11 +165,11 @@ def test_the_same_bits_each_time():
     ],
 )
 def test_which_batches_take_it(monkeypatch, parts, n, d, dtype, halved):
-    for name, value in (("MIN_M", 16), ("MAX_M", 32), ("MAX_D", 16), ("_is_sm_100", lambda _: False)):
+    for name, value in (("MIN_M", 16), ("MAX_M", 32), ("MAX_D", 16), ("has_tensor_memory", lambda _: False)):
         monkeypatch.setattr(triton_launch, name, value)
     K.nt_xent(*views(n, d, dtype), temperature=T, impl="triton")
     assert bool(parts) == halved
-    monkeypatch.setattr(triton_launch, "_is_sm_100", lambda _: True)
+    monkeypatch.setattr(triton_launch, "has_tensor_memory", lambda _: True)
     parts.clear()
     K.nt_xent(*views(n, d, dtype), temperature=T, impl="triton")
     assert not parts

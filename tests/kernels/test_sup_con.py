@@ -17,7 +17,7 @@ from tests.kernels.accuracy import assert_no_worse_than_eager, results
 pytestmark = interpreter.QUIET
 GPU = torch.cuda.is_available()
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
-# (M, D, labels): ones, odd sizes, all alike, none alike, two and more blocks of rows, wide rows.
+# (M, D, labels): ones, odd sizes, all alike, none alike, two and more blocks of rows, whole ones, wide rows.
 SHAPES = [
     (1, 1, 1),
     (2, 3, 1),
@@ -25,6 +25,7 @@ SHAPES = [
     (9, 8, 1),
     (7, 5, 10**6),
     (150, 33, 4),
+    (128, 32, 4),
     (67, 130, 3),
     (12, 300, 2),
     (9, 520, 3),
@@ -270,10 +271,10 @@ def test_a_shift_that_tritons_gradient_can_give_all_powers(device, logs, shift):
         d_loss, count, top, log_sum, push, pull, shifted, numbers, m, 2.0, BM=block, MEAN=False, num_warps=1
     )
     assert numbers.tolist() == [4.0, shift]
-    torch.testing.assert_close(push, d_loss / 4)
-    torch.testing.assert_close(pull, push)
+    torch.testing.assert_close(push, d_loss / 4 * torch.exp2(-log_sum), equal_nan=True)
+    torch.testing.assert_close(pull, d_loss / 4)
     if shift < math.inf:
-        torch.testing.assert_close(shifted, push * torch.exp2(shift - log_sum - 1))
+        torch.testing.assert_close(shifted, pull * torch.exp2(shift - log_sum - 1))
 
 
 @both_paths
@@ -298,10 +299,30 @@ def test_triton_adds_the_parts_of_a_gradient(device, parts):
     torch.testing.assert_close(total, shares.sum(0).half())
 
 
-@pytest.mark.parametrize("labeled", [True, False])
-def test_tritons_gradients_with_a_common_shift_and_without(device, monkeypatch, labeled):
+@pytest.mark.parametrize(
+    ("m", "d", "labeled", "chosen"),
+    [
+        (4096, 128, False, (True, 3, 168)),
+        (4096, 16, False, (True, 3, 168)),
+        (4032, 128, False, (True, 2, None)),
+        (4096, 128, True, (True, 2, None)),
+        (4096, 256, False, (True, 2, None)),
+        (4096, 96, False, (False, 2, None)),
+        (4096, 8, False, (False, 2, None)),
+        (4130, 128, False, (False, 2, None)),
+    ],
+)
+def test_how_many_blocks_of_tritons_gradient_share_a_processor(m, d, labeled, chosen):
     triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
-    features, labels = inputs((150, 24, 4), torch.float16, device)
+    c = triton_launch.choose_config(m, d, 132, True, labeled=labeled, backward=True, roomy=True)
+    assert (c.WHOLE, c.blocks, c.maxnreg) == chosen
+
+
+@pytest.mark.parametrize("shape", [(150, 24, 4), (192, 32, 4)], ids=["tiles", "whole tiles"])
+@pytest.mark.parametrize("labeled", [True, False])
+def test_tritons_gradients_with_a_common_shift_and_without(device, monkeypatch, labeled, shape):
+    triton_launch = pytest.importorskip("sslfast.kernels.sup_con.triton_launch")
+    features, labels = inputs(shape, torch.float16, device)
     features, labels = F.normalize(features, dim=1), labels if labeled else None
     losses, *rows = op.OP.call("triton", features, labels, T)
     d_loss = torch.linspace(-1, 1, len(losses), device=device)
@@ -310,7 +331,7 @@ def test_tritons_gradients_with_a_common_shift_and_without(device, monkeypatch, 
     class WithoutShift:
         def __getitem__(self, grid):
             def launch(*arguments, **constants):
-                numbers = arguments[7]
+                numbers = arguments[6]
                 shifts.append(numbers[1].item())
                 numbers[1] = math.inf
                 return kernel[grid](*arguments, **constants)

@@ -19,7 +19,8 @@ def cases(arch):
     def case(kernel, constants, num_warps, labeled=True, num_stages=3, **meant):
         labels = {"p_labels": "*i64"} if labeled else {}
         module = "triton_forward" if kernel in FORWARD else "triton_gradient"
-        return f"{kernel} {constants} labels={labeled}", {
+        crowded = f" maxnreg={meant['maxnreg']}" if meant.get("maxnreg") else ""
+        return f"{kernel} {constants} labels={labeled}{crowded}", {
             "kernel": f"sslfast.kernels.sup_con.{module}:{kernel}",
             "arch": arch,
             "signature": {name: kind for name, kind in (types | labels).items() if name not in constants},
@@ -33,18 +34,26 @@ def cases(arch):
         _, of_sup_con = case(kernel, constants, num_warps, **meant)
         return f"{kernel} {constants}", of_sup_con | {"kernel": f"sslfast.kernels.nt_xent.triton_kernels:{kernel}"}
 
-    for m, d, labeled in [*((8192, d, True) for d in (128, 256)), (8192, 128, False)]:
-        for kernel in ("partial_kernel", "gradient_kernel"):
-            c = triton_launch.choose_config(
-                m, d, 132, arch in (90, 100), labeled=labeled, backward=kernel == "gradient_kernel"
-            )
-            tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
-            if kernel == "partial_kernel":
-                tile |= {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_above": None}
-            meant = {"blocks": 1 if arch == 120 else c.blocks}
-            if kernel == "gradient_kernel":
-                meant |= {"powers": c.BN // 2}  # one a weight: 32 threads have 16 rows
-            yield case(kernel, tile, c.num_warps, labeled, c.num_stages, **meant)
+    shapes = (8192, 128, True), (8192, 256, True), (8192, 128, False)
+    gradients = [*((8176, *shape[1:]) for shape in shapes), (8192, 64, False)]  # of tiles that are not whole, too
+    roomy = arch in (80, 90)
+    if roomy:
+        gradients.append((2048, 128, False))  # of too few rows for more blocks
+    for kernel, m, d, labeled in [
+        *((kernel, *shape) for shape in shapes for kernel in ("partial_kernel", "gradient_kernel")),
+        *(("gradient_kernel", *shape) for shape in gradients),
+    ]:
+        backward = kernel == "gradient_kernel"
+        gpu = 132, arch in (90, 100)
+        c = triton_launch.choose_config(m, d, *gpu, labeled=labeled, backward=backward, roomy=roomy)
+        tile = {"BM": c.BM, "BN": c.BN, "BD": c.BD}
+        meant = {"blocks": 1 if arch == 120 else c.blocks}
+        if backward:
+            tile |= {"WHOLE": c.WHOLE}
+            meant |= {"maxnreg": c.maxnreg, "powers": c.BN // 2}  # one a weight: 32 threads have 16 rows
+        else:
+            tile |= {"NEED_POSITIVE_RANK": False, "p_pair": None, "p_above": None}
+        yield case(kernel, tile, c.num_warps, labeled, c.num_stages, **meant)
     for parts, shifted in ((16, False), (65, True)):
         bs, bm = triton_launch.merge_config(parts)
         yield case("merge_kernel", {"BS": bs, "BM": bm, "SHIFTED": shifted}, 4)
