@@ -1,5 +1,9 @@
 """The choice of a training pipeline, what is refused, and images that are decoded once."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -62,3 +66,9 @@ def test_parts_of_a_split_are_loaded_each_without_its_unreadable_files(make_fold
 def test_a_part_without_images_is_loaded(make_folder):
     train, val = (load_small(part, config(), CPU) for part in split(open_source(str(make_folder())), 0))
     assert (len(train), len(val)) == (8, 0)
+
+
+def test_tests_draw_photographs_where_dali_is_missing():
+    """Else the files of tests that need them could not be collected there."""
+    script = "import sys; sys.modules['nvidia.dali'] = None; import tests.data.photographs"
+    subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2], check=True)
