@@ -2,13 +2,16 @@
 
 import importlib.util
 import json
+import subprocess
 import sys
 
 import pytest
 import torch
+from packaging.utils import canonicalize_name
 
-from sslfast.benchmarks import gpu_check
+from sslfast.benchmarks import gpu_check, gpu_pack
 from sslfast.benchmarks.gpu_check import Step
+from sslfast.extras import EXTRAS
 from sslfast.kernels.common.op import OPS
 
 CPU = torch.device("cpu")
@@ -142,6 +145,31 @@ def test_what_is_run_is_there(tmp_path):
     modules = {command[command.index("-m") + 1] for command in commands if "-m" in command}
     assert {"sslfast.benchmarks.train.bench", "sslfast.benchmarks.views.bench"} < modules
     assert [module for module in modules if importlib.util.find_spec(module) is None] == []
+
+
+COLLECT = """
+import sys, pytest
+sys.modules.update(dict.fromkeys({missing}))  # a module that is None cannot be imported
+sys.exit(pytest.main([*{arguments}, "--collect-only", "-p", "no:cacheprovider"]))
+"""
+
+
+def test_tests_for_a_gpu_are_found_where_packages_are_missing(tmp_path):
+    """In the files that have some; DALI is among the packages that `make gpu-pack` leaves out."""
+    packed = gpu_pack.needed(gpu_pack.ROOTS, (), "3.12")
+    modules = {name: package for of in EXTRAS.values() for name, package in of.items()}
+    missing = [name for name, package in modules.items() if canonicalize_name(package) not in packed]
+    assert "nvidia.dali" in missing
+    command = next(step.command for step in gpu_check.steps(tmp_path, dry_run=False) if step.name == "others")
+    arguments = command[command.index("pytest") + 1 : command.index("--numprocesses")]
+    files = [gpu_check.HERE / argument for argument in arguments if argument.endswith(".py")]
+    assert files
+    assert all(path.exists() and "gpu" in path.read_text() for path in files)
+    script = COLLECT.format(missing=missing, arguments=arguments)
+    found = subprocess.run([sys.executable, "-c", script], cwd=gpu_check.HERE, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    for test in ("methods/test_contract.py::test_a_step_never_waits_for_a_gpu", "train/test_guard.py::test_no_"):
+        assert f"tests/{test}" in found.stdout
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="machines without a GPU only")
