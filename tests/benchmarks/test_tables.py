@@ -86,6 +86,13 @@ def test_figures_are_means_over_the_cases_of_the_last_pass(tmp_path, monkeypatch
     assert table[3][:3] == ["all", "", "**6.00x**"]
 
 
+def test_a_case_that_no_other_had_the_memory_for_is_left_out_of_the_lead(tmp_path, monkeypatch):
+    rows = [row("eager", 8.0, 1.0), row("auto", 2.0, 4.0, lead=4.0)]
+    rows += [row("eager", None, None, "4"), row("compiled", None, None, "4"), row("auto", 1.0, None, "4")]
+    record(tmp_path, monkeypatch, {"GPU": "one"}, rows)
+    assert ops.summary().splitlines()[2] == "| box | 1 | **4.00x** | 4.00x |"
+
+
 def test_figures_say_how_many_cases_are_behind_eager_by_more_than_the_noise(tmp_path, monkeypatch):
     speedups = {"1": 0.98, "2": 0.94, "3": 1.5, "4": 0.96}
     rows = [
