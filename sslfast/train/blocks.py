@@ -15,12 +15,18 @@ from sslfast.config import EncoderConfig, TrainConfig
 from sslfast.encoders.base import blocks_of
 from sslfast.errors import UsageError
 
+# Graphs of one function that torch.compile makes; what needs further ones runs as it is, slower. torch's own limit
+# is 8: the blocks of one ResNet. Those of its moving average, of small crops and of earlier runs come on top.
+GRAPHS = 64
+
 
 def compile_networks(networks: Iterable[nn.Module], config: TrainConfig) -> None:
     """Compiles networks whole, or block by block where something is done between a block and the next.
 
     Small crops or patches get as fast a graph as the first shape's.
     """
+    limits = torch._dynamo.config
+    limits.recompile_limit = max(limits.recompile_limit, GRAPHS)
     for network in networks:
         blocks = blocks_of(network) if config.checkpointing or config.parallel == "fsdp" else []
         for block in blocks:

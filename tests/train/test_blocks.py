@@ -62,6 +62,24 @@ def test_blocks_are_compiled_one_by_one(settings, monkeypatch):
     torch.testing.assert_close(same["method"], state["method"])
 
 
+def test_more_graphs_than_torch_makes_by_itself_are_compiled(monkeypatch):
+    """A ResNet's blocks are one function of 7 forms, with a gradient, and in the moving average without."""
+    graphs, compile_ = [], torch.compile
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **options: compile_(function, backend=backend, **options)
+    )
+    monkeypatch.setattr(torch._dynamo.config, "recompile_limit", 8)
+    torch.compiler.reset()
+    trainer = trainer_of("moco_v2", "train.checkpointing=true", "train.compile=true")
+    trainer.train_step(next(trainer.loader.epoch(0)))
+    assert len(graphs) == 14
+
+
 def test_an_encoder_without_known_blocks_is_refused():
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 8))
     with (
