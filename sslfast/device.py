@@ -63,7 +63,12 @@ def cpu_multiplies_bf16() -> bool:
     return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
 
 
+def pinned(tensor: Tensor, device: torch.device) -> Tensor:
+    """Returns a tensor of the host in memory that a GPU copies from by itself; for a CPU as it is."""
+    return tensor.pin_memory() if device.type == "cuda" else tensor
+
+
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     """Copies an array to the device without waiting for it."""
     tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return pinned(tensor, device).to(device, non_blocking=True) if device.type == "cuda" else tensor

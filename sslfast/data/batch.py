@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -41,6 +42,16 @@ class Batch:
             replace(self, views=part, index=index, label=label)
             for part, index, label in zip(views, self.index.chunk(count), labels, strict=True)
         ]
+
+    def to(self, device: torch.device) -> Batch:
+        """Copies the batch to a device, which is not waited for where the batch is `pinned`."""
+        return replace(
+            self,
+            views=tuple(view.to(device, non_blocking=True) for view in self.views),
+            index=self.index.to(device, non_blocking=True),
+            label=None if self.label is None else self.label.to(device, non_blocking=True),
+            boxes=tuple(boxes.to(device, non_blocking=True) for boxes in self.boxes),
+        )
 
 
 class Loader(Protocol):

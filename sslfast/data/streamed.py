@@ -16,13 +16,14 @@ from sslfast.data.order import ReadableOrder
 from sslfast.data.sources.images import UnreadableImage
 from sslfast.data.sources.reading import in_threads
 from sslfast.data.spec import LoaderSpec
-from sslfast.device import to_device
+from sslfast.device import pinned
 
 
 class StreamedLoader:
     """Batches of augmented views: a pure function of (seed, epoch, step) and of which files are unreadable.
 
-    Threads decode the images of a batch, and one more augments it on the CPU, while earlier batches train.
+    Threads decode the images of a batch, and one more augments it on the CPU, while earlier batches train. The
+    thread that takes it copies it to the device: another would wait there for the steps before.
     """
 
     def __init__(self, spec: LoaderSpec) -> None:
@@ -49,11 +50,12 @@ class StreamedLoader:
             UsageError: too many files cannot be read.
         """
         make = partial(self._batch, epoch, ReadableOrder(self.spec, self.files, epoch))
-        return in_threads(make, range(start, self.steps_per_epoch), self.spec.data.prefetch, threads=1)
+        for batch in in_threads(make, range(start, self.steps_per_epoch), self.spec.data.prefetch, threads=1):
+            yield batch.to(self.spec.device)
 
     def _batch(self, epoch: int, order: ReadableOrder, step: int) -> Batch:
-        """Makes a batch, anew with another image where one turns out to be unreadable as it is decoded."""
-        spec, data = self.spec, self.spec.data
+        """Makes a batch on the host, anew with another image where one turns out unreadable as it is decoded."""
+        spec, data, device = self.spec, self.spec.data, self.spec.device
         while True:
             indices = order.batch(step)
             try:
@@ -67,10 +69,10 @@ class StreamedLoader:
             for number, view in enumerate(data.views)
         ]
         views = tuple(
-            augment(images, of_view, size, data.mean, data.std, spec.dtype).to(spec.device)
+            pinned(augment(images, of_view, size, data.mean, data.std, spec.dtype), device)
             for of_view, size in zip(draws, data.sizes, strict=True)
         )
         index = torch.from_numpy(indices)
-        label = None if self.labels is None else self.labels[index].to(spec.device)
-        boxes = tuple(to_device(of_view.crops(), spec.device) for of_view in draws)
-        return Batch(views, index.to(spec.device), label, spec.seed, epoch, boxes)
+        label = None if self.labels is None else pinned(self.labels[index], device)
+        boxes = tuple(pinned(torch.from_numpy(of_view.crops()), device) for of_view in draws)
+        return Batch(views, pinned(index, device), label, spec.seed, epoch, boxes)

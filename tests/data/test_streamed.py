@@ -116,6 +116,23 @@ def test_an_epoch_that_is_left_early_leaves_no_thread(folder):
     assert threading.active_count() == before
 
 
+def test_the_thread_that_takes_a_batch_copies_it_to_the_device(folder, monkeypatch):
+    """Another would have the copies wait for all that trains before them, and would know no current device."""
+    copies, to = [], torch.Tensor.to
+
+    def noted(tensor, *args, **kwargs):
+        if args and args[0] == torch.device("meta"):
+            copies.append((threading.current_thread(), kwargs))
+        return to(tensor, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "to", noted)
+    data = DataConfig(size=SIZE, batch_size=4, pipeline="pillow", views=[PLAIN, PLAIN])
+    batch = next(make_loader(LoaderSpec(open_source(folder), data, SEED, torch.device("meta"))).epoch(0))
+    tensors = [*batch.views, batch.index, batch.label, *batch.boxes]
+    assert {tensor.device.type for tensor in tensors} == {"meta"}
+    assert copies == [(threading.current_thread(), {"non_blocking": True})] * len(tensors)
+
+
 def test_auto_is_pillow_where_there_is_no_dali(folder, monkeypatch):
     monkeypatch.setattr(pipeline, "has_dali", lambda: False)
     monkeypatch.setattr(loader, "has_dali", lambda: False)
