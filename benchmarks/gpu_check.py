@@ -66,7 +66,8 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         command = [python, "-m", "sslfast", "bench", "--op", op, "--json", str(results / "ops")]
         return Step(f"bench-{op.strip('_')}", command, limit=MINUTES * 60 if dry_run else 60)
 
-    build = Step("build", [python, "setup.py", "-q", "build_ext", "--inplace"], limit=120, every_time=True)
+    command = [*only_for_these_gpus(), python, "setup.py", "-q", "build_ext", "--inplace"]
+    build = Step("build", command, limit=120, every_time=True)
     info = Step("info", [python, "-m", "sslfast", "info"], limit=30, every_time=True)
     if dry_run:
         few = Step("tests", [*tests, "-k", "test_contract and info_nce and reference"], limit=MINUTES * 60)
@@ -93,6 +94,18 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
             command = [sanitizer, "--tool", tool, "--error-exitcode", "9", *tests, "-k", SANITIZED]
             todo.append(Step(tool, command, limit=60))
     return todo
+
+
+def only_for_these_gpus() -> list[str]:
+    """Returns the beginning of a command that compiles for the GPUs here, unless others are asked for.
+
+    For all architectures, and without ninja one file after another, it would take longer than the step may.
+    """
+    if "TORCH_CUDA_ARCH_LIST" in os.environ:
+        return []
+    found = {torch.cuda.get_device_capability(number) for number in range(torch.cuda.device_count())}
+    names = ";".join(f"{major}.{minor}" for major, minor in sorted(found))
+    return ["env", f"TORCH_CUDA_ARCH_LIST={names}"] if names else []
 
 
 def gpu_tests() -> list[str]:

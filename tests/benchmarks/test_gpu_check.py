@@ -125,6 +125,21 @@ def test_what_is_run(tmp_path, monkeypatch):
     assert str(tmp_path / "train.json") in whole["train"].command
 
 
+def test_the_build_is_for_the_gpus_that_are_there(tmp_path, monkeypatch):
+    def build():
+        return gpu_check.steps(tmp_path, dry_run=False)[0].command
+
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST", raising=False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda number: (9, 0) if number < 2 else (8, 6))
+    assert build()[:3] == ["env", "TORCH_CUDA_ARCH_LIST=8.6;9.0", sys.executable]
+    monkeypatch.setenv("TORCH_CUDA_ARCH_LIST", "10.0")
+    assert build()[0] == sys.executable
+    monkeypatch.delenv("TORCH_CUDA_ARCH_LIST")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    assert build()[0] == sys.executable
+
+
 def test_the_dry_run_leaves_its_record(tmp_path, monkeypatch):
     def steps(results, *, dry_run):
         assert dry_run
