@@ -107,7 +107,7 @@ def run(
     Args:
         op: its name; None: all.
         json_path: a file for the results and what they depend on; in a folder, a file an op.
-        csv_path: a file for the results. Both are written after every op: an interrupted run leaves what it has.
+        csv_path: a file for the results. Both are written after every case: an interrupted run leaves what it has.
         plots: a folder for plots, one an op.
 
     Raises:
@@ -120,13 +120,18 @@ def run(
             raise UsageError(f"{option} {path}: expected a path in a folder that exists")
     header = describe(device)
     print("\n".join(f"{key}: {value}" for key, value in header.items()))
-    ceilings, results = Ceilings(device), []
-    for benchmark in benchmarks:
-        results += measure(benchmark, device, ceilings)
+    ceilings = Ceilings(device)
+    results: list[OpResult] = []
+
+    def keep(of_case: list[OpResult]) -> None:
+        results.extend(of_case)
         if json_path is not None:
             write_json(json_path, header, results)
         if csv_path is not None:
             write_csv(csv_path, results)
+
+    for benchmark in benchmarks:
+        measure(benchmark, device, ceilings, keep)
     if plots is not None:
         from sslfast.benchmarks.ops.plots import draw
 
@@ -156,8 +161,15 @@ HEAD = (
 )
 
 
-def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> list[OpResult]:
+def measure(
+    benchmark: Benchmark,
+    device: torch.device,
+    ceilings: Ceilings,
+    keep: Callable[[list[OpResult]], None] = lambda of_case: None,
+) -> list[OpResult]:
     """Times every case of a benchmark with every provider, and prints a table as it goes.
+
+    `keep` is called with the results of each case, of all its passes.
 
     Its columns: the median call; eager's time over it; the noise, by which this ratio would differ from 1 between
     two equal providers; the best other provider's time over it; what share of it the least possible time is, by
@@ -168,11 +180,14 @@ def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> l
     results: list[OpResult] = []
     print(f"\n{benchmark.op}\n{HEAD}", flush=True)
     for case in benchmark.cases(device):
+        of_case: list[OpResult] = []
         for pass_name in benchmark.passes:
             rows = _measure(benchmark, case, pass_name, device, ceilings)
             for row in rows:
                 print(_line(row), flush=True)
-            results += rows
+            of_case += rows
+        keep(of_case)
+        results += of_case
     return results
 
 

@@ -156,6 +156,26 @@ def test_an_interrupted_run_leaves_what_it_has(tmp_path, monkeypatch):
     assert len((tmp_path / "ops.csv").read_text().splitlines()) == 1 + 4
 
 
+def test_an_interrupted_op_leaves_the_cases_that_are_done(tmp_path, monkeypatch):
+    """With all their passes: the last one of a record is the one that its figures are of."""
+
+    class Endless(Tiny):
+        passes = ("forward", "backward")
+
+        def step(self, case, provider, pass_name, device):
+            if (case, pass_name) == (5, "backward"):
+                raise KeyboardInterrupt
+            return super().step(case, provider, pass_name, device)
+
+    monkeypatch.setattr(ops_benchmark, "find", lambda op: [Endless()])
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        run("info_nce", json_path=tmp_path, csv_path=tmp_path / "ops.csv")
+    rows = json.loads((tmp_path / "info_nce.json").read_text())["results"]
+    assert [(row["case"], row["pass_name"]) for row in rows] == [("3", "forward")] * 2 + [("3", "backward")] * 2
+    assert len((tmp_path / "ops.csv").read_text().splitlines()) == 1 + 4
+
+
 def test_an_op_without_a_benchmark():
     with pytest.raises(UsageError, match=r"^--op infonce: no such op; did you mean 'info_nce'\?$"):
         run("infonce")
