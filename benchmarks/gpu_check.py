@@ -36,9 +36,10 @@ PROCESSES = 12  # of tests at a time, each of which takes half a GiB or more of 
 GRACE = 10  # seconds that a stopped step has to say what it has found
 STOPPED, NOT_RUN = 124, None  # exit codes
 KERNELS = ("tests/kernels", "tests/random", "tests/data/draws")  # tests of what has Triton, C++ or CUDA kernels
-# What needs the GPU: not the C++ kernels, nor what compilers say of the others. The kernels with TMA, whose warps
-# wait for one another, have steps of their own: one that does not end stops no other step.
-ON_GPU = "not cpp and not ahead_of_time and not without_spills and not triton_tma"
+# What needs the GPU: not the C++ kernels, nor what stands in for a GPU, nor what compilers say of the others. The
+# kernels with TMA, whose warps wait for one another, have steps of their own: one that does not end stops no other
+# step.
+ON_GPU = "not cpp and not emulator and not ahead_of_time and not without_spills and not triton_tma"
 # What compute-sanitizer repeats.
 SANITIZED = "not cpp and not triton_tma and (test_no_worse_than_eager or test_any_memory_layout)"
 SOURCES = ("setup.py", "kernels/**/*.py", "csrc/**/*.*", "sslfast/**/*.py", "benchmarks/**/*.py", "tests/**/*.*")
