@@ -144,7 +144,8 @@ def _instructions(assembly):
     for line in assembly.splitlines():
         if label := re.match(r"(\.L_x_\d+):", line.strip()):
             labels[label[1]] = str(len(instructions))
-        elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(.*?);", line):
+        # Of sm_120 it is followed by what it waits for.
+        elif instruction := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(.*?)(?:\s+[&?].*)?;", line):
             instructions.append(instruction[1].strip())
     instructions = [re.sub(r"`\((\.L_x_\d+)\)", lambda label: labels[label[1]], one) for one in instructions]
     ends = {i: _target(one) for i, one in enumerate(instructions)}

@@ -34,8 +34,9 @@ def assert_compiles(launches, *, wgmma=(), streams=(), specialized=(), wide=(), 
         assert not used["serialized"], f"{name}: {used['serialized']}"
         meant = case.get("blocks", 1)
         assert used["blocks"] >= meant, f"{name}: {used['blocks']} blocks on a processor, not {meant}"
-        powers = case.get("powers", used["powers"])
-        assert used["powers"] <= powers, f"{name}: {used['powers']} powers of two a thread and tile, not {powers}"
+        if powers := case.get("powers"):
+            found = used["powers"]
+            assert 0 < found <= powers, f"{name}: {found} powers of two a thread and tile, not {powers}"
         if case["arch"] == 90 and name.startswith(wgmma):
             assert used["wgmma"], f"{name}: no wgmma"
         if name.startswith(streams):
