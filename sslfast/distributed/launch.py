@@ -30,9 +30,14 @@ def joined(timeout: int) -> Iterator[Ranks]:
         timeout: seconds that a process waits for the others in an exchange.
 
     Raises:
-        UsageError: this torch cannot have several processes.
+        UsageError: this torch cannot have several processes, or the caller's cannot exchange tensors of the host.
         TrainingError: not all come, or one is lost.
     """
+    if world_size() > 1 and "cpu:" not in (backends := dist.get_backend_config()):
+        raise UsageError(
+            f"init_process_group: expected a backend for tensors of the host, too, got {backends}; join the "
+            "processes with backend='cpu:gloo,cuda:nccl'"
+        )
     if not {"RANK", "WORLD_SIZE"} <= os.environ.keys() or os.environ["WORLD_SIZE"] == "1" or world_size() > 1:
         yield Ranks()
         return

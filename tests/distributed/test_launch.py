@@ -44,6 +44,19 @@ def test_a_single_process_joins_none(monkeypatch, environment):
         assert not dist.is_initialized()
 
 
+@pytest.mark.parametrize("backends", ["cuda:nccl", "cpu:gloo,cuda:nccl"])
+def test_a_callers_processes_can_exchange_tensors_of_the_host(second_of_two, monkeypatch, backends):
+    monkeypatch.setattr(dist, "get_backend_config", lambda: backends)
+    if "gloo" in backends:
+        with launch.joined(5):
+            return
+    with (
+        pytest.raises(UsageError, match=r"tensors of the host, too, got cuda:nccl; join .*'cpu:gloo"),
+        launch.joined(5),
+    ):
+        pass
+
+
 def test_processes_that_do_not_find_one_another_are_one_sentence(monkeypatch):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "x"}.items():
         monkeypatch.setenv(name, value)
