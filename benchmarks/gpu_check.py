@@ -40,6 +40,7 @@ KERNELS = ("tests/kernels", "tests/random", "tests/data/draws")  # tests of what
 # kernels with TMA, whose warps wait for one another, have steps of their own: one that does not end stops no other
 # step.
 ON_GPU = "not cpp and not emulator and not ahead_of_time and not without_spills and not triton_tma"
+TRAINED = ("moco_v2", "simclr", "byol", "swav")  # negatives in a queue and in the batch, none, codes
 # What compute-sanitizer repeats.
 SANITIZED = "not cpp and not triton_tma and (test_no_worse_than_eager or test_any_memory_layout)"
 SOURCES = ("setup.py", "kernels/**/*.py", "csrc/**/*.*", "sslfast/**/*.py", "benchmarks/**/*.py", "tests/**/*.*")
@@ -67,6 +68,9 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         command = [python, "-m", "sslfast", "bench", "--op", op, "--json", str(results / "ops")]
         return Step(f"bench-{op.strip('_')}", command, limit=MINUTES * 60 if dry_run else 60)
 
+    def train(method: str) -> Step:  # a process a method: a step that is stopped begins anew at the next call
+        return Step(f"train-{method}", [*measured("train", results), "--method", method], limit=90)
+
     command = [*only_for_these_gpus(), python, "setup.py", "-q", "build_ext", "--inplace"]
     build = Step("build", command, limit=120, every_time=True)
     info = Step("info", [python, "-m", "sslfast", "info"], limit=30, every_time=True)
@@ -79,7 +83,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         info,
         Step("tests", [*tests, *parallel, "-k", ON_GPU], limit=200),
         *(benchmark(op) for op in FIRST),
-        Step("train", measured("train", results), limit=90),
+        train(TRAINED[0]),
         Step("tma", [*tests, *parallel, "-k", "triton_tma"], limit=60),
         Step(
             "tma-times",
@@ -88,6 +92,7 @@ def steps(results: Path, *, dry_run: bool) -> list[Step]:
         ),
         *(benchmark(op) for op in ops if op not in FIRST),
         Step("others", [python, "-m", "pytest", "-q", *others, *parallel], limit=60),
+        *map(train, TRAINED[1:]),
         Step("views", measured("views", results), limit=90),
     ]
     if sanitizer := shutil.which("compute-sanitizer"):

@@ -109,10 +109,10 @@ def test_what_is_run(tmp_path, monkeypatch):
     whole = {step.name: step for step in gpu_check.steps(tmp_path, dry_run=False)}
     names = list(whole)
     assert names[:4] == ["build", "info", "tests", "bench-info_nce"]
-    assert names[-4:] == ["others", "views", "memcheck", "racecheck"]
+    assert names[-7:] == ["others", "train-simclr", "train-byol", "train-swav", "views", "memcheck", "racecheck"]
     benched = [name.removeprefix("bench-") for name in names if name.startswith("bench-")]
     assert sorted(benched) == sorted(op.strip("_") for op in OPS)
-    assert names.index("bench-aligned_pooling") < names.index("train") < names.index("bench-sup_con")
+    assert names.index("bench-aligned_pooling") < names.index("train-moco_v2") < names.index("bench-sup_con")
     assert "not emulator" in whole["tests"].command[-1]  # its tests compile, and need no GPU
     # What may not end stops nothing but itself.
     assert names.index("bench-aligned_pooling") < names.index("tma") < names.index("tma-times")
@@ -123,7 +123,9 @@ def test_what_is_run(tmp_path, monkeypatch):
     assert [step.name for step in dry] == ["build", "info", "tests", "bench-enqueue"]
     assert str(tmp_path / "ops") in whole["bench-info_nce"].command
     assert str(tmp_path / "views.json") in whole["views"].command
-    assert str(tmp_path / "train.json") in whole["train"].command
+    trained = [step for name, step in whole.items() if name.startswith("train-")]
+    assert [step.command[-1] for step in trained] == list(gpu_check.TRAINED)
+    assert all(str(tmp_path / "train.json") in step.command for step in trained)
 
 
 def test_the_build_is_for_the_gpus_that_are_there(tmp_path, monkeypatch):
