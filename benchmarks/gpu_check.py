@@ -39,7 +39,9 @@ KERNELS = ("tests/kernels", "tests/random", "tests/data/draws")  # tests of what
 # What needs the GPU: not the C++ kernels, nor what stands in for a GPU, nor what compilers say of the others. The
 # kernels with TMA, whose warps wait for one another, have steps of their own: one that does not end stops no other
 # step.
-ON_GPU = "not cpp and not emulator and not ahead_of_time and not without_spills and not triton_tma"
+ON_GPU = " and ".join(
+    f"not {name}" for name in ("cpp", "emulator", "launcher", "ahead_of_time", "without_spills", "triton_tma")
+)
 TRAINED = ("moco_v2", "simclr", "byol", "swav")  # negatives in a queue and in the batch, none, codes
 # What compute-sanitizer repeats.
 SANITIZED = "not cpp and not triton_tma and (test_no_worse_than_eager or test_any_memory_layout)"

@@ -1,0 +1,70 @@
+"""Triton's kernels are launched without a GPU: by its launcher, on a stand-in for CUDA's driver.
+
+The interpreter has no limits, and compilation ahead of time is of chosen launches. Here the public functions
+choose and launch, for a GPU that is named: how Triton specializes the arguments, compiles for them and asks for a
+grid is what it does on that GPU.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.kernels.launcher.calls import CALLS
+
+triton = pytest.importorskip("triton")
+HERE = Path(__file__).parent
+HEADERS = Path(triton.__file__).parent / "backends" / "nvidia" / "include"
+GPUS = {"H200": {"GPU_CAPABILITY": "90", "GPU_PROCESSORS": "132", "GPU_SHARED_MEMORY": "232448"}}
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc, for the stand-in and the launcher"),
+    pytest.mark.skipif(
+        not triton.__version__.startswith("3.6."), reason="the stand-in is of the driver that Triton 3.6 asks for"
+    ),
+]
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """Builds the stand-in, by the name of CUDA's library."""
+    library = tmp_path_factory.mktemp("driver") / "libcuda.so.1"
+    command = ["gcc", "-O1", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", f"-I{HEADERS}", HERE / "driver.c"]
+    subprocess.run([*command, "-o", library], check=True)
+    library.with_suffix("").symlink_to(library)
+    return library
+
+
+def launched(driver, gpu, names):
+    """Makes calls; returns the program's outcome."""
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | gpu
+    environment |= {"GPU_DRIVER": str(driver), "TRITON_LIBCUDA_PATH": str(driver.parent)}
+    environment["TRITON_CACHE_DIR"] = str(driver.parent / "cache")
+    return subprocess.run(
+        [sys.executable, "-m", "tests.kernels.launcher.program", *names],
+        env=environment,
+        cwd=HERE.parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("op", sorted({name.split()[0] for name in CALLS}))
+def test_a_gpu_would_take_every_launch(driver, op):
+    names = [name for name in CALLS if name.split()[0] == op]
+    outcome = launched(driver, GPUS["H200"], names)
+    assert outcome.returncode == 0, outcome.stderr
+    counts = json.loads(outcome.stdout)
+    assert all(sum(counts[name].values()) > 0 for name in names), counts
+
+
+def test_a_launch_that_no_gpu_would_take_is_refused(driver):
+    """Of blocks with more shared memory than the GPU has, Triton says so itself; of grids, the stand-in."""
+    outcome = launched(driver, GPUS["H200"] | {"GPU_SHARED_MEMORY": "1024"}, ["info_nce by triton"])
+    assert outcome.returncode != 0
+    assert "out of resource: shared memory" in outcome.stderr
