@@ -19,7 +19,13 @@ from tests.kernels.launcher.calls import CALLS
 triton = pytest.importorskip("triton")
 HERE = Path(__file__).parent
 HEADERS = Path(triton.__file__).parent / "backends" / "nvidia" / "include"
-GPUS = {"H200": {"GPU_CAPABILITY": "90", "GPU_PROCESSORS": "132", "GPU_SHARED_MEMORY": "232448"}}
+GPUS = {  # capability, processors, bytes of shared memory that a block may have
+    "H200": (90, 132, 232448),
+    "A100": (80, 108, 166912),
+    "B200": (100, 148, 232448),
+    "RTX 5090": (120, 170, 101376),
+}
+WITH_TMA = ("H200", "B200")
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc, for the stand-in and the launcher"),
@@ -41,7 +47,9 @@ def driver(tmp_path_factory):
 
 def launched(driver, gpu, names):
     """Makes calls; returns the program's outcome."""
-    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | gpu
+    capability, processors, shared_memory = map(str, gpu)
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment |= {"GPU_CAPABILITY": capability, "GPU_PROCESSORS": processors, "GPU_SHARED_MEMORY": shared_memory}
     environment |= {"GPU_DRIVER": str(driver), "TRITON_LIBCUDA_PATH": str(driver.parent)}
     environment["TRITON_CACHE_DIR"] = str(driver.parent / "cache")
     return subprocess.run(
@@ -54,10 +62,13 @@ def launched(driver, gpu, names):
     )
 
 
+@pytest.mark.parametrize(
+    "gpu", ["H200", *(pytest.param(name, marks=pytest.mark.long) for name in GPUS if name != "H200")]
+)
 @pytest.mark.parametrize("op", sorted({name.split()[0] for name in CALLS}))
-def test_a_gpu_would_take_every_launch(driver, op):
-    names = [name for name in CALLS if name.split()[0] == op]
-    outcome = launched(driver, GPUS["H200"], names)
+def test_a_gpu_would_take_every_launch(driver, op, gpu):
+    names = [name for name in CALLS if name.split()[0] == op and (gpu in WITH_TMA or "tma" not in name)]
+    outcome = launched(driver, GPUS[gpu], names)
     assert outcome.returncode == 0, outcome.stderr
     counts = json.loads(outcome.stdout)
     assert all(sum(counts[name].values()) > 0 for name in names), counts
@@ -65,6 +76,6 @@ def test_a_gpu_would_take_every_launch(driver, op):
 
 def test_a_launch_that_no_gpu_would_take_is_refused(driver):
     """Of blocks with more shared memory than the GPU has, Triton says so itself; of grids, the stand-in."""
-    outcome = launched(driver, GPUS["H200"] | {"GPU_SHARED_MEMORY": "1024"}, ["info_nce by triton"])
+    outcome = launched(driver, (90, 132, 1024), ["info_nce by triton"])
     assert outcome.returncode != 0
     assert "out of resource: shared memory" in outcome.stderr
