@@ -74,8 +74,23 @@ def test_a_gpu_would_take_every_launch(driver, op, gpu):
     assert all(sum(counts[name].values()) > 0 for name in names), counts
 
 
-def test_a_launch_that_no_gpu_would_take_is_refused(driver):
-    """Of blocks with more shared memory than the GPU has, Triton says so itself; of grids, the stand-in."""
+def test_a_block_with_more_shared_memory_than_there_is_is_refused(driver):
     outcome = launched(driver, (90, 132, 1024), ["info_nce by triton"])
     assert outcome.returncode != 0
     assert "out of resource: shared memory" in outcome.stderr
+
+
+def test_a_grid_that_no_gpu_would_take_is_refused(driver):
+    """In a process of its own: another library of that name could not be loaded in this one any more."""
+    script = f"""
+import ctypes
+launch = ctypes.CDLL({str(driver)!r}).cuLaunchKernelEx
+for grid in ((2**31 - 1, 65535, 65535), (1, 65536, 1), (1, 1, 65536), (0, 1, 1)):
+    sizes = (ctypes.c_uint * 16)(*grid, 128, 1, 1, 1024)  # the grid, the block, its shared memory
+    print(launch(sizes, None, None, None))
+"""
+    environment = os.environ | {"GPU_SHARED_MEMORY": "1024"}
+    outcome = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert outcome.stdout.split() == ["0", "1", "1", "1"]
