@@ -12,7 +12,10 @@ from tests.kernels.emulator import build
 from tests.kernels.emulator.calls import CALLS
 from tests.kernels.emulator.emulated import SANITIZE, Emulator
 
-pytestmark = pytest.mark.skipif(bool(SANITIZE), reason="sanitizers stand in for the search for races")
+pytestmark = [
+    pytest.mark.long,  # each builds a file of kernels anew
+    pytest.mark.skipif(bool(SANITIZE), reason="sanitizers stand in for the search for races"),
+]
 
 SOURCES = build.sources("cuda")
 # A barrier that also votes leaves each thread its own vote.

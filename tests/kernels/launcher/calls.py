@@ -6,7 +6,7 @@ Few columns keep them small: of what is computed there is nothing to see here, b
 import torch
 
 from sslfast import kernels as K
-from sslfast.kernels.common.op import OPS
+from sslfast.kernels.common.op import OPS, TMA_DTYPES
 from tests.kernels.subjects import subjects
 from tests.kernels.views import some_draws, some_images
 
@@ -30,15 +30,12 @@ def both_passes(result):
         out.sum().backward()
 
 
-def of_contract(subject, impl):
+def of_contract(subject, impl, dtype):
     def call():
-        for dtype in (torch.float32, torch.float16, torch.bfloat16):
-            if impl == "triton_tma" and dtype == torch.float32:
-                continue
-            tensors = subject.inputs(dtype)
-            for i in subject.differentiable:
-                tensors[i].requires_grad_()
-            both_passes(subject.call(*tensors, impl=impl))
+        tensors = subject.inputs(dtype)
+        for i in subject.differentiable:
+            tensors[i].requires_grad_()
+        both_passes(subject.call(*tensors, impl=impl))
 
     return call
 
@@ -100,8 +97,9 @@ EXTREMES = {
     "enqueue_ of many keys": many_keys,
 }
 CALLS = EXTREMES | {
-    f"{subject} by {impl}": of_contract(subject, impl)
+    f"{subject} of {dtype} by {impl}": of_contract(subject, impl, dtype)
     for subject in subjects()
     for impl in subject.impls or OPS[subject.op].impls
     if impl.startswith("triton")
+    for dtype in (TMA_DTYPES if impl == "triton_tma" else (*TMA_DTYPES, torch.float32))
 }

@@ -26,6 +26,9 @@ GPUS = {  # capability, processors, bytes of shared memory that a block may have
     "RTX 5090": (120, 170, 101376),
 }
 WITH_TMA = ("H200", "B200")
+NAMES = {
+    op: [name for name in CALLS if name.split()[0] == op] for op in sorted({name.split()[0] for name in CALLS})
+}
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc, for the stand-in and the launcher"),
@@ -62,20 +65,29 @@ def launched(driver, gpu, names):
     )
 
 
-@pytest.mark.parametrize(
-    "gpu", ["H200", *(pytest.param(name, marks=pytest.mark.long) for name in GPUS if name != "H200")]
-)
-@pytest.mark.parametrize("op", sorted({name.split()[0] for name in CALLS}))
-def test_a_gpu_would_take_every_launch(driver, op, gpu):
-    names = [name for name in CALLS if name.split()[0] == op and (gpu in WITH_TMA or "tma" not in name)]
+def assert_taken(driver, gpu, names):
+    """Asserts that each of the calls launches kernels, and that the GPU would take them."""
     outcome = launched(driver, GPUS[gpu], names)
     assert outcome.returncode == 0, outcome.stderr
     counts = json.loads(outcome.stdout)
     assert all(sum(counts[name].values()) > 0 for name in names), counts
 
 
+@pytest.mark.parametrize("op", NAMES)
+def test_a_gpu_would_take_every_launch(driver, op):
+    """Of extreme sizes, and of the contract's in fp16; in the long form in every dtype, and on every GPU."""
+    assert_taken(driver, "H200", [name for name in NAMES[op] if "float32" not in name and "bfloat16" not in name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("op", NAMES)
+def test_every_gpu_would_take_every_launch(driver, op, gpu):
+    assert_taken(driver, gpu, [name for name in NAMES[op] if gpu in WITH_TMA or "tma" not in name])
+
+
 def test_a_block_with_more_shared_memory_than_there_is_is_refused(driver):
-    outcome = launched(driver, (90, 132, 1024), ["info_nce by triton"])
+    outcome = launched(driver, (90, 132, 1024), ["info_nce of torch.float16 by triton"])
     assert outcome.returncode != 0
     assert "out of resource: shared memory" in outcome.stderr
 
