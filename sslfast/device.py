@@ -70,5 +70,4 @@ def pinned(tensor: Tensor, device: torch.device) -> Tensor:
 
 def to_device(array: NDArray[Any], device: torch.device) -> Tensor:
     """Copies an array to the device without waiting for it."""
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return pinned(tensor, device).to(device, non_blocking=True) if device.type == "cuda" else tensor
+    return pinned(torch.from_numpy(np.ascontiguousarray(array)), device).to(device, non_blocking=True)
