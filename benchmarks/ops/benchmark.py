@@ -16,7 +16,7 @@ import importlib
 import pkgutil
 import statistics
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +122,13 @@ def run(
     print("\n".join(f"{key}: {value}" for key, value in header.items()))
     ceilings = Ceilings(device)
     results: list[OpResult] = []
-
-    def keep(of_case: list[OpResult]) -> None:
-        results.extend(of_case)
-        if json_path is not None:
-            write_json(json_path, header, results)
-        if csv_path is not None:
-            write_csv(csv_path, results)
-
     for benchmark in benchmarks:
-        measure(benchmark, device, ceilings, keep)
+        for of_case in measure(benchmark, device, ceilings):
+            results += of_case
+            if json_path is not None:
+                write_json(json_path, header, results)
+            if csv_path is not None:
+                write_csv(csv_path, results)
     if plots is not None:
         from sslfast.benchmarks.ops.plots import draw
 
@@ -161,23 +158,15 @@ HEAD = (
 )
 
 
-def measure(
-    benchmark: Benchmark,
-    device: torch.device,
-    ceilings: Ceilings,
-    keep: Callable[[list[OpResult]], None] = lambda of_case: None,
-) -> list[OpResult]:
-    """Times every case of a benchmark with every provider, and prints a table as it goes.
+def measure(benchmark: Benchmark, device: torch.device, ceilings: Ceilings) -> Iterator[list[OpResult]]:
+    """Times every case of a benchmark with every provider; yields a case's results when all its passes are timed.
 
-    `keep` is called with the results of each case, of all its passes.
-
-    Its columns: the median call; eager's time over it; the noise, by which this ratio would differ from 1 between
-    two equal providers; the best other provider's time over it; what share of it the least possible time is, by
-    this machine's matrix products and copies; peak extra memory; and on a GPU how long the host is busy, and how
-    many kernels are launched. A forward pass is timed without a gradient. What it does for one shows in both
-    passes together: a backward pass alone may have little left to do.
+    It prints a table as it goes. Its columns: the median call; eager's time over it; the noise, by which this
+    ratio would differ from 1 between two equal providers; the best other provider's time over it; what share of it
+    the least possible time is, by this machine's matrix products and copies; peak extra memory; and on a GPU how
+    long the host is busy, and how many kernels are launched. A forward pass is timed without a gradient. What it
+    does for one shows in both passes together: a backward pass alone may have little left to do.
     """
-    results: list[OpResult] = []
     print(f"\n{benchmark.op}\n{HEAD}", flush=True)
     for case in benchmark.cases(device):
         of_case: list[OpResult] = []
@@ -186,9 +175,7 @@ def measure(
             for row in rows:
                 print(_line(row), flush=True)
             of_case += rows
-        keep(of_case)
-        results += of_case
-    return results
+        yield of_case
 
 
 def _measure(
